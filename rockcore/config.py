@@ -1,0 +1,105 @@
+"""What a training session can be told: one dataclass, which is also the command line of `rockcore train`.
+
+It needs no torch, so the dashboard can show the same fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from rockcore.schema import RockError
+
+ScenarioName = Literal["habit", "hidden", "skill"]
+
+
+class BadConfig(RockError, ValueError):
+    """A setting that cannot work."""
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """Train a student by on-policy distillation and log every token.
+
+    Without --student, --teacher and --prompts the built-in small pair is trained on the built-in world; settings left
+    out then take the values tuned for the scenario.
+    """
+
+    out: Path
+    """Folder of the run; must be new, or hold the run to go on with (--resume)."""
+    scenario: ScenarioName = "habit"
+    """Built-in task: habit (other earlier habits), hidden (privileged prompt of the teacher), skill (lacks arithmetic)."""
+    student: str | None = None
+    """Folder or hub name of the student."""
+    teacher: str | None = None
+    """Folder or hub name of the teacher; same tokenizer as the student."""
+    prompts: Path | None = None
+    """JSONL or Parquet with `prompt`, and optionally `teacher_prompt` and `answer`."""
+    steps: int | None = None
+    """Updates of the student."""
+    rollouts: int | None = None
+    """Fresh rollouts a step."""
+    lr: float | None = None
+    """Peak learning rate (AdamW, short warm-up, then linear decay to a tenth)."""
+    max_new_tokens: int | None = None
+    """Longest response."""
+    temperature: float = 1.0
+    """Sampling temperature of the rollouts; 1 makes the objective an unbiased estimate of the reverse KL."""
+    seed: int = 0
+    """Fixes prompts, sampling and the log, bit for bit, on one machine."""
+    log_every: int = 1
+    """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at every step."""
+    probe_every: int | None = None
+    """Rescore the probe rollouts, grade held-out problems and save a checkpoint every n steps (default: 10 times a run)."""
+    probes: int = 48
+    """Fixed rollouts that are rescored over training; 0 for none."""
+    held_out: int = 256
+    """Held-out problems graded at each of these steps; 0 for none."""
+    resume: bool = False
+    """Go on with the run in --out from its last checkpoint."""
+    device: str | None = None
+    """cpu or cuda; default: cuda where there is one."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What the models compute in; divergences are always float32."""
+    threads: int | None = None
+    """CPU threads; default: the faster of one and all, by a short measurement."""
+
+    def resolved(self) -> SessionConfig:
+        """The same configuration with nothing left open but device and threads. Raises BadConfig."""
+        own = [name for name in ("student", "teacher", "prompts") if getattr(self, name) is not None]
+        if own and len(own) < 3 and self.prompts is None:
+            raise BadConfig(
+                f"--{' and --'.join(own)} without --prompts",
+                "The built-in world fits the built-in pair only: another model needs prompts of its own",
+                "Add --prompts FILE.jsonl with one {\"prompt\": …} a line",
+            )
+        if self.prompts is not None and (self.student is None or self.teacher is None):
+            raise BadConfig("--prompts without --student and --teacher", "The built-in pair only speaks the built-in world", "Name both models")
+        tuned = OWN_PAIR if own else TUNED[self.scenario]
+        filled = replace(self, **{name: value for name, value in tuned.items() if getattr(self, name) is None})
+        if filled.probe_every is None:
+            filled = replace(filled, probe_every=max(1, (filled.steps or 1) // 10))
+        filled._check()
+        return filled
+
+    def _check(self) -> None:
+        least = {"steps": 1, "rollouts": 1, "max_new_tokens": 1, "log_every": 1, "probe_every": 1, "probes": 0, "held_out": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise BadConfig(f"{name} = {getattr(self, name)}", f"It counts something and is at least {low}", f"Give --{name.replace('_', '-')} {low} or more")
+        for name in ("lr", "temperature"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise BadConfig(f"{name} = {getattr(self, name)}", "It has to be a positive number", f"Give --{name} a value above 0")
+
+    @property
+    def is_builtin(self) -> bool:
+        return self.prompts is None
+
+
+TUNED: dict[str, dict[str, float | int]] = {
+    "habit": {"steps": 150, "rollouts": 32, "lr": 3e-4, "max_new_tokens": 150},
+    "hidden": {"steps": 150, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},
+    "skill": {"steps": 200, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},
+}
+OWN_PAIR: dict[str, float | int] = {"steps": 100, "rollouts": 8, "lr": 1e-5, "max_new_tokens": 256}

@@ -1,0 +1,195 @@
+"""The Llama computation for small models on a CPU, with as little as possible between the matrix products.
+
+It reads the weights of a `LlamaForCausalLM` in place, so training through it trains that model. For a model of
+under a million parameters the modules, masks and cache objects of the general implementation cost more than the
+arithmetic. It serves plain Llama models only (`fits` says which); everything else takes the general path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# (logits (B, V), rows (B,), t) -> next ids (B,); rows says which prompt each row continues, since finished rows leave
+Pick = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def fits(model: torch.nn.Module) -> bool:
+    """Whether `model` is a plain Llama on a CPU: default rotary embedding, silu, no biases, no dropout."""
+    config = model.config
+    rope = getattr(config, "rope_parameters", None) or {}
+    return (
+        type(model).__name__ == "LlamaForCausalLM"
+        and next(model.parameters()).device.type == "cpu"
+        and rope.get("rope_type", "default") == "default"
+        and config.hidden_act == "silu"
+        and not config.attention_bias
+        and not config.mlp_bias
+        and not config.attention_dropout
+    )
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of the two halves of the last axis."""
+    a, b = x.chunk(2, -1)
+    return x * cos + torch.cat((-b, a), -1) * sin
+
+
+class FastLlama:
+    """The same function as `model`, sharing its weights.
+
+    `hidden` is differentiable. `sample` keeps keys and values in one preallocated buffer and drops finished rows.
+    """
+
+    def __init__(self, model: torch.nn.Module):
+        config = model.config
+        self.model, self.layers = model.model, model.model.layers
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
+        self.eps, self.width, self.inner = config.rms_norm_eps, config.hidden_size, config.intermediate_size
+        theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
+        frequency = 1.0 / (theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim))
+        angle = torch.outer(torch.arange(config.max_position_embeddings).float(), frequency)
+        angle = torch.cat((angle, angle), -1)
+        dtype = model.lm_head.weight.dtype
+        self.cos, self.sin = angle.cos().to(dtype), angle.sin().to(dtype)
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.width,), weight, self.eps)
+
+    def _split(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(..., (H + 2 KV) * hd) -> rotated query and key, value; each (..., heads, hd)."""
+        h, k = self.heads, self.kv_heads
+        parts = qkv.unflatten(-1, (h + 2 * k, self.head_dim))
+        turned = rotate(parts[..., : h + k, :], cos, sin)
+        return turned[..., :h, :], turned[..., h:, :], parts[..., h + k :, :]
+
+    @staticmethod
+    def _qkv_weight(layer) -> Tensor:
+        a = layer.self_attn
+        return torch.cat((a.q_proj.weight, a.k_proj.weight, a.v_proj.weight))
+
+    @staticmethod
+    def _gate_up_weight(layer) -> Tensor:
+        return torch.cat((layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight))
+
+    def _mlp(self, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+        gate, up = F.linear(x, gate_up).chunk(2, -1)
+        return F.linear(F.silu(gate) * up, down)
+
+    def hidden(self, ids_BT: Tensor, cache: list[tuple[Tensor, Tensor]] | None = None, offset_B: Tensor | None = None) -> Tensor:
+        """Final hidden states (B, T, D) of right-padded ids: causal attention never looks at the padding.
+
+        With `cache` the keys and values of the ids are written to its first T places. `offset_B` counts the pads on
+        the left, for left-padded ids; they are then masked and positions count from the first real token.
+        """
+        T = ids_BT.shape[1]
+        mask, cos, sin = None, self.cos[:T, None], self.sin[:T, None]
+        if offset_B is not None:
+            place_T = torch.arange(T)
+            position_BT = (place_T - offset_B[:, None]).clamp(min=0)
+            cos, sin = self.cos[position_BT][:, :, None], self.sin[position_BT][:, :, None]
+            causal_TT = place_T[:, None] >= place_T
+            # a padded query sees itself, so that no row of the mask is empty
+            mask = (causal_TT & (place_T >= offset_B[:, None, None]) | torch.eye(T, dtype=torch.bool))[:, None]
+        x = F.embedding(ids_BT, self.model.embed_tokens.weight)
+        for i, layer in enumerate(self.layers):
+            y = self._norm(x, layer.input_layernorm.weight)
+            q, k, v = (z.transpose(1, 2) for z in self._split(F.linear(y, self._qkv_weight(layer)), cos, sin))
+            if cache is not None:
+                cache[i][0][:, :, :T], cache[i][1][:, :, :T] = k, v
+            o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.heads != self.kv_heads)
+            x = x + F.linear(o.transpose(1, 2).flatten(2), layer.self_attn.o_proj.weight)
+            y = self._norm(x, layer.post_attention_layernorm.weight)
+            x = x + self._mlp(y, self._gate_up_weight(layer), layer.mlp.down_proj.weight)
+        return self._norm(x, self.model.norm.weight)
+
+    @torch.inference_mode()
+    def sample(
+        self, prompts: list[list[int]], head_VD: Tensor, pick: Pick, stop_ids: frozenset[int], max_new_tokens: int
+    ) -> list[list[int]]:
+        """Continue every prompt until a stop id (which is kept) or `max_new_tokens`; returns the new ids of each."""
+        batch = self._prefill(prompts, max_new_tokens)
+        stops, head_DV = torch.tensor(sorted(stop_ids)), head_VD.t()
+        drawn_BT = torch.zeros(len(prompts), max_new_tokens, dtype=torch.long)
+        length_B = torch.full((len(prompts),), max_new_tokens)
+        weights = [self._decode_weights(layer) for layer in self.layers]
+        for t in range(max_new_tokens):
+            token = pick(batch.last_hidden @ head_DV, batch.rows, t)
+            drawn_BT[batch.rows, t] = token
+            ended = torch.isin(token, stops) & batch.alive
+            if bool(ended.any()):
+                length_B[batch.rows[ended]] = t + 1
+                batch.alive &= ~ended
+                n_alive = int(batch.alive.sum())
+                if n_alive == 0:
+                    break
+                if n_alive <= 0.8 * len(batch.rows):
+                    keep = batch.alive.nonzero()[:, 0]
+                    token = token[keep]
+                    batch = batch.narrowed(keep)
+            self._decode(token, batch, weights)
+        return [row[:n] for row, n in zip(drawn_BT.tolist(), length_B.tolist(), strict=True)]
+
+    def _prefill(self, prompts: list[list[int]], max_new_tokens: int) -> _Batch:
+        """Read the prompts, padded on the left so that all rows write their next key at the same place."""
+        B, longest = len(prompts), max(map(len, prompts))
+        room = longest + max_new_tokens
+        offset_B = torch.tensor([longest - len(p) for p in prompts])
+        ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
+        shape = (B, self.kv_heads, room, self.head_dim)
+        cache = [(torch.empty(shape, dtype=self.cos.dtype), torch.empty(shape, dtype=self.cos.dtype)) for _ in self.layers]
+        last = self.hidden(ids_BT, cache, offset_B)[:, -1]
+        padding = torch.arange(room) < offset_B[:, None]
+        bias = torch.zeros(B, 1, 1, room, dtype=self.cos.dtype).masked_fill_(padding[:, None, None], -torch.inf)
+        return _Batch(torch.arange(B), torch.ones(B, dtype=torch.bool), offset_B, bias, cache, longest, last)
+
+    def _decode_weights(self, layer) -> tuple[Tensor, ...]:
+        out, down = layer.self_attn.o_proj.weight.t(), layer.mlp.down_proj.weight
+        norms = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
+        return self._qkv_weight(layer), out, self._gate_up_weight(layer), down, *norms
+
+    def _decode(self, token_B: Tensor, batch: _Batch, weights: list[tuple[Tensor, ...]]) -> None:
+        """Feed one token a row: write its keys and values, and leave the hidden state that predicts the next."""
+        at, end = batch.used, batch.used + 1
+        position_B = at - batch.offset
+        cos, sin = self.cos[position_B][:, None], self.sin[position_B][:, None]
+        bias, scale = batch.bias[..., :end], self.head_dim**-0.5
+        x = F.embedding(token_B, self.model.embed_tokens.weight)
+        for (qkv, out, gate_up, down, norm_1, norm_2), (keys, values) in zip(weights, batch.cache, strict=True):
+            q, k, v = self._split(F.linear(self._norm(x, norm_1), qkv), cos, sin)
+            keys[:, :, at], values[:, :, at] = k, v
+            q = q.unflatten(1, (self.kv_heads, -1)) * scale
+            attention = torch.softmax(q @ keys[:, :, :end].transpose(2, 3) + bias, -1)
+            x = x + (attention @ values[:, :, :end]).flatten(1) @ out
+            x = x + self._mlp(self._norm(x, norm_2), gate_up, down)
+        batch.used = end
+        batch.last_hidden = self._norm(x, self.model.norm.weight)
+
+
+@dataclass
+class _Batch:
+    """The rows still being written: finished ones are dropped once they are a fifth of the batch."""
+
+    rows: Tensor  # (B,) which prompt a row continues
+    alive: Tensor  # (B,) not yet ended
+    offset: Tensor  # (B,) pads on the left
+    bias: Tensor  # (B, 1, 1, room) -inf on pads
+    cache: list[tuple[Tensor, Tensor]]  # per layer: keys, values (B, kv_heads, room, head_dim)
+    used: int  # places of the cache already written
+    last_hidden: Tensor  # (B, D) predicts the next token
+
+    def narrowed(self, keep: Tensor) -> _Batch:
+        cache = [(self._copied(keys, keep), self._copied(values, keep)) for keys, values in self.cache]
+        return _Batch(
+            self.rows[keep], self.alive[keep], self.offset[keep], self.bias[keep], cache, self.used, self.last_hidden[keep]
+        )
+
+    def _copied(self, buffer: Tensor, keep: Tensor) -> Tensor:
+        room = buffer.new_empty((len(keep), *buffer.shape[1:]))
+        room[:, :, : self.used] = buffer[keep, :, : self.used]
+        return room

@@ -1,0 +1,278 @@
+"""Students and teachers: load them, check that they fit, sample from one, score with the other.
+
+Every model is a Hugging Face causal language model. Plain small Llama models on a CPU run through `llama.py`; any
+other takes the general path. The only module that knows transformers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import logging as transformers_logging
+
+from rockcore import llama
+from rockcore.divergence import VocabularyMismatch
+from rockcore.schema import Prompt, RockError, tokenizer_hash
+
+transformers_logging.disable_progress_bar()  # a session has its own
+Ids = list[int]
+SMALL = 10_000_000  # parameters, below which the overhead of an operation counts as much as its arithmetic
+
+
+class ModelNotFound(RockError, FileNotFoundError):
+    """No model can be loaded from this folder or name."""
+
+
+class BadResponse(RockError, ValueError):
+    """A prompt and a response that do not fit the model's context."""
+
+
+@dataclass
+class Model:
+    """A causal language model in the three roles a session needs: writer, judge, pupil."""
+
+    name: str
+    net: Any  # the transformers model; its parameters are what training changes
+    tokenizer: Any
+    stop_ids: frozenset[int]
+    fast: llama.FastLlama | None
+    projects: bool  # logits are the vocabulary projection of the last hidden states and nothing more
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    @property
+    def size(self) -> int:
+        return sum(p.numel() for p in self.net.parameters())
+
+    @property
+    def vocab_size(self) -> int:
+        return self.net.get_output_embeddings().weight.shape[0]
+
+    def encode(self, prompt: str) -> Ids:
+        """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the bare text."""
+        if self.tokenizer.chat_template:
+            turn = [{"role": "user", "content": prompt}]
+            return self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=True, return_dict=False)
+        return self.tokenizer(prompt)["input_ids"]
+
+    def decode(self, response: Ids) -> str:
+        return self.tokenizer.decode(response, skip_special_tokens=True)
+
+    @torch.inference_mode()
+    def sample(self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int) -> list[Ids]:
+        """A response to every prompt, up to and including the stop id; temperature 0 is greedy."""
+        if self.fast is not None:
+            self._check_room(max(map(len, prompts)) + max_new_tokens)
+            pick = greedy if temperature == 0 else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
+            return self.fast.sample(list(prompts), self.net.lm_head.weight, pick, self.stop_ids, max_new_tokens)
+        return self._generate(prompts, max_new_tokens, temperature, seed)
+
+    def _generate(self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int) -> list[Ids]:
+        longest = max(map(len, prompts))
+        self._check_room(longest + max_new_tokens)
+        ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
+        mask_BT = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device)
+        choice = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            out_BT = self.net.generate(input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice)
+        return [self._until_stop(row) for row in out_BT[:, longest:].tolist()]
+
+    def _until_stop(self, row: Ids) -> Ids:
+        ends = [t for t, token in enumerate(row) if token in self.stop_ids]
+        return row[: ends[0] + 1] if ends else row
+
+    def features(self, prompts: Sequence[Ids], responses: Sequence[Ids]) -> Tensor:
+        """What `logits` needs for every response token, in order: (N, D), or (N, V) where the model does not split.
+
+        Row n predicts the n-th response token: the shift by one happens here and nowhere else. Prompts may differ in
+        length from those of another model; the response positions stay the same. Only they go through the vocabulary.
+        """
+        rows = [p + r for p, r in zip(prompts, responses, strict=True)]
+        longest = max(map(len, rows))
+        self._check_room(longest)
+        ids_BT = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
+        at = [b * longest + len(p) - 1 + t for b, (p, r) in enumerate(zip(prompts, responses, strict=True)) for t in range(len(r))]
+        at_N = torch.tensor(at, device=self.device)
+        if self.fast is not None:
+            out_BTD = self.fast.hidden(ids_BT)
+        else:
+            # padding stands on the right, where a causal model does not look
+            out_BTD = self.net.get_decoder()(ids_BT).last_hidden_state if self.projects else self.net(ids_BT).logits
+        return out_BTD.flatten(0, 1)[at_N]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, V) predictions from `features`."""
+        return self.net.get_output_embeddings()(features) if self.projects else features
+
+    def _check_room(self, length: int) -> None:
+        most = getattr(self.net.config, "max_position_embeddings", None) or length
+        if length > most:
+            raise BadResponse(
+                f"A prompt with its response takes {length} tokens, {self.name} has room for {most}",
+                "Positions beyond it were never trained",
+                "Shorten the prompts or lower --max-new-tokens",
+            )
+
+    def save(self, folder: Path) -> None:
+        """Weights and tokenizer in Hugging Face format."""
+        self.net.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def greedy(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
+    return logits_BV.argmax(-1)
+
+
+def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> llama.Pick:
+    """Sampling by one uniform number a token, all drawn beforehand: what a row says does not depend on its neighbours.
+
+    A cumulated sum and a binary search cost a fifteenth of torch.multinomial at V = 4096.
+    """
+    uniform_BT = torch.rand(B, T, generator=torch.Generator().manual_seed(seed))
+
+    def pick(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
+        if temperature != 1.0:
+            logits_BV = logits_BV / temperature
+        cdf_BV = torch.softmax(logits_BV.float(), -1).cumsum(-1)
+        # right=True never lands on a token of probability 0
+        found = torch.searchsorted(cdf_BV, uniform_BT[rows_B, t, None] * cdf_BV[:, -1:], right=True)
+        return found[:, 0].clamp_(max=logits_BV.shape[-1] - 1)
+
+    return pick
+
+
+def load(source: str, device: str, dtype: str) -> Model:
+    """Load a model from a folder or a hub name; raises ModelNotFound."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        net = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype))
+    except (OSError, ValueError, KeyError, RuntimeError) as e:
+        raise ModelNotFound(
+            f"No model could be loaded from '{source}' ({str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__})",
+            "It is neither a folder with config.json, tokenizer and safetensors nor a hub name that can be reached from here",
+            "Check the path; offline, give a folder with a model saved by save_pretrained",
+        ) from e
+    net = net.to(device).eval()
+    ends = net.generation_config.eos_token_id if net.generation_config else None
+    ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+    # sampling is pure: penalties, top-k or a temperature that a checkpoint brings along would bias the estimate
+    net.generation_config = GenerationConfig(eos_token_id=sorted(ends), pad_token_id=pad, bos_token_id=tokenizer.bos_token_id)
+    fast = llama.FastLlama(net) if llama.fits(net) else None
+    return Model(source, net, tokenizer, frozenset(ends), fast, fast is not None or _projects(net))
+
+
+@torch.inference_mode()
+def _projects(net) -> bool:
+    """Whether logits = projection(last hidden states), asked of the model itself: some scale or cap their logits."""
+    decoder, head = net.get_decoder(), net.get_output_embeddings()
+    if decoder is None or head is None:
+        return False
+    ids = torch.arange(1, 9, device=head.weight.device)[None]
+    out = decoder(ids)
+    return hasattr(out, "last_hidden_state") and torch.equal(head(out.last_hidden_state), net(ids).logits)
+
+
+def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Model, Model]:
+    """Student and teacher, the teacher frozen. Raises VocabularyMismatch unless ids mean the same to both."""
+    pupil, judge = load(student, device, dtype), load(teacher, device, dtype)
+    vocabularies = [m.tokenizer.get_vocab() for m in (pupil, judge)]
+    todo = "Take a pair from one model family, or retrain one of them with the other's tokenizer"
+    if tokenizer_hash(vocabularies[0]) != tokenizer_hash(vocabularies[1]):
+        differing = set(vocabularies[0].items()) ^ set(vocabularies[1].items())
+        raise VocabularyMismatch(
+            f"The tokenizers of {student} ({len(vocabularies[0])} tokens) and {teacher} ({len(vocabularies[1])} tokens) "
+            f"differ in {len({token for token, _ in differing})} tokens",
+            "A divergence needs both models to mean the same token by the same id",
+            todo,
+        )
+    if pupil.vocab_size != judge.vocab_size:
+        raise VocabularyMismatch(
+            f"{student} predicts over {pupil.vocab_size} ids, {teacher} over {judge.vocab_size}",
+            "The extra ids have no counterpart, and cutting them would change the distribution",
+            todo,
+        )
+    judge.net.requires_grad_(False)
+    return pupil, judge
+
+
+def vocabulary(model: Model) -> dict[str, list]:
+    """The columns of schema.VOCAB: every id with its own text, spaces and line breaks as they are."""
+    ids = list(range(model.vocab_size))
+    known = len(model.tokenizer)
+    pieces = [model.tokenizer.convert_ids_to_tokens(i) if i < known else None for i in ids]
+    special = set(model.tokenizer.all_special_ids)
+    # a byte-level alphabet writes a space as Ġ; SentencePiece writes ▁
+    byte_level = any(p is not None and p.startswith("Ġ") for p in pieces)
+    texts = [f"<unused {i}>" if p is None else p if i in special else piece_text(p, byte_level) for i, p in enumerate(pieces)]
+    return {"token_id": ids, "token": texts, "special": [i in special for i in ids]}
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable character that byte-level BPE writes for each byte (GPT-2's table)."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in printable]
+    return {**{chr(b): b for b in printable}, **{chr(256 + i): b for i, b in enumerate(others)}}
+
+
+_BYTES = _byte_alphabet()
+
+
+def piece_text(piece: str, byte_level: bool) -> str:
+    r"""The text of a tokenizer's piece; bytes that are no text by themselves are written \xNN."""
+    if byte_level:
+        if all(c in _BYTES for c in piece):
+            return bytes(_BYTES[c] for c in piece).decode("utf-8", errors="backslashreplace")
+        return piece
+    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+        return bytes([int(piece[3:5], 16)]).decode("utf-8", errors="backslashreplace")
+    return piece.replace("▁", " ")
+
+
+def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Iterator[list[int]]:
+    """Rows grouped by length, each group at most `budget` padded tokens (and at least one row): little padding to compute."""
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    group: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if group and (len(group) + 1) * lengths[row] > budget:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def choose_threads(work: Callable[[], object], repeats: int = 3) -> int:
+    """The faster of one thread and all of them for `work`, by the median of a few runs; sets and returns it."""
+    candidates = sorted({1, torch.get_num_threads()})
+    if len(candidates) == 1:
+        return candidates[0]
+
+    def seconds(threads: int) -> float:
+        torch.set_num_threads(threads)
+        times = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        return sorted(times)[repeats // 2]
+
+    work()  # the first call pays for allocation
+    best = min(candidates, key=seconds)
+    torch.set_num_threads(best)
+    return best
+
+
+def encode_all(model: Model, prompts: Sequence[Prompt], teacher: bool) -> list[Ids]:
+    return [model.encode(p.teacher_prompt if teacher else p.prompt) for p in prompts]

@@ -1,0 +1,133 @@
+"""Rollouts, and the one pass that judges them: student and teacher at the same response positions, gradient included."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rockcore.divergence import TokenLosses, judge, top_alternatives
+from rockcore.models import SMALL, Ids, Model, chunks, encode_all
+from rockcore.schema import TOP_ALTERNATIVES, Prompt
+
+
+class Clock:
+    """Seconds spent in named phases of a step."""
+
+    def __init__(self, device: torch.device | None = None):
+        self.seconds: dict[str, float] = {}
+        self.device = device
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = self._now()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
+
+    def _now(self) -> float:
+        if self.device is not None and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # otherwise a phase ends when its kernels are queued, not when they are done
+        return time.perf_counter()
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What the student wrote on some tasks: R rollouts, N response tokens in all."""
+
+    tasks: Sequence[Prompt]
+    student_prompts: Sequence[Ids]
+    teacher_prompts: Sequence[Ids]
+    responses: Sequence[Ids]
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(r) for r in self.responses]
+
+    def token_ids(self) -> np.ndarray:
+        return np.fromiter((token for r in self.responses for token in r), dtype=np.int32)
+
+
+def sample(student: Model, teacher: Model, tasks: Sequence[Prompt], max_new_tokens: int, temperature: float, seed: int) -> Rollouts:
+    """Let the student answer the tasks; the teacher's prompt may differ, the response positions are the same."""
+    prompts = encode_all(student, tasks, teacher=False)
+    return rollouts_of(student, teacher, tasks, student.sample(prompts, max_new_tokens, temperature, seed))
+
+
+def rollouts_of(student: Model, teacher: Model, tasks: Sequence[Prompt], responses: Sequence[Ids]) -> Rollouts:
+    """Responses that are there already, with the prompts that each model reads before them."""
+    return Rollouts(tasks, encode_all(student, tasks, teacher=False), encode_all(teacher, tasks, teacher=True), responses)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Per response token, rollouts one after another: the losses (N,), and the alternatives (N, k) where asked for."""
+
+    losses: dict[str, np.ndarray]
+    alternatives: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def score(student: Model, teacher: Model, rollouts: Rollouts, clock: Clock, weight_N: Tensor | None = None, alternatives: bool = False) -> Scored:
+    """Judge every response token under both models; with `weight_N`, also accumulate the student's gradient.
+
+    The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the normaliser. It enters at the
+    logits in closed form and runs back from there. Rows are taken in groups of similar length and the vocabulary
+    projection in pieces, so memory does not grow with the batch.
+    """
+    ids_N = torch.from_numpy(rollouts.token_ids()).long().to(student.device)
+    starts = [0, *accumulate(rollouts.lengths)]
+    losses_CN = torch.empty(len(TokenLosses._fields), len(ids_N), device=student.device)
+    tops: list[tuple[Tensor, ...]] = []
+    order: list[Tensor] = []
+    longest_prompt = [max(a, b, key=len) for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)]
+    for rows in chunks(longest_prompt, rollouts.responses, _padded_budget(teacher)):
+        at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(student.device)
+        responses = [rollouts.responses[r] for r in rows]
+        with clock.phase("teacher_s"), torch.no_grad():
+            q_features = teacher.features([rollouts.teacher_prompts[r] for r in rows], responses)
+        with clock.phase("student_s"), torch.set_grad_enabled(weight_N is not None):
+            p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
+        leaf = p_features.detach().requires_grad_(weight_N is not None)
+        for piece in _pieces(len(at), student.vocab_size):
+            with clock.phase("teacher_s"), torch.no_grad():
+                q_logits = teacher.logits(q_features[piece])
+            with clock.phase("student_s"):
+                with torch.set_grad_enabled(weight_N is not None):
+                    p_logits = student.logits(leaf[piece])
+                with torch.no_grad():
+                    losses, gradient = judge(p_logits, q_logits, ids_N[at[piece]])
+                    losses_CN[:, at[piece]] = torch.stack(losses)
+                if weight_N is not None:
+                    p_logits.backward(gradient.mul_(weight_N[at[piece], None]).to(p_logits.dtype))
+            if alternatives:
+                tops.append((*top_alternatives(p_logits.detach(), TOP_ALTERNATIVES), *top_alternatives(q_logits, TOP_ALTERNATIVES)))
+                order.append(at[piece])
+        if weight_N is not None:
+            with clock.phase("student_s"):
+                p_features.backward(leaf.grad)
+    losses = dict(zip(TokenLosses._fields, losses_CN.cpu().numpy(), strict=True))
+    return Scored(losses, _in_order(tops, order) if alternatives else {})
+
+
+def _in_order(tops: list[tuple[Tensor, ...]], order: list[Tensor]) -> dict[str, np.ndarray]:
+    names = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
+    back = torch.argsort(torch.cat(order))
+    return {name: torch.cat([t[i] for t in tops])[back].cpu().numpy() for i, name in enumerate(names)}
+
+
+def _padded_budget(model: Model) -> int:
+    """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the cache."""
+    return 1024 if model.size < SMALL and model.device.type == "cpu" else 8192
+
+
+def _pieces(n: int, vocab_size: int, cells: int = 1 << 26) -> Iterator[slice]:
+    """Slices of n positions whose logits take at most `cells` numbers (256 MB in float32)."""
+    size = max(1, cells // vocab_size)
+    return (slice(i, min(i + size, n)) for i in range(0, n, size))

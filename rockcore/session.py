@@ -1,0 +1,359 @@
+"""The on-policy distillation session: sample from the student, score with the teacher, step, log. Read from top to bottom.
+
+Step s means the student after s updates. A session runs over s = 0 .. steps: at each s the student writes fresh
+rollouts, both models judge them, the log is written, and - but for the last s - one optimizer step follows. Every random draw
+is derived from (seed, purpose, step), so a resumed run continues bit for bit as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rockcore import evals, models
+from rockcore.checkpoints import Checkpoints
+from rockcore.config import BadConfig, SessionConfig
+from rockcore.log import Run, RunWriter
+from rockcore.models import SMALL, Model
+from rockcore.schema import LogWriteError, RockError, RunMeta, tokenizer_hash
+from rockcore.scoring import Clock, Rollouts, Scored, rollouts_of, sample, score
+from rockcore.tasks import Tasks
+from rockcore.world import grade
+
+
+class NonFiniteLoss(RockError, ArithmeticError):
+    """A kl that is no number: training cannot go on, the log up to here is kept."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a session tells after each step."""
+
+    step: int
+    steps: int
+    kl: float
+    tokens: int
+    seconds: float  # of this step
+    accuracy: dict[str, float] | None  # by decoding, at the steps where it is measured
+
+
+Listener = Callable[[Progress], None]
+
+
+def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
+    """Run a session and return its final RunMeta; the log is in `config.out`.
+
+    Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig, BadPrompts, ModelNotFound,
+    VocabularyMismatch or RunExists before anything is written, NonFiniteLoss or LogWriteError after keeping what is there.
+    """
+    config = stored_config(config) if config.resume else config.resolved()
+    if not config.resume:
+        RunWriter.refuse_existing(config.out)
+    tasks = Tasks.of(config)
+    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    student, teacher = models.load_pair(*tasks.models, device, config.dtype)
+    session = Session(config, tasks, student, teacher)
+    writer = session.writer
+    try:
+        with _interrupt_as_flag() as interrupted:
+            last = session.run(lambda: interrupted() or writer.stop_requested(), listen)
+            session.close(last)
+    except RockError as e:
+        _note_failure(writer, e)
+        raise
+    return writer.meta
+
+
+def stored_config(config: SessionConfig) -> SessionConfig:
+    """The configuration of the run in `config.out`, for going on with it; more steps and another machine are allowed."""
+    meta = Run.open(config.out).meta
+    known = {f.name for f in fields(SessionConfig)}
+    stored = {name: value for name, value in meta.config.items() if name in known}
+    for name in ("out", "prompts"):
+        stored[name] = Path(stored[name]) if stored.get(name) else None
+    changed = {"out": config.out, "resume": True, "device": config.device, "threads": config.threads}
+    resumed = replace(SessionConfig(**stored), **changed, steps=config.steps or stored["steps"])
+    if meta.status == "finished" and resumed.steps <= stored["steps"]:
+        raise BadConfig(f"{config.out} is finished ({stored['steps']} steps)", "There is nothing left to do", "Add --steps N to train it further")
+    return resumed.resolved()
+
+
+def _note_failure(writer: RunWriter, error: RockError) -> None:
+    """Say in run.json why the run ended; on a full disk that may be impossible too, and the error itself is raised next."""
+    try:
+        writer.save_meta(status="failed", reason=str(error))
+    except LogWriteError as second:
+        error.add_note(f"(The run could not be marked as failed either: {second})") if hasattr(error, "add_note") else None
+
+
+class Session:
+    """The state of a run in training: models, optimizer, log."""
+
+    def __init__(self, config: SessionConfig, tasks: Tasks, student: Model, teacher: Model):
+        self.config, self.tasks, self.student, self.teacher = config, tasks, student, teacher
+        self.optimizer = torch.optim.AdamW(student.net.parameters(), lr=config.lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+        self.checkpoints = Checkpoints(config.out / "checkpoints")
+        self.threads = self._set_threads()
+        self.first_step, self.log_seconds = 0, 0.0
+        if config.resume:
+            self.writer = RunWriter.reopen(config.out)
+            self.first_step = self.checkpoints.restore_last(student, self.optimizer)
+            tasks.batch(self.first_step * config.rollouts)  # already used
+            self.writer.drop_from(self.first_step)
+            self.writer.clear_stop()
+            self.writer.save_meta(status="running", reason="", steps_planned=config.steps, config=_plain(config), threads=self.threads)
+            self.probes = self._old_probes()
+        else:
+            self.writer = RunWriter.create(config.out, self._meta(), models.vocabulary(student))
+            self.probes = self._new_probes("first", 0)
+
+    def run(self, stop: Callable[[], bool], listen: Listener) -> int:
+        """All steps, or until `stop`; returns the last step that was logged."""
+        for step in range(self.first_step, self.config.steps + 1):
+            ending = step == self.config.steps or stop()
+            clock = Clock(self.student.device)
+            with clock.phase("step_s"):
+                accuracy = self.milestone(step) if ending or step % self.config.probe_every == 0 else None
+                rollouts, scored = self.judge_fresh_rollouts(step, clock, learn=not ending)
+                update_norm = None if ending else self.update(step, clock)
+                self.log(step, rollouts, scored, clock, update_norm, ending)
+            kl = float(scored.losses["kl"].mean())
+            listen(Progress(step, self.config.steps, kl, len(scored.losses["kl"]), clock.seconds["step_s"], accuracy))
+            if ending:
+                break
+        return step
+
+    def judge_fresh_rollouts(self, step: int, clock: Clock, learn: bool) -> tuple[Rollouts, Scored]:
+        """Sample, score, and leave the gradient of the mean kl in the student. Normaliser: the number of tokens."""
+        config = self.config
+        with clock.phase("sample_s"):
+            batch = self.tasks.batch(config.rollouts)
+            seed = derived_seed(config.seed, "rollouts", step)
+            rollouts = sample(self.student, self.teacher, batch, config.max_new_tokens, config.temperature, seed)
+        n = sum(rollouts.lengths)
+        self.optimizer.zero_grad()
+        weight_N = torch.full((n,), 1.0 / n, device=self.student.device) if learn else None
+        scored = score(self.student, self.teacher, rollouts, clock, weight_N)
+        self._refuse_non_finite(step, rollouts, scored)
+        return rollouts, scored
+
+    def update(self, step: int, clock: Clock) -> float:
+        with clock.phase("update_s"):
+            norm = torch.nn.utils.clip_grad_norm_(self.student.net.parameters(), 1.0)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.learning_rate(step)
+            self.optimizer.step()
+        return float(norm)
+
+    def learning_rate(self, step: int) -> float:
+        """Ten steps of warm-up, then a line down to a tenth of the peak."""
+        return self.config.lr * min(1.0, (step + 1) / 10) * max(0.1, 1 - step / self.config.steps)
+
+    def milestone(self, step: int) -> dict[str, float]:
+        """What is measured now and then: held-out accuracy, the probe texts rescored, a checkpoint. Returns the accuracy."""
+        config, accuracy = self.config, {}
+        if self.tasks.held_out:
+            for decoding, temperature in (("greedy", 0.0), ("sampled", config.temperature)):
+                seed = derived_seed(config.seed, "held-out", 0)
+                accuracy[decoding] = evals.graded(self.student, self.tasks.held_out, config.max_new_tokens, temperature, seed)
+            self.writer.append("evals", step, _eval_columns(step, accuracy))
+        if self.probes is not None:
+            self.writer.append_probe("first", step, self._probe_columns(step, self.probes))
+        self.checkpoints.save(step, self.student, self.optimizer)
+        return {decoding: float(outcome.mean()) for decoding, outcome in accuracy.items()}
+
+    def log(self, step: int, rollouts: Rollouts, scored: Scored, clock: Clock, update_norm: float | None, ending: bool) -> None:
+        own = Clock()
+        with own.phase("log_s"):
+            columns = rollout_columns(step, rollouts, self.student)
+            if ending or step % self.config.log_every == 0:
+                tokens = occurrence_columns(step, rollouts, scored)
+                self.writer.append("tokens", step, {**tokens, "weight": np.ones(len(tokens["kl"]), np.float32)})
+                self.writer.append("rollouts", step, columns)
+            row = {
+                **_summary(step, rollouts, scored, columns["correct"]),
+                "learning_rate": self.learning_rate(step),
+                "update_norm": update_norm,
+                **{name: clock.seconds.get(name, 0.0) for name in ("sample_s", "teacher_s", "student_s", "update_s")},
+                "log_s": self.log_seconds,
+            }
+            self.writer.append("metrics", step, {name: [value] for name, value in row.items()})
+        self.log_seconds = own.seconds["log_s"]
+
+    def close(self, last: int) -> None:
+        """Let the final student write the second probe set, rescore it under every checkpoint, and say how the run ended."""
+        final = self._new_probes("final", last)
+        if final is not None:
+            for step in self.checkpoints.steps():
+                self.checkpoints.load_weights(step, self.student)
+                self.writer.append_probe("final", step, self._probe_columns(step, final))
+            self.checkpoints.load_weights(last, self.student)
+        if last == self.config.steps:
+            self.writer.save_meta(status="finished", reason="")
+        else:
+            self.writer.save_meta(status="stopped", reason=f"stopped by request after step {last} of {self.config.steps}")
+
+    def _new_probes(self, probe_set: str, step: int) -> Rollouts | None:
+        """The fixed texts of a probe set, written by the student of this step."""
+        config, tasks = self.config, self.tasks.probes
+        if not tasks:
+            return None
+        seed = derived_seed(config.seed, f"probe {probe_set}", 0)
+        rollouts = sample(self.student, self.teacher, tasks, config.max_new_tokens, config.temperature, seed)
+        self.writer.write_probe_rollouts(probe_set, rollout_columns(step, rollouts, self.student))
+        return rollouts
+
+    def _old_probes(self) -> Rollouts | None:
+        """The first probe set of a run that goes on: its writer is gone, its tokens are in the log."""
+        responses = Run.open(self.config.out).probe_ids("first")
+        return rollouts_of(self.student, self.teacher, self.tasks.probes, responses) if responses else None
+
+    def _probe_columns(self, step: int, probes: Rollouts) -> dict[str, Any]:
+        scored = score(self.student, self.teacher, probes, Clock(), alternatives=True)
+        self._refuse_non_finite(step, probes, scored)
+        return {**occurrence_columns(step, probes, scored), **scored.alternatives}
+
+    @staticmethod
+    def _refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:
+        bad = np.flatnonzero(~np.isfinite(scored.losses["kl"]))
+        if len(bad):
+            where = occurrence_columns(step, rollouts, scored)
+            rollout, position = where["rollout_id"][bad[0]], where["position"][bad[0]]
+            raise NonFiniteLoss(
+                f"At step {step}, rollout {rollout}, position {position}, kl is {scored.losses['kl'][bad[0]]} ({len(bad)} of {len(where['kl'])} tokens)",
+                "An update with it would ruin the student",
+                f"Look at steps before {step} in the log; a lower --lr, or --dtype float32, usually cures it",
+            )
+
+    def _set_threads(self) -> int:
+        """The given number of threads; for small models the faster of one and all, tried on a bit of this run's work."""
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
+            return self.config.threads
+        if self.student.size >= SMALL or self.student.device.type != "cpu":
+            return torch.get_num_threads()
+        prompts = [self.student.encode("1 + 1")] * self.config.rollouts
+        few = min(self.config.max_new_tokens, 24)
+        return models.choose_threads(lambda: self.student.sample(prompts, few, 1.0, seed=0))
+
+    def _meta(self) -> RunMeta:
+        config = self.config
+        return RunMeta(
+            name=config.out.name,
+            student=config.student or Path(self.student.name).name,
+            teacher=config.teacher or Path(self.teacher.name).name,
+            tokenizer_hash=tokenizer_hash(self.student.tokenizer.get_vocab()),
+            vocab_size=self.student.vocab_size,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            seed=config.seed,
+            steps_planned=config.steps,
+            scenario=config.scenario if config.is_builtin else "",
+            origin=self.tasks.origin,
+            threads=self.threads,
+            device=str(self.student.device),
+            dtype=config.dtype,
+            code_version=version("rock-token-explorer"),
+            started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            config=_plain(config),
+        )
+
+
+def derived_seed(seed: int, purpose: str, step: int) -> int:
+    """An independent seed for every purpose and step: nothing of a random stream has to be saved to go on with a run."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), step]).generate_state(1)[0])
+
+
+def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
+    """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the weight."""
+    lengths = rollouts.lengths
+    n = sum(lengths)
+    return {
+        "step": np.full(n, step, np.int32),
+        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "token_id": rollouts.token_ids(),
+        **scored.losses,
+    }
+
+
+def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:
+    """The columns of schema.ROLLOUTS."""
+    texts = [student.decode(r) for r in rollouts.responses]
+    answers = [task.answer for task in rollouts.tasks]
+    return {
+        "step": [step] * len(texts),
+        "rollout_id": range(len(texts)),
+        "prompt": [task.prompt for task in rollouts.tasks],
+        "teacher_prompt": [task.teacher_prompt for task in rollouts.tasks],
+        "response": texts,
+        "answer": answers,
+        "correct": [None if answer is None else grade(text, answer) for text, answer in zip(texts, answers, strict=True)],
+        "truncated": [not r or r[-1] not in student.stop_ids for r in rollouts.responses],
+    }
+
+
+def _summary(step: int, rollouts: Rollouts, scored: Scored, correct: Sequence[bool | None]) -> dict[str, Any]:
+    """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
+    kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
+    mean = kl.mean()
+    excess = np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths  # of each rollout, over its fair share
+    graded = [c for c in correct if c is not None]
+    return {
+        "step": step,
+        "rollouts": len(lengths),
+        "tokens": len(kl),
+        "kl_mean": mean,
+        "kl_stderr": float(np.sqrt((excess**2).sum()) / len(kl)),
+        "accuracy": float(np.mean(graded)) if graded else None,
+    }
+
+
+def _eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:
+    n = len(next(iter(outcomes.values())))
+    return {
+        "step": [step] * n * len(outcomes),
+        "problem_id": list(range(n)) * len(outcomes),
+        "decoding": [decoding for decoding in outcomes for _ in range(n)],
+        "correct": np.concatenate(list(outcomes.values())),
+    }
+
+
+def _plain(config: SessionConfig) -> dict[str, Any]:
+    """The configuration as JSON takes it; paths absolute, so that a run can be resumed from anywhere."""
+    return {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in asdict(config).items() if k != "resume"}
+
+
+@contextmanager
+def _interrupt_as_flag() -> Iterator[Callable[[], bool]]:
+    """Within it, the first Ctrl-C (or SIGTERM) only raises a flag; the second one interrupts as usual."""
+    raised = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield raised.is_set
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.getsignal(s) for s in signals}
+
+    def note(number: int, frame: object) -> None:
+        raised.set()
+        for s in signals:
+            signal.signal(s, before[s])
+
+    for s in signals:
+        signal.signal(s, note)
+    try:
+        yield raised.is_set
+    finally:
+        for s in signals:
+            signal.signal(s, before[s])

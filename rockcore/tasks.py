@@ -1,0 +1,75 @@
+"""What a session trains on, probes and is graded on: the built-in world, or a file of prompts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from rockcore import world
+from rockcore.config import BadConfig, SessionConfig
+from rockcore.log import sample_runs
+from rockcore.prompts import load_prompts
+from rockcore.schema import Prompt
+
+# which student a scenario starts from: habit and hidden share one, which learned every mood but not when it is used
+STARTING_STUDENT = {"habit": "student-mixed", "hidden": "student-mixed", "skill": "student-styled"}
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The prompts of a session; `probes` and `held_out` are never trained on where the source allows it."""
+
+    models: tuple[str, str]  # student, teacher
+    probes: Sequence[Prompt]
+    held_out: Sequence[Prompt]
+    training: Iterator[Prompt]  # endless; consumed in order
+    origin: str  # where a persisting divergence can come from
+
+    @classmethod
+    def of(cls, config: SessionConfig) -> Tasks:
+        """Raises BadPrompts for a file that is not one of prompts, BadConfig for one that is too short."""
+        return _builtin(config) if config.prompts is None else _from_file(config)
+
+    def batch(self, n: int) -> list[Prompt]:
+        return list(islice(self.training, n))
+
+
+def _builtin(config: SessionConfig) -> Tasks:
+    folder = sample_runs() / "models"
+    scenario = world.SCENARIOS[config.scenario]
+    # held-out problems are the same for every seed, so that runs can be compared problem by problem
+    return Tasks(
+        models=(str(folder / STARTING_STUDENT[scenario.name]), str(folder / "teacher")),
+        probes=list(islice(world.prompts(scenario.name, "probe"), config.probes)),
+        held_out=list(islice(world.prompts(scenario.name, "held-out"), config.held_out)),
+        training=world.prompts(scenario.name, f"training {config.seed}"),
+        origin=scenario.origin,
+    )
+
+
+def _from_file(config: SessionConfig) -> Tasks:
+    prompts = load_prompts(config.prompts)
+    random.Random(f"split {config.seed}").shuffle(prompts)
+    graded = [p for p in prompts if p.answer is not None]
+    held_out = graded[: min(config.held_out, len(prompts) // 5)]
+    kept = set(map(id, held_out))
+    training = [p for p in prompts if id(p) not in kept]
+    if not training:
+        raise BadConfig(f"{config.prompts} has only {len(prompts)} prompts", "Some are held out, some trained on", "Give more prompts or --held-out 0")
+    privileged = any(p.prompt != p.teacher_prompt for p in prompts)
+    return Tasks(
+        models=(config.student, config.teacher),
+        probes=training[: config.probes],
+        held_out=held_out,
+        training=_epochs(training, config.seed),
+        origin="The teacher reads prompts that the student does not see: part of the divergence cannot be trained away." if privileged else "",
+    )
+
+
+def _epochs(prompts: Sequence[Prompt], seed: int) -> Iterator[Prompt]:
+    """Endless: each prompt once an epoch, in an order drawn anew."""
+    rng = random.Random(f"epochs {seed}")
+    while True:
+        yield from rng.sample(prompts, len(prompts))
