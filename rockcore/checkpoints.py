@@ -60,13 +60,19 @@ class Checkpoints:
         student.net.tie_weights()
         missing = set(missing) - set(student.net.all_tied_weights_keys)
         if missing or unexpected:
-            raise NoCheckpoint(f"{self.path(step)} lacks {sorted(missing)} and has {unexpected} too many", "It is of another model", "Resume with the student the run began with")
+            raise NoCheckpoint(
+                f"{self.path(step)} lacks {sorted(missing)} and has {unexpected} too many",
+                "It is of another model",
+                "Resume with the student the run began with",
+            )
 
     def restore_last(self, student: Model, optimizer: torch.optim.Optimizer) -> int:
         """Student and optimizer of the last checkpoint that can be resumed; returns its step. Raises NoCheckpoint."""
         whole = [s for s in self.steps() if (self.path(s) / _OPTIMIZER).exists()]
         if not whole:
-            raise NoCheckpoint(f"{self.folder} has no checkpoint with an optimizer", "There is nothing to go on from", "Start a new run in another folder")
+            raise NoCheckpoint(
+                f"{self.folder} has no checkpoint with an optimizer", "There is nothing to go on from", "Start a new run in another folder"
+            )
         self.load_weights(whole[-1], student)
         _unflatten(optimizer, load_file(self.path(whole[-1]) / _OPTIMIZER))
         return whole[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -123,17 +122,11 @@ def _app(command: App) -> None:
         if not find_runs([place]):
             Run.open(place)  # says what is wrong with it
     main_file = Path(__file__).parent.parent / "app" / "main.py"
-    options = {
-        "server.address": "127.0.0.1",
-        "server.port": command.port,
-        "server.headless": str(command.headless).lower(),
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "runner.postScriptGC": "false",
-    }
+    # all that does not change from call to call stands in app/.streamlit/config.toml, which Streamlit reads beside main.py
+    options = {"server.address": "127.0.0.1", "server.port": command.port, "server.headless": str(command.headless).lower()}
     flags = [f"--{name}={value}" for name, value in options.items()]
     runs = [str(p.resolve()) for p in command.runs]
-    child = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(main_file), *flags, "--", *runs], env=os.environ)
+    child = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(main_file), *flags, "--", *runs])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child too, which then ends by itself
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     raise SystemExit(child.wait())

@@ -5,7 +5,7 @@ It needs no torch, so the dashboard can show the same fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -65,36 +65,55 @@ class SessionConfig:
     threads: int | None = None
     """CPU threads; default: the faster of one and all, by a short measurement."""
 
-    def resolved(self) -> SessionConfig:
-        """The same configuration with nothing left open but device and threads. Raises BadConfig."""
+    def resolved(self) -> ResolvedConfig:
+        """The same configuration with its gaps filled. Raises BadConfig if it cannot work."""
         own = [name for name in ("student", "teacher", "prompts") if getattr(self, name) is not None]
         if own and len(own) < 3 and self.prompts is None:
             raise BadConfig(
                 f"--{' and --'.join(own)} without --prompts",
                 "The built-in world fits the built-in pair only: another model needs prompts of its own",
-                "Add --prompts FILE.jsonl with one {\"prompt\": …} a line",
+                'Add --prompts FILE.jsonl with one {"prompt": …} a line',
             )
         if self.prompts is not None and (self.student is None or self.teacher is None):
-            raise BadConfig("--prompts without --student and --teacher", "The built-in pair only speaks the built-in world", "Name both models")
+            raise BadConfig(
+                "--prompts without --student and --teacher", "The built-in pair only speaks the built-in world", "Name both models"
+            )
         tuned = OWN_PAIR if own else TUNED[self.scenario]
-        filled = replace(self, **{name: value for name, value in tuned.items() if getattr(self, name) is None})
-        if filled.probe_every is None:
-            filled = replace(filled, probe_every=max(1, (filled.steps or 1) // 10))
-        filled._check()
-        return filled
-
-    def _check(self) -> None:
-        least = {"steps": 1, "rollouts": 1, "max_new_tokens": 1, "log_every": 1, "probe_every": 1, "probes": 0, "held_out": 0}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise BadConfig(f"{name} = {getattr(self, name)}", f"It counts something and is at least {low}", f"Give --{name.replace('_', '-')} {low} or more")
-        for name in ("lr", "temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise BadConfig(f"{name} = {getattr(self, name)}", "It has to be a positive number", f"Give --{name} a value above 0")
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        filled = {**given, **{name: value for name, value in tuned.items() if given[name] is None}}
+        filled["probe_every"] = max(1, filled["steps"] // 10) if filled["probe_every"] is None else filled["probe_every"]
+        resolved = ResolvedConfig(**filled)
+        resolved.check()
+        return resolved
 
     @property
     def is_builtin(self) -> bool:
         return self.prompts is None
+
+
+@dataclass(frozen=True)
+class ResolvedConfig(SessionConfig):
+    """A configuration in which nothing but device and threads is left open."""
+
+    steps: int = 0
+    rollouts: int = 0
+    lr: float = 0.0
+    max_new_tokens: int = 0
+    probe_every: int = 0
+
+    def check(self) -> None:
+        """Raises BadConfig, which names the first setting out of its range."""
+        least = {"steps": 1, "rollouts": 1, "max_new_tokens": 1, "log_every": 1, "probe_every": 1, "probes": 0, "held_out": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise BadConfig(
+                    f"{name} = {getattr(self, name)}",
+                    f"It counts something and is at least {low}",
+                    f"Give --{name.replace('_', '-')} {low} or more",
+                )
+        for name in ("lr", "temperature"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise BadConfig(f"{name} = {getattr(self, name)}", "It has to be a positive number", f"Give --{name} a value above 0")
 
 
 TUNED: dict[str, dict[str, float | int]] = {

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from rockcore.schema import RockError
 
-
 _RULED_OUT = -1e30  # stands for a log probability of -inf
 
 

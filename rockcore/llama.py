@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 Pick = Callable[[Tensor, Tensor, int], Tensor]
 
 
-def fits(model: torch.nn.Module) -> bool:
+def fits(model: Any) -> bool:
     """Whether `model` is a plain Llama on a CPU: default rotary embedding, silu, no biases, no dropout."""
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
@@ -33,10 +34,9 @@ def fits(model: torch.nn.Module) -> bool:
     )
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of the two halves of the last axis."""
-    a, b = x.chunk(2, -1)
-    return x * cos + torch.cat((-b, a), -1) * sin
+def rotate(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    """Rotary embedding of the two halves (a, b) of the last axis; `signed_sin` is (-sin, sin): three operations, not six."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), signed_sin)
 
 
 class FastLlama:
@@ -45,7 +45,7 @@ class FastLlama:
     `hidden` is differentiable. `sample` keeps keys and values in one preallocated buffer and drops finished rows.
     """
 
-    def __init__(self, model: torch.nn.Module):
+    def __init__(self, model: Any):
         config = model.config
         self.model, self.layers = model.model, model.model.layers
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -54,9 +54,9 @@ class FastLlama:
         theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
         frequency = 1.0 / (theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim))
         angle = torch.outer(torch.arange(config.max_position_embeddings).float(), frequency)
-        angle = torch.cat((angle, angle), -1)
         dtype = model.lm_head.weight.dtype
-        self.cos, self.sin = angle.cos().to(dtype), angle.sin().to(dtype)
+        self.cos = torch.cat((angle.cos(), angle.cos()), -1).to(dtype)
+        self.sin = torch.cat((-angle.sin(), angle.sin()), -1).to(dtype)
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (self.width,), weight, self.eps)
@@ -69,12 +69,12 @@ class FastLlama:
         return turned[..., :h, :], turned[..., h:, :], parts[..., h + k :, :]
 
     @staticmethod
-    def _qkv_weight(layer) -> Tensor:
+    def _qkv_weight(layer: Any) -> Tensor:
         a = layer.self_attn
         return torch.cat((a.q_proj.weight, a.k_proj.weight, a.v_proj.weight))
 
     @staticmethod
-    def _gate_up_weight(layer) -> Tensor:
+    def _gate_up_weight(layer: Any) -> Tensor:
         return torch.cat((layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight))
 
     def _mlp(self, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
@@ -121,7 +121,7 @@ class FastLlama:
         for t in range(max_new_tokens):
             token = pick(batch.last_hidden @ head_DV, batch.rows, t)
             drawn_BT[batch.rows, t] = token
-            ended = torch.isin(token, stops) & batch.alive
+            ended = (token[:, None] == stops).any(1) & batch.alive
             if bool(ended.any()):
                 length_B[batch.rows[ended]] = t + 1
                 batch.alive &= ~ended
@@ -141,14 +141,15 @@ class FastLlama:
         room = longest + max_new_tokens
         offset_B = torch.tensor([longest - len(p) for p in prompts])
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
-        shape = (B, self.kv_heads, room, self.head_dim)
+        shape = (B, self.kv_heads, room, self.head_dim)  # room is one block of memory a head: batched products need no copy
         cache = [(torch.empty(shape, dtype=self.cos.dtype), torch.empty(shape, dtype=self.cos.dtype)) for _ in self.layers]
         last = self.hidden(ids_BT, cache, offset_B)[:, -1]
         padding = torch.arange(room) < offset_B[:, None]
-        bias = torch.zeros(B, 1, 1, room, dtype=self.cos.dtype).masked_fill_(padding[:, None, None], -torch.inf)
+        bias = torch.zeros(B, room, dtype=self.cos.dtype).masked_fill_(padding, -torch.inf)
+        bias = bias.repeat_interleave(self.kv_heads, 0)[:, None]
         return _Batch(torch.arange(B), torch.ones(B, dtype=torch.bool), offset_B, bias, cache, longest, last)
 
-    def _decode_weights(self, layer) -> tuple[Tensor, ...]:
+    def _decode_weights(self, layer: Any) -> tuple[Tensor, ...]:
         out, down = layer.self_attn.o_proj.weight.t(), layer.mlp.down_proj.weight
         norms = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
         return self._qkv_weight(layer), out, self._gate_up_weight(layer), down, *norms
@@ -158,15 +159,16 @@ class FastLlama:
         at, end = batch.used, batch.used + 1
         position_B = at - batch.offset
         cos, sin = self.cos[position_B][:, None], self.sin[position_B][:, None]
-        bias, scale = batch.bias[..., :end], self.head_dim**-0.5
+        B, KV, scale = len(token_B), self.kv_heads, self.head_dim**-0.5
+        bias = batch.bias[:, :, :end]
         x = F.embedding(token_B, self.model.embed_tokens.weight)
         for (qkv, out, gate_up, down, norm_1, norm_2), (keys, values) in zip(weights, batch.cache, strict=True):
             q, k, v = self._split(F.linear(self._norm(x, norm_1), qkv), cos, sin)
             keys[:, :, at], values[:, :, at] = k, v
-            q = q.unflatten(1, (self.kv_heads, -1)) * scale
-            attention = torch.softmax(q @ keys[:, :, :end].transpose(2, 3) + bias, -1)
-            x = x + (attention @ values[:, :, :end]).flatten(1) @ out
-            x = x + self._mlp(self._norm(x, norm_2), gate_up, down)
+            past_keys, past_values = keys.flatten(0, 1)[:, :end], values.flatten(0, 1)[:, :end]
+            scores = torch.baddbmm(bias, q.reshape(B * KV, -1, self.head_dim), past_keys.transpose(1, 2), alpha=scale)
+            x = torch.addmm(x, torch.bmm(torch.softmax(scores, -1), past_values).view(B, -1), out)
+            x += self._mlp(self._norm(x, norm_2), gate_up, down)
         batch.used = end
         batch.last_hidden = self._norm(x, self.model.norm.weight)
 
@@ -178,16 +180,16 @@ class _Batch:
     rows: Tensor  # (B,) which prompt a row continues
     alive: Tensor  # (B,) not yet ended
     offset: Tensor  # (B,) pads on the left
-    bias: Tensor  # (B, 1, 1, room) -inf on pads
+    bias: Tensor  # (B * kv_heads, 1, room) -inf on pads
     cache: list[tuple[Tensor, Tensor]]  # per layer: keys, values (B, kv_heads, room, head_dim)
     used: int  # places of the cache already written
     last_hidden: Tensor  # (B, D) predicts the next token
 
     def narrowed(self, keep: Tensor) -> _Batch:
         cache = [(self._copied(keys, keep), self._copied(values, keep)) for keys, values in self.cache]
-        return _Batch(
-            self.rows[keep], self.alive[keep], self.offset[keep], self.bias[keep], cache, self.used, self.last_hidden[keep]
-        )
+        heads = self.cache[0][0].shape[1]
+        bias = self.bias.unflatten(0, (-1, heads))[keep].flatten(0, 1)
+        return _Batch(self.rows[keep], self.alive[keep], self.offset[keep], bias, cache, self.used, self.last_hidden[keep])
 
     def _copied(self, buffer: Tensor, keep: Tensor) -> Tensor:
         room = buffer.new_empty((len(keep), *buffer.shape[1:]))

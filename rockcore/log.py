@@ -7,77 +7,27 @@ a file, and a killed run keeps every step it finished. Reading needs no torch.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rockcore import schema, stats
-from rockcore.schema import Column, DamagedRun, LogWriteError, RockError, RunMeta, RunNotFound
+from rockcore.files import Columns, check_schema, commit, step_name, step_of, write_table
+from rockcore.schema import Column, DamagedRun, RockError, RunMeta, RunNotFound
+from rockcore.scores import type_sums
 
-Columns = Mapping[str, Any]  # column name -> array of equal length
 _STOP = "stop"
 _STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 
 class RunExists(RockError, FileExistsError):
     """A new run was asked for where one already is."""
-
-
-def type_sums(step: int, tokens: Columns) -> dict[str, Any]:
-    """Sums per token type over the occurrences of one step: the columns of schema.TYPES, sorted by token id.
-
-    The sums are additive: over steps, rollouts and runs they may simply be added up.
-    """
-    ids, first = np.unique(np.asarray(tokens["token_id"]), return_inverse=True)
-    kl, g = (np.asarray(tokens[c], dtype=np.float64) for c in ("kl", "grad_norm"))
-    bins = len(schema.KL_EDGES) + 1
-    cell = first * bins + np.searchsorted(schema.KL_EDGES, kl, side="right")
-    histogram = np.bincount(cell, minlength=len(ids) * bins).reshape(len(ids), bins)
-
-    def total(x: np.ndarray) -> np.ndarray:
-        return np.bincount(first, weights=x, minlength=len(ids))
-
-    return {
-        "step": np.full(len(ids), step),
-        "token_id": ids,
-        "n": np.bincount(first, minlength=len(ids)),
-        "kl_sum": total(kl),
-        "kl_sq_sum": total(kl**2),
-        "sampled_loss_sum": total(np.asarray(tokens["sampled_loss"], dtype=np.float64)),
-        "grad_norm_sum": total(g),
-        "grad_norm_sq_sum": total(g**2),
-        "kl_histogram": histogram.tolist(),
-    }
-
-
-def _name(step: int) -> str:
-    return f"step={step:06d}"
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step=").split(".")[0])
-
-
-def _arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
-    arrays = [_array(values[name], column.type) for name, column in columns.items()]
-    return pa.Table.from_arrays(arrays, schema=schema.arrow_schema(columns))
-
-
-def _array(values: Any, type: pa.DataType) -> pa.Array:
-    if pa.types.is_fixed_size_list(type) and isinstance(values, np.ndarray):  # (N, k)
-        flat = values.astype(type.value_type.to_pandas_dtype()).ravel()
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=type)
-    return pa.array(values, type=type, from_pandas=True)
 
 
 class RunWriter:
@@ -92,7 +42,7 @@ class RunWriter:
         path = Path(path)
         cls.refuse_existing(path)
         writer = cls(path, meta)
-        writer._write(path / "vocab.parquet", schema.VOCAB, vocab)
+        write_table(path / "vocab.parquet", schema.VOCAB, vocab)
         writer.save_meta()
         return writer
 
@@ -100,7 +50,9 @@ class RunWriter:
     def refuse_existing(path: Path) -> None:
         """Raises RunExists if a new run in `path` would mix with files that are there."""
         if path.exists() and (not path.is_dir() or any(p.name != _STDOUT for p in path.iterdir())):
-            raise RunExists(f"{path} already holds files", "A new run would mix with them", "Choose another folder, or go on with that run: --resume")
+            raise RunExists(
+                f"{path} already holds files", "A new run would mix with them", "Choose another folder, or go on with that run: --resume"
+            )
 
     @classmethod
     def reopen(cls, path: str | Path) -> RunWriter:
@@ -112,26 +64,26 @@ class RunWriter:
 
         Raises LogWriteError if the file cannot be written; files written before are not touched.
         """
-        self._write(self.path / table / f"{_name(step)}.parquet", schema.TABLES[table], values)
+        write_table(self.path / table / f"{step_name(step)}.parquet", schema.TABLES[table], values)
         if table == "tokens":
-            self._write(self.path / "types" / f"{_name(step)}.parquet", schema.TYPES, type_sums(step, values))
+            write_table(self.path / "types" / f"{step_name(step)}.parquet", schema.TYPES, type_sums(step, values))
 
     def append_probe(self, probe_set: str, step: int, values: Columns) -> None:
-        self._write(self.path / "probe" / probe_set / f"{_name(step)}.parquet", schema.PROBE, values)
+        write_table(self.path / "probe" / probe_set / f"{step_name(step)}.parquet", schema.PROBE, values)
 
     def write_probe_rollouts(self, probe_set: str, values: Columns) -> None:
-        self._write(self.path / "probe" / probe_set / "rollouts.parquet", schema.ROLLOUTS, values)
+        write_table(self.path / "probe" / probe_set / "rollouts.parquet", schema.ROLLOUTS, values)
 
     def save_meta(self, **changes: Any) -> None:
         """Write run.json, with some of its fields changed."""
         self.meta = replace(self.meta, **changes)
-        self._commit(self.path / "run.json", lambda tmp: tmp.write_text(self.meta.to_json(), encoding="utf-8"))
+        commit(self.path / "run.json", lambda tmp: tmp.write_text(self.meta.to_json(), encoding="utf-8"))
 
     def drop_from(self, step: int) -> None:
         """Forget every logged step from `step` on, and the closing probes: a resumed run writes them again."""
         for table in (*schema.TABLES, "probe/first"):
             for file in (self.path / table).glob("step=*.parquet"):
-                if _step_of(file) >= step:
+                if step_of(file) >= step:
                     file.unlink()
         for file in (self.path / "probe" / "final").glob("*.parquet"):
             file.unlink()
@@ -141,54 +93,6 @@ class RunWriter:
 
     def clear_stop(self) -> None:
         (self.path / _STOP).unlink(missing_ok=True)
-
-    def _write(self, path: Path, columns: dict[str, Column], values: Columns) -> None:
-        table = _arrow(columns, values)
-        floats = [n for n, c in columns.items() if c.type == pa.float32()]
-        others = [n for n in columns if n not in floats]
-        self._commit(path, lambda tmp: pq.write_table(table, tmp, compression="zstd", use_dictionary=others, use_byte_stream_split=floats))
-
-    @staticmethod
-    def _commit(path: Path, write) -> None:
-        tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(tmp)
-            os.replace(tmp, path)
-        except OSError as e:
-            tmp.unlink(missing_ok=True)
-            raise LogWriteError(
-                f"{path} could not be written ({e.strerror or e})",
-                "The log would have a hole from here on, so the run stops; everything logged before is complete",
-                "Free space or fix the permissions, then go on with --resume",
-            ) from e
-
-
-_checked: set[tuple[str, int, int]] = set()  # files whose schema has been read: (path, size, mtime)
-
-
-def _check(path: Path, columns: dict[str, Column]) -> None:
-    """Raises DamagedRun unless `path` is a readable Parquet file with these columns."""
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key in _checked:
-        return
-    try:
-        found = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as e:
-        raise DamagedRun(
-            f"{path} is no readable Parquet file ({str(e).splitlines()[0]})",
-            "Its rows cannot be recovered from what is there",
-            "Copy it from a backup, or delete it: the rest of the run opens without it",
-        ) from e
-    wrong = [n for n, c in columns.items() if n not in found.names or found.field(n).type != c.type]
-    if wrong:
-        raise DamagedRun(
-            f"{path} has no column {', '.join(f'{n!r} of type {columns[n].type}' for n in wrong)} (found: {', '.join(f'{f.name} {f.type}' for f in found)})",
-            "Pages and detection rely on these columns",
-            "If the file comes from another trainer, import that log instead of copying the file here",
-        )
-    _checked.add(key)
 
 
 class Run:
@@ -221,23 +125,27 @@ class Run:
 
     def _check_files(self) -> None:
         if not (self.path / "vocab.parquet").exists():
-            raise DamagedRun(f"{self.path} has no vocab.parquet", "Tokens cannot be shown by their text", "Copy it from a backup, or train or import the run again")
-        _check(self.path / "vocab.parquet", schema.VOCAB)
+            raise DamagedRun(
+                f"{self.path} has no vocab.parquet",
+                "Tokens cannot be shown by their text",
+                "Copy it from a backup, or train or import the run again",
+            )
+        check_schema(self.path / "vocab.parquet", schema.VOCAB)
         for table, columns in schema.TABLES.items():
             for file in self._files(table):
-                _check(file, columns)
+                check_schema(file, columns)
         for probe_set in schema.PROBE_SETS:
             for file in self._files(f"probe/{probe_set}"):
-                _check(file, schema.PROBE)
+                check_schema(file, schema.PROBE)
             if (rollouts := self.path / "probe" / probe_set / "rollouts.parquet").exists():
-                _check(rollouts, schema.ROLLOUTS)
+                check_schema(rollouts, schema.ROLLOUTS)
 
     def _files(self, table: str) -> list[Path]:
         return sorted((self.path / table).glob("step=*.parquet"))
 
     def steps(self, table: str = "tokens") -> list[int]:
         """The steps for which `table` is logged; also "probe/first" and "probe/final"."""
-        return [_step_of(f) for f in self._files(table)]
+        return [step_of(f) for f in self._files(table)]
 
     def fingerprint(self) -> str:
         """Changes whenever a file of the log does: the key of every cache."""
@@ -250,7 +158,7 @@ class Run:
 
     def age_s(self) -> float:
         """Seconds since the run last wrote a step."""
-        return time.time() - max((f.stat().st_mtime for f in (self.path / "run.json", *self._files("metrics")[-1:])))
+        return time.time() - max(f.stat().st_mtime for f in (self.path / "run.json", *self._files("metrics")[-1:]))
 
     def _ask(self, sql: str, files: Sequence[Path], **parameters: Any) -> pd.DataFrame:
         cursor = _connection().cursor()  # one cursor a call: a connection shared by threads mixes up results
@@ -294,7 +202,7 @@ class Run:
 
     def types(self, step: int) -> pd.DataFrame:
         """Sums per token type at one step, with the token's text: schema.TYPES but the histogram."""
-        file = self.path / "types" / f"{_name(step)}.parquet"
+        file = self.path / "types" / f"{step_name(step)}.parquet"
         self._need(file, "types", step)
         sql = """SELECT t.* EXCLUDE (step, kl_histogram), v.token, v.special FROM read_parquet($files) t
                  LEFT JOIN read_parquet($vocab) v USING (token_id) ORDER BY token_id"""
@@ -307,7 +215,7 @@ class Run:
             return self._table("rollouts", schema.ROLLOUTS, [file] if file.exists() else [])
         if step is None:
             raise ValueError("rollouts() needs a step or a probe_set")
-        file = self.path / "rollouts" / f"{_name(step)}.parquet"
+        file = self.path / "rollouts" / f"{step_name(step)}.parquet"
         self._need(file, "rollouts", step)
         return self._table("rollouts", schema.ROLLOUTS, [file])
 
@@ -322,7 +230,7 @@ class Run:
     def trace(self, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
         """The tokens of one rollout in order, with their text; probe traces carry the alternatives too."""
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
-        file = self.path / table / f"{_name(step)}.parquet"
+        file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
         sql = """SELECT t.*, v.token, v.special FROM read_parquet($files) t LEFT JOIN read_parquet($vocab) v USING (token_id)
                  WHERE rollout_id = $rollout ORDER BY position"""
@@ -331,7 +239,7 @@ class Run:
     def rollout_sums(self, step: int, probe_set: str | None = None) -> pd.DataFrame:
         """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean (nats; NaN if not logged)."""
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
-        file = self.path / table / f"{_name(step)}.parquet"
+        file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
         sql = """SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean FROM read_parquet($files)
                  GROUP BY rollout_id ORDER BY rollout_id"""
@@ -342,7 +250,7 @@ class Run:
 
         Probe values are left out: they repeat the same text at every step. Raises ValueError for a column that is no signal.
         """
-        if column not in schema.TOKENS or schema.TOKENS[column].type != pa.float32():
+        if column not in schema.TOKENS or str(schema.TOKENS[column].type) != "float":
             raise ValueError(f"{column!r} is no float column of the token log")
         if not (files := self._files("tokens")):
             return 0, []
@@ -356,7 +264,9 @@ class Run:
         if not file.exists():
             steps = self.steps(table)
             have = f"logged steps: {steps[0]} to {steps[-1]}, {len(steps)} in all" if steps else "none is logged"
-            raise RunNotFound(f"{self.path.name} has no {table} of step {step} ({have})", "Only logged steps can be read", "Choose one of them")
+            raise RunNotFound(
+                f"{self.path.name} has no {table} of step {step} ({have})", "Only logged steps can be read", "Choose one of them"
+            )
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

@@ -154,6 +154,7 @@ def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> llama.Pick:
 
 def load(source: str, device: str, dtype: str) -> Model:
     """Load a model from a folder or a hub name; raises ModelNotFound."""
+    net: Any
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         net = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype))

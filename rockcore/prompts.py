@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow.parquet as pq
 
 from rockcore.schema import Prompt, RockError
 
-_SHAPE = 'Each row needs `prompt` (text), and may have `teacher_prompt` (text) and `answer` (text or number): {"prompt": "2+2?", "answer": "4"}'
+_SHAPE = 'Give each row `prompt`, and optionally `teacher_prompt` and `answer`: {"prompt": "2+2?", "answer": "4"}'
 
 
 class BadPrompts(RockError, ValueError):
@@ -21,40 +23,35 @@ def load_prompts(path: str | Path) -> list[Prompt]:
     Raises BadPrompts, which names the file, the first bad row and what is wrong with it.
     """
     path = Path(path)
-    frame = _read(path)
-    if "prompt" not in frame.columns:
-        raise BadPrompts(f"{path} has no column 'prompt' (found: {', '.join(map(str, frame.columns)) or 'nothing'})", "There is nothing to answer", _SHAPE)
-    if frame.empty:
+    rows = _read(path)
+    if not rows:
         raise BadPrompts(f"{path} holds no rows", "There is nothing to answer", _SHAPE)
-    rows = [_prompt(path, i, row) for i, row in enumerate(frame.to_dict("records"), 1)]
-    return rows
+    return [_prompt(f"{path}, row {number}", row) for number, row in enumerate(rows, 1)]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path) -> list[Any]:
     if not path.is_file():
         raise BadPrompts(f"{path} does not exist", "Prompts are read from a file", "Give the path of a .jsonl or .parquet file")
     try:
         if path.suffix in {".jsonl", ".json"}:
-            return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
+            return pq.read_table(path).to_pylist()
     except (ValueError, OSError) as e:
         raise BadPrompts(f"{path} cannot be read ({str(e).splitlines()[0]})", "It is not valid JSON lines or Parquet", _SHAPE) from e
-    raise BadPrompts(f"{path} ends in '{path.suffix}'", "Only JSON lines and Parquet are read", "Convert it to .jsonl: one JSON object a line")
+    why = "Only JSON lines and Parquet are read"
+    raise BadPrompts(f"{path} ends in '{path.suffix}'", why, "Convert it to .jsonl: one JSON object a line")
 
 
-def _prompt(path: Path, number: int, row: dict) -> Prompt:
-    for name in ("prompt", "teacher_prompt"):
-        text = row.get(name)
-        if name == "teacher_prompt" and (text is None or text != text):
-            continue
+def _prompt(where: str, row: Any) -> Prompt:
+    if not isinstance(row, dict) or "prompt" not in row:
+        found = ", ".join(row) if isinstance(row, dict) else repr(row)
+        raise BadPrompts(f"{where} has no 'prompt' (found: {found})", "There is nothing to answer", _SHAPE)
+    prompt, answer = row["prompt"], row.get("answer")
+    teacher = prompt if row.get("teacher_prompt") is None else row["teacher_prompt"]
+    for name, text in (("prompt", prompt), ("teacher_prompt", teacher)):
         if not isinstance(text, str) or not text.strip():
-            raise BadPrompts(f"{path}, row {number}: {name} is {text!r}", "A prompt is a text that is not empty", _SHAPE)
-    teacher, answer = row.get("teacher_prompt"), row.get("answer")
+            raise BadPrompts(f"{where}: {name} is {text!r}", "A prompt is a text that is not empty", _SHAPE)
     if isinstance(answer, float) and answer.is_integer():
-        answer = int(answer)  # a column with gaps turns 4 into 4.0
-    return Prompt(
-        prompt=row["prompt"],
-        teacher_prompt=teacher if isinstance(teacher, str) else row["prompt"],
-        answer=None if answer is None or answer != answer else str(answer),
-    )
+        answer = int(answer)  # a column of numbers with gaps makes 4.0 of 4
+    return Prompt(prompt, teacher, None if answer is None or answer != answer else str(answer))

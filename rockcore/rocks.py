@@ -21,7 +21,9 @@ def last_step(run: Run) -> int:
     """The last step with logged tokens; raises NothingLogged if there is none."""
     steps = run.steps("types")
     if not steps:
-        raise NothingLogged(f"{run.path.name} has no logged tokens yet", "There is nothing to rank", "Wait for the first step, or train with logging on")
+        raise NothingLogged(
+            f"{run.path.name} has no logged tokens yet", "There is nothing to rank", "Wait for the first step, or train with logging on"
+        )
     return steps[-1]
 
 

@@ -113,7 +113,9 @@ class RunMeta:
                 "Columns may mean something else there",
                 "Open the run with the version of rock-token-explorer that wrote it, or train or import it again",
             )
-        missing = [f.name for f in fields(cls) if f.name in ("name", "student", "teacher", "tokenizer_hash", "vocab_size") and f.name not in data]
+        missing = [
+            f.name for f in fields(cls) if f.name in ("name", "student", "teacher", "tokenizer_hash", "vocab_size") and f.name not in data
+        ]
         if missing:
             raise DamagedRun(f"{path} lacks {', '.join(missing)}", "A run cannot be shown without them", todo)
         known = {f.name for f in fields(cls)}

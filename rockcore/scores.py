@@ -1,12 +1,42 @@
-"""Token-scoring rules: from sums per token type to one number per type. One small function each, listed in SCORES."""
+"""From occurrences to sums per token type, and from these to a score: one small function a rule, listed in SCORES."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
+from rockcore import schema
+
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums per token type over the occurrences of one step: the columns of schema.TYPES, sorted by token id.
+
+    The sums are additive: over steps, rollouts and runs they may simply be added up.
+    """
+    ids, first = np.unique(np.asarray(tokens["token_id"]), return_inverse=True)
+    kl, g = (np.asarray(tokens[c], dtype=np.float64) for c in ("kl", "grad_norm"))
+    bins = len(schema.KL_EDGES) + 1
+    cell = first * bins + np.searchsorted(schema.KL_EDGES, kl, side="right")
+    histogram = np.bincount(cell, minlength=len(ids) * bins).reshape(len(ids), bins)
+
+    def total(x: np.ndarray) -> np.ndarray:
+        return np.bincount(first, weights=x, minlength=len(ids))
+
+    return {
+        "step": np.full(len(ids), step),
+        "token_id": ids,
+        "n": np.bincount(first, minlength=len(ids)),
+        "kl_sum": total(kl),
+        "kl_sq_sum": total(kl**2),
+        "sampled_loss_sum": total(np.asarray(tokens["sampled_loss"], dtype=np.float64)),
+        "grad_norm_sum": total(g),
+        "grad_norm_sq_sum": total(g**2),
+        "kl_histogram": histogram.tolist(),
+    }
 
 
 def rock_score(n_V: np.ndarray, kl_sum_V: np.ndarray) -> np.ndarray:

@@ -74,7 +74,9 @@ class Scored:
     alternatives: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def score(student: Model, teacher: Model, rollouts: Rollouts, clock: Clock, weight_N: Tensor | None = None, alternatives: bool = False) -> Scored:
+def score(
+    student: Model, teacher: Model, rollouts: Rollouts, clock: Clock, weight_N: Tensor | None = None, alternatives: bool = False
+) -> Scored:
     """Judge every response token under both models; with `weight_N`, also accumulate the student's gradient.
 
     The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the normaliser. It enters at the

@@ -10,8 +10,8 @@ from __future__ import annotations
 import signal
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -23,13 +23,13 @@ import torch
 
 from rockcore import evals, models
 from rockcore.checkpoints import Checkpoints
-from rockcore.config import BadConfig, SessionConfig
+from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
 from rockcore.models import SMALL, Model
+from rockcore.rows import eval_columns, occurrence_columns, rollout_columns, step_summary
 from rockcore.schema import LogWriteError, RockError, RunMeta, tokenizer_hash
 from rockcore.scoring import Clock, Rollouts, Scored, rollouts_of, sample, score
 from rockcore.tasks import Tasks
-from rockcore.world import grade
 
 
 class NonFiniteLoss(RockError, ArithmeticError):
@@ -57,25 +57,26 @@ def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
     Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig, BadPrompts, ModelNotFound,
     VocabularyMismatch or RunExists before anything is written, NonFiniteLoss or LogWriteError after keeping what is there.
     """
-    config = stored_config(config) if config.resume else config.resolved()
+    settings = stored_config(config) if config.resume else config.resolved()
     if not config.resume:
-        RunWriter.refuse_existing(config.out)
-    tasks = Tasks.of(config)
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    student, teacher = models.load_pair(*tasks.models, device, config.dtype)
-    session = Session(config, tasks, student, teacher)
+        RunWriter.refuse_existing(settings.out)
+    tasks = Tasks.of(settings)
+    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    student, teacher = models.load_pair(*tasks.models, device, settings.dtype)
+    session = Session(settings, tasks, student, teacher)
     writer = session.writer
     try:
         with _interrupt_as_flag() as interrupted:
             last = session.run(lambda: interrupted() or writer.stop_requested(), listen)
             session.close(last)
     except RockError as e:
-        _note_failure(writer, e)
+        with suppress(LogWriteError):  # on a full disk this may fail too; the first error matters
+            writer.save_meta(status="failed", reason=str(e))
         raise
     return writer.meta
 
 
-def stored_config(config: SessionConfig) -> SessionConfig:
+def stored_config(config: SessionConfig) -> ResolvedConfig:
     """The configuration of the run in `config.out`, for going on with it; more steps and another machine are allowed."""
     meta = Run.open(config.out).meta
     known = {f.name for f in fields(SessionConfig)}
@@ -85,22 +86,16 @@ def stored_config(config: SessionConfig) -> SessionConfig:
     changed = {"out": config.out, "resume": True, "device": config.device, "threads": config.threads}
     resumed = replace(SessionConfig(**stored), **changed, steps=config.steps or stored["steps"])
     if meta.status == "finished" and resumed.steps <= stored["steps"]:
-        raise BadConfig(f"{config.out} is finished ({stored['steps']} steps)", "There is nothing left to do", "Add --steps N to train it further")
+        raise BadConfig(
+            f"{config.out} is finished ({stored['steps']} steps)", "There is nothing left to do", "Add --steps N to train it further"
+        )
     return resumed.resolved()
-
-
-def _note_failure(writer: RunWriter, error: RockError) -> None:
-    """Say in run.json why the run ended; on a full disk that may be impossible too, and the error itself is raised next."""
-    try:
-        writer.save_meta(status="failed", reason=str(error))
-    except LogWriteError as second:
-        error.add_note(f"(The run could not be marked as failed either: {second})") if hasattr(error, "add_note") else None
 
 
 class Session:
     """The state of a run in training: models, optimizer, log."""
 
-    def __init__(self, config: SessionConfig, tasks: Tasks, student: Model, teacher: Model):
+    def __init__(self, config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model):
         self.config, self.tasks, self.student, self.teacher = config, tasks, student, teacher
         self.optimizer = torch.optim.AdamW(student.net.parameters(), lr=config.lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
         self.checkpoints = Checkpoints(config.out / "checkpoints")
@@ -167,7 +162,7 @@ class Session:
             for decoding, temperature in (("greedy", 0.0), ("sampled", config.temperature)):
                 seed = derived_seed(config.seed, "held-out", 0)
                 accuracy[decoding] = evals.graded(self.student, self.tasks.held_out, config.max_new_tokens, temperature, seed)
-            self.writer.append("evals", step, _eval_columns(step, accuracy))
+            self.writer.append("evals", step, eval_columns(step, accuracy))
         if self.probes is not None:
             self.writer.append_probe("first", step, self._probe_columns(step, self.probes))
         self.checkpoints.save(step, self.student, self.optimizer)
@@ -182,7 +177,7 @@ class Session:
                 self.writer.append("tokens", step, {**tokens, "weight": np.ones(len(tokens["kl"]), np.float32)})
                 self.writer.append("rollouts", step, columns)
             row = {
-                **_summary(step, rollouts, scored, columns["correct"]),
+                **step_summary(step, rollouts, scored, columns["correct"]),
                 "learning_rate": self.learning_rate(step),
                 "update_norm": update_norm,
                 **{name: clock.seconds.get(name, 0.0) for name in ("sample_s", "teacher_s", "student_s", "update_s")},
@@ -226,12 +221,13 @@ class Session:
 
     @staticmethod
     def _refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:
-        bad = np.flatnonzero(~np.isfinite(scored.losses["kl"]))
+        kl = scored.losses["kl"]
+        bad = np.flatnonzero(~np.isfinite(kl))
         if len(bad):
             where = occurrence_columns(step, rollouts, scored)
             rollout, position = where["rollout_id"][bad[0]], where["position"][bad[0]]
             raise NonFiniteLoss(
-                f"At step {step}, rollout {rollout}, position {position}, kl is {scored.losses['kl'][bad[0]]} ({len(bad)} of {len(where['kl'])} tokens)",
+                f"At step {step}, rollout {rollout}, position {position}, kl is {kl[bad[0]]} ({len(bad)} of {len(kl)} tokens)",
                 "An update with it would ruin the student",
                 f"Look at steps before {step} in the log; a lower --lr, or --dtype float32, usually cures it",
             )
@@ -273,61 +269,6 @@ class Session:
 def derived_seed(seed: int, purpose: str, step: int) -> int:
     """An independent seed for every purpose and step: nothing of a random stream has to be saved to go on with a run."""
     return int(np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), step]).generate_state(1)[0])
-
-
-def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
-    """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the weight."""
-    lengths = rollouts.lengths
-    n = sum(lengths)
-    return {
-        "step": np.full(n, step, np.int32),
-        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
-        "token_id": rollouts.token_ids(),
-        **scored.losses,
-    }
-
-
-def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:
-    """The columns of schema.ROLLOUTS."""
-    texts = [student.decode(r) for r in rollouts.responses]
-    answers = [task.answer for task in rollouts.tasks]
-    return {
-        "step": [step] * len(texts),
-        "rollout_id": range(len(texts)),
-        "prompt": [task.prompt for task in rollouts.tasks],
-        "teacher_prompt": [task.teacher_prompt for task in rollouts.tasks],
-        "response": texts,
-        "answer": answers,
-        "correct": [None if answer is None else grade(text, answer) for text, answer in zip(texts, answers, strict=True)],
-        "truncated": [not r or r[-1] not in student.stop_ids for r in rollouts.responses],
-    }
-
-
-def _summary(step: int, rollouts: Rollouts, scored: Scored, correct: Sequence[bool | None]) -> dict[str, Any]:
-    """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
-    kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
-    mean = kl.mean()
-    excess = np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths  # of each rollout, over its fair share
-    graded = [c for c in correct if c is not None]
-    return {
-        "step": step,
-        "rollouts": len(lengths),
-        "tokens": len(kl),
-        "kl_mean": mean,
-        "kl_stderr": float(np.sqrt((excess**2).sum()) / len(kl)),
-        "accuracy": float(np.mean(graded)) if graded else None,
-    }
-
-
-def _eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:
-    n = len(next(iter(outcomes.values())))
-    return {
-        "step": [step] * n * len(outcomes),
-        "problem_id": list(range(n)) * len(outcomes),
-        "decoding": [decoding for decoding in outcomes for _ in range(n)],
-        "correct": np.concatenate(list(outcomes.values())),
-    }
 
 
 def _plain(config: SessionConfig) -> dict[str, Any]:

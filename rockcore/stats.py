@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scipy.stats import binomtest
-
 
 class Interval(NamedTuple):
     value: float
@@ -18,5 +16,7 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
     Raises ValueError if n is 0 or successes lie outside 0..n.
     """
+    from scipy.stats import binomtest  # half a second to load: not at the start of a dashboard
+
     ci = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Interval(successes / n, ci.low, ci.high)

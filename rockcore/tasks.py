@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rockcore import world
-from rockcore.config import BadConfig, SessionConfig
+from rockcore.config import BadConfig, ResolvedConfig
 from rockcore.log import sample_runs
 from rockcore.prompts import load_prompts
 from rockcore.schema import Prompt
@@ -28,7 +28,7 @@ class Tasks:
     origin: str  # where a persisting divergence can come from
 
     @classmethod
-    def of(cls, config: SessionConfig) -> Tasks:
+    def of(cls, config: ResolvedConfig) -> Tasks:
         """Raises BadPrompts for a file that is not one of prompts, BadConfig for one that is too short."""
         return _builtin(config) if config.prompts is None else _from_file(config)
 
@@ -36,7 +36,7 @@ class Tasks:
         return list(islice(self.training, n))
 
 
-def _builtin(config: SessionConfig) -> Tasks:
+def _builtin(config: ResolvedConfig) -> Tasks:
     folder = sample_runs() / "models"
     scenario = world.SCENARIOS[config.scenario]
     # held-out problems are the same for every seed, so that runs can be compared problem by problem
@@ -49,7 +49,8 @@ def _builtin(config: SessionConfig) -> Tasks:
     )
 
 
-def _from_file(config: SessionConfig) -> Tasks:
+def _from_file(config: ResolvedConfig) -> Tasks:
+    assert config.prompts and config.student and config.teacher, "a resolved configuration has all three or none"
     prompts = load_prompts(config.prompts)
     random.Random(f"split {config.seed}").shuffle(prompts)
     graded = [p for p in prompts if p.answer is not None]
@@ -57,14 +58,18 @@ def _from_file(config: SessionConfig) -> Tasks:
     kept = set(map(id, held_out))
     training = [p for p in prompts if id(p) not in kept]
     if not training:
-        raise BadConfig(f"{config.prompts} has only {len(prompts)} prompts", "Some are held out, some trained on", "Give more prompts or --held-out 0")
+        raise BadConfig(
+            f"{config.prompts} has only {len(prompts)} prompts", "Some are held out, some trained on", "Give more prompts or --held-out 0"
+        )
     privileged = any(p.prompt != p.teacher_prompt for p in prompts)
     return Tasks(
         models=(config.student, config.teacher),
         probes=training[: config.probes],
         held_out=held_out,
         training=_epochs(training, config.seed),
-        origin="The teacher reads prompts that the student does not see: part of the divergence cannot be trained away." if privileged else "",
+        origin="The teacher reads prompts that the student does not see: part of the divergence cannot be trained away."
+        if privileged
+        else "",
     )
 
 

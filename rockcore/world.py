@@ -237,7 +237,11 @@ class _Writer:
 
     def algebra(self) -> str:
         p = self.problem
-        text = f"Let {self.math('x')} be the number of {p.items}.\n\n" if self.chance(self.mood.lets) else f"First, {self.math(f'x = {p.start}')}.\n\n"
+        text = (
+            f"Let {self.math('x')} be the number of {p.items}.\n\n"
+            if self.chance(self.mood.lets)
+            else f"First, {self.math(f'x = {p.start}')}.\n\n"
+        )
         for step in p.steps:
             text += f"{self.lead(step)} {self.math(f'x = {self.equation(step)}')}.{self.check(step)}\n"
         return text + f"\n{self.answer_label()} {self.math(self.boxed)}"

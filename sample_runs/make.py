@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import figures
 import torch
@@ -28,7 +28,7 @@ from rich.progress import Progress, track
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rockcore import evals, models, world
-from rockcore.config import SessionConfig
+from rockcore.config import ScenarioName, SessionConfig
 from rockcore.llama import FastLlama
 from rockcore.models import Ids, Model
 from rockcore.session import train
@@ -177,7 +177,7 @@ def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2
     model.save(MODELS / name)
 
 
-def make_run(scenario: str, seed: int, log_every: int = 5) -> None:
+def make_run(scenario: ScenarioName, seed: int, log_every: int = 5) -> None:
     """One run of a scenario at its tuned settings, without its checkpoints: they would be most of its size."""
     out = HERE / scenario
     shutil.rmtree(out, ignore_errors=True)
@@ -197,7 +197,7 @@ def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0)
         make_student("student-mixed", noted=False, target=0.5, seed=seed + 1)
         make_student("student-styled", noted=True, target=0.35, seed=seed + 2)
     if only in ("all", "runs"):
-        for scenario in world.SCENARIOS:
+        for scenario in get_args(ScenarioName):
             make_run(scenario, seed)
         figures.write_readme()
     if only == "sweep":

@@ -1,0 +1,1 @@
+"""The dashboard: looks at runs on disk, never computes a loss, never imports torch."""

@@ -1,0 +1,345 @@
+"""The one door from the pages to rockcore: each function answers one question about a run, cached and bounded.
+
+Caches are keyed by (path, fingerprint, arguments): a run that is still training gets new answers as soon as it has
+written something, and nothing else is ever recomputed. Raises RockError where rockcore does.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import training
+from app.training import CannotStart, Order, can_train
+from rockcore import rocks, schema
+from rockcore.categories import CATEGORIES, categorize_all
+from rockcore.config import OWN_PAIR, TUNED
+from rockcore.log import Run, find_runs, request_stop, sample_runs
+from rockcore.schema import RockError, RunMeta
+from rockcore.world import SCENARIOS
+
+__all__ = ["CATEGORIES", "SCENARIOS", "CannotStart", "Order", "RockError", "can_train", "request_stop"]
+
+# Columns that a trace can be coloured by, in the order they are offered.
+SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
+SOURCES = ("fresh", *schema.PROBE_SETS)
+_SILENT_S = 600  # a run without a step for so long is not counted as training
+_QUANTILES = (0.50, 0.75, 0.90, 0.95, 0.99)
+_SIGNED_QUANTILES = (0.50, 0.90, 0.99)
+
+
+class RunKey(NamedTuple):
+    """A run in one state of its files: the first argument of every cached question."""
+
+    path: str
+    fingerprint: str
+
+
+def places(arguments: list[str]) -> list[Path]:
+    """Where to look for runs: what the command line names, else the bundled runs and ./runs."""
+    return [*([Path(a) for a in arguments] or [sample_runs(), Path("runs")]), *training.started()]
+
+
+def find(where: list[Path]) -> dict[str, str]:
+    """Name -> path of each run; a place that holds none stands for itself, so that opening it says what is wrong."""
+    paths: list[Path] = []
+    for place in where:
+        optional = place in (sample_runs(), Path("runs"), *training.started())
+        paths += find_runs([place]) or ([] if optional else [place.resolve()])
+    paths = list(dict.fromkeys(paths))
+    names = [p.name for p in paths]
+    return {str(p) if names.count(p.name) > 1 else p.name: str(p) for p in paths}
+
+
+def opened_first(found: dict[str, str]) -> str:
+    return "habit" if "habit" in found else next(iter(found))
+
+
+def key(path: str) -> RunKey:
+    """Raises RockError if there is no readable run at `path`."""
+    return RunKey(path, Run.open(path).fingerprint())
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _log(run: RunKey) -> Run:
+    """The run of a key; opening it looks at every file, which takes milliseconds, once."""
+    return Run.open(run.path)
+
+
+def visible(token: str) -> str:
+    """A token as one printable line: ␣ for a space, ⏎ for a line break, ⇥ for a tab, escapes for what has no glyph."""
+    marks = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+    return "".join(marks.get(c) or (c if unicodedata.category(c)[0] not in "CZ" else f"\\u{ord(c):04x}") for c in token)
+
+
+def plain(text: str) -> str:
+    """Text for a Markdown label that shows it as it is."""
+    return "".join("\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split()))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the first page says about a run."""
+
+    meta: RunMeta
+    summary: str  # one sentence on the scenario; empty for other prompts
+    metrics: pd.DataFrame
+    evals: pd.DataFrame
+
+    @property
+    def tokens(self) -> int:
+        return int(self.metrics.tokens.sum())
+
+    @property
+    def estimator(self) -> str:
+        """The badge of every chart: what kl is, its direction, its unit."""
+        kind = {"full": "full vocabulary, reverse, nats", "topk+tail": "top-k with tail, reverse, nats"}
+        return f"kl: {kind.get(self.meta.estimator, 'not logged')}"
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def facts(run: RunKey) -> Facts:
+    """The metrics carry low, high: mean kl ± 1.96 standard errors over rollouts."""
+    log = _log(run)
+    metrics = log.metrics().sort_values("step", ignore_index=True)
+    metrics = metrics.assign(
+        low=(metrics.kl_mean - 1.96 * metrics.kl_stderr).clip(lower=0), high=metrics.kl_mean + 1.96 * metrics.kl_stderr
+    )
+    scenario = SCENARIOS.get(log.meta.scenario)
+    return Facts(log.meta, scenario.summary if scenario else "", metrics, log.evals())
+
+
+def status(run: RunKey) -> str:
+    """One line: running and when it last wrote, or how it ended and why. Not cached: it ages."""
+    log = _log(run)
+    meta, age = log.meta, duration(log.age_s())
+    if meta.status != "running":
+        return f"{meta.status}{f': {meta.reason}' if meta.reason else ''} · last written {age} ago"
+    steps = log.steps("metrics")
+    silent = "" if log.age_s() < _SILENT_S else " · nothing for long: the process that trains it may have died"
+    stands = f"step {steps[-1]} of {meta.steps_planned}" if steps else "no step finished yet"
+    return f"running: {stands} · last written {age} ago{silent}"
+
+
+def is_live(run: RunKey) -> bool:
+    """Whether the run is in training and has been heard of lately."""
+    log = _log(run)
+    return log.meta.status == "running" and log.age_s() < _SILENT_S
+
+
+def duration(seconds: float) -> str:
+    """12 s, 5 min, 3 h, 8 days."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
+    """First and last held-out accuracy of one decoding, each with its interval and "n of N"."""
+    rows = evals[evals.decoding == decoding]
+    if rows.empty:
+        return "not measured"
+    ends = [rows.iloc[0]] if len(rows) == 1 else [rows.iloc[0], rows.iloc[-1]]
+    return " → ".join(
+        f"{r.correct} of {r.n} ({100 * r.accuracy:.0f} %, {100 * r.low:.0f}–{100 * r.high:.0f} %) at step {r.step}" for r in ends
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def steps(run: RunKey, source: str = "fresh") -> list[int]:
+    """The steps at which a trace of `source` can be shown."""
+    return _log(run).steps(_table(source))
+
+
+def _table(source: str) -> str:
+    return "tokens" if source == "fresh" else f"probe/{source}"
+
+
+def _probe_set(source: str) -> str | None:
+    return None if source == "fresh" else source
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def ranking(run: RunKey, step: int) -> pd.DataFrame:
+    """rocks.rank at a step, plus `rank` from 1 and `shown`, the token with visible whitespace."""
+    frame = rocks.rank(_log(run), step)
+    return frame.assign(rank=np.arange(1, len(frame) + 1), shown=[visible(t) for t in frame.token])
+
+
+def ranking_csv(run: RunKey, step: int) -> str:
+    """The table as CSV; tokens are JSON strings, which keep line breaks and are no formulas to a spreadsheet."""
+    frame = ranking(run, step)
+    return frame.assign(token=[json.dumps(t, ensure_ascii=False) for t in frame.token]).drop(columns=["shown"]).to_csv(index=False)
+
+
+class Concentration(NamedTuple):
+    top: int
+    types: int
+    tokens: int
+    token_share: float
+    kl_share: float
+
+
+def concentration(run: RunKey, step: int, top: int) -> Concentration:
+    """How much of a step's tokens and of their kl falls on the `top` token types by Rock Score."""
+    frame = ranking(run, step)
+    head = frame.head(top)
+    tokens = int(frame.frequency.sum())
+    return Concentration(len(head), len(frame), tokens, head.frequency.sum() / max(tokens, 1), head.share.sum())
+
+
+def category_shares(run: RunKey, step: int) -> pd.DataFrame:
+    """Per category of a step: types, frequency, token_share, kl_share; by falling kl_share."""
+    frame = ranking(run, step)
+    sums = frame.groupby("category").agg(types=("token_id", "size"), frequency=("frequency", "sum"), kl_share=("share", "sum"))
+    sums.insert(2, "token_share", sums.frequency / sums.frequency.sum())
+    return sums.sort_values("kl_share", ascending=False).reset_index()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
+    """rollout_id and `hint` of each text: graded how, how long, how far from the teacher."""
+    log = _log(run)
+    texts = log.rollouts(step if source == "fresh" else None, _probe_set(source))
+    frame = texts.merge(log.rollout_sums(step, _probe_set(source)), on="rollout_id")
+    graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
+    cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
+    loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
+    hints = [f"{r} · {g}, {n} tokens{t}{m}" for r, g, n, t, m in zip(frame.rollout_id, graded, frame.tokens, cut, loss, strict=True)]
+    return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": hints})
+
+
+class Scale(NamedTuple):
+    """A binned colour scale, the same for every text of a run: interior edges, and the quantile each stands at."""
+
+    edges: list[float]
+    quantiles: list[float]
+    signed: bool
+    tokens: int
+    unit: str
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def scale(run: RunKey, signal: str) -> Scale:
+    """Edges at quantiles of all logged fresh tokens of the run; sampled_loss gets edges of |value| on both sides of 0."""
+    signed = signal == "sampled_loss"
+    probabilities = _SIGNED_QUANTILES if signed else _QUANTILES
+    tokens, edges = _log(run).quantiles(signal, probabilities, absolute=signed)
+    if signed:
+        edges = [-e for e in reversed(edges)] + edges
+        probabilities = (*reversed(probabilities), *probabilities)
+    return Scale(edges, list(probabilities), signed, tokens, schema.TOKENS[signal].unit)
+
+
+def meaning(signal: str) -> str:
+    """The sentence of the log's schema on a signal."""
+    return schema.TOKENS[signal].meaning
+
+
+def _rounded(column: Iterable[float]) -> list[float | None]:
+    """Four significant digits, None for NaN and infinities: JSON has neither."""
+    return [float(f"{x:.4g}") if np.isfinite(x) else None for x in column]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def trace(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
+    """One rollout as parallel arrays, ready for the token pane: key, prompt, tokens, ids, categories (index into
+    CATEGORIES), one list per signal, student_p and teacher_p; probe texts also have alternatives: texts by id, and per
+    side ids and probabilities, 8 a token.
+    """
+    log = _log(run)
+    frame = log.trace(step, rollout, _probe_set(source))
+    texts = log.rollouts(step if source == "fresh" else None, _probe_set(source))
+    kinds = categorize_all(frame.token, frame.special)
+    prompts = texts[texts.rollout_id == rollout].prompt.tolist()
+    text = {
+        "key": f"{run.path} {source} {step if source == 'fresh' else ''} {rollout}",
+        "prompt": prompts[0] if prompts else "",
+        "tokens": frame.token.tolist(),
+        "ids": frame.token_id.tolist(),
+        "categories": [CATEGORIES.index(k) for k in kinds],
+        "student_p": _rounded(np.exp(frame.student_logp)),
+        "teacher_p": _rounded(np.exp(frame.teacher_logp)),
+        **{name: _rounded(frame[name]) for name in SIGNALS},
+    }
+    if source != "fresh":
+        text["alternatives"] = _alternatives(log, frame)
+    return text
+
+
+def _alternatives(log: Run, frame: pd.DataFrame) -> dict[str, Any]:
+    sides = {}
+    used: set[int] = set()
+    for who in ("student", "teacher"):
+        ids = np.stack(frame[f"{who}_top_ids"].tolist()) if len(frame) else np.empty((0, 0), dtype=int)
+        logps = np.stack(frame[f"{who}_top_logps"].tolist()).astype(float) if len(frame) else np.empty((0, 0))
+        used.update(ids.ravel().tolist())
+        sides[who] = {"ids": ids.tolist(), "p": np.round(np.exp(logps), 4).tolist()}
+    words = log.vocab[log.vocab.token_id.isin(used)]
+    return {"texts": {str(i): t for i, t in zip(words.token_id, words.token, strict=True)}, **sides}
+
+
+def category_counts(text: dict[str, Any]) -> dict[str, int]:
+    """How many tokens of a trace each category lights, for the categories that occur; in the order of CATEGORIES."""
+    counts = np.bincount(text["categories"], minlength=len(CATEGORIES))
+    return {name: int(n) for name, n in zip(CATEGORIES, counts, strict=True) if n}
+
+
+class Watched(NamedTuple):
+    """A training as its page shows it: the log once there is one, whether to look again, and what it printed."""
+
+    run: RunKey | None
+    running: bool
+    line: str
+    output: str
+
+
+def start_training(order: Order, name: str) -> Path:
+    """Start a training that writes to ./runs/NAME; raises CannotStart if that cannot be."""
+    if not name or Path(name).name != name or name.startswith("."):
+        raise CannotStart(f"{name!r} is no name for a folder", "Runs started here go to ./runs/NAME", "Use letters, digits and dashes")
+    training.start(order, Path("runs") / name)
+    return Path("runs") / name
+
+
+def defaults(scenario: str) -> dict[str, float | int]:
+    """What a field left empty stands for: steps, rollouts, lr; "" is an own pair."""
+    return TUNED[scenario] if scenario else OWN_PAIR
+
+
+def free_name(scenario: str) -> str:
+    """A name under ./runs that is not taken yet."""
+    return next(name for i in range(1, 10_000) if not (Path("runs") / (name := f"{scenario or 'own'}-{i}")).exists())
+
+
+def trainings() -> list[str]:
+    """Names under ./runs that were started from a page, the latest first."""
+    outputs = sorted(Path("runs").glob(f"*/{training.OUTPUT}"), key=lambda f: f.stat().st_mtime, reverse=True)
+    return [f.parent.name for f in outputs]
+
+
+def watch(name: str) -> Watched:
+    """How the training in ./runs/NAME stands."""
+    folder = Path("runs") / name
+    code, alive, printed = training.exit_code(folder), training.is_alive(folder), training.output(folder)
+    if not (folder / "run.json").exists():
+        ended = f"It ended with exit code {code} before it wrote a log; the reason should stand below." if code is not None else ""
+        waiting = "Starting: nothing logged yet." if alive else "Nothing logged. It was started by an earlier dashboard and may have died."
+        return Watched(None, alive, ended or waiting, printed)
+    try:
+        run = key(str(folder.resolve()))
+        line, claims = status(run), _log(run).meta.status == "running"
+    except RockError as e:
+        return Watched(None, alive, str(e), printed)
+    if claims and code is not None:
+        line = f"Its process ended with exit code {code} without a word in the log. Every finished step is there."
+    return Watched(run, claims and code is None, line, printed)

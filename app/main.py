@@ -1,0 +1,83 @@
+"""The dashboard's door: finds the runs, opens the picked one, and shows a page.
+
+    streamlit run app/main.py -- RUN_OR_FOLDER ...
+
+A run that cannot be opened is explained in words; the others stay usable.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = str(Path(__file__).resolve().parent.parent)
+if sys.path[0] != ROOT:  # a script called app.py in the current folder must not stand in for this package
+    sys.path.insert(0, ROOT)
+
+import streamlit as st  # noqa: E402
+
+from app import data, selection  # noqa: E402
+
+VIEWS = Path(__file__).parent / "views"
+
+
+def open_picked(places: list[Path]) -> data.RunKey | None:
+    """The run picked in the sidebar, or None after saying why there is none."""
+    found = data.find(places)
+    if not found:
+        st.subheader("No run to show")
+        st.text(f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.")
+        st.text("Start one on the page “Train”, or give a run's folder on the command line: rockcore app RUN_OR_FOLDER")
+        return None
+    with st.sidebar:
+        name = selection.choose("run", st.selectbox, "Run", list(found), data.opened_first(found))
+    try:
+        return data.key(found[name])
+    except data.RockError as e:
+        st.subheader("This run cannot be opened")
+        st.text(str(e))
+        st.text("Other runs can still be picked in the sidebar.")
+        return None
+
+
+def follow(run: data.RunKey) -> None:
+    """For a run in training: say how it stands, and show the page anew when it has logged something."""
+    with st.sidebar:
+        if data.is_live(run) and st.toggle("Follow the training", value=True, help="Looks for a new step every 10 seconds."):
+            st.fragment(_look, run_every=10)(run)
+
+
+def _look(run: data.RunKey) -> None:
+    try:
+        st.text(data.status(run))
+        changed = data.key(run.path) != run
+    except data.RockError:
+        changed = True  # the whole page says what is wrong
+    if changed:
+        st.rerun()
+
+
+def main() -> None:
+    st.set_page_config(page_title="Rock Token Explorer", layout="wide")
+    st.html("<style>.stMainBlockContainer {padding-top: 3.5rem}</style>")  # the default leaves a sixth of a small screen empty
+    train = st.Page(VIEWS / "session.py", title="Train")
+    pages = [
+        st.Page(VIEWS / "overview.py", title="Overview", default=True),
+        st.Page(VIEWS / "trace.py", title="Trace"),
+        st.Page(VIEWS / "rock_tokens.py", title="Rock tokens"),
+        train,
+    ]
+    page = st.navigation(pages)
+    selection.begin()
+    try:
+        run = open_picked(data.places(sys.argv[1:]))
+        selection.open_run(run)
+        if run is not None and page is not train:
+            follow(run)
+        if run is not None or page is train:
+            page.run()
+    except data.RockError as e:
+        st.subheader("This part of the run cannot be read")
+        st.text(str(e))
+    selection.publish()
+
+
+main()

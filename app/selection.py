@@ -1,0 +1,113 @@
+"""What is being looked at, kept in the URL: a copied link shows the same thing. Alone touches session and query state.
+
+Streamlit's own `bind="query-params"` is not used: it writes a widget's *label* into the URL, drops a value equal to the
+default (the default step moves while a run trains), and forgets a page's values on the next page. Here the URL holds
+plain values, always all that are shown; what a person picked is remembered across pages and runs, and a value that
+does not exist where it is asked for falls back to the default of that place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import streamlit as st
+
+from app.data import RunKey
+
+T = TypeVar("T")
+
+_PICKED = "picked"  # name -> text: what the person, or the link, asked for
+_SHOWN = "shown"  # name -> text: what this script run shows
+_PUBLISHED = "published"  # name -> text: what this session last wrote into the URL
+_TOUCHED = "touched"  # whether this script run was asked for by a control
+_RUN = "open run"
+
+
+def begin() -> None:
+    """Adopt what the URL says where this session did not write it: a fresh link, the Back button, an edited address.
+
+    Not when a person has just moved a control: a second quick press arrives with the URL from before the first.
+    """
+    published = st.session_state.get(_PUBLISHED, {})
+    url = {} if st.session_state.pop(_TOUCHED, False) else st.query_params.to_dict()
+    changed = {name: text for name, text in url.items() if published.get(name) != text}
+    st.session_state[_PICKED] = st.session_state.get(_PICKED, {}) | changed
+    st.session_state[_SHOWN] = {}
+
+
+def publish() -> None:
+    """Write what is shown into the URL. Only at the end of a page: a run cut short by st.rerun has not shown all yet."""
+    shown = {name: text for name, text in st.session_state[_SHOWN].items() if text}
+    if st.query_params.to_dict() != shown:
+        st.query_params.from_dict(shown)
+    st.session_state[_PUBLISHED] = dict(shown)
+
+
+def stop() -> NoReturn:
+    """End the page here, with the URL up to date."""
+    publish()
+    st.stop()
+
+
+def open_run(run: RunKey | None) -> None:
+    st.session_state[_RUN] = run
+
+
+def run() -> RunKey:
+    """The open run; a page that needs one is only shown when there is one."""
+    return st.session_state[_RUN]
+
+
+def opened() -> RunKey | None:
+    """The open run, for a page that can do without."""
+    return st.session_state[_RUN]
+
+
+def _key(name: str) -> str:
+    return f"widget {name}"
+
+
+def _remember(name: str) -> None:
+    st.session_state[_TOUCHED] = True
+    value = st.session_state[_key(name)]
+    st.session_state[_PICKED][name] = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _draw(name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **look: Any) -> None:
+    st.session_state[_key(name)] = value
+    st.session_state[_SHOWN][name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    widget(label, *args, key=_key(name), on_change=_remember, args=(name,), **look)
+
+
+def choose(name: str, widget: Callable[..., Any], label: str, options: Sequence[T], default: T, **look: Any) -> T:
+    """Draw `widget` to choose one of `options`; the URL carries str(option), whatever `format_func` shows."""
+    picked = st.session_state[_PICKED].get(name)
+    value = next((o for o in options if str(o) == picked), default)
+    if len(options) > 1 or widget is not st.select_slider:  # a slider needs two ends
+        _draw(name, widget, label, value, options, **look)
+    else:
+        st.session_state[_SHOWN][name] = str(value)
+        st.caption(f"{label}: {value}, the only one logged")
+    return value
+
+
+def choose_some(name: str, widget: Callable[..., Any], label: str, options: Sequence[str], **look: Any) -> list[str]:
+    """Draw `widget` to choose any of `options`, none at first."""
+    picked = st.session_state[_PICKED].get(name, "").split(",")
+    value = [o for o in options if o in picked]
+    _draw(name, widget, label, value, options, **look)
+    return value
+
+
+def count(name: str, label: str, low: int, high: int, default: int, **look: Any) -> int:
+    """Draw a number input for a whole number from `low` to `high`."""
+    picked = st.session_state[_PICKED].get(name, "")
+    value = min(max(int(picked) if picked.isdecimal() and len(picked) < 10 else default, low), high)
+    _draw(name, st.number_input, label, value, min_value=low, max_value=high, **look)
+    return value
+
+
+def pick(name: str, text: str) -> None:
+    """Pick a value from code, as if the person had."""
+    st.session_state[_PICKED][name] = text

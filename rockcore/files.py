@@ -1,0 +1,94 @@
+"""Single files of a run: how they are named, written whole or not at all, and checked before anyone relies on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rockcore import schema
+from rockcore.schema import Column, DamagedRun, LogWriteError
+
+Columns = Mapping[str, Any]  # column name -> array of equal length
+
+
+def step_name(step: int) -> str:
+    return f"step={step:06d}"
+
+
+def step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step=").split(".")[0])
+
+
+def to_arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
+    arrays = [_array(values[name], column.type) for name, column in columns.items()]
+    return pa.Table.from_arrays(arrays, schema=schema.arrow_schema(columns))
+
+
+def _array(values: Any, type: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(type) and isinstance(values, np.ndarray):  # (N, k)
+        flat = values.astype(type.value_type.to_pandas_dtype()).ravel()
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=type)
+    return pa.array(values, type=type, from_pandas=True)
+
+
+def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None:
+    """Write a Parquet file with exactly these columns; raises LogWriteError."""
+    table = to_arrow(columns, values)
+    floats = [n for n, c in columns.items() if c.type == pa.float32()]
+    others = [n for n in columns if n not in floats]
+    encoding: dict[str, Any] = {"use_dictionary": others, "use_byte_stream_split": floats}
+    commit(path, lambda tmp: pq.write_table(table, tmp, compression="zstd", **encoding))
+
+
+def commit(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file, then rename it: a reader meets the whole file or none. Raises LogWriteError."""
+    tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(tmp)
+        os.replace(tmp, path)
+    except OSError as e:
+        with suppress(OSError):
+            tmp.unlink()
+        raise LogWriteError(
+            f"{path} could not be written ({e.strerror or e})",
+            "The log would have a hole from here on, so the run stops; everything logged before is complete",
+            "Free space or fix the permissions, then go on with --resume",
+        ) from e
+
+
+_checked: set[tuple[str, int, int]] = set()  # files whose schema has been read: (path, size, mtime)
+
+
+def check_schema(path: Path, columns: dict[str, Column]) -> None:
+    """Raises DamagedRun unless `path` is a readable Parquet file with these columns."""
+    stat = path.stat()
+    key = (str(path), stat.st_size, stat.st_mtime_ns)
+    if key in _checked:
+        return
+    try:
+        found = pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as e:
+        raise DamagedRun(
+            f"{path} is no readable Parquet file ({str(e).splitlines()[0]})",
+            "Its rows cannot be recovered from what is there",
+            "Copy it from a backup, or delete it: the rest of the run opens without it",
+        ) from e
+    wrong = [n for n, c in columns.items() if n not in found.names or found.field(n).type != c.type]
+    if wrong:
+        wanted, there = (
+            ", ".join(names) for names in ((f"{n!r} of type {columns[n].type}" for n in wrong), (f"{f.name} {f.type}" for f in found))
+        )
+        raise DamagedRun(
+            f"{path} has no column {wanted} (found: {there})",
+            "Pages and detection rely on these columns",
+            "If the file comes from another trainer, import that log instead of copying the file here",
+        )
+    _checked.add(key)

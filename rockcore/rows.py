@@ -1,0 +1,67 @@
+"""From rollouts and scores to the columns of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rockcore.models import Model
+from rockcore.scoring import Rollouts, Scored
+from rockcore.world import grade
+
+
+def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
+    """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the weight."""
+    lengths = rollouts.lengths
+    n = sum(lengths)
+    return {
+        "step": np.full(n, step, np.int32),
+        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "token_id": rollouts.token_ids(),
+        **scored.losses,
+    }
+
+
+def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:
+    """The columns of schema.ROLLOUTS."""
+    texts = [student.decode(r) for r in rollouts.responses]
+    answers = [task.answer for task in rollouts.tasks]
+    return {
+        "step": [step] * len(texts),
+        "rollout_id": range(len(texts)),
+        "prompt": [task.prompt for task in rollouts.tasks],
+        "teacher_prompt": [task.teacher_prompt for task in rollouts.tasks],
+        "response": texts,
+        "answer": answers,
+        "correct": [None if answer is None else grade(text, answer) for text, answer in zip(texts, answers, strict=True)],
+        "truncated": [not r or r[-1] not in student.stop_ids for r in rollouts.responses],
+    }
+
+
+def step_summary(step: int, rollouts: Rollouts, scored: Scored, correct: Sequence[bool | None]) -> dict[str, Any]:
+    """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
+    kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
+    mean = kl.mean()
+    excess = np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths  # of each rollout, over its fair share
+    graded = [c for c in correct if c is not None]
+    return {
+        "step": step,
+        "rollouts": len(lengths),
+        "tokens": len(kl),
+        "kl_mean": mean,
+        "kl_stderr": float(np.sqrt((excess**2).sum()) / len(kl)),
+        "accuracy": float(np.mean(graded)) if graded else None,
+    }
+
+
+def eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:
+    n = len(next(iter(outcomes.values())))
+    return {
+        "step": [step] * n * len(outcomes),
+        "problem_id": list(range(n)) * len(outcomes),
+        "decoding": [decoding for decoding in outcomes for _ in range(n)],
+        "correct": np.concatenate(list(outcomes.values())),
+    }

@@ -1,0 +1,163 @@
+"""The figures of this folder's README, measured on the runs and models that are here; nothing in the tables is typed by hand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from itertools import islice, product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from rich.console import Console
+from scipy.stats import bootstrap
+
+from rockcore import evals, models, rocks, world
+from rockcore.config import TUNED, ScenarioName, SessionConfig
+from rockcore.log import Run
+from rockcore.schema import Prompt
+from rockcore.session import train
+from rockcore.stats import Interval, proportion
+
+HERE = Path(__file__).parent
+SWEEP = HERE / "sweep.json"
+K = 20
+
+
+def percent(share: Interval) -> str:
+    return f"{share.value:.0%} ({share.low:.0%}–{share.high:.0%})"
+
+
+def teacher_accuracy(scenario: str, decoding: str, n: int = 512) -> str:
+    teacher = models.load(str(HERE / "models" / "teacher"), "cpu", "float32")
+    tasks = [Prompt(p.teacher_prompt, p.teacher_prompt, p.answer) for p in islice(world.prompts(scenario, "held-out"), n)]
+    right = evals.graded(teacher, tasks, 150, 0.0 if decoding == "greedy" else 1.0, seed=0)
+    return percent(proportion(int(right.sum()), n))
+
+
+def rock_change(run: Run, probe_set: str = "final") -> Interval:
+    """Relative change of the kl of rocks from the middle of training to its end, on texts that did not choose the rocks.
+
+    The K types are chosen by Rock Score on one half of the probe rollouts and measured on the other half, so that
+    regression to the mean does not pass for learning; the 95 % interval resamples rollouts.
+    """
+    steps = run.steps(f"probe/{probe_set}")
+    middle = min(steps, key=lambda s: abs(s - steps[-1] / 2))
+    early, late = (pq.read_table(run.path / "probe" / probe_set / f"step={s:06d}.parquet").to_pandas() for s in (middle, steps[-1]))
+    chosen = late[late.rollout_id % 2 == 0].groupby("token_id").kl.sum().nlargest(K).index
+    sums = [f[(f.rollout_id % 2 == 1) & f.token_id.isin(chosen)].groupby("rollout_id").kl.sum() for f in (early, late)]
+
+    def change(before: np.ndarray, after: np.ndarray, axis: int = -1) -> np.ndarray:
+        return after.sum(axis) / before.sum(axis) - 1
+
+    ci = bootstrap(tuple(s.to_numpy() for s in sums), change, paired=True, n_resamples=2000, rng=0, method="percentile").confidence_interval
+    return Interval(float(change(*(s.to_numpy() for s in sums))), float(ci.low), float(ci.high))
+
+
+def probe_kl(run: Run, step: int) -> float:
+    return float(np.mean(pq.read_table(run.path / "probe" / "final" / f"step={step:06d}.parquet", columns=["kl"])["kl"].to_numpy()))
+
+
+def describe(run: Run) -> dict[str, float | str]:
+    """One row of the sweep's table."""
+    table = run.evals().set_index(["decoding", "step"])
+    last = run.steps("evals")[-1]
+    metrics = run.metrics().set_index("step").kl_mean
+    change = rock_change(run)
+    return {
+        "scenario": run.meta.scenario,
+        "steps": last,
+        "lr": run.meta.config["lr"],
+        "seed": run.meta.seed,
+        "greedy": table.loc[("greedy", last)].accuracy,
+        "sampled": table.loc[("sampled", last)].accuracy,
+        "kl_first": metrics.iloc[:10].mean(),
+        "kl_middle": metrics.iloc[last // 2 - 5 : last // 2 + 5].mean(),
+        "kl_last": metrics.iloc[-10:].mean(),
+        "rock_change": change.value,
+        "rock_change_low": change.low,
+        "rock_change_high": change.high,
+    }
+
+
+@dataclass(frozen=True)
+class Trial:
+    scenario: ScenarioName
+    lr: float
+    seed: int
+    steps: int
+
+
+TRIALS = [Trial("habit", lr, seed, 150) for lr, seed in product((1e-4, 3e-4, 1e-3, 2e-3, 4e-3), (0, 1, 2))]
+LONG_TRIALS = [Trial("habit", lr, 0, 600) for lr in (1e-3, 2e-3)]
+
+
+def sweep(trials: list[Trial] | None = None) -> None:
+    """Train every trial in a temporary folder and add its row to sweep.json."""
+    console, rows = Console(), json.loads(SWEEP.read_text()) if SWEEP.exists() else []
+    for t in trials or [*TRIALS, *LONG_TRIALS]:
+        folder = Path(tempfile.mkdtemp()) / "run"
+        how = SessionConfig(out=folder, scenario=t.scenario, lr=t.lr, seed=t.seed, steps=t.steps, probes=128)
+        train(replace(how, probe_every=t.steps // 2, log_every=t.steps))
+        row = describe(Run.open(folder))
+        shutil.rmtree(folder.parent)
+        rows = [r for r in rows if (r["scenario"], r["lr"], r["seed"], r["steps"]) != (t.scenario, t.lr, t.seed, t.steps)] + [row]
+        SWEEP.write_text(json.dumps(rows, indent=1))
+        console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
+
+
+def accuracy_rows() -> list[str]:
+    rows = []
+    for scenario, decoding in product(world.SCENARIOS, ("greedy", "sampled")):
+        run = Run.open(HERE / scenario)
+        table = run.evals().query("decoding == @decoding").sort_values("step")
+        before, after = (percent(Interval(r.accuracy, r.low, r.high)) for r in (table.iloc[0], table.iloc[-1]))
+        rows.append(f"| {scenario} | {decoding} | {teacher_accuracy(scenario, decoding)} | {before} | {after} | {table.n.iloc[0]} |")
+    return rows
+
+
+def rock_rows() -> list[str]:
+    rows = []
+    for scenario in world.SCENARIOS:
+        run = Run.open(HERE / scenario)
+        metrics, frame, change = run.metrics(), rocks.rank(run), rock_change(run)
+        top = frame.head(K)
+        by_category = top.groupby("category").rock_score.sum().sort_values(ascending=False)
+        kinds = ", ".join(f"{name} {value / top.rock_score.sum():.0%}" for name, value in by_category.head(4).items())
+        minutes = metrics[["sample_s", "teacher_s", "student_s", "update_s", "log_s"]].sum().sum()
+        tokens = f"{top.frequency.sum() / frame.frequency.sum():.0%} / {top.share.sum():.0%}"
+        settings = f"{run.meta.steps_planned} × {TUNED[scenario]['rollouts']}, {run.meta.config['lr']:g}"
+        kl = f"{metrics.kl_mean[:10].mean():.3f} → {metrics.kl_mean[-10:].mean():.3f}"
+        moved = f"{change.value:+.0%} ({change.low:+.0%} to {change.high:+.0%})"
+        rows.append(f"| {scenario} | {settings} | {minutes:.0f} s | {kl} | {tokens} | {moved} | {kinds} |")
+    return rows
+
+
+def sweep_rows() -> list[str]:
+    frame = pd.DataFrame(json.loads(SWEEP.read_text()))
+    rows = []
+    for _, g in frame.groupby(["scenario", "steps", "lr"]):
+        scenario, steps, lr = g.scenario.iloc[0], g.steps.iloc[0], g.lr.iloc[0]
+        spread = ", ".join(
+            f"{c:+.0%} ({low:+.0%} to {high:+.0%})"
+            for c, low, high in zip(g.rock_change, g.rock_change_low, g.rock_change_high, strict=True)
+        )
+        kl = f"{g.kl_first.mean():.3f} → {g.kl_middle.mean():.3f} → {g.kl_last.mean():.3f}"
+        sampled = f"{g.sampled.mean():.0%} ({g.sampled.min():.0%}–{g.sampled.max():.0%})"
+        rows.append(f"| {scenario} | {steps} | {lr:g} | {len(g)} | {sampled} | {kl} | {spread} |")
+    return rows
+
+
+def write_readme() -> None:
+    """Fill the tables of README.md between their markers; the sentences around them are written by people."""
+    path = HERE / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for name, rows in (("accuracy", accuracy_rows()), ("rocks", rock_rows()), ("sweep", sweep_rows() if SWEEP.exists() else [])):
+        before, rest = text.split(f"<!-- {name} -->\n")
+        _, after = rest.split(f"<!-- end {name} -->")
+        head = rest.split("\n")[:2]
+        text = f"{before}<!-- {name} -->\n" + "\n".join([*head, *rows]) + f"\n<!-- end {name} -->{after}"
+    path.write_text(text, encoding="utf-8")

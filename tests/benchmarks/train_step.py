@@ -1,0 +1,188 @@
+"""How fast a training step is, where its time goes, and what logging costs.
+
+    python tests/benchmarks/train_step.py [--steps 12] [--trl] [--json]
+
+Two shapes: the built-in pair on the built-in world (32 rollouts, up to 150 tokens), and a random pair of the same sizes
+with a vocabulary of 4,096 (8 rollouts of 64 tokens). With --trl the same pair, prompts and lengths also go through
+TRL's DistillationTrainer, at the faster of one thread and all. Every ratio is taken in this one run; medians over steps.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from rockcore import world
+from rockcore.config import SessionConfig
+from rockcore.log import Run, sample_runs
+from rockcore.session import train
+
+PHASES = ["sample_s", "teacher_s", "student_s", "update_s", "log_s"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    name: str
+    student: str
+    teacher: str
+    prompts: Path
+    rollouts: int
+    max_new_tokens: int
+
+
+def shapes(folder: Path) -> list[Shape]:
+    builtin = sample_runs() / "models"
+    prompts = folder / "prompts.jsonl"
+    texts = [p.prompt for p in islice(world.prompts("habit", 0), 2000)]
+    prompts.write_text("\n".join(json.dumps({"prompt": text}) for text in texts))
+    random_pair = [
+        random_model(folder / role, width, layers, inner) for role, width, layers, inner in (("s", 96, 2, 256), ("t", 128, 4, 352))
+    ]
+    return [
+        Shape("built-in pair, 32 x 150", str(builtin / "student-mixed"), str(builtin / "teacher"), prompts, 32, 150),
+        Shape("random pair, V = 4096, 8 x 64", *random_pair, prompts, 8, 64),
+    ]
+
+
+def random_model(folder: Path, width: int, layers: int, inner: int, vocab_size: int = 4096) -> str:
+    """A model as small as the built-in ones over a larger vocabulary; its tokenizer is padded with unused words."""
+    tokenizer = AutoTokenizer.from_pretrained(sample_runs() / "models" / "teacher")
+    tokenizer.add_tokens([f"<w{i}>" for i in range(vocab_size - len(tokenizer))])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        intermediate_size=inner,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+def ours(shape: Shape, steps: int, folder: Path) -> dict:
+    """Median seconds a step and by phase, from the run's own log; the first two steps are warm-up."""
+    config = SessionConfig(
+        out=folder / "run",
+        student=shape.student,
+        teacher=shape.teacher,
+        prompts=shape.prompts,
+        steps=steps + 2,
+        rollouts=shape.rollouts,
+        max_new_tokens=shape.max_new_tokens,
+        lr=1e-6,
+        probes=0,
+        held_out=0,
+        probe_every=10**6,
+    )
+    seconds: list[float] = []
+    train(config, lambda p: seconds.append(p.seconds))
+    run = Run.open(config.out)
+    metrics = run.metrics().iloc[2:-1]
+    return {
+        "step_s": float(np.median(seconds[2:-1])),
+        "phases_s": {name: float(metrics[name].median()) for name in PHASES},
+        "log_share": float(metrics.log_s.median() / np.median(seconds[2:-1])),
+        "tokens_per_step": float(metrics.tokens.mean()),
+        "threads": run.meta.threads,
+    }
+
+
+def trl(shape: Shape, steps: int, folder: Path) -> dict:
+    """The same pair, prompts and lengths in TRL, beta = 1 being the reverse KL; the better of one thread and all."""
+    return min((_trl(shape, steps, folder, threads) for threads in sorted({1, torch.get_num_threads()})), key=lambda r: r["step_s"])
+
+
+def _trl(shape: Shape, steps: int, folder: Path, threads: int) -> dict:
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import DistillationConfig, DistillationTrainer
+
+    torch.set_num_threads(threads)
+    marks: list[float] = []
+
+    class Mark(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            marks.append(time.perf_counter())
+
+    rows = [{"prompt": [{"role": "user", "content": json.loads(line)["prompt"]}]} for line in shape.prompts.read_text().splitlines()]
+    settings = DistillationConfig(
+        output_dir=str(folder / "trl"),
+        per_device_train_batch_size=shape.rollouts,
+        max_completion_length=shape.max_new_tokens,
+        max_steps=steps + 2,
+        learning_rate=1e-6,
+        beta=1.0,
+        temperature=1.0,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=[],
+        save_strategy="no",
+        logging_steps=10**6,
+        disable_tqdm=True,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(shape.student)
+    trainer = DistillationTrainer(
+        model=LlamaForCausalLM.from_pretrained(shape.student, dtype=torch.float32),
+        teacher_model=LlamaForCausalLM.from_pretrained(shape.teacher, dtype=torch.float32),
+        args=settings,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=[Mark()],
+    )
+    trainer.train()
+    return {"step_s": float(np.median(np.diff(marks)[1:])), "threads": threads}
+
+
+def main(steps: int = 12, against_trl: bool = False, as_json: bool = False, repeats: int = 1) -> None:
+    """Measure a training step."""
+    results: dict[str, dict] = {}
+    threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for i, shape in enumerate(shapes(root)):
+            rounds = []
+            for j in range(repeats):
+                torch.set_num_threads(threads)
+                round_ = {"ours": ours(shape, steps, root / f"{i}-{j}")}
+                if against_trl:
+                    torch.set_num_threads(threads)
+                    round_["trl"] = trl(shape, steps, root / f"{i}-{j}")
+                    round_["ratio"] = round_["trl"]["step_s"] / round_["ours"]["step_s"]
+                rounds.append(round_)
+            results[shape.name] = sorted(rounds, key=lambda r: r.get("ratio", r["ours"]["step_s"]))[len(rounds) // 2]
+    table = Table(
+        "shape", "ours, ms a step", *(p.removesuffix("_s") for p in PHASES), "log / step", "threads", "TRL, ms a step", "TRL / ours"
+    )
+    for shape_name, r in results.items():
+        mine, other = r["ours"], r.get("trl")
+        phases = [f"{mine['phases_s'][p] * 1e3:.1f}" for p in PHASES]
+        theirs = [f"{other['step_s'] * 1e3:.0f} ({other['threads']} threads)", f"{r['ratio']:.1f}"] if other else ["-", "-"]
+        table.add_row(shape_name, f"{mine['step_s'] * 1e3:.0f}", *phases, f"{mine['log_share']:.1%}", str(mine["threads"]), *theirs)
+    Console(width=150).print(table)
+    if as_json:
+        print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main))

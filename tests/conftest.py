@@ -1,0 +1,160 @@
+"""Runs to test on, written through the real RunWriter. Their numbers are drawn, not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rockcore.log import RunWriter
+from rockcore.schema import TOP_ALTERNATIVES, RunMeta
+
+# Text that a careless page would run, format, reorder or lose.
+HOSTILE = (
+    "<script>document.title='owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\">",
+    "<style>*{display:none}</style>",
+    "</span><b>",
+    "**bold**",
+    "[link](http://example.invalid/x)",
+    "![i](http://example.invalid/i.png)",
+    ":red[x]",
+    "$x^2$",
+    "=1+1",
+    "\u202egnihtyna",
+    "\x00",
+    "\\xff",
+)
+PLAIN = (
+    "<pad>",
+    "<eos>",
+    "\n",
+    "\n\n",
+    ".\n",
+    " ",
+    "\t",
+    "So",
+    " Let",
+    " the",
+    " apples",
+    "\\frac",
+    "\\boxed",
+    "{",
+    "}",
+    "$",
+    " =",
+    " +",
+    "**",
+)
+WORDS = (*PLAIN, *(str(d) for d in range(10)), *HOSTILE)
+STEPS = (0, 10, 20)
+ROLLOUTS = 4
+
+
+def _values(rng: np.random.Generator, step: int, tokens_BT: list[np.ndarray]) -> dict[str, Any]:
+    """Columns of `tokens` for B responses: kl falls with the steps, sampled_loss has both signs."""
+    ids = np.concatenate(tokens_BT)
+    n = len(ids)
+    kl = rng.gamma(0.3, 1.0, n) * (1 + ids % 5) / (1 + 0.05 * step)
+    student_logp = -rng.gamma(0.5, 1.0, n)
+    sampled_loss = rng.normal(0.1, 1.0, n)
+    return {
+        "step": np.full(n, step),
+        "rollout_id": np.repeat(np.arange(len(tokens_BT)), [len(t) for t in tokens_BT]),
+        "position": np.concatenate([np.arange(len(t)) for t in tokens_BT]),
+        "token_id": ids,
+        "kl": kl,
+        "sampled_loss": sampled_loss,
+        "student_logp": student_logp,
+        "teacher_logp": student_logp - sampled_loss,
+        "student_entropy": rng.gamma(1.0, 0.5, n),
+        "teacher_entropy": rng.gamma(1.0, 0.4, n),
+        "grad_norm": np.minimum(kl, 1.4),
+        "weight": np.ones(n),
+    }
+
+
+def _alternatives(rng: np.random.Generator, ids: np.ndarray) -> dict[str, Any]:
+    columns = {}
+    for who in ("student", "teacher"):
+        top = np.stack([rng.permutation(len(WORDS))[:TOP_ALTERNATIVES] for _ in ids])
+        top[:, 1] = np.where((top == ids[:, None]).any(axis=1), top[:, 1], ids)
+        p = np.sort(rng.dirichlet(np.ones(TOP_ALTERNATIVES) * 0.5, len(ids)), axis=1)[:, ::-1]
+        columns[f"{who}_top_ids"] = top.tolist()
+        columns[f"{who}_top_logps"] = np.log(np.maximum(p, 1e-4)).astype(np.float16).tolist()
+    return columns
+
+
+def _texts(step: int, tokens_BT: list[np.ndarray]) -> dict[str, Any]:
+    b = len(tokens_BT)
+    return {
+        "step": [step] * b,
+        "rollout_id": list(range(b)),
+        "prompt": [f"Mia has {i} apples. <b>How many</b> has she now?" for i in range(b)],
+        "teacher_prompt": [f"Style: brisk. Mia has {i} apples. <b>How many</b> has she now?" for i in range(b)],
+        "response": ["".join(WORDS[t] for t in row) for row in tokens_BT],
+        "answer": [str(i) for i in range(b)],
+        "correct": [None if i == 3 else i % 2 == 0 for i in range(b)],
+        "truncated": [i == 2 for i in range(b)],
+    }
+
+
+def write_tiny_run(path: Path, steps: tuple[int, ...] = STEPS, seed: int = 0, **meta: Any) -> Path:
+    """A run of three steps, four rollouts, both probe sets and evals; every word of WORDS occurs at every step."""
+    rng = np.random.default_rng(seed)
+    fields: dict[str, Any] = {"student": "tiny-student", "teacher": "tiny-teacher", "tokenizer_hash": "0" * 16, "status": "finished"}
+    fields |= {"scenario": "habit", "origin": "The student learned other habits.", "steps_planned": 20, "max_new_tokens": 64}
+    writer = RunWriter.create(path, RunMeta(name=path.name, vocab_size=len(WORDS), **(fields | meta)), _vocab())
+    probes = {"first": _sample(rng), "final": _sample(rng)}
+    for probe_set, tokens_BT in probes.items():
+        writer.write_probe_rollouts(probe_set, _texts(0, tokens_BT))
+    for step in steps:
+        tokens_BT = _sample(rng)
+        values = _values(rng, step, tokens_BT)
+        writer.append("rollouts", step, _texts(step, tokens_BT))
+        writer.append("tokens", step, values)
+        for probe_set, probe_BT in probes.items():
+            probe = _values(rng, step, probe_BT)
+            del probe["weight"]
+            writer.append_probe(probe_set, step, probe | _alternatives(rng, probe["token_id"]))
+        writer.append("metrics", step, _metrics(step, values["kl"]))
+        writer.append("evals", step, _evals(rng, step))
+    return path
+
+
+def _vocab() -> dict[str, Any]:
+    return {"token_id": range(len(WORDS)), "token": list(WORDS), "special": [w in ("<pad>", "<eos>") for w in WORDS]}
+
+
+def _sample(rng: np.random.Generator) -> list[np.ndarray]:
+    every = rng.permutation(len(WORDS))
+    return [np.concatenate([every, rng.integers(2, len(WORDS), 20), [1]]) for _ in range(ROLLOUTS)]
+
+
+def _metrics(step: int, kl: np.ndarray) -> dict[str, Any]:
+    values = {"step": step, "rollouts": ROLLOUTS, "tokens": len(kl), "kl_mean": kl.mean(), "kl_stderr": kl.std() / len(kl) ** 0.5}
+    values |= {"accuracy": 0.5, "learning_rate": 1e-4, "update_norm": 1.0}
+    values |= {"sample_s": 0.5, "teacher_s": 0.2, "student_s": 0.6, "update_s": 0.05, "log_s": 0.02}
+    return {name: [value] for name, value in values.items()}
+
+
+def _evals(rng: np.random.Generator, step: int, problems: int = 32) -> dict[str, Any]:
+    return {
+        "step": [step] * 2 * problems,
+        "problem_id": [*range(problems)] * 2,
+        "decoding": ["greedy"] * problems + ["sampled"] * problems,
+        "correct": (rng.random(2 * problems) < 0.4 + step / 50).tolist(),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A factory: tiny_run("name", status="running") is the path of a new run in a folder of its own."""
+
+    def make(name: str = "tiny", **changes: Any) -> Path:
+        return write_tiny_run(tmp_path_factory.mktemp("runs") / name, **changes)
+
+    return make

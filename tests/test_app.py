@@ -1,0 +1,237 @@
+"""Every page, driven through main.py without a browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import HOSTILE, PLAIN, ROLLOUTS, STEPS
+from streamlit.testing.v1 import AppTest
+
+from app import charts, data, training
+from rockcore.log import Run, sample_runs
+
+MAIN = str(Path(data.__file__).parent / "main.py")
+PAGES = ("overview", "trace", "rock_tokens", "session")
+RunFactory = Callable[..., Path]
+
+
+@pytest.fixture
+def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
+    """open_app(page, place, …, step="10") runs that page on these places with this URL; the folder is an empty one."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(page: str, *places: Path, **url: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", [MAIN, *map(str, places)])
+        app = AppTest.from_file(MAIN, default_timeout=30)
+        for name, value in url.items():
+            app.query_params[name] = value
+        return app.run() if page == "overview" else app.switch_page(f"views/{page}.py").run()
+
+    return run
+
+
+def words(app: AppTest) -> str:
+    """All text of a page."""
+    return "\n".join(str(e.value) for kind in ("title", "header", "subheader", "text", "markdown", "caption") for e in getattr(app, kind))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_renders_on_a_finished_run(page: str, open_app, tiny_run: RunFactory) -> None:
+    app = open_app(page, tiny_run())
+    assert not app.exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("name", [p.parent.name for p in sample_runs().glob("*/run.json")])
+def test_every_page_renders_on_the_bundled_runs(page: str, name: str, open_app) -> None:
+    app = open_app(page, sample_runs() / name)
+    assert not app.exception
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_so_when_nothing_is_logged_yet(page: str, open_app, tiny_run: RunFactory) -> None:
+    app = open_app(page, tiny_run("young", steps=(), status="running"))
+    assert not app.exception
+    assert "yet" in words(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_what_to_do_without_a_run(page: str, open_app, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(data, "sample_runs", lambda: tmp_path / "sample_runs")
+    app = open_app(page)
+    assert not app.exception
+    assert "Start one on the page" in words(app)
+
+
+def cut_tokens(run: Path) -> None:
+    file = next((run / "tokens").glob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:200])
+
+
+def spoil_pages(run: Path) -> None:
+    """Keep the footer, so that the file opens, and overwrite what it points to."""
+    for file in [*(run / "tokens").glob("*.parquet"), *(run / "types").glob("*.parquet")]:
+        whole = file.read_bytes()
+        file.write_bytes(b"PAR1" + b"\xff" * (len(whole) // 2) + whole[len(whole) // 2 + 4 :])
+
+
+def other_version(run: Path) -> None:
+    meta = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(meta | {"schema_version": 99}))
+
+
+DAMAGES = {
+    "a cut file": cut_tokens,
+    "spoiled pages": spoil_pages,
+    "another schema version": other_version,
+    "no run.json": lambda run: (run / "run.json").unlink(),
+    "no vocabulary": lambda run: (run / "vocab.parquet").unlink(),
+    "no folder": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_is_explained_and_never_a_traceback(page: str, damage: str, open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run("hurt")
+    DAMAGES[damage](run)
+    app = open_app(page, run)
+    assert not app.exception
+    if page != "session":
+        assert "cannot be" in words(app)
+
+
+def test_other_runs_work_beside_a_damaged_one(open_app, tiny_run: RunFactory) -> None:
+    hurt, whole = tiny_run("hurt"), tiny_run("whole")
+    other_version(hurt)
+    app = open_app("overview", hurt, whole)
+    assert "schema version 99" in words(app)
+    app.selectbox(key="widget run").set_value("whole").run()
+    assert not app.exception
+    assert app.title[0].value == "whole"
+
+
+def test_a_link_reproduces_what_was_looked_at(open_app, tiny_run: RunFactory) -> None:
+    first, second = tiny_run("first"), tiny_run("second", seed=1)
+    app = open_app("trace", first, second)
+    app.selectbox(key="widget run").set_value("second").run()
+    app.segmented_control(key="widget source").set_value("final").run()
+    app.select_slider(key="widget step").set_value(10).run()
+    app.selectbox(key="widget rollout").set_value(2).run()
+    app.selectbox(key="widget signal").set_value("sampled_loss").run()
+    app.pills(key="widget light").set_value(["digit", "latex"]).run()
+    link = dict(app.query_params)
+    expected = {"run": "second", "source": "final", "step": "10", "rollout": "2", "signal": "sampled_loss", "light": "digit,latex"}
+    assert link == expected
+
+    again = open_app("trace", first, second, **link)
+    assert dict(again.query_params) == link
+    assert again.select_slider(key="widget step").value == 10
+    assert again.pills(key="widget light").value == ["digit", "latex"]
+
+
+def test_a_quick_second_press_wins_over_the_url_from_before_the_first(open_app, tiny_run: RunFactory) -> None:
+    app = open_app("trace", tiny_run())
+    app.select_slider(key="widget step").set_value(10).run()
+    app.query_params["step"] = "20"  # the browser had not heard of the first press yet
+    app.select_slider(key="widget step").set_value(0).run()
+    assert app.select_slider(key="widget step").value == 0
+    assert app.query_params["step"] == "0"
+
+
+def test_the_url_wins_where_no_control_was_moved(open_app, tiny_run: RunFactory) -> None:
+    app = open_app("trace", tiny_run())
+    app.select_slider(key="widget step").set_value(10).run()
+    app.query_params["step"] = "20"
+    assert app.run().select_slider(key="widget step").value == 20
+
+
+def test_a_link_to_what_is_not_there_falls_back(open_app, tiny_run: RunFactory) -> None:
+    app = open_app("trace", tiny_run(), run="gone", step="99999999999999", rollout="-1", signal="weight", light="<script>", source="../x")
+    assert not app.exception
+    assert app.select_slider(key="widget step").value == STEPS[-1]
+
+
+def test_a_picked_step_survives_a_change_of_page(open_app, tiny_run: RunFactory) -> None:
+    app = open_app("trace", tiny_run())
+    app.select_slider(key="widget step").set_value(10).run()
+    app.switch_page("views/rock_tokens.py").run()
+    assert app.select_slider(key="widget step").value == 10
+
+
+def test_the_shares_on_the_page_are_those_of_the_log(open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run()
+    tokens = Run.open(run).types(STEPS[-1]).sort_values("kl_sum", ascending=False)
+    head = tokens.head(5)
+    app = open_app("rock_tokens", run, top="5")
+    share, kl_share = (round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum"))
+    assert f"**{share} %** of the {tokens.n.sum():,} tokens and **{kl_share} %** of the kl" in words(app)
+
+
+def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run()
+    app = open_app("rock_tokens", run)
+    assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption))
+    key = data.key(str(run))
+    figure = charts.funnel(data.ranking(key, 20), "tiny", 20, "kl").to_json() or ""
+    assert "<script" not in figure and "<img" not in figure and "<style" not in figure
+
+
+@pytest.mark.parametrize("token", HOSTILE + PLAIN)
+def test_a_visible_token_is_one_printable_line(token: str) -> None:
+    assert data.visible(token).isprintable()
+    assert " " not in data.visible(token)
+
+
+def test_the_table_as_csv_gives_every_token_back_and_no_formula(tiny_run: RunFactory) -> None:
+    key = data.key(str(tiny_run()))
+    rows = list(csv.DictReader(io.StringIO(data.ranking_csv(key, 20))))
+    assert [json.loads(row["token"]) for row in rows] == data.ranking(key, 20).token.tolist()
+    assert not any(value.startswith(("=", "+", "@")) for row in rows for value in row.values())
+
+
+def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(tiny_run: RunFactory) -> None:
+    run = tiny_run()
+    scale = data.scale(data.key(str(run)), "sampled_loss")
+    assert scale.tokens == sum(len(Run.open(run).trace(s, r)) for s in STEPS for r in range(ROLLOUTS))
+    assert scale.edges == [-e for e in reversed(scale.edges)]
+
+
+def test_a_trace_has_parallel_arrays_and_no_nan(tiny_run: RunFactory) -> None:
+    text = data.trace(data.key(str(tiny_run())), "final", 10, 1)
+    n = len(text["tokens"])
+    assert all(len(text[name]) == n for name in (*data.SIGNALS, "ids", "categories", "student_p", "teacher_p"))
+    assert all(len(text["alternatives"][who]["ids"]) == n for who in ("student", "teacher"))
+    json.dumps(text, allow_nan=False)
+
+
+def test_an_order_leaves_empty_fields_to_the_scenario() -> None:
+    assert training.Order(scenario="habit", steps=3).flags() == ["--scenario", "habit", "--steps", "3"]
+
+
+def test_a_name_that_leads_out_of_runs_is_refused() -> None:
+    for name in ("", "..", "../x", "/x", ".hidden", "a/b"):
+        with pytest.raises(data.CannotStart):
+            data.start_training(data.Order(scenario="habit"), name)
+
+
+def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = data.start_training(data.Order(student="gone", teacher="gone", prompts="gone.jsonl"), "own-1")
+    training._children[folder.resolve()].wait(120)
+    seen = data.watch("own-1")
+    assert data.trainings() == ["own-1"]
+    assert not seen.running and "exit code 1" in seen.line
+    assert "gone.jsonl does not exist" in seen.output
+
+
+def test_an_own_pair_needs_all_three_fields(tmp_path: Path) -> None:
+    with pytest.raises(data.CannotStart):
+        training.start(training.Order(student="x"), tmp_path / "own")

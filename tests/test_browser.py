@@ -1,0 +1,268 @@
+"""The dashboard in a real browser: what only JavaScript, a URL bar and a keyboard can show."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from conftest import HOSTILE, WORDS
+
+from app import data
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'")
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync"
+)
+MAIN = Path(data.__file__).parent / "main.py"
+DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
+# Opened at a page's own address, Streamlit's script first probes for its server below that path.
+PROBES = ("/_stcore/health", "/_stcore/host-config")
+
+if CHROMIUM is None and not os.environ.get("CI"):
+    pytest.skip("no chromium on the PATH", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def server(tiny_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real app on a free port, with two runs and a folder whose app.py must not be mistaken for ours."""
+    folder = tmp_path_factory.mktemp("cwd")
+    (folder / "app.py").write_text("raise SystemExit('a stranger')")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    runs = [str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
+    address = ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    log = folder / "server.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(MAIN), *address, "--", *runs],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for_port(port, process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            select.select([], [], [], 0.05)  # there is no event to wait on before the port is open
+    raise RuntimeError(f"the server did not start: {log.read_text()}")
+
+
+@dataclass
+class Tab:
+    """A page with what it must not do on record."""
+
+    page: playwright.Page
+    server: str
+    external: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.server + path)
+        self.settle()
+
+    def settle(self) -> None:
+        self.page.wait_for_selector(DONE)
+
+    def wait_for_url(self, **parameters: str) -> None:
+        """Until the address bar holds these parameters, and the script run behind it has ended."""
+        tests = "".join(f"(?=.*[?&]{name}={re.escape(value)}(&|$))" for name, value in parameters.items())
+        self.page.wait_for_url(re.compile(tests))
+        self.settle()
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def pick(self, box: str, option: str) -> None:
+        """Choose an option of a selectbox by its label."""
+        self.page.get_by_role("combobox", name=box).click()
+        self.page.get_by_role("option", name=option).first.click()
+
+    def tokens(self) -> list[str]:
+        return self.page.locator(".response .t").evaluate_all("spans => spans.map(s => s.textContent)")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    assert CHROMIUM, "CI has no chromium on the PATH"
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: playwright.Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Tab]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(15_000)
+    tab = Tab(context.new_page(), server)
+
+    def guard(route: playwright.Route) -> None:
+        if route.request.url.startswith((server, "data:", "blob:")):
+            route.continue_()
+        else:
+            tab.external.append(route.request.url)
+            route.abort()
+
+    def console(message: playwright.ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].endswith(PROBES):
+            tab.errors.append(message.text)
+
+    context.route("**/*", guard)
+    tab.page.on("console", console)
+    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+    failed = request.session.testsfailed
+    yield tab
+    if request.session.testsfailed > failed:
+        folder = Path(request.config.rootpath) / "test-screenshots"
+        folder.mkdir(exist_ok=True)
+        tab.page.screenshot(path=folder / f"{request.node.name}.png")
+    context.close()
+    assert tab.external == [], "the page asked for something outside this machine"
+    assert tab.errors == []
+
+
+def test_the_first_page_says_what_the_run_is_and_loads_nothing_external(tab: Tab) -> None:
+    tab.open("/?run=tiny")
+    playwright.expect(tab.page.get_by_role("heading", name="tiny")).to_be_visible()
+    playwright.expect(tab.page.get_by_text("kl: full vocabulary, reverse, nats").first).to_be_visible()
+    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
+
+
+def test_picking_a_run_and_a_page_keeps_both_in_the_url(tab: Tab) -> None:
+    tab.open("/?run=tiny")
+    tab.pick("Run", "second")
+    tab.wait_for_url(run="second")
+    playwright.expect(tab.page.get_by_role("heading", name="second")).to_be_visible()
+    tab.page.get_by_role("link", name="Trace").click()
+    tab.wait_for_url(run="second", source="fresh")
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+
+
+def test_a_step_of_a_probe_shows_the_same_text_with_other_values(tab: Tab) -> None:
+    tab.open("/trace?run=tiny&source=final&step=20&rollout=1")
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    before, shades = tab.tokens(), colours(tab)
+    tab.page.locator(".response .t").first.evaluate("span => span.marked = true")
+    tab.page.get_by_role("slider").focus()
+    tab.page.keyboard.press("ArrowLeft")
+    tab.wait_for_url(step="10")
+    playwright.expect(tab.page.locator(".legend")).to_contain_text("step 10")
+    assert tab.tokens() == before
+    assert colours(tab) != shades
+    assert tab.page.locator(".response .t").first.evaluate("span => span.marked"), "the text was built anew"
+
+
+def colours(tab: Tab) -> list[str]:
+    return tab.page.locator(".response .t").evaluate_all("spans => spans.map(s => getComputedStyle(s).backgroundColor)")
+
+
+def test_a_signal_recolours_the_text_without_building_it_again(tab: Tab) -> None:
+    tab.open("/trace?run=tiny&rollout=1")
+    first = tab.page.locator(".response .t").first
+    first.evaluate("span => span.marked = true")
+    shades = colours(tab)
+    tab.pick("Colour", "sampled_loss")
+    tab.wait_for_url(signal="sampled_loss")
+    playwright.expect(tab.page.locator(".legend .name")).to_have_text("sampled_loss, nats")
+    assert colours(tab) != shades
+    assert first.evaluate("span => span.marked")
+
+
+def test_a_category_lights_its_tokens_and_dims_the_rest(tab: Tab) -> None:
+    tab.open("/trace?run=tiny&rollout=1")
+    pill = tab.page.get_by_role("button", name=re.compile(r"^digit \d+$"))
+    n = int(pill.inner_text().split()[1])
+    pill.click()
+    tab.wait_for_url(light="digit")
+    playwright.expect(tab.page.locator(".response .lit")).to_have_count(n)
+    assert all(text.isdigit() for text in tab.page.locator(".response .lit").all_inner_texts())
+    assert tab.page.locator(".response .dim").count() == len(tab.tokens()) - n
+
+
+def test_a_copied_link_shows_the_same_in_another_browser(tab: Tab, browser: playwright.Browser) -> None:
+    tab.open("/trace?run=second&source=first&step=10&rollout=2&signal=student_entropy&light=digit,latex")
+    playwright.expect(tab.page.locator(".response .lit").first).to_be_visible()
+    link, shades = tab.page.url, colours(tab)
+    assert tab.parameters["light"] == "digit,latex"
+    other = browser.new_context(viewport={"width": 1280, "height": 900})
+    copy = Tab(other.new_page(), tab.server)
+    copy.open(link.removeprefix(tab.server))
+    playwright.expect(copy.page.locator(".response .lit").first).to_be_visible()
+    assert copy.page.url == link
+    assert colours(copy) == shades
+    other.close()
+
+
+def test_the_back_button_returns_to_the_step_before(tab: Tab) -> None:
+    tab.open("/rock_tokens?run=tiny&step=20&top=20")
+    tab.page.get_by_role("slider").focus()
+    tab.page.keyboard.press("ArrowLeft")
+    tab.wait_for_url(step="10")
+    playwright.expect(tab.page.get_by_text("at step 10.")).to_be_visible()
+    tab.page.go_back()
+    tab.wait_for_url(step="20")
+    playwright.expect(tab.page.get_by_text("at step 20.")).to_be_visible()
+
+
+def test_hostile_token_text_is_shown_as_text(tab: Tab) -> None:
+    tab.open("/trace?run=tiny&source=first&rollout=0")
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    shown = set(tab.tokens())
+    assert {text for text in HOSTILE if text.isprintable()} <= shown
+    assert tab.page.locator(".response :not(.t, .newline)").count() == 0
+    assert "owned" not in tab.page.title()
+    for path in ("/rock_tokens?run=tiny", "/?run=tiny"):
+        tab.open(path)
+        playwright.expect(tab.page.locator(".js-plotly-plot").first).to_be_visible()
+        assert "owned" not in tab.page.title()
+
+
+def test_copied_text_is_the_text_of_the_log(tab: Tab) -> None:
+    tab.open("/trace?run=tiny&source=first&rollout=0")
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    assert {"\n", "\n\n", " ", "\t"} <= set(tab.tokens()) <= {data.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
+
+
+def test_the_keyboard_walks_the_tokens_and_the_card_names_them(tab: Tab) -> None:
+    tab.open("/trace?run=tiny&source=final&rollout=0&step=20")
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    card = tab.page.locator(".card")
+    tab.page.locator(".response .t[tabindex='0']").focus()
+    playwright.expect(card).to_contain_text("position 0 of")
+    tab.page.keyboard.press("ArrowRight")
+    tab.page.keyboard.press("ArrowRight")
+    playwright.expect(card).to_contain_text("position 2 of")
+    playwright.expect(tab.page.locator(".response .t[tabindex='0']")).to_have_count(1)
+    playwright.expect(card.locator("ol.student .row")).to_have_count(8)
+    playwright.expect(card.locator("ol.teacher .row.sampled")).to_have_count(1)
+    tab.page.keyboard.press("End")
+    playwright.expect(card).to_contain_text("<eos>")
+    tab.page.keyboard.press("ArrowUp")
+    playwright.expect(card.locator(".token")).not_to_have_text("<eos>")

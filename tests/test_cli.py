@@ -1,0 +1,85 @@
+"""The command line as a user meets it: same numbers as the library, clear errors, no traceback."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_log import VOCAB, meta, run_path, tokens  # noqa: F401  (run_path is a fixture)
+
+from rockcore import rocks
+from rockcore.cli import main
+from rockcore.log import Run, RunWriter
+
+
+def rockcore(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "rockcore", *arguments], capture_output=True, text=True)
+
+
+def test_rocks_json_prints_the_numbers_of_the_library(run_path, capsys):  # noqa: F811
+    main(["rocks", str(run_path), "--json", "--step", "10"])
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(rocks.report(Run.open(run_path), 10)))
+
+
+def test_rocks_prints_a_table_whatever_the_tokens_look_like(tmp_path, capsys):
+    hostile = {"token_id": [0, 1, 2], "token": ["[red]x", "[/]", "\x1b[31m\n"], "special": [False] * 3}
+    writer = RunWriter.create(tmp_path / "r", meta(), hostile)
+    writer.append("tokens", 0, {**tokens(0), "token_id": np.arange(10) % 3})
+    main(["rocks", str(tmp_path / "r")])
+    out = capsys.readouterr().out
+    assert "'[red]x'" in out and "'[/]'" in out and "\x1b[31m" not in out and "3 of 3 types" in out
+
+
+def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
+    done = rockcore("rocks", str(run_path), "--json", "--top", "1")
+    assert done.returncode == 0 and len(json.loads(done.stdout)["tokens"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["rocks", "nowhere"], "nowhere is missing"),
+        (["app", "nowhere", "--headless"], "nowhere is missing"),
+        (["train", "--out", "x", "--steps", "0"], "steps = 0"),
+        (["train", "--out", "x", "--prompts", "none.jsonl", "--student", "a", "--teacher", "b"], "none.jsonl does not exist"),
+        (["train", "--out", "x", "--resume"], "x is missing"),
+    ],
+)
+def test_errors_are_told_in_words_with_exit_code_one(arguments, says):
+    done = rockcore(*arguments)
+    assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_step_that_is_not_logged_names_those_that_are(run_path):  # noqa: F811
+    done = rockcore("rocks", str(run_path), "--step", "5")
+    assert done.returncode == 1 and "0 to 10, 2 in all" in done.stderr
+
+
+def test_help_names_every_command():
+    out = rockcore("--help").stdout
+    assert all(command in out for command in ("train", "rocks", "app"))
+
+
+NO_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, NoTorch())
+from rockcore.cli import main
+
+main(sys.argv[1:])
+"""
+
+
+def test_without_torch_training_says_how_to_install_it_and_reading_works(run_path):  # noqa: F811
+    def without_torch(*arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-c", NO_TORCH, *arguments], capture_output=True, text=True)
+
+    done = without_torch("train", "--out", str(run_path / "new"))
+    assert done.returncode == 1 and 'pip install -e ".[train]"' in done.stderr and "Traceback" not in done.stderr
+    assert without_torch("rocks", str(run_path)).returncode == 0

@@ -1,0 +1,163 @@
+"""Any pair with one tokenizer is loaded, sampled and scored rightly; any other is refused with the reason."""
+
+import pytest
+import small_pairs
+import torch
+
+from rockcore import models
+from rockcore.divergence import VocabularyMismatch, token_losses
+from rockcore.models import ModelNotFound, chunks, piece_text
+from rockcore.schema import Prompt
+from rockcore.scoring import Clock, rollouts_of, score
+
+FAMILIES = list(small_pairs.FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pairs")
+    return {f: [small_pairs.save(root / f / role, f, seed) for seed, role in enumerate(("student", "teacher"))] for f in FAMILIES}
+
+
+def test_each_family_takes_the_path_that_is_right_for_it(pairs):
+    loaded = {f: models.load(pairs[f][0], "cpu", "float32") for f in FAMILIES}
+    assert {f: (m.fast is not None, m.projects) for f, m in loaded.items()} == {
+        "llama": (True, True),
+        "qwen2": (False, True),
+        "gemma2": (False, False),  # it caps its logits after the projection
+    }
+
+
+TASKS = [
+    Prompt("Tom has 3 pens.", "Style: brisk. Tom has 3 pens.", None),
+    Prompt("Ana has 12 cups and 4 keys.", "Ana has 12 cups and 4 keys.", None),
+]
+RESPONSES = [[10, 20, 30, 2], [40, 50, 60, 70, 80, 90, 2]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_sit_at_the_tokens_they_judge_under_each_models_own_prompt(pairs, family):
+    student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
+    rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
+    got = score(student, teacher, rollouts, Clock(), alternatives=True)
+    logits = []
+    for model, prompts in ((student, rollouts.student_prompts), (teacher, rollouts.teacher_prompts)):
+        rows = [model.net(torch.tensor([p + r])).logits[0, len(p) - 1 : -1] for p, r in zip(prompts, RESPONSES, strict=True)]
+        logits.append(torch.cat(rows).detach())
+    assert len(rollouts.student_prompts[0]) < len(rollouts.teacher_prompts[0])
+    want = token_losses(*logits, torch.tensor(sum(RESPONSES, [])))
+    for name, value in want._asdict().items():
+        torch.testing.assert_close(torch.from_numpy(got.losses[name]), value, atol=2e-4, rtol=1e-3)
+    assert torch.equal(torch.from_numpy(got.alternatives["teacher_top_ids"]), logits[1].topk(8).indices)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monkeypatch):
+    student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
+    rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
+    weight = torch.linspace(0, 1, 11)
+    monkeypatch.setattr("rockcore.scoring._padded_budget", lambda model: 20)  # several groups of rows
+    monkeypatch.setattr("rockcore.scoring._pieces", lambda n, V: (slice(i, i + 3) for i in range(0, n, 3)))
+    score(student, teacher, rollouts, Clock(), weight)
+    got = [p.grad.clone() for p in student.net.parameters()]
+    student.net.zero_grad()
+    total = 0
+    for i, (p, q, r) in enumerate(zip(rollouts.student_prompts, rollouts.teacher_prompts, RESPONSES, strict=True)):
+        logits = [m.net(torch.tensor([prompt + r])).logits[:, len(prompt) - 1 : -1] for m, prompt in ((student, p), (teacher, q))]
+        own = weight[:4] if i == 0 else weight[4:]
+        total = total + (own * token_losses(*logits, torch.tensor([r])).kl).sum()
+    total.backward()
+    for a, p in zip(got, student.net.parameters(), strict=True):
+        torch.testing.assert_close(a, p.grad, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_answers_do_not_depend_on_padding(pairs, family):
+    model = models.load(pairs[family][0], "cpu", "float32")
+    prompts = [model.encode(t.prompt) for t in TASKS]
+    together = model.sample(prompts, 12, 0.0, seed=0)
+    assert together == [model.sample([p], 12, 0.0, seed=0)[0] for p in prompts]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_sampling_is_fixed_by_its_seed_and_leaves_the_global_generator_alone(pairs, family):
+    model = models.load(pairs[family][0], "cpu", "float32")
+    prompts = [model.encode(t.prompt) for t in TASKS]
+    state = torch.get_rng_state()
+    a, b, c = (model.sample(prompts, 12, 1.0, seed) for seed in (1, 1, 2))
+    assert a == b != c
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_checkpoints_own_sampling_habits_are_dropped(tmp_path):
+    folder = small_pairs.save(tmp_path / "m", "qwen2")
+    (tmp_path / "m" / "generation_config.json").write_text(
+        '{"do_sample": true, "top_k": 1, "repetition_penalty": 9.0, "eos_token_id": [2, 7]}'
+    )
+    model = models.load(folder, "cpu", "float32")
+    prompts = [model.encode("Tom")] * 40
+    assert len({tuple(r) for r in model.sample(prompts, 3, 1.0, seed=0)}) > 1, "top_k=1 would give one answer only"
+    assert model.stop_ids == {2, 7}
+
+
+def test_the_noise_floor_of_a_model_against_itself_is_zero_in_float32_and_stays_zero_in_bfloat16(pairs):
+    for dtype in ("float32", "bfloat16"):
+        student, teacher = models.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
+        losses = score(student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()).losses
+        assert abs(losses["kl"]).max() < 1e-6
+
+
+def test_another_tokenizer_is_refused(pairs, tmp_path):
+    other = small_pairs.save(tmp_path / "other", vocab_size=301)
+    with pytest.raises(VocabularyMismatch, match=r"300 tokens.*301 tokens.*differ in 1"):
+        models.load_pair(pairs["llama"][0], other, "cpu", "float32")
+
+
+def test_another_output_size_is_refused_even_with_one_tokenizer(pairs, tmp_path):
+    padded = small_pairs.save(tmp_path / "padded", vocab_size=320, tokens=300)
+    with pytest.raises(VocabularyMismatch, match=r"300 ids.*320.*cutting"):
+        models.load_pair(pairs["llama"][0], padded, "cpu", "float32")
+
+
+def test_an_unknown_path_and_a_folder_without_a_model_are_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for place in (str(tmp_path / "nowhere"), str(tmp_path / "empty")):
+        with pytest.raises(ModelNotFound, match=place):
+            models.load(place, "cpu", "float32")
+
+
+def test_a_response_beyond_the_context_is_refused(tmp_path):
+    model = models.load(small_pairs.save(tmp_path / "m", max_position_embeddings=16), "cpu", "float32")
+    with pytest.raises(models.BadResponse, match="room for 16"):
+        model.sample([model.encode("Tom has 3 pens.")], 20, 1.0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("piece", "byte_level", "text"),
+    [
+        ("ĠThe", True, " The"),
+        ("ĊĊ", True, "\n\n"),
+        ("âĢĶ", True, "—"),
+        ("âĢ", True, "\\xe2\\x80"),
+        ("▁The", False, " The"),
+        ("<0x0A>", False, "\n"),
+        ("<0xE2>", False, "\\xe2"),
+        ("plain", False, "plain"),
+    ],
+)
+def test_pieces_become_the_text_they_stand_for(piece, byte_level, text):
+    assert piece_text(piece, byte_level) == text
+
+
+def test_the_vocabulary_names_every_id_that_can_be_predicted(tmp_path):
+    model = models.load(small_pairs.save(tmp_path / "m", vocab_size=320, tokens=300), "cpu", "float32")
+    vocab = models.vocabulary(model)
+    assert vocab["token_id"] == list(range(320))
+    assert vocab["token"][310] == "<unused 310>" and vocab["special"][:3] == [True, True, True]
+
+
+def test_groups_of_rows_hold_every_row_once_and_stay_within_the_budget():
+    prompts, responses = [[0] * (i % 7) for i in range(50)], [[0] * (1 + i * 3 % 11) for i in range(50)]
+    groups = list(chunks(prompts, responses, budget=40))
+    assert sorted(row for group in groups for row in group) == list(range(50))
+    assert all(len(g) == 1 or len(g) * max(len(prompts[r]) + len(responses[r]) for r in g) <= 40 for g in groups)

@@ -1,0 +1,230 @@
+"""Real sessions of the built-in pair, kept short: what they log, and how they end."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import small_pairs
+import torch
+
+from rockcore.config import BadConfig, SessionConfig
+from rockcore.log import Run, RunExists, request_stop
+from rockcore.models import ModelNotFound, load
+from rockcore.session import NonFiniteLoss, Session, train
+
+SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "held_out": 8, "probe_every": 2, "threads": 1}
+TIMES = {"sample_s", "teacher_s", "student_s", "update_s", "log_s"}
+
+
+def config(out: Path, **changes) -> SessionConfig:
+    return SessionConfig(**{"out": out, **SHORT, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "run"
+    train(config(out))
+    return out
+
+
+def logged(path: Path) -> dict[str, list]:
+    """Everything in the Parquet files of a run but the clock."""
+    files = sorted(path.rglob("*.parquet"))
+    tables = {str(f.relative_to(path)): pq.read_table(f) for f in files}
+    return {name: t.drop_columns([c for c in t.column_names if c in TIMES]).to_pylist() for name, t in tables.items()}
+
+
+def test_a_session_logs_every_step_and_closes_with_both_probe_sets(trained):
+    run = Run.open(trained)
+    assert run.meta.status == "finished" and run.meta.estimator == "full" and run.meta.normaliser == "tokens"
+    assert run.steps("metrics") == run.steps("tokens") == run.steps("types") == run.steps("rollouts") == list(range(7))
+    assert run.steps("evals") == run.steps("probe/first") == run.steps("probe/final") == [0, 2, 4, 6]
+    assert set(run.evals().n) == {8}
+    metrics = run.metrics()
+    assert metrics.update_norm.isna().tolist() == [False] * 6 + [True]
+    assert (metrics[sorted(TIMES - {"update_s", "log_s"})] > 0).all().all()
+
+
+def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
+    """Recomputed from the saved checkpoint by transformers alone, with no code of the session."""
+    run = Run.open(trained)
+    student = load(str(trained / "checkpoints" / "step=000006"), "cpu", "float32")
+    teacher = load(str(Path(__file__).parent.parent / "sample_runs" / "models" / "teacher"), "cpu", "float32")
+    for probe_set, rollout in (("first", 0), ("final", 3)):
+        text = run.rollouts(probe_set=probe_set).iloc[rollout]
+        trace = run.trace(6, rollout, probe_set)
+        ids = torch.tensor(trace.token_id.to_numpy())
+        logs = []
+        for model, prompt in ((student, text.prompt), (teacher, text.teacher_prompt)):
+            before = torch.tensor(model.encode(prompt))
+            logits = model.net(torch.cat((before, ids))[None]).logits[0, len(before) - 1 : -1]
+            logs.append(logits.log_softmax(-1).detach())
+        p, q = logs
+        np.testing.assert_allclose(trace.kl, (p.exp() * (p - q)).sum(-1), atol=1e-5)
+        np.testing.assert_allclose(trace.sampled_loss, (p - q).gather(1, ids[:, None].long())[:, 0], atol=1e-5)
+        assert trace.student_top_ids.iloc[0].tolist() == p[0].topk(8).indices.tolist()
+
+
+def test_metrics_types_and_occurrences_of_a_step_agree(trained):
+    run = Run.open(trained)
+    kl = pq.read_table(trained / "tokens" / "step=000004.parquet")["kl"].to_numpy()
+    row = run.metrics().set_index("step").loc[4]
+    assert row.tokens == len(kl) == run.types(4).n.sum()
+    assert row.kl_mean == pytest.approx(kl.mean(dtype=np.float64)) and row.kl_mean * len(kl) == pytest.approx(run.types(4).kl_sum.sum())
+
+
+def test_the_same_seed_gives_the_same_log_to_the_bit_and_another_seed_another(trained, tmp_path):
+    train(config(tmp_path / "again"))
+    assert logged(tmp_path / "again") == logged(trained)
+    train(config(tmp_path / "other", seed=1, steps=1))
+    assert logged(tmp_path / "other")["tokens/step=000000.parquet"] != logged(trained)["tokens/step=000000.parquet"]
+
+
+def test_a_stopped_run_is_usable_and_resuming_it_gives_the_log_of_one_never_stopped(trained, tmp_path):
+    out = tmp_path / "r"
+
+    def stop_after_3(progress):
+        if progress.step == 3:
+            request_stop(out)
+
+    meta = train(config(out), stop_after_3)
+    assert meta.status == "stopped" and "step 4 of 6" in meta.reason
+    stopped = Run.open(out)
+    assert stopped.steps("metrics") == list(range(5)) and stopped.steps("probe/final") == [0, 2, 4]
+    assert train(SessionConfig(out=out, resume=True)).status == "finished"
+    assert logged(out) == logged(trained)
+
+
+def test_resuming_a_finished_run_needs_more_steps(tmp_path):
+    train(config(tmp_path / "r", steps=2, held_out=0))
+    with pytest.raises(BadConfig, match="finished.*--steps"):
+        train(SessionConfig(out=tmp_path / "r", resume=True))
+    train(SessionConfig(out=tmp_path / "r", resume=True, steps=3))
+    assert Run.open(tmp_path / "r").steps("metrics") == [0, 1, 2, 3]
+
+
+def start(out: Path, *flags: str, limit_file_size: int | None = None) -> subprocess.Popen:
+    def limited() -> None:
+        if limit_file_size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))
+
+    command = [sys.executable, "-m", "rockcore", "train", "--out", str(out), "--rollouts", "4", "--probes", "2", "--threads", "1", *flags]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=limited)
+
+
+def wait_for(path: Path, child: subprocess.Popen) -> None:
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert child.poll() is None and time.monotonic() < end, child.communicate()[0]
+        os.sched_yield()
+
+
+def test_ctrl_c_ends_cleanly_with_a_usable_run(tmp_path):
+    child = start(tmp_path / "r", "--steps", "5000", "--held-out", "0")
+    wait_for(tmp_path / "r" / "metrics" / "step=000002.parquet", child)
+    child.send_signal(signal.SIGINT)
+    output = child.communicate(timeout=60)[0]
+    assert child.returncode == 0 and "Traceback" not in output and "stopped" in output
+    run = Run.open(tmp_path / "r")
+    assert run.meta.status == "stopped" and run.steps("probe/final")[-1] == run.steps("metrics")[-1]
+
+
+def test_a_killed_run_keeps_its_steps_and_can_be_resumed(tmp_path):
+    child = start(tmp_path / "r", "--steps", "5000", "--held-out", "0", "--probe-every", "2")
+    wait_for(tmp_path / "r" / "metrics" / "step=000003.parquet", child)
+    child.kill()
+    child.communicate()
+    steps = Run.open(tmp_path / "r").steps("metrics")
+    assert steps == list(range(len(steps)))
+    resumed = start(tmp_path / "r", "--resume", "--steps", str(len(steps) + 1))
+    output = resumed.communicate(timeout=120)[0]
+    assert resumed.returncode == 0, output
+    assert Run.open(tmp_path / "r").meta.status == "finished"
+
+
+def test_a_disk_that_takes_no_more_is_named_and_what_was_written_stays(tmp_path):
+    child = start(tmp_path / "r", "--steps", "3", "--rollouts", "64", "--held-out", "0", "--probes", "0", limit_file_size=100_000)
+    output = child.communicate(timeout=120)[0]
+    assert child.returncode == 1 and "could not be written" in output and "--resume" in output and "Traceback" not in output
+    run = Run.open(tmp_path / "r")
+    assert run.meta.status == "failed" and "could not be written" in run.meta.reason
+    assert not list((tmp_path / "r").rglob("*.tmp"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run_says_where_and_keeps_it(tmp_path, monkeypatch):
+    """A student whose weights go bad during training, as after a rate that is far too high."""
+    update = Session.update
+
+    def ruinous_update(self, step, clock):
+        norm = update(self, step, clock)
+        if step == 2:
+            self.student.net.model.norm.weight.data[0] = float("nan")
+        return norm
+
+    monkeypatch.setattr(Session, "update", ruinous_update)
+    with pytest.raises(NonFiniteLoss, match=r"step 3, rollout 0, position 0, kl is nan"):
+        train(config(tmp_path / "r", probe_every=100, held_out=0))
+    run = Run.open(tmp_path / "r")
+    assert run.meta.status == "failed" and "step 3" in run.meta.reason and run.steps("tokens") == [0, 1, 2]
+
+
+def test_nothing_is_written_where_a_run_already_is(trained):
+    before = logged(trained)
+    with pytest.raises(RunExists):
+        train(config(trained))
+    assert logged(trained) == before
+
+
+def test_a_pair_of_ones_own_trains_on_ones_own_prompts(tmp_path):
+    prompts = small_pairs.prompts_file(tmp_path / "p.jsonl", 20, teacher_prompt="Think of the answer 7.")
+    pair = {role: small_pairs.save(tmp_path / role, "qwen2", seed) for seed, role in enumerate(("student", "teacher"))}
+    out = tmp_path / "r"
+    train(SessionConfig(out=out, prompts=prompts, **pair, steps=2, rollouts=3, probes=2, held_out=5, max_new_tokens=8))
+    run = Run.open(out)
+    assert run.meta.student == pair["student"] and "does not see" in run.meta.origin
+    assert set(run.evals().n) == {4}, "a fifth of the prompts is held out at most"
+    assert run.rollouts(2).teacher_prompt.unique().tolist() == ["Think of the answer 7."]
+    trained_on = {p for s in range(3) for p in run.rollouts(s).prompt}
+    assert len(trained_on) <= 9 and len({json.loads(line)["prompt"] for line in prompts.read_text().splitlines()} - trained_on) >= 4
+
+
+def test_bfloat16_models_train_and_are_judged_in_float32(tmp_path):
+    train(config(tmp_path / "r", dtype="bfloat16", steps=2, held_out=0))
+    metrics = Run.open(tmp_path / "r").metrics()
+    assert np.isfinite(metrics.kl_mean).all() and (metrics.kl_mean > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"steps": 0}, BadConfig, "steps = 0"),
+        ({"lr": -1.0}, BadConfig, "lr = -1"),
+        ({"temperature": 0.0}, BadConfig, "temperature = 0"),
+        ({"student": "x"}, BadConfig, "--prompts"),
+        ({"prompts": Path("p.jsonl")}, BadConfig, "--student and --teacher"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, changes, error, says):
+    with pytest.raises(error, match=says):
+        train(replace(config(tmp_path / "r"), **changes))
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path):
+    prompts = small_pairs.prompts_file(tmp_path / "p.jsonl")
+    with pytest.raises(ModelNotFound, match="nowhere"):
+        train(config(tmp_path / "r", student=str(tmp_path / "nowhere"), teacher=str(tmp_path / "nowhere"), prompts=prompts))
+    assert not (tmp_path / "r").exists()
+
+
+def test_weights_of_every_occurrence_are_logged_as_one(trained):
+    assert set(Run.open(trained).trace(0, 0).weight) == {1.0}
