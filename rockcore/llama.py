@@ -118,7 +118,10 @@ class FastLlama:
         drawn_BT = torch.zeros(len(prompts), max_new_tokens, dtype=torch.long)
         length_B = torch.full((len(prompts),), max_new_tokens)
         weights = [self._decode_weights(layer) for layer in self.layers]
+        token = torch.empty(0)
         for t in range(max_new_tokens):
+            if t > 0:
+                self._decode(token, batch, weights)
             token = pick(batch.last_hidden @ head_DV, batch.rows, t)
             drawn_BT[batch.rows, t] = token
             ended = (token[:, None] == stops).any(1) & batch.alive
@@ -132,7 +135,6 @@ class FastLlama:
                     keep = batch.alive.nonzero()[:, 0]
                     token = token[keep]
                     batch = batch.narrowed(keep)
-            self._decode(token, batch, weights)
         return [row[:n] for row, n in zip(drawn_BT.tolist(), length_B.tolist(), strict=True)]
 
     def _prefill(self, prompts: list[list[int]], max_new_tokens: int) -> _Batch:

@@ -97,7 +97,7 @@ def score(
         with clock.phase("student_s"), torch.set_grad_enabled(weight_N is not None):
             p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
         leaf = p_features.detach().requires_grad_(weight_N is not None)
-        for piece in _pieces(len(at), student.vocab_size):
+        for piece in _pieces(len(at), student.vocab_size, student.device):
             with clock.phase("teacher_s"), torch.no_grad():
                 q_logits = teacher.logits(q_features[piece])
             with clock.phase("student_s"):
@@ -129,7 +129,8 @@ def _padded_budget(model: Model) -> int:
     return 1024 if model.size < SMALL and model.device.type == "cpu" else 8192
 
 
-def _pieces(n: int, vocab_size: int, cells: int = 1 << 26) -> Iterator[slice]:
-    """Slices of n positions whose logits take at most `cells` numbers (256 MB in float32)."""
-    size = max(1, cells // vocab_size)
+def _pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
+    """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256 MB at most."""
+    cells = 1 << 18 if device.type == "cpu" else 1 << 26
+    size = max(64, cells // vocab_size)
     return (slice(i, min(i + size, n)) for i in range(0, n, size))

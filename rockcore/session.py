@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +27,7 @@ from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
 from rockcore.models import SMALL, Model
 from rockcore.rows import eval_columns, occurrence_columns, rollout_columns, step_summary
-from rockcore.schema import LogWriteError, RockError, RunMeta, tokenizer_hash
+from rockcore.schema import LogWriteError, Prompt, RockError, RunMeta, tokenizer_hash
 from rockcore.scoring import Clock, Rollouts, Scored, rollouts_of, sample, score
 from rockcore.tasks import Tasks
 
@@ -67,6 +67,7 @@ def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
     writer = session.writer
     try:
         with _interrupt_as_flag() as interrupted:
+            session.begin()
             last = session.run(lambda: interrupted() or writer.stop_requested(), listen)
             session.close(last)
     except RockError as e:
@@ -81,10 +82,9 @@ def stored_config(config: SessionConfig) -> ResolvedConfig:
     meta = Run.open(config.out).meta
     known = {f.name for f in fields(SessionConfig)}
     stored = {name: value for name, value in meta.config.items() if name in known}
-    for name in ("out", "prompts"):
-        stored[name] = Path(stored[name]) if stored.get(name) else None
+    stored["prompts"] = Path(stored["prompts"]) if stored.get("prompts") else None
     changed = {"out": config.out, "resume": True, "device": config.device, "threads": config.threads}
-    resumed = replace(SessionConfig(**stored), **changed, steps=config.steps or stored["steps"])
+    resumed = SessionConfig(**{**stored, **changed, "steps": config.steps or stored["steps"]})
     if meta.status == "finished" and resumed.steps <= stored["steps"]:
         raise BadConfig(
             f"{config.out} is finished ({stored['steps']} steps)", "There is nothing left to do", "Add --steps N to train it further"
@@ -101,16 +101,22 @@ class Session:
         self.checkpoints = Checkpoints(config.out / "checkpoints")
         self.threads = self._set_threads()
         self.first_step, self.log_seconds = 0, 0.0
+        self.probes: Rollouts | None = None
         if config.resume:
             self.writer = RunWriter.reopen(config.out)
             self.first_step = self.checkpoints.restore_last(student, self.optimizer)
-            tasks.batch(self.first_step * config.rollouts)  # already used
-            self.writer.drop_from(self.first_step)
-            self.writer.clear_stop()
             self.writer.save_meta(status="running", reason="", steps_planned=config.steps, config=_plain(config), threads=self.threads)
-            self.probes = self._old_probes()
         else:
             self.writer = RunWriter.create(config.out, self._meta(), models.vocabulary(student))
+
+    def begin(self) -> None:
+        """Let the first student write its probe texts; a run that goes on drops what it will write again, and reads them back."""
+        if self.config.resume:
+            self.tasks.batch(self.first_step * self.config.rollouts)  # already used
+            self.writer.drop_from(self.first_step)
+            self.writer.clear_stop()
+            self.probes = self._old_probes()
+        else:
             self.probes = self._new_probes("first", 0)
 
     def run(self, stop: Callable[[], bool], listen: Listener) -> int:
@@ -239,9 +245,13 @@ class Session:
             return self.config.threads
         if self.student.size >= SMALL or self.student.device.type != "cpu":
             return torch.get_num_threads()
-        prompts = [self.student.encode("1 + 1")] * self.config.rollouts
+        tasks = [Prompt("1 + 1", "1 + 1", None)] * self.config.rollouts
         few = min(self.config.max_new_tokens, 24)
-        return models.choose_threads(lambda: self.student.sample(prompts, few, 1.0, seed=0))
+
+        def small_step() -> None:
+            score(self.student, self.teacher, sample(self.student, self.teacher, tasks, few, 1.0, seed=0), Clock())
+
+        return models.choose_threads(small_step)
 
     def _meta(self) -> RunMeta:
         config = self.config
@@ -272,8 +282,9 @@ def derived_seed(seed: int, purpose: str, step: int) -> int:
 
 
 def _plain(config: SessionConfig) -> dict[str, Any]:
-    """The configuration as JSON takes it; paths absolute, so that a run can be resumed from anywhere."""
-    return {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in asdict(config).items() if k != "resume"}
+    """The configuration as JSON takes it, without what is said anew when a run goes on; paths absolute, to resume from anywhere."""
+    kept = {k: v for k, v in asdict(config).items() if k not in ("out", "resume")}
+    return {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in kept.items()}
 
 
 @contextmanager

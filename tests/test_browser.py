@@ -19,6 +19,7 @@ import pytest
 from conftest import HOSTILE, WORDS
 
 from app import data
+from rockcore.log import sample_runs
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'")
 
@@ -27,7 +28,6 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync"
 )
-MAIN = Path(data.__file__).parent / "main.py"
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
 # Opened at a page's own address, Streamlit's script first probes for its server below that path.
 PROBES = ("/_stcore/health", "/_stcore/host-config")
@@ -38,18 +38,17 @@ if CHROMIUM is None and not os.environ.get("CI"):
 
 @pytest.fixture(scope="module")
 def server(tiny_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The real app on a free port, with two runs and a folder whose app.py must not be mistaken for ours."""
+    """`rockcore app` on a free port, with the bundled runs, two more, and a folder whose app.py must not be mistaken for ours."""
     folder = tmp_path_factory.mktemp("cwd")
     (folder / "app.py").write_text("raise SystemExit('a stranger')")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    runs = [str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
-    address = ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    runs = [str(sample_runs()), str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
     log = folder / "server.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(MAIN), *address, "--", *runs],
+            [sys.executable, "-m", "rockcore", "app", *runs, "--port", str(port), "--headless"],
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -155,13 +154,27 @@ def test_the_first_page_says_what_the_run_is_and_loads_nothing_external(tab: Tab
     playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
 
 
+def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> None:
+    tab.open("/")
+    playwright.expect(tab.page.get_by_role("heading", name="habit")).to_be_visible()
+    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
+    tab.page.get_by_role("link", name="Trace").click()
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    tab.page.locator(".response .t").nth(5).hover()
+    playwright.expect(tab.page.locator(".card ol.teacher .row")).to_have_count(8)
+    tab.page.get_by_role("link", name="Rock tokens").click()
+    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(2)
+    tab.page.get_by_role("link", name="Train").click()
+    playwright.expect(tab.page.get_by_role("button", name="Start training")).to_be_visible()
+
+
 def test_picking_a_run_and_a_page_keeps_both_in_the_url(tab: Tab) -> None:
     tab.open("/?run=tiny")
     tab.pick("Run", "second")
     tab.wait_for_url(run="second")
     playwright.expect(tab.page.get_by_role("heading", name="second")).to_be_visible()
     tab.page.get_by_role("link", name="Trace").click()
-    tab.wait_for_url(run="second", source="fresh")
+    tab.wait_for_url(run="second", source="final")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
 
 

@@ -1,0 +1,52 @@
+"""What the documents promise is what the program does."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rockcore import schema
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
+COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("rockcore ")]
+
+
+def test_ci_calls_the_test_command_of_the_readme():
+    command = 'python -m pip install -e ".[test]" && pytest'
+    assert f"```sh\n{command}\n```" in README
+    assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_first_command_installs_and_opens_the_dashboard():
+    assert BLOCKS[0].strip() == 'python -m pip install -e ".[train]" && rockcore app'
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_readme_is_understood(command):
+    """Asking for help after the flags makes the parser read them all and run nothing."""
+    name, flags = shlex.split(command)[1], re.findall(r"--[a-z-]+", command)
+    out = subprocess.run([sys.executable, "-m", "rockcore", name, "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(flag in out for flag in flags)
+
+
+def test_the_readme_explains_every_signal_of_the_log():
+    for name in ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm"):
+        assert f"`{name}`" in README and schema.TOKENS[name].meaning
+
+
+def test_pictures_and_links_of_the_readme_exist():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_nothing_names_a_path_of_the_machine_it_was_made_on():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    for name in tracked:
+        file = ROOT / name
+        if file.suffix in {".py", ".md", ".toml", ".js", ".css", ".json", ""} and file.is_file():
+            assert not re.search(r"(?<![\w.])/(work|home|root|Users)/", file.read_text(encoding="utf-8", errors="ignore")), name
