@@ -93,9 +93,16 @@ class Facts:
     summary: str  # one sentence on the scenario; empty for other prompts
     metrics: pd.DataFrame
     evals: pd.DataFrame
+    logged: list[int]  # the steps whose tokens are logged; metrics exist for all
 
     @property
     def tokens(self) -> int:
+        """Tokens in the log."""
+        return int(self.metrics.tokens[self.metrics.step.isin(self.logged)].sum())
+
+    @property
+    def generated(self) -> int:
+        """Tokens that the student wrote on training prompts, logged or not."""
         return int(self.metrics.tokens.sum())
 
     @property
@@ -114,7 +121,7 @@ def facts(run: RunKey) -> Facts:
         low=(metrics.kl_mean - 1.96 * metrics.kl_stderr).clip(lower=0), high=metrics.kl_mean + 1.96 * metrics.kl_stderr
     )
     scenario = SCENARIOS.get(log.meta.scenario)
-    return Facts(log.meta, scenario.summary if scenario else "", metrics, log.evals())
+    return Facts(log.meta, scenario.summary if scenario else "", metrics, log.evals(), log.steps())
 
 
 def status(run: RunKey) -> str:
@@ -260,10 +267,13 @@ def trace(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     frame = log.trace(step, rollout, _probe_set(source))
     texts = log.rollouts(step if source == "fresh" else None, _probe_set(source))
     kinds = categorize_all(frame.token, frame.special)
-    prompts = texts[texts.rollout_id == rollout].prompt.tolist()
+    own = texts[texts.rollout_id == rollout]
+    prompt, teacher_prompt = (own[name].iloc[0] if len(own) else "" for name in ("prompt", "teacher_prompt"))
     text = {
-        "key": f"{run.path} {source} {step if source == 'fresh' else ''} {rollout}",
-        "prompt": prompts[0] if prompts else "",
+        # the same as long as the words are: only then may the pane keep what it has drawn
+        "key": f"{source} {hash((prompt, *frame.token_id))}",
+        "prompt": prompt,
+        "teacher_prompt": teacher_prompt if teacher_prompt != prompt else "",
         "tokens": frame.token.tolist(),
         "ids": frame.token_id.tolist(),
         "categories": [CATEGORIES.index(k) for k in kinds],
@@ -325,6 +335,11 @@ def trainings() -> list[str]:
     """Names under ./runs that were started from a page, the latest first."""
     outputs = sorted(Path("runs").glob(f"*/{training.OUTPUT}"), key=lambda f: f.stat().st_mtime, reverse=True)
     return [f.parent.name for f in outputs]
+
+
+def cancel_training(name: str) -> None:
+    """End a training that is still loading its models."""
+    training.cancel(Path("runs") / name)
 
 
 def watch(name: str) -> Watched:

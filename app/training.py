@@ -38,8 +38,8 @@ class Order:
 
     def flags(self) -> list[str]:
         """The arguments of `rockcore train`; what is empty is left away."""
-        pairs = [(f"--{name}", getattr(self, name)) for name in self.__dataclass_fields__]
-        return [text for flag, value in pairs if value not in ("", None) for text in (flag, str(value))]
+        given = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return [f"--{name}={value}" for name, value in given.items() if value not in ("", None)]
 
 
 def can_train() -> bool:
@@ -50,9 +50,9 @@ def start(order: Order, folder: Path) -> None:
     """Start the training that writes its run to `folder`; raises CannotStart if the folder is taken or a field is missing."""
     if not order.scenario and not (order.student and order.teacher and order.prompts):
         raise CannotStart("Student, teacher or prompts are not given", "An own pair needs all three", "Fill in the three fields")
-    if folder.exists() and any(folder.iterdir()):
-        raise CannotStart(f"{folder} already holds files", "A new run would mix with them", "Choose another name")
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CannotStart(f"{folder} already holds files", "A new run would mix with them", "Choose another name")
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / OUTPUT).open("wb") as output:
             _children[folder.resolve()] = subprocess.Popen(
@@ -74,6 +74,12 @@ def exit_code(folder: Path) -> int | None:
     """The exit code of a training this server started and that has ended; None otherwise."""
     child = _children.get(folder.resolve())
     return None if child is None else child.poll()
+
+
+def cancel(folder: Path) -> None:
+    """End a training that has not begun to log, and so cannot see a request to stop."""
+    if is_alive(folder):
+        _children[folder.resolve()].terminate()
 
 
 def is_alive(folder: Path) -> bool:

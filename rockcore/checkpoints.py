@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -30,18 +31,27 @@ class Checkpoints:
         return self.folder / f"step={step:06d}"
 
     def steps(self) -> list[int]:
-        return sorted(int(p.name.removeprefix("step=")) for p in self.folder.glob("step=*") if p.is_dir())
+        """The steps of the students that are kept."""
+        found = (re.fullmatch(r"step=(\d+)", p.name) for p in self.folder.glob("step=*"))
+        return sorted(int(m.group(1)) for m in found if m)
 
-    def save(self, step: int, student: Model, optimizer: torch.optim.Optimizer) -> None:
-        """Write the student and the optimizer of `step`, whole or not at all; older optimizer states are dropped."""
+    def save(self, step: int, student: Model, optimizer: torch.optim.Optimizer, every: int) -> None:
+        """Write the student and the optimizer of `step`, whole or not at all.
+
+        Older optimizer states are dropped, and so is a student of no multiple of `every`: a run that was stopped in
+        between had written it to be able to go on. Raises LogWriteError.
+        """
         final, tmp = self.path(step), self.folder / f".step={step:06d}.{os.getpid()}.tmp"
         try:
             tmp.mkdir(parents=True, exist_ok=True)
             student.save(tmp)
             save_file(_flat(optimizer), tmp / _OPTIMIZER)
-            if final.exists():
-                shutil.rmtree(final)
-            os.replace(tmp, final)
+            if final.exists():  # moved aside, so that at every moment one of the two is whole
+                os.replace(final, old := self.folder / f".{final.name}.old")
+                os.replace(tmp, final)
+                shutil.rmtree(old)
+            else:
+                os.replace(tmp, final)
         except (OSError, SafetensorError) as e:
             shutil.rmtree(tmp, ignore_errors=True)
             raise LogWriteError(
@@ -52,10 +62,12 @@ class Checkpoints:
         for other in self.steps():
             if other != step:
                 (self.path(other) / _OPTIMIZER).unlink(missing_ok=True)
+                if other % every:
+                    shutil.rmtree(self.path(other))
 
     def load_weights(self, step: int, student: Model) -> None:
-        """Put the weights of a checkpoint into the student, in place."""
-        weights = load_file(self.path(step) / "model.safetensors")
+        """Put the weights of a checkpoint into the student, in place; raises NoCheckpoint if they are not whole or another model's."""
+        weights = _read(self.path(step) / "model.safetensors")
         missing, unexpected = student.net.load_state_dict(weights, strict=False)
         student.net.tie_weights()
         missing = set(missing) - set(student.net.all_tied_weights_keys)
@@ -74,8 +86,17 @@ class Checkpoints:
                 f"{self.folder} has no checkpoint with an optimizer", "There is nothing to go on from", "Start a new run in another folder"
             )
         self.load_weights(whole[-1], student)
-        _unflatten(optimizer, load_file(self.path(whole[-1]) / _OPTIMIZER))
+        _unflatten(optimizer, _read(self.path(whole[-1]) / _OPTIMIZER))
         return whole[-1]
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as e:
+        raise NoCheckpoint(
+            f"{file} cannot be read ({e})", "The run cannot go on from it", "Delete this checkpoint or start a new run"
+        ) from e
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

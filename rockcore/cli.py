@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
             _rocks(command)
         else:
             _app(command)
+    except KeyboardInterrupt:
+        _err.print("interrupted; what was logged is there", highlight=False)
+        raise SystemExit(130) from None
     except RockError as e:
         _err.print(f"[bold]error:[/] {type(e).__name__}", highlight=False)
         _err.print(str(e), markup=False, highlight=False, soft_wrap=True)
@@ -85,6 +88,8 @@ def _train(config: SessionConfig) -> None:
         raise BadConfig(f"{e.name} is not installed", "Training needs torch and transformers", 'python -m pip install -e ".[train]"') from e
     from rockcore.progress import TrainingBar
 
+    if config.out is None and not config.resume:
+        config = replace(config, out=config.resolved().out)
     with TrainingBar(_out) as bar:
         meta = train(config, bar.listen)
     _out.print(f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""), markup=False, highlight=False)
@@ -97,7 +102,7 @@ def _rocks(command: Rocks) -> None:
 
     run = Run.open(command.run)
     if command.json:
-        print(json.dumps(rocks.report(run, command.step, command.top), ensure_ascii=False))
+        print(json.dumps(rocks.report(run, command.step, command.top)))
         return
     step = rocks.last_step(run) if command.step is None else command.step
     _out.print(_rock_table(rocks.rank(run, step), f"{run.meta.name}, step {step}, kl: {run.meta.estimator}", command.top or 30))
@@ -106,7 +111,7 @@ def _rocks(command: Rocks) -> None:
 def _rock_table(frame: pd.DataFrame, title: str, top: int) -> Table:
     from rich.text import Text
 
-    table = Table(title=f"{title}: {min(top, len(frame))} of {len(frame)} types", title_justify="left")
+    table = Table(title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} types"), title_justify="left")
     for name in ("token", "category", "n", "mean kl", "R(v), nats", "share", "coverage"):
         table.add_column(name, justify="left" if name in ("token", "category") else "right")
     for row in frame.head(top).itertuples():

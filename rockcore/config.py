@@ -6,6 +6,7 @@ It needs no torch, so the dashboard can show the same fields.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +27,8 @@ class SessionConfig:
     out then take the values tuned for the scenario.
     """
 
-    out: Path
-    """Folder of the run; must be new, or hold the run to go on with (--resume)."""
+    out: Path | None = None
+    """Folder of the run; must be new, or hold the run to go on with (--resume). Default: the next free ./runs/SCENARIO-N."""
     scenario: ScenarioName = "habit"
     """Built-in task: habit (other earlier habits), hidden (privileged prompt of the teacher), skill (lacks arithmetic)."""
     student: str | None = None
@@ -41,13 +42,13 @@ class SessionConfig:
     rollouts: int | None = None
     """Fresh rollouts a step."""
     lr: float | None = None
-    """Peak learning rate (AdamW, short warm-up, then linear decay to a tenth)."""
+    """Peak learning rate (AdamW, ten steps of warm-up, linear decay that stops at a tenth)."""
     max_new_tokens: int | None = None
     """Longest response."""
     temperature: float = 1.0
     """Sampling temperature of the rollouts; 1 makes the objective an unbiased estimate of the reverse KL."""
     seed: int = 0
-    """Fixes prompts, sampling and the log, bit for bit, on one machine."""
+    """Fixes prompts, sampling and the log: bit for bit on the same CPU."""
     log_every: int = 1
     """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at every step."""
     probe_every: int | None = None
@@ -57,18 +58,18 @@ class SessionConfig:
     held_out: int = 256
     """Held-out problems graded at each of these steps; 0 for none."""
     resume: bool = False
-    """Go on with the run in --out from its last checkpoint."""
+    """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads may change."""
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the models compute in; divergences are always float32."""
+    """What the models compute in; the student's own weights and the divergences are always float32."""
     threads: int | None = None
-    """CPU threads; default: the faster of one and all, by a short measurement."""
+    """CPU threads; default: the faster of one and all, measured once for this machine and kind of run."""
 
     def resolved(self) -> ResolvedConfig:
         """The same configuration with its gaps filled. Raises BadConfig if it cannot work."""
         own = [name for name in ("student", "teacher", "prompts") if getattr(self, name) is not None]
-        if own and len(own) < 3 and self.prompts is None:
+        if own and self.prompts is None:
             raise BadConfig(
                 f"--{' and --'.join(own)} without --prompts",
                 "The built-in world fits the built-in pair only: another model needs prompts of its own",
@@ -82,6 +83,7 @@ class SessionConfig:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         filled = {**given, **{name: value for name, value in tuned.items() if given[name] is None}}
         filled["probe_every"] = max(1, filled["steps"] // 10) if filled["probe_every"] is None else filled["probe_every"]
+        filled["out"] = self.out or free_folder(self.scenario if self.is_builtin else "own")
         resolved = ResolvedConfig(**filled)
         resolved.check()
         return resolved
@@ -95,6 +97,7 @@ class SessionConfig:
 class ResolvedConfig(SessionConfig):
     """A configuration in which nothing but device and threads is left open."""
 
+    out: Path = Path()
     steps: int = 0
     rollouts: int = 0
     lr: float = 0.0
@@ -103,7 +106,9 @@ class ResolvedConfig(SessionConfig):
 
     def check(self) -> None:
         """Raises BadConfig, which names the first setting out of its range."""
-        least = {"steps": 1, "rollouts": 1, "max_new_tokens": 1, "log_every": 1, "probe_every": 1, "probes": 0, "held_out": 0}
+        least = {"steps": 1, "rollouts": 1, "max_new_tokens": 1, "log_every": 1, "probe_every": 1, "probes": 0, "held_out": 0, "seed": 0}
+        if self.threads is not None:
+            least["threads"] = 1
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise BadConfig(
@@ -114,6 +119,11 @@ class ResolvedConfig(SessionConfig):
         for name in ("lr", "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadConfig(f"{name} = {getattr(self, name)}", "It has to be a positive number", f"Give --{name} a value above 0")
+
+
+def free_folder(name: str) -> Path:
+    """The first of ./runs/NAME-1, ./runs/NAME-2, … that does not exist."""
+    return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
 
 
 TUNED: dict[str, dict[str, float | int]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rockcore.schema import RockError
@@ -83,6 +84,10 @@ def judge(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor) -> 
 
 
 def top_alternatives(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k likeliest tokens of every position: ids and log probabilities (nats), each (..., k), likeliest first."""
-    logp, ids = torch.log_softmax(logits.float(), -1).topk(k, -1)
-    return ids, logp
+    """The k likeliest tokens of every position: ids and log probabilities (nats), each (..., k), likeliest first.
+
+    A vocabulary of fewer than k tokens is filled up with id -1 and log probability -inf.
+    """
+    missing = max(0, k - logits.shape[-1])
+    logp, ids = torch.log_softmax(logits.float(), -1).topk(k - missing, -1)
+    return F.pad(ids, (0, missing), value=-1), F.pad(logp, (0, missing), value=-torch.inf)

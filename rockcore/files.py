@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,12 @@ def step_name(step: int) -> str:
 
 
 def step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step=").split(".")[0])
+    return int(path.name.removeprefix("step=").removesuffix(".parquet"))
+
+
+def step_files(folder: Path) -> list[Path]:
+    """The files of a table, by step; copies and other strangers in the folder are not looked at."""
+    return sorted((f for f in folder.glob("step=*.parquet") if re.fullmatch(r"step=\d+\.parquet", f.name)), key=step_of)
 
 
 def to_arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
@@ -69,12 +75,14 @@ _checked: set[tuple[str, int, int]] = set()  # files whose schema has been read:
 
 def check_schema(path: Path, columns: dict[str, Column]) -> None:
     """Raises DamagedRun unless `path` is a readable Parquet file with these columns."""
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key in _checked:
-        return
     try:
+        stat = path.stat()
+        key = (str(path), stat.st_size, stat.st_mtime_ns)
+        if key in _checked:
+            return
         found = pq.read_schema(path)
+    except FileNotFoundError:
+        return  # a run that goes on has just dropped it, and will write it again
     except (pa.ArrowInvalid, OSError) as e:
         raise DamagedRun(
             f"{path} is no readable Parquet file ({str(e).splitlines()[0]})",
@@ -83,9 +91,8 @@ def check_schema(path: Path, columns: dict[str, Column]) -> None:
         ) from e
     wrong = [n for n, c in columns.items() if n not in found.names or found.field(n).type != c.type]
     if wrong:
-        wanted, there = (
-            ", ".join(names) for names in ((f"{n!r} of type {columns[n].type}" for n in wrong), (f"{f.name} {f.type}" for f in found))
-        )
+        wanted = ", ".join(f"{n!r} of type {columns[n].type}" for n in wrong)
+        there = ", ".join(f"{f.name} {f.type}" for f in found)
         raise DamagedRun(
             f"{path} has no column {wanted} (found: {there})",
             "Pages and detection rely on these columns",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,13 @@ import duckdb
 import pandas as pd
 
 from rockcore import schema, stats
-from rockcore.files import Columns, check_schema, commit, step_name, step_of, write_table
+from rockcore.files import Columns, check_schema, commit, step_files, step_name, step_of, write_table
 from rockcore.schema import Column, DamagedRun, RockError, RunMeta, RunNotFound
 from rockcore.scores import type_sums
 
 _STOP = "stop"
+# without the option, DuckDB would read columns out of folder names such as runs/seed=1
+_FILES, _VOCAB = (f"read_parquet(${name}, hive_partitioning = false)" for name in ("files", "vocab"))
 _STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 
@@ -62,16 +65,19 @@ class RunWriter:
     def append(self, table: str, step: int, values: Columns) -> None:
         """Write one step of `metrics`, `rollouts`, `tokens` or `evals`; with tokens go their sums per type.
 
+        Rollouts are to be written before their tokens: a reader who finds a step's tokens finds all that belongs to them.
         Raises LogWriteError if the file cannot be written; files written before are not touched.
         """
-        write_table(self.path / table / f"{step_name(step)}.parquet", schema.TABLES[table], values)
         if table == "tokens":
             write_table(self.path / "types" / f"{step_name(step)}.parquet", schema.TYPES, type_sums(step, values))
+        write_table(self.path / table / f"{step_name(step)}.parquet", schema.TABLES[table], values)
 
     def append_probe(self, probe_set: str, step: int, values: Columns) -> None:
+        """Write the values (schema.PROBE) of a probe set under the student of this step; raises LogWriteError."""
         write_table(self.path / "probe" / probe_set / f"{step_name(step)}.parquet", schema.PROBE, values)
 
     def write_probe_rollouts(self, probe_set: str, values: Columns) -> None:
+        """Write the texts (schema.ROLLOUTS) of a probe set; raises LogWriteError."""
         write_table(self.path / "probe" / probe_set / "rollouts.parquet", schema.ROLLOUTS, values)
 
     def save_meta(self, **changes: Any) -> None:
@@ -82,7 +88,7 @@ class RunWriter:
     def drop_from(self, step: int) -> None:
         """Forget every logged step from `step` on, and the closing probes: a resumed run writes them again."""
         for table in (*schema.TABLES, "probe/first"):
-            for file in (self.path / table).glob("step=*.parquet"):
+            for file in step_files(self.path / table):
                 if step_of(file) >= step:
                     file.unlink()
         for file in (self.path / "probe" / "final").glob("*.parquet"):
@@ -118,7 +124,7 @@ class Run:
             started = (path / "vocab.parquet").exists()
             what = "half-written: it has vocab.parquet but no run.json" if started else "no run: it has no run.json"
             raise (DamagedRun if started else RunNotFound)(f"{path} is {what}", "run.json says what the numbers mean", todo)
-        meta = RunMeta.from_json((path / "run.json").read_text(encoding="utf-8"), path / "run.json")
+        meta = RunMeta.from_json((path / "run.json").read_bytes(), path / "run.json")
         run = cls(path, meta)
         run._check_files()
         return run
@@ -141,7 +147,7 @@ class Run:
                 check_schema(rollouts, schema.ROLLOUTS)
 
     def _files(self, table: str) -> list[Path]:
-        return sorted((self.path / table).glob("step=*.parquet"))
+        return step_files(self.path / table)
 
     def steps(self, table: str = "tokens") -> list[int]:
         """The steps for which `table` is logged; also "probe/first" and "probe/final"."""
@@ -152,8 +158,9 @@ class Run:
         files = sorted(p for pattern in ("run.json", "*.parquet", "*/*.parquet", "probe/*/*.parquet") for p in self.path.glob(pattern))
         digest = hashlib.sha256()
         for file in files:
-            stat = file.stat()
-            digest.update(f"{file.relative_to(self.path)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            with suppress(FileNotFoundError):  # dropped by a run that goes on
+                stat = file.stat()
+                digest.update(f"{file.relative_to(self.path)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 
     def age_s(self) -> float:
@@ -164,29 +171,27 @@ class Run:
         cursor = _connection().cursor()  # one cursor a call: a connection shared by threads mixes up results
         try:
             return cursor.execute(sql, {"files": [str(f) for f in files], **parameters}).df()
-        except duckdb.InterruptException:
-            raise
         except duckdb.Error as e:
-            # The questions are ours and the footers passed _check: what fails is a page of a file, or one that vanished.
+            # the questions are ours and the footers were checked: what fails is a page of a file, or one that vanished.
             raise DamagedRun(
                 f"A file of {self.path} cannot be read ({str(e).splitlines()[0]})",
                 "Its rows cannot be recovered from what is there",
                 "Copy it from a backup, or delete it: the rest of the run opens without it",
             ) from e
 
-    def _table(self, name: str, columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
+    def _table(self, columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
         if not files:
             return schema.arrow_schema(columns).empty_table().to_pandas()
-        return self._ask(f"SELECT {', '.join(columns)} FROM read_parquet($files)", files)
+        return self._ask(f"SELECT {', '.join(columns)} FROM {_FILES}", files)
 
     @cached_property
     def vocab(self) -> pd.DataFrame:
         """token_id, token, special."""
-        return self._table("vocab", schema.VOCAB, [self.path / "vocab.parquet"])
+        return self._table(schema.VOCAB, [self.path / "vocab.parquet"])
 
     def metrics(self) -> pd.DataFrame:
         """One row a step: schema.METRICS."""
-        return self._table("metrics", schema.METRICS, self._files("metrics"))
+        return self._table(schema.METRICS, self._files("metrics"))
 
     def evals(self) -> pd.DataFrame:
         """Held-out accuracy: step, decoding, n, correct, accuracy, low, high (Wilson, 95 %)."""
@@ -194,8 +199,8 @@ class Run:
         columns = ["step", "decoding", "n", "correct", "accuracy", "low", "high"]
         if not files:
             return pd.DataFrame(columns=columns)
-        sql = """SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
-                 FROM read_parquet($files) GROUP BY step, decoding ORDER BY step, decoding"""
+        sql = f"""SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
+                 FROM {_FILES} GROUP BY step, decoding ORDER BY step, decoding"""
         frame = self._ask(sql, files)
         intervals = [stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)]
         return frame.assign(accuracy=[i.value for i in intervals], low=[i.low for i in intervals], high=[i.high for i in intervals])
@@ -204,27 +209,27 @@ class Run:
         """Sums per token type at one step, with the token's text: schema.TYPES but the histogram."""
         file = self.path / "types" / f"{step_name(step)}.parquet"
         self._need(file, "types", step)
-        sql = """SELECT t.* EXCLUDE (step, kl_histogram), v.token, v.special FROM read_parquet($files) t
-                 LEFT JOIN read_parquet($vocab) v USING (token_id) ORDER BY token_id"""
+        sql = f"""SELECT t.* EXCLUDE (step, kl_histogram), v.token, v.special FROM {_FILES} t
+                 LEFT JOIN {_VOCAB} v USING (token_id) ORDER BY token_id"""
         return _named(self._ask(sql, [file], vocab=str(self.path / "vocab.parquet")))
 
     def rollouts(self, step: int | None = None, probe_set: str | None = None) -> pd.DataFrame:
         """The texts of a step, or of a probe set: schema.ROLLOUTS."""
         if probe_set is not None:
             file = self.path / "probe" / probe_set / "rollouts.parquet"
-            return self._table("rollouts", schema.ROLLOUTS, [file] if file.exists() else [])
+            return self._table(schema.ROLLOUTS, [file] if file.exists() else [])
         if step is None:
             raise ValueError("rollouts() needs a step or a probe_set")
         file = self.path / "rollouts" / f"{step_name(step)}.parquet"
         self._need(file, "rollouts", step)
-        return self._table("rollouts", schema.ROLLOUTS, [file])
+        return self._table(schema.ROLLOUTS, [file])
 
     def probe_ids(self, probe_set: str) -> list[list[int]]:
         """The token ids of every rollout of a probe set, read from its first logged step."""
         files = self._files(f"probe/{probe_set}")
         if not files:
             return []
-        sql = """SELECT list(token_id ORDER BY position) AS ids FROM read_parquet($files) GROUP BY rollout_id ORDER BY rollout_id"""
+        sql = f"""SELECT list(token_id ORDER BY position) AS ids FROM {_FILES} GROUP BY rollout_id ORDER BY rollout_id"""
         return [list(map(int, ids)) for ids in self._ask(sql, files[:1]).ids]
 
     def trace(self, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
@@ -232,7 +237,7 @@ class Run:
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
-        sql = """SELECT t.*, v.token, v.special FROM read_parquet($files) t LEFT JOIN read_parquet($vocab) v USING (token_id)
+        sql = f"""SELECT t.*, v.token, v.special FROM {_FILES} t LEFT JOIN {_VOCAB} v USING (token_id)
                  WHERE rollout_id = $rollout ORDER BY position"""
         return _named(self._ask(sql, [file], vocab=str(self.path / "vocab.parquet"), rollout=rollout_id))
 
@@ -241,7 +246,7 @@ class Run:
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
-        sql = """SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean FROM read_parquet($files)
+        sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean FROM {_FILES}
                  GROUP BY rollout_id ORDER BY rollout_id"""
         return self._ask(sql, [file])
 
@@ -256,7 +261,7 @@ class Run:
             return 0, []
         value = f"abs({column})" if absolute else column
         sql = f"""SELECT count(v) AS n, quantile_cont(v, {[float(p) for p in probabilities]}) AS q
-                  FROM (SELECT {value} AS v FROM read_parquet($files) WHERE isfinite({column}))"""
+                  FROM (SELECT {value} AS v FROM {_FILES} WHERE isfinite({column}))"""
         row = self._ask(sql, files).iloc[0]
         return int(row.n), [float(q) for q in row.q] if row.n else []
 
@@ -304,6 +309,5 @@ def request_stop(path: str | Path) -> None:
 
 def sample_runs() -> Path:
     """The folder of the runs that come with the project, in a checkout or inside an installed package."""
-    here = Path(__file__).parent
-    checkout = here.parent / "sample_runs"
-    return checkout if checkout.is_dir() else here / "sample_runs"
+    installed = Path(__file__).parent / "sample_runs"
+    return installed if installed.is_dir() else installed.parent.parent / "sample_runs"

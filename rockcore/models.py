@@ -6,19 +6,20 @@ other takes the general path. The only module that knows transformers.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from rockcore import llama
 from rockcore.divergence import VocabularyMismatch
+from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt, RockError, tokenizer_hash
 
 transformers_logging.disable_progress_bar()  # a session has its own
@@ -34,6 +35,10 @@ class BadResponse(RockError, ValueError):
     """A prompt and a response that do not fit the model's context."""
 
 
+class NoDevice(RockError, ValueError):
+    """A device that torch cannot use here."""
+
+
 @dataclass
 class Model:
     """A causal language model in the three roles a session needs: writer, judge, pupil."""
@@ -44,6 +49,7 @@ class Model:
     stop_ids: frozenset[int]
     fast: llama.FastLlama | None
     projects: bool  # logits are the vocabulary projection of the last hidden states and nothing more
+    half: bool = False  # compute in bfloat16 from float32 weights: what is trained must be able to take small updates
 
     @property
     def device(self) -> torch.device:
@@ -61,8 +67,15 @@ class Model:
         """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the bare text."""
         if self.tokenizer.chat_template:
             turn = [{"role": "user", "content": prompt}]
-            return self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return self.tokenizer(prompt)["input_ids"]
+            ids = self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=True, return_dict=False)
+        else:
+            ids = self.tokenizer(prompt)["input_ids"]
+        if not ids:
+            raise BadPrompts(f"The prompt {prompt!r} becomes no tokens", "There is nothing the first word could follow", "Leave it out")
+        return ids
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def decode(self, response: Ids) -> str:
         return self.tokenizer.decode(response, skip_special_tokens=True)
@@ -71,19 +84,19 @@ class Model:
     def sample(self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int) -> list[Ids]:
         """A response to every prompt, up to and including the stop id; temperature 0 is greedy."""
         if self.fast is not None:
-            self._check_room(max(map(len, prompts)) + max_new_tokens)
+            self.check_room(max(map(len, prompts)) + max_new_tokens)
             pick = greedy if temperature == 0 else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
             return self.fast.sample(list(prompts), self.net.lm_head.weight, pick, self.stop_ids, max_new_tokens)
         return self._generate(prompts, max_new_tokens, temperature, seed)
 
     def _generate(self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int) -> list[Ids]:
         longest = max(map(len, prompts))
-        self._check_room(longest + max_new_tokens)
+        self.check_room(longest + max_new_tokens)
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
         mask_BT = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device)
         choice = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=devices), self.autocast():
             torch.manual_seed(seed)
             out_BT = self.net.generate(input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice)
         return [self._until_stop(row) for row in out_BT[:, longest:].tolist()]
@@ -100,7 +113,7 @@ class Model:
         """
         rows = [p + r for p, r in zip(prompts, responses, strict=True)]
         longest = max(map(len, rows))
-        self._check_room(longest)
+        self.check_room(longest)
         ids_BT = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
         at = [b * longest + len(p) - 1 + t for b, (p, r) in enumerate(zip(prompts, responses, strict=True)) for t in range(len(r))]
         at_N = torch.tensor(at, device=self.device)
@@ -108,14 +121,19 @@ class Model:
             out_BTD = self.fast.hidden(ids_BT)
         else:
             # padding stands on the right, where a causal model does not look
-            out_BTD = self.net.get_decoder()(ids_BT).last_hidden_state if self.projects else self.net(ids_BT).logits
+            with self.autocast():
+                net = self.net.get_decoder() if self.projects else self.net
+                out = net(ids_BT, use_cache=False)
+            out_BTD = out.last_hidden_state if self.projects else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
         """(N, V) predictions from `features`."""
-        return self.net.get_output_embeddings()(features) if self.projects else features
+        with self.autocast():
+            return self.net.get_output_embeddings()(features) if self.projects else features
 
-    def _check_room(self, length: int) -> None:
+    def check_room(self, length: int) -> None:
+        """Raises BadResponse if a prompt with its response of `length` tokens is longer than the model can read."""
         most = getattr(self.net.config, "max_position_embeddings", None) or length
         if length > most:
             raise BadResponse(
@@ -135,7 +153,7 @@ def greedy(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
 
 
 def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> llama.Pick:
-    """Sampling by one uniform number a token, all drawn beforehand: what a row says does not depend on its neighbours.
+    """Sampling by one uniform number a token, all drawn beforehand: which rows are still in the batch does not matter.
 
     A cumulated sum and a binary search cost a fifteenth of torch.multinomial at V = 4096.
     """
@@ -152,16 +170,43 @@ def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> llama.Pick:
     return pick
 
 
-def load(source: str, device: str, dtype: str) -> Model:
-    """Load a model from a folder or a hub name; raises ModelNotFound."""
+def usable_device(name: str | None) -> str:
+    """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none of this name."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as e:
+        raise NoDevice(
+            f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})", "Nothing can run there", "Give --device cpu"
+        ) from e
+    return name
+
+
+def check_room(student: Model, teacher: Model, tasks: Sequence[Prompt], max_new_tokens: int) -> None:
+    """Raises BadResponse if the longest prompt and response would not fit a model, before hours have gone by."""
+    for model, is_teacher in ((student, False), (teacher, True)):
+        model.check_room(max(map(len, encode_all(model, tasks, is_teacher)), default=0) + max_new_tokens)
+
+
+def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
+    """Load a model from a folder or a hub name; raises ModelNotFound.
+
+    A model that will be trained keeps float32 weights and computes in `dtype`: bfloat16 weights would round small
+    updates away. Only safetensors are read, and no code that a model brings along is run.
+    """
+    half = trained and dtype == "bfloat16"
     net: Any
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        net = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype))
-    except (OSError, ValueError, KeyError, RuntimeError) as e:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        how = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+        net, report = from_pretrained(source, dtype=torch.float32 if trained else getattr(torch, dtype), **how)
+        if report["missing_keys"]:
+            raise ValueError(f"{len(report['missing_keys'])} weights are missing, e.g. {sorted(report['missing_keys'])[0]}")
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as e:
         raise ModelNotFound(
             f"No model could be loaded from '{source}' ({str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__})",
-            "It is neither a folder with config.json, tokenizer and safetensors nor a hub name that can be reached from here",
+            "It has to be a folder with config.json, a tokenizer and all weights as safetensors, or a hub name that can be reached",
             "Check the path; offline, give a folder with a model saved by save_pretrained",
         ) from e
     net = net.to(device).eval()
@@ -170,8 +215,9 @@ def load(source: str, device: str, dtype: str) -> Model:
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
     # sampling is pure: penalties, top-k or a temperature that a checkpoint brings along would bias the estimate
     net.generation_config = GenerationConfig(eos_token_id=sorted(ends), pad_token_id=pad, bos_token_id=tokenizer.bos_token_id)
-    fast = llama.FastLlama(net) if llama.fits(net) else None
-    return Model(source, net, tokenizer, frozenset(ends), fast, fast is not None or _projects(net))
+    small = sum(p.numel() for p in net.parameters()) < SMALL
+    fast = llama.FastLlama(net) if small and not half and llama.fits(net) else None
+    return Model(source, net, tokenizer, frozenset(ends), fast, fast is not None or _projects(net), half)
 
 
 @torch.inference_mode()
@@ -180,14 +226,14 @@ def _projects(net) -> bool:
     decoder, head = net.get_decoder(), net.get_output_embeddings()
     if decoder is None or head is None:
         return False
-    ids = torch.arange(1, 9, device=head.weight.device)[None]
+    ids = torch.arange(8, device=head.weight.device)[None] % head.weight.shape[0]
     out = decoder(ids)
     return hasattr(out, "last_hidden_state") and torch.equal(head(out.last_hidden_state), net(ids).logits)
 
 
 def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Model, Model]:
     """Student and teacher, the teacher frozen. Raises VocabularyMismatch unless ids mean the same to both."""
-    pupil, judge = load(student, device, dtype), load(teacher, device, dtype)
+    pupil, judge = load(student, device, dtype, trained=True), load(teacher, device, dtype)
     vocabularies = [m.tokenizer.get_vocab() for m in (pupil, judge)]
     todo = "Take a pair from one model family, or retrain one of them with the other's tokenizer"
     if tokenizer_hash(vocabularies[0]) != tokenizer_hash(vocabularies[1]):
@@ -254,26 +300,6 @@ def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Ite
         yield group
 
 
-def choose_threads(work: Callable[[], object], repeats: int = 3) -> int:
-    """The faster of one thread and all of them for `work`, by the median of a few runs; sets and returns it."""
-    candidates = sorted({1, torch.get_num_threads()})
-    if len(candidates) == 1:
-        return candidates[0]
-
-    def seconds(threads: int) -> float:
-        torch.set_num_threads(threads)
-        times = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - start)
-        return sorted(times)[repeats // 2]
-
-    work()  # the first call pays for allocation
-    best = min(candidates, key=seconds)
-    torch.set_num_threads(best)
-    return best
-
-
 def encode_all(model: Model, prompts: Sequence[Prompt], teacher: bool) -> list[Ids]:
+    """The ids of each task's prompt, as the teacher reads it or as the student does. Raises BadPrompts for one without ids."""
     return [model.encode(p.teacher_prompt if teacher else p.prompt) for p in prompts]

@@ -34,7 +34,8 @@ def _read(path: Path) -> list[Any]:
         raise BadPrompts(f"{path} does not exist", "Prompts are read from a file", "Give the path of a .jsonl or .parquet file")
     try:
         if path.suffix in {".jsonl", ".json"}:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            with path.open(encoding="utf-8") as lines:  # not splitlines(), which also splits at U+2028 inside a string
+                return [json.loads(line) for line in lines if line.strip()]
         if path.suffix == ".parquet":
             return pq.read_table(path).to_pylist()
     except (ValueError, OSError) as e:
@@ -45,13 +46,13 @@ def _read(path: Path) -> list[Any]:
 
 def _prompt(where: str, row: Any) -> Prompt:
     if not isinstance(row, dict) or "prompt" not in row:
-        found = ", ".join(row) if isinstance(row, dict) else repr(row)
+        found = ", ".join(row) if isinstance(row, dict) else repr(row)[:80]
         raise BadPrompts(f"{where} has no 'prompt' (found: {found})", "There is nothing to answer", _SHAPE)
     prompt, answer = row["prompt"], row.get("answer")
     teacher = prompt if row.get("teacher_prompt") is None else row["teacher_prompt"]
     for name, text in (("prompt", prompt), ("teacher_prompt", teacher)):
         if not isinstance(text, str) or not text.strip():
-            raise BadPrompts(f"{where}: {name} is {text!r}", "A prompt is a text that is not empty", _SHAPE)
+            raise BadPrompts(f"{where}: {name} is {repr(text)[:80]}", "A prompt is a text that is not empty", _SHAPE)
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)  # a column of numbers with gaps makes 4.0 of 4
     return Prompt(prompt, teacher, None if answer is None or answer != answer else str(answer))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,26 +26,30 @@ def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[st
 
 def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:
     """The columns of schema.ROLLOUTS."""
-    texts = [student.decode(r) for r in rollouts.responses]
-    answers = [task.answer for task in rollouts.tasks]
     return {
-        "step": [step] * len(texts),
-        "rollout_id": range(len(texts)),
+        "step": [step] * len(rollouts.tasks),
+        "rollout_id": range(len(rollouts.tasks)),
         "prompt": [task.prompt for task in rollouts.tasks],
         "teacher_prompt": [task.teacher_prompt for task in rollouts.tasks],
-        "response": texts,
-        "answer": answers,
-        "correct": [None if answer is None else grade(text, answer) for text, answer in zip(texts, answers, strict=True)],
+        "response": rollouts.texts,
+        "answer": [task.answer for task in rollouts.tasks],
+        "correct": grades(rollouts),
         "truncated": [not r or r[-1] not in student.stop_ids for r in rollouts.responses],
     }
 
 
-def step_summary(step: int, rollouts: Rollouts, scored: Scored, correct: Sequence[bool | None]) -> dict[str, Any]:
+def grades(rollouts: Rollouts) -> list[bool | None]:
+    """Whether each response is right; None where no answer is known."""
+    pairs = zip(rollouts.tasks, rollouts.texts, strict=True)
+    return [None if task.answer is None else grade(text, task.answer) for task, text in pairs]
+
+
+def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any]:
     """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
     kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
     mean = kl.mean()
     excess = np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths  # of each rollout, over its fair share
-    graded = [c for c in correct if c is not None]
+    graded = [c for c in grades(rollouts) if c is not None]
     return {
         "step": step,
         "rollouts": len(lengths),
@@ -58,6 +61,7 @@ def step_summary(step: int, rollouts: Rollouts, scored: Scored, correct: Sequenc
 
 
 def eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The columns of schema.EVALS from one outcome per problem, (n,) bool, for each way of decoding."""
     n = len(next(iter(outcomes.values())))
     return {
         "step": [step] * n * len(outcomes),

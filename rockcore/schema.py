@@ -98,7 +98,7 @@ class RunMeta:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str, path: Path) -> RunMeta:
+    def from_json(cls, text: str | bytes, path: Path) -> RunMeta:
         """Raises DamagedRun if `text` is no such object, SchemaMismatch if it is of another version."""
         todo = "Copy the file from a backup, or train or import the run again"
         try:
@@ -135,7 +135,11 @@ TOKENS: dict[str, Column] = {
     "rollout_id": Column(pa.int32(), "", "Index of the rollout within its step."),
     "position": Column(pa.int32(), "tokens", "Index within the response, from 0; prompts are not counted."),
     "token_id": Column(pa.int32(), "", "The token that stands there."),
-    "kl": Column(pa.float32(), "nats", "Reverse KL(student ‖ teacher) over the whole vocabulary, for the prediction of this token."),
+    "kl": Column(
+        pa.float32(),
+        "nats",
+        "Reverse KL(student ‖ teacher) over the whole vocabulary, for the prediction of this token; not negative but for rounding.",
+    ),
     "sampled_loss": Column(pa.float32(), "nats", "log p_student − log p_teacher of this token; may be negative."),
     "student_logp": Column(pa.float32(), "nats", "log probability that the student gave this token."),
     "teacher_logp": Column(pa.float32(), "nats", "log probability that the teacher gave this token."),
@@ -180,13 +184,15 @@ METRICS: dict[str, Column] = {
     "kl_mean": Column(pa.float64(), "nats", "Mean kl over these tokens."),
     "kl_stderr": Column(pa.float64(), "nats", "Standard error of kl_mean, rollouts taken as the independent units."),
     "accuracy": Column(pa.float64(), "", "Share of graded training rollouts that were right; null where nothing was graded."),
-    "learning_rate": Column(pa.float64(), "", "Learning rate of the update that followed."),
-    "update_norm": Column(pa.float64(), "", "Gradient norm before clipping; null for the last step, which is not followed by an update."),
+    "learning_rate": Column(
+        pa.float64(), "", "Learning rate of the update that followed; null for the last step, which is not followed by one."
+    ),
+    "update_norm": Column(pa.float64(), "", "Gradient norm before clipping; null for the last step."),
     "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts."),
     "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher."),
     "student_s": Column(pa.float64(), "s", "Time for the student's forward and backward pass."),
     "update_s": Column(pa.float64(), "s", "Time for the optimizer."),
-    "log_s": Column(pa.float64(), "s", "Time to write the previous step's log."),
+    "log_s": Column(pa.float64(), "s", "Time to write the log of the step."),
 }
 EVALS: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The step whose student answered."),

@@ -46,6 +46,7 @@ class Rollouts:
     student_prompts: Sequence[Ids]
     teacher_prompts: Sequence[Ids]
     responses: Sequence[Ids]
+    texts: Sequence[str]  # the responses as text
 
     @property
     def lengths(self) -> list[int]:
@@ -58,12 +59,15 @@ class Rollouts:
 def sample(student: Model, teacher: Model, tasks: Sequence[Prompt], max_new_tokens: int, temperature: float, seed: int) -> Rollouts:
     """Let the student answer the tasks; the teacher's prompt may differ, the response positions are the same."""
     prompts = encode_all(student, tasks, teacher=False)
-    return rollouts_of(student, teacher, tasks, student.sample(prompts, max_new_tokens, temperature, seed))
+    responses = student.sample(prompts, max_new_tokens, temperature, seed)
+    texts = [student.decode(r) for r in responses]
+    return Rollouts(tasks, prompts, encode_all(teacher, tasks, teacher=True), responses, texts)
 
 
 def rollouts_of(student: Model, teacher: Model, tasks: Sequence[Prompt], responses: Sequence[Ids]) -> Rollouts:
     """Responses that are there already, with the prompts that each model reads before them."""
-    return Rollouts(tasks, encode_all(student, tasks, teacher=False), encode_all(teacher, tasks, teacher=True), responses)
+    prompts = encode_all(student, tasks, teacher=False), encode_all(teacher, tasks, teacher=True)
+    return Rollouts(tasks, *prompts, responses, [student.decode(r) for r in responses])
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ is derived from (seed, purpose, step), so a resumed run continues bit for bit as
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ from rockcore.rows import eval_columns, occurrence_columns, rollout_columns, ste
 from rockcore.schema import LogWriteError, Prompt, RockError, RunMeta, tokenizer_hash
 from rockcore.scoring import Clock, Rollouts, Scored, rollouts_of, sample, score
 from rockcore.tasks import Tasks
+from rockcore.threads import choose_threads
+
+_CURE = "Look at the steps before it in the log; a lower --lr, or --dtype float32, usually cures it"
 
 
 class NonFiniteLoss(RockError, ArithmeticError):
@@ -54,15 +58,16 @@ Listener = Callable[[Progress], None]
 def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
     """Run a session and return its final RunMeta; the log is in `config.out`.
 
-    Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig, BadPrompts, ModelNotFound,
-    VocabularyMismatch or RunExists before anything is written, NonFiniteLoss or LogWriteError after keeping what is there.
+    Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig, BadPrompts, BadResponse,
+    ModelNotFound, VocabularyMismatch or RunExists before anything is written, NonFiniteLoss or LogWriteError after
+    keeping what is there; whatever else may go wrong is noted in run.json too.
     """
     settings = stored_config(config) if config.resume else config.resolved()
     if not config.resume:
         RunWriter.refuse_existing(settings.out)
     tasks = Tasks.of(settings)
-    device = settings.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    student, teacher = models.load_pair(*tasks.models, device, settings.dtype)
+    student, teacher = models.load_pair(*tasks.models, models.usable_device(settings.device), settings.dtype)
+    models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     session = Session(settings, tasks, student, teacher)
     writer = session.writer
     try:
@@ -70,26 +75,45 @@ def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
             session.begin()
             last = session.run(lambda: interrupted() or writer.stop_requested(), listen)
             session.close(last)
-    except RockError as e:
+    except KeyboardInterrupt:
+        writer.save_meta(status="stopped", reason="interrupted in the middle of a step")
+        raise
+    except Exception as e:
         with suppress(LogWriteError):  # on a full disk this may fail too; the first error matters
-            writer.save_meta(status="failed", reason=str(e))
+            writer.save_meta(status="failed", reason=str(e) if isinstance(e, RockError) else f"{type(e).__name__}: {e}")
         raise
     return writer.meta
 
 
 def stored_config(config: SessionConfig) -> ResolvedConfig:
-    """The configuration of the run in `config.out`, for going on with it; more steps and another machine are allowed."""
-    meta = Run.open(config.out).meta
-    known = {f.name for f in fields(SessionConfig)}
-    stored = {name: value for name, value in meta.config.items() if name in known}
+    """The configuration of the run in `config.out`, for going on with it.
+
+    Raises BadConfig where a flag contradicts the run, or leaves nothing to do.
+    """
+    if config.out is None:
+        raise BadConfig("--resume without --out", "Only a run that is named can go on", "Add --out DIR")
+    run = Run.open(config.out)
+    known = {f.name: f.default for f in fields(SessionConfig)}
+    stored = {name: value for name, value in run.meta.config.items() if name in known}
     stored["prompts"] = Path(stored["prompts"]) if stored.get("prompts") else None
-    changed = {"out": config.out, "resume": True, "device": config.device, "threads": config.threads}
-    resumed = SessionConfig(**{**stored, **changed, "steps": config.steps or stored["steps"]})
-    if meta.status == "finished" and resumed.steps <= stored["steps"]:
+    free = {"out", "resume", "steps", "device", "threads"}
+    for name in sorted(known.keys() - free):
+        asked = getattr(config, name)
+        if asked not in (known[name], stored.get(name)):
+            flag = name.replace("_", "-")
+            raise BadConfig(
+                f"--{flag} {asked} with --resume, but the run has {stored.get(name)}", "One run has one setting", f"Leave --{flag} away"
+            )
+    steps, logged = config.steps or stored["steps"], run.steps("metrics")[-1:]
+    if logged and (steps < logged[0] or (run.meta.status == "finished" and steps == logged[0])):
         raise BadConfig(
-            f"{config.out} is finished ({stored['steps']} steps)", "There is nothing left to do", "Add --steps N to train it further"
+            f"{config.out} has {logged[0]} steps already", f"There is nothing left to do up to {steps}", "Add --steps N to train it further"
         )
-    return resumed.resolved()
+    # the same number of threads, or the log would differ in its last bits from one of a run that never stopped
+    threads = config.threads or run.meta.threads or None
+    return SessionConfig(
+        **{**stored, "out": config.out, "resume": True, "device": config.device, "threads": threads, "steps": steps}
+    ).resolved()
 
 
 class Session:
@@ -100,10 +124,14 @@ class Session:
         self.optimizer = torch.optim.AdamW(student.net.parameters(), lr=config.lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
         self.checkpoints = Checkpoints(config.out / "checkpoints")
         self.threads = self._set_threads()
-        self.first_step, self.log_seconds = 0, 0.0
+        self.first_step, self.metrics_seconds = 0, 0.0
         self.probes: Rollouts | None = None
         if config.resume:
             self.writer = RunWriter.reopen(config.out)
+            if self.writer.meta.tokenizer_hash != tokenizer_hash(student.tokenizer.get_vocab()):
+                raise BadConfig(
+                    f"The tokenizer of {student.name} is not the one this run began with", "Its ids mean other tokens", "Restore it"
+                )
             self.first_step = self.checkpoints.restore_last(student, self.optimizer)
             self.writer.save_meta(status="running", reason="", steps_planned=config.steps, config=_plain(config), threads=self.threads)
         else:
@@ -112,10 +140,10 @@ class Session:
     def begin(self) -> None:
         """Let the first student write its probe texts; a run that goes on drops what it will write again, and reads them back."""
         if self.config.resume:
+            self.probes = self._old_probes()
             self.tasks.batch(self.first_step * self.config.rollouts)  # already used
             self.writer.drop_from(self.first_step)
             self.writer.clear_stop()
-            self.probes = self._old_probes()
         else:
             self.probes = self._new_probes("first", 0)
 
@@ -127,8 +155,9 @@ class Session:
             with clock.phase("step_s"):
                 accuracy = self.milestone(step) if ending or step % self.config.probe_every == 0 else None
                 rollouts, scored = self.judge_fresh_rollouts(step, clock, learn=not ending)
+                self.log_tokens(step, rollouts, scored, clock, ending)
                 update_norm = None if ending else self.update(step, clock)
-                self.log(step, rollouts, scored, clock, update_norm, ending)
+                self.log_metrics(step, rollouts, scored, clock, update_norm)
             kl = float(scored.losses["kl"].mean())
             listen(Progress(step, self.config.steps, kl, len(scored.losses["kl"]), clock.seconds["step_s"], accuracy))
             if ending:
@@ -150,15 +179,22 @@ class Session:
         return rollouts, scored
 
     def update(self, step: int, clock: Clock) -> float:
+        """One step of the optimizer; returns the norm of the gradient before it was clipped to 1. Raises NonFiniteLoss."""
         with clock.phase("update_s"):
-            norm = torch.nn.utils.clip_grad_norm_(self.student.net.parameters(), 1.0)
+            norm = float(torch.nn.utils.clip_grad_norm_(self.student.net.parameters(), 1.0))
+            if not np.isfinite(norm):
+                raise NonFiniteLoss(f"At step {step} the gradient has norm {norm}", "An update with it would ruin the student", _CURE)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate(step)
             self.optimizer.step()
-        return float(norm)
+            if not all(bool(p.isfinite().all()) for p in self.student.net.parameters()):
+                raise NonFiniteLoss(
+                    f"The update of step {step} made weights that are no numbers", "Nothing can be sampled from them", _CURE
+                )
+        return norm
 
     def learning_rate(self, step: int) -> float:
-        """Ten steps of warm-up, then a line down to a tenth of the peak."""
+        """Ten steps of warm-up; a line that would reach 0 at the last step, but stops at a tenth of the peak."""
         return self.config.lr * min(1.0, (step + 1) / 10) * max(0.1, 1 - step / self.config.steps)
 
     def milestone(self, step: int) -> dict[str, float]:
@@ -171,26 +207,30 @@ class Session:
             self.writer.append("evals", step, eval_columns(step, accuracy))
         if self.probes is not None:
             self.writer.append_probe("first", step, self._probe_columns(step, self.probes))
-        self.checkpoints.save(step, self.student, self.optimizer)
+        self.checkpoints.save(step, self.student, self.optimizer, every=config.probe_every)
         return {decoding: float(outcome.mean()) for decoding, outcome in accuracy.items()}
 
-    def log(self, step: int, rollouts: Rollouts, scored: Scored, clock: Clock, update_norm: float | None, ending: bool) -> None:
-        own = Clock()
-        with own.phase("log_s"):
-            columns = rollout_columns(step, rollouts, self.student)
+    def log_tokens(self, step: int, rollouts: Rollouts, scored: Scored, clock: Clock, ending: bool) -> None:
+        """Write the fresh rollouts and their tokens, at the steps that are logged in full."""
+        with clock.phase("log_s"):
             if ending or step % self.config.log_every == 0:
                 tokens = occurrence_columns(step, rollouts, scored)
+                self.writer.append("rollouts", step, rollout_columns(step, rollouts, self.student))
                 self.writer.append("tokens", step, {**tokens, "weight": np.ones(len(tokens["kl"]), np.float32)})
-                self.writer.append("rollouts", step, columns)
-            row = {
-                **step_summary(step, rollouts, scored, columns["correct"]),
-                "learning_rate": self.learning_rate(step),
-                "update_norm": update_norm,
-                **{name: clock.seconds.get(name, 0.0) for name in ("sample_s", "teacher_s", "student_s", "update_s")},
-                "log_s": self.log_seconds,
-            }
+
+    def log_metrics(self, step: int, rollouts: Rollouts, scored: Scored, clock: Clock, update_norm: float | None) -> None:
+        """Write the one row of this step; what it costs is told in the row of the next."""
+        row = {
+            **step_summary(step, rollouts, scored),
+            "learning_rate": None if update_norm is None else self.learning_rate(step),
+            "update_norm": update_norm,
+            **{name: clock.seconds.get(name, 0.0) for name in ("sample_s", "teacher_s", "student_s", "update_s")},
+            "log_s": clock.seconds["log_s"] + self.metrics_seconds,
+        }
+        own = Clock()
+        with own.phase("write"):
             self.writer.append("metrics", step, {name: [value] for name, value in row.items()})
-        self.log_seconds = own.seconds["log_s"]
+        self.metrics_seconds = own.seconds["write"]
 
     def close(self, last: int) -> None:
         """Let the final student write the second probe set, rescore it under every checkpoint, and say how the run ended."""
@@ -216,9 +256,11 @@ class Session:
         return rollouts
 
     def _old_probes(self) -> Rollouts | None:
-        """The first probe set of a run that goes on: its writer is gone, its tokens are in the log."""
-        responses = Run.open(self.config.out).probe_ids("first")
-        return rollouts_of(self.student, self.teacher, self.tasks.probes, responses) if responses else None
+        """The first probe set of a run that goes on: its writer is gone, its prompts and tokens are in the log."""
+        run = Run.open(self.config.out)
+        texts = run.rollouts(probe_set="first").sort_values("rollout_id")
+        tasks = [Prompt(p, q, None) for p, q in zip(texts.prompt, texts.teacher_prompt, strict=True)]
+        return rollouts_of(self.student, self.teacher, tasks, run.probe_ids("first")) if tasks else None
 
     def _probe_columns(self, step: int, probes: Rollouts) -> dict[str, Any]:
         scored = score(self.student, self.teacher, probes, Clock(), alternatives=True)
@@ -235,7 +277,7 @@ class Session:
             raise NonFiniteLoss(
                 f"At step {step}, rollout {rollout}, position {position}, kl is {kl[bad[0]]} ({len(bad)} of {len(kl)} tokens)",
                 "An update with it would ruin the student",
-                f"Look at steps before {step} in the log; a lower --lr, or --dtype float32, usually cures it",
+                _CURE,
             )
 
     def _set_threads(self) -> int:
@@ -251,7 +293,8 @@ class Session:
         def small_step() -> None:
             score(self.student, self.teacher, sample(self.student, self.teacher, tasks, few, 1.0, seed=0), Clock())
 
-        return models.choose_threads(small_step)
+        shape = f"{self.student.size} {self.teacher.size} {self.student.vocab_size} {self.config.rollouts}"
+        return choose_threads(small_step, shape)
 
     def _meta(self) -> RunMeta:
         config = self.config
@@ -284,7 +327,8 @@ def derived_seed(seed: int, purpose: str, step: int) -> int:
 def _plain(config: SessionConfig) -> dict[str, Any]:
     """The configuration as JSON takes it, without what is said anew when a run goes on; paths absolute, to resume from anywhere."""
     kept = {k: v for k, v in asdict(config).items() if k not in ("out", "resume")}
-    return {k: str(v.resolve()) if isinstance(v, Path) else v for k, v in kept.items()}
+    places = {k: str(Path(v).resolve()) for k in ("student", "teacher", "prompts") if (v := kept[k]) is not None and Path(v).exists()}
+    return {**kept, **places}
 
 
 @contextmanager
@@ -299,6 +343,7 @@ def _interrupt_as_flag() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, frame: object) -> None:
         raised.set()
+        print("stopping after this step; once more to quit at once", file=sys.stderr, flush=True)
         for s in signals:
             signal.signal(s, before[s])
 

@@ -19,12 +19,13 @@ STARTING_STUDENT = {"habit": "student-mixed", "hidden": "student-mixed", "skill"
 
 @dataclass(frozen=True)
 class Tasks:
-    """The prompts of a session; `probes` and `held_out` are never trained on where the source allows it."""
+    """The prompts of a session. Held-out prompts are never trained on; probes from a file are, those of the world are not."""
 
     models: tuple[str, str]  # student, teacher
     probes: Sequence[Prompt]
     held_out: Sequence[Prompt]
     training: Iterator[Prompt]  # endless; consumed in order
+    known: Sequence[Prompt]  # all of them, or examples of an endless supply: the longest is checked to fit the models
     origin: str  # where a persisting divergence can come from
 
     @classmethod
@@ -45,6 +46,7 @@ def _builtin(config: ResolvedConfig) -> Tasks:
         probes=list(islice(world.prompts(scenario.name, "probe"), config.probes)),
         held_out=list(islice(world.prompts(scenario.name, "held-out"), config.held_out)),
         training=world.prompts(scenario.name, f"training {config.seed}"),
+        known=list(islice(world.prompts(scenario.name, "lengths"), 200)),
         origin=scenario.origin,
     )
 
@@ -55,8 +57,8 @@ def _from_file(config: ResolvedConfig) -> Tasks:
     random.Random(f"split {config.seed}").shuffle(prompts)
     graded = [p for p in prompts if p.answer is not None]
     held_out = graded[: min(config.held_out, len(prompts) // 5)]
-    kept = set(map(id, held_out))
-    training = [p for p in prompts if id(p) not in kept]
+    kept = {p.prompt for p in held_out}  # a prompt that stands in the file twice is held out twice
+    training = [p for p in prompts if p.prompt not in kept]
     if not training:
         raise BadConfig(
             f"{config.prompts} has only {len(prompts)} prompts", "Some are held out, some trained on", "Give more prompts or --held-out 0"
@@ -67,7 +69,8 @@ def _from_file(config: ResolvedConfig) -> Tasks:
         probes=training[: config.probes],
         held_out=held_out,
         training=_epochs(training, config.seed),
-        origin="The teacher reads prompts that the student does not see: part of the divergence cannot be trained away."
+        known=prompts,
+        origin="The teacher reads prompts that the student does not see: part of the divergence may be impossible to train away."
         if privileged
         else "",
     )

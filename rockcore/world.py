@@ -89,8 +89,8 @@ SCENARIOS = {
         Scenario(
             "skill",
             "Same prompt and same habits; the student mainly lacks arithmetic.",
-            "Both read the style note and the student has learned its habits. What is left is arithmetic, which "
-            "distillation does teach: expect digits to fall, and every one of them to matter to the answer.",
+            "Both read the style note and the student has learned its habits. What is left is mostly arithmetic, which "
+            "distillation does teach: expect the loss to sit on digits, and to fall.",
             teacher_note=True,
             student_note=True,
         ),

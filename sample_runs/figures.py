@@ -38,15 +38,15 @@ def teacher_accuracy(scenario: str, decoding: str, n: int = 512) -> str:
     return percent(proportion(int(right.sum()), n))
 
 
-def rock_change(run: Run, probe_set: str = "final") -> Interval:
+def rock_change(run: Run) -> Interval:
     """Relative change of the kl of rocks from the middle of training to its end, on texts that did not choose the rocks.
 
     The K types are chosen by Rock Score on one half of the probe rollouts and measured on the other half, so that
     regression to the mean does not pass for learning; the 95 % interval resamples rollouts.
     """
-    steps = run.steps(f"probe/{probe_set}")
+    steps = run.steps("probe/final")
     middle = min(steps, key=lambda s: abs(s - steps[-1] / 2))
-    early, late = (pq.read_table(run.path / "probe" / probe_set / f"step={s:06d}.parquet").to_pandas() for s in (middle, steps[-1]))
+    early, late = (pq.read_table(run.path / "probe" / "final" / f"step={s:06d}.parquet").to_pandas() for s in (middle, steps[-1]))
     chosen = late[late.rollout_id % 2 == 0].groupby("token_id").kl.sum().nlargest(K).index
     sums = [f[(f.rollout_id % 2 == 1) & f.token_id.isin(chosen)].groupby("rollout_id").kl.sum() for f in (early, late)]
 
@@ -55,10 +55,6 @@ def rock_change(run: Run, probe_set: str = "final") -> Interval:
 
     ci = bootstrap(tuple(s.to_numpy() for s in sums), change, paired=True, n_resamples=2000, rng=0, method="percentile").confidence_interval
     return Interval(float(change(*(s.to_numpy() for s in sums))), float(ci.low), float(ci.high))
-
-
-def probe_kl(run: Run, step: int) -> float:
-    return float(np.mean(pq.read_table(run.path / "probe" / "final" / f"step={step:06d}.parquet", columns=["kl"])["kl"].to_numpy()))
 
 
 def describe(run: Run) -> dict[str, float | str]:
@@ -91,8 +87,8 @@ class Trial:
     steps: int
 
 
-TRIALS = [Trial("habit", lr, seed, 150) for lr, seed in product((1e-4, 3e-4, 1e-3, 2e-3, 4e-3), (0, 1, 2))]
-LONG_TRIALS = [Trial("habit", lr, 0, 600) for lr in (1e-3, 2e-3)]
+TRIALS = [Trial("habit", lr, seed, 150) for lr, seed in product((3e-4, 1e-3, 3e-3), (0, 1, 2))]
+LONG_TRIALS = [Trial("habit", lr, 0, 600) for lr in (1e-3,)]
 
 
 def sweep(trials: list[Trial] | None = None) -> None:

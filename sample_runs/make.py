@@ -1,6 +1,6 @@
 """Rebuild everything in this folder from a seed: the tokenizer, the teacher, the starting students, the runs, the figures.
 
-    python sample_runs/make.py                     everything, about 35 minutes on two cores
+    python sample_runs/make.py                     models and runs, about 35 minutes on two cores
     python sample_runs/make.py --only runs         the runs and their figures, from the models that are here
     python sample_runs/make.py --only sweep        settle whether the plateau of a scenario is real (rate x seed x length)
 
@@ -202,6 +202,7 @@ def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0)
         figures.write_readme()
     if only == "sweep":
         figures.sweep()
+        figures.write_readme()
 
 
 if __name__ == "__main__":

@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from rockcore.log import RunWriter
 from rockcore.schema import TOP_ALTERNATIVES, RunMeta
+
+settings.register_profile("patient", deadline=None)  # the machines are shared: a slow example is no failure
+settings.load_profile("patient")
 
 # Text that a careless page would run, format, reorder or lose.
 HOSTILE = (

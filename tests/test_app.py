@@ -49,7 +49,7 @@ def test_every_page_renders_on_a_finished_run(page: str, open_app, tiny_run: Run
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("name", [p.parent.name for p in sample_runs().glob("*/run.json")])
+@pytest.mark.parametrize("name", data.SCENARIOS)
 def test_every_page_renders_on_the_bundled_runs(page: str, name: str, open_app) -> None:
     app = open_app(page, sample_runs() / name)
     assert not app.exception
@@ -213,7 +213,7 @@ def test_a_trace_has_parallel_arrays_and_no_nan(tiny_run: RunFactory) -> None:
 
 
 def test_an_order_leaves_empty_fields_to_the_scenario() -> None:
-    assert training.Order(scenario="habit", steps=3).flags() == ["--scenario", "habit", "--steps", "3"]
+    assert training.Order(scenario="habit", steps=3).flags() == ["--scenario=habit", "--steps=3"]
 
 
 def test_a_name_that_leads_out_of_runs_is_refused() -> None:

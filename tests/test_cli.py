@@ -31,6 +31,19 @@ def test_rocks_prints_a_table_whatever_the_tokens_look_like(tmp_path, capsys):
     assert "'[red]x'" in out and "'[/]'" in out and "\x1b[31m" not in out and "3 of 3 types" in out
 
 
+def test_a_run_may_be_named_like_markup(run_path, capsys):  # noqa: F811
+    odd = run_path.rename(run_path.with_name("a[red]b"))
+    main(["rocks", str(odd)])
+    RunWriter.reopen(odd).save_meta(name="[red]x[-]")
+    main(["rocks", str(odd)])
+    assert "[red]x[-]" in capsys.readouterr().out
+
+
+def test_json_needs_no_unicode_from_the_terminal(run_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert rockcore("rocks", str(run_path), "--json").returncode == 0
+
+
 def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
     done = rockcore("rocks", str(run_path), "--json", "--top", "1")
     assert done.returncode == 0 and len(json.loads(done.stdout)["tokens"]) == 1
@@ -44,6 +57,11 @@ def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
         (["train", "--out", "x", "--steps", "0"], "steps = 0"),
         (["train", "--out", "x", "--prompts", "none.jsonl", "--student", "a", "--teacher", "b"], "none.jsonl does not exist"),
         (["train", "--out", "x", "--resume"], "x is missing"),
+        (["train", "--resume"], "--resume without --out"),
+        (["train", "--out", "x", "--seed", "-1"], "seed = -1"),
+        (["train", "--out", "x", "--threads", "0"], "threads = 0"),
+        (["train", "--out", "x", "--device", "gpu"], "cannot use the device 'gpu'"),
+        (["train", "--out", "x", "--max-new-tokens", "600"], "has room for 512"),
     ],
 )
 def test_errors_are_told_in_words_with_exit_code_one(arguments, says):

@@ -85,3 +85,5 @@ def test_alternatives_are_the_likeliest_tokens_with_their_log_probabilities():
     ids, logp = top_alternatives(student, 4)
     assert torch.equal(ids, student.topk(4, -1).indices)
     torch.testing.assert_close(logp, F.log_softmax(student, -1).gather(-1, ids))
+    ids, logp = top_alternatives(student, 13)
+    assert ids.shape == (3, 5, 13) and (ids[..., 11:] == -1).all() and (logp[..., 11:] == -torch.inf).all()

@@ -130,6 +130,8 @@ def damage(path: Path, how: str) -> None:
             (path / "vocab.parquet").unlink()
         case "not json":
             (path / "run.json").write_text('{"name": ')
+        case "not utf-8":
+            (path / "run.json").write_bytes(b'{"name": "\xff"}')
         case "other version":
             data = json.loads((path / "run.json").read_text())
             (path / "run.json").write_text(json.dumps({**data, "schema_version": 99}))
@@ -150,6 +152,7 @@ def damage(path: Path, how: str) -> None:
         ("half-written", DamagedRun, "half-written.*run.json"),
         ("no vocabulary", DamagedRun, "vocab.parquet"),
         ("not json", DamagedRun, "run.json is not JSON"),
+        ("not utf-8", DamagedRun, "run.json is not JSON"),
         ("other version", SchemaMismatch, "version 99.*reads 1"),
         ("cut file", DamagedRun, "step=000010.parquet.*delete it"),
         ("lacks a column", DamagedRun, "step=000010.parquet has no column 'kl'.*import"),
@@ -159,6 +162,27 @@ def test_a_folder_that_is_no_whole_run_says_which_file_what_is_wrong_and_what_to
     damage(run_path, how)
     with pytest.raises(error, match=f"(?s){says}"):
         Run.open(run_path)
+
+
+def test_a_folder_name_with_an_equals_sign_adds_and_changes_no_column(run_path, tmp_path):
+    """DuckDB would read columns out of such a path if it were allowed to."""
+    for name in ("step=3", "kl=0.5", "seed=1"):
+        shutil.copytree(run_path, tmp_path / name / "r")
+        frame = Run.open(tmp_path / name / "r").trace(10, 1)
+        assert set(frame.step) == {10} and frame.kl.dtype == np.float32 and "seed" not in frame
+
+
+def test_a_copy_of_a_file_beside_it_is_not_looked_at(run_path):
+    shutil.copy(run_path / "tokens" / "step=000010.parquet", run_path / "tokens" / "step=000010 (1).parquet")
+    assert Run.open(run_path).steps() == [0, 10]
+
+
+def test_files_that_a_resumed_run_drops_while_someone_reads_do_no_harm(run_path, monkeypatch):
+    run = Run.open(run_path)
+    gone = run_path / "tokens" / "step=000010.parquet"
+    files = Run._files
+    monkeypatch.setattr(Run, "_files", lambda self, table: [*files(self, table), gone.with_name("step=000099.parquet")])
+    assert Run.open(run_path).fingerprint() == run.fingerprint()
 
 
 def test_an_id_without_text_is_named(run_path):

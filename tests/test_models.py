@@ -1,12 +1,16 @@
 """Any pair with one tokenizer is loaded, sampled and scored rightly; any other is refused with the reason."""
 
+import shutil
+
 import pytest
 import small_pairs
 import torch
+from safetensors.torch import load_file, save_file
 
 from rockcore import models
 from rockcore.divergence import VocabularyMismatch, token_losses
 from rockcore.models import ModelNotFound, chunks, piece_text
+from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt
 from rockcore.scoring import Clock, rollouts_of, score
 
@@ -100,11 +104,37 @@ def test_a_checkpoints_own_sampling_habits_are_dropped(tmp_path):
     assert model.stop_ids == {2, 7}
 
 
-def test_the_noise_floor_of_a_model_against_itself_is_zero_in_float32_and_stays_zero_in_bfloat16(pairs):
-    for dtype in ("float32", "bfloat16"):
-        student, teacher = models.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
-        losses = score(student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()).losses
-        assert abs(losses["kl"]).max() < 1e-6
+@pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-6), ("bfloat16", 0.01)])
+def test_the_noise_floor_of_a_model_against_itself_is_known(pairs, dtype, floor):
+    student, teacher = models.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
+    losses = score(student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()).losses
+    assert abs(losses["kl"]).max() < floor
+
+
+def test_pickled_weights_are_not_loaded(pairs, tmp_path):
+    shutil.copytree(pairs["llama"][0], tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").unlink()
+    torch.save(models.load(pairs["llama"][0], "cpu", "float32").net.state_dict(), tmp_path / "m" / "pytorch_model.bin")
+    with pytest.raises(ModelNotFound, match="safetensors"):
+        models.load(str(tmp_path / "m"), "cpu", "float32")
+
+
+def test_a_model_with_missing_or_damaged_weights_is_refused(pairs, tmp_path):
+    shutil.copytree(pairs["llama"][0], tmp_path / "m")
+    file = tmp_path / "m" / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: w for name, w in weights.items() if ".layers.1." not in name}, file, metadata={"format": "pt"})
+    with pytest.raises(ModelNotFound, match="weights are missing, e.g. model.layers.1"):
+        models.load(str(tmp_path / "m"), "cpu", "float32")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ModelNotFound, match=str(tmp_path / "m")):
+        models.load(str(tmp_path / "m"), "cpu", "float32")
+
+
+def test_a_prompt_without_tokens_is_refused(pairs):
+    model = models.load(pairs["llama"][0], "cpu", "float32")
+    with pytest.raises(BadPrompts, match="becomes no tokens"):
+        model.encode("")
 
 
 def test_another_tokenizer_is_refused(pairs, tmp_path):

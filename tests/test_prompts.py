@@ -25,6 +25,11 @@ def test_text_that_looks_like_a_number_or_a_date_stays_text(tmp_path):
     assert [p.answer for p in load_prompts(tmp_path / "p.jsonl")] == ["007", "1e3"]
 
 
+def test_line_separators_inside_a_text_do_not_end_the_row(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a\u2028b\u0085c"}\n', encoding="utf-8")
+    assert [p.prompt for p in load_prompts(tmp_path / "p.jsonl")] == ["a\u2028b\u0085c"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

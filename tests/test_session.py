@@ -1,8 +1,9 @@
 """Real sessions of the built-in pair, kept short: what they log, and how they end."""
 
 import json
-import os
 import resource
+import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 import small_pairs
 import torch
+from safetensors.torch import load_file
 
+from rockcore.checkpoints import Checkpoints
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run, RunExists, request_stop
 from rockcore.models import ModelNotFound, load
 from rockcore.session import NonFiniteLoss, Session, train
+from rockcore.tasks import Tasks
 
 SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "held_out": 8, "probe_every": 2, "threads": 1}
 TIMES = {"sample_s", "teacher_s", "student_s", "update_s", "log_s"}
@@ -69,8 +73,8 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
             logits = model.net(torch.cat((before, ids))[None]).logits[0, len(before) - 1 : -1]
             logs.append(logits.log_softmax(-1).detach())
         p, q = logs
-        np.testing.assert_allclose(trace.kl, (p.exp() * (p - q)).sum(-1), atol=1e-5)
-        np.testing.assert_allclose(trace.sampled_loss, (p - q).gather(1, ids[:, None].long())[:, 0], atol=1e-5)
+        np.testing.assert_allclose(trace.kl, (p.exp() * (p - q)).sum(-1), atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(trace.sampled_loss, (p - q).gather(1, ids[:, None].long())[:, 0], atol=1e-5, rtol=1e-4)
         assert trace.student_top_ids.iloc[0].tolist() == p[0].topk(8).indices.tolist()
 
 
@@ -92,40 +96,63 @@ def test_the_same_seed_gives_the_same_log_to_the_bit_and_another_seed_another(tr
 def test_a_stopped_run_is_usable_and_resuming_it_gives_the_log_of_one_never_stopped(trained, tmp_path):
     out = tmp_path / "r"
 
-    def stop_after_3(progress):
-        if progress.step == 3:
-            request_stop(out)
-
-    meta = train(config(out), stop_after_3)
-    assert meta.status == "stopped" and "step 4 of 6" in meta.reason
+    meta = train(config(out), stop_after(2, out))
+    assert meta.status == "stopped" and "step 3 of 6" in meta.reason
     stopped = Run.open(out)
-    assert stopped.steps("metrics") == list(range(5)) and stopped.steps("probe/final") == [0, 2, 4]
+    assert stopped.steps("metrics") == list(range(4)) and stopped.steps("probe/final") == [0, 2, 3]
     assert train(SessionConfig(out=out, resume=True)).status == "finished"
     assert logged(out) == logged(trained)
 
 
+def stop_after(step: int, out: Path):
+    return lambda progress: request_stop(out) if progress.step == step else None
+
+
+def test_a_run_that_stopped_before_its_second_checkpoint_keeps_its_probe_texts(trained, tmp_path):
+    out = tmp_path / "r"
+    train(config(out), stop_after(0, out))
+    shutil.rmtree(out / "checkpoints" / "step=000001")  # as if it had been killed then
+    checkpoint = load(str(trained / "checkpoints" / "step=000000"), "cpu", "float32")
+    Checkpoints(out / "checkpoints").save(0, checkpoint, torch.optim.AdamW(checkpoint.net.parameters()), every=2)
+    train(SessionConfig(out=out, resume=True))
+    assert logged(out) == logged(trained)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ({"lr": 0.5}, "--lr 0.5 with --resume, but the run has 0.0"),
+        ({"rollouts": 64}, "--rollouts 64 with --resume, but the run has 6"),
+        ({"steps": 2}, "has 3 steps already"),
+    ],
+)
+def test_resuming_with_what_contradicts_the_run_is_refused_and_changes_nothing(tmp_path, flags, says):
+    out = tmp_path / "r"
+    train(config(out, held_out=0), stop_after(2, out))
+    before = logged(out)
+    with pytest.raises(BadConfig, match=says):
+        train(SessionConfig(out=out, resume=True, **flags))
+    assert logged(out) == before and Run.open(out).meta.status == "stopped"
+
+
 def test_resuming_a_finished_run_needs_more_steps(tmp_path):
     train(config(tmp_path / "r", steps=2, held_out=0))
-    with pytest.raises(BadConfig, match="finished.*--steps"):
+    with pytest.raises(BadConfig, match="2 steps already.*--steps"):
         train(SessionConfig(out=tmp_path / "r", resume=True))
     train(SessionConfig(out=tmp_path / "r", resume=True, steps=3))
     assert Run.open(tmp_path / "r").steps("metrics") == [0, 1, 2, 3]
 
 
-def start(out: Path, *flags: str, limit_file_size: int | None = None) -> subprocess.Popen:
-    def limited() -> None:
-        if limit_file_size is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))
-
+def start(out: Path, *flags: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "rockcore", "train", "--out", str(out), "--rollouts", "4", "--probes", "2", "--threads", "1", *flags]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=limited)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for(path: Path, child: subprocess.Popen) -> None:
     end = time.monotonic() + 120
     while not path.exists():
         assert child.poll() is None and time.monotonic() < end, child.communicate()[0]
-        os.sched_yield()
+        select.select([], [], [], 0.02)  # another process writes: there is nothing to be woken by
 
 
 def test_ctrl_c_ends_cleanly_with_a_usable_run(tmp_path):
@@ -152,11 +179,15 @@ def test_a_killed_run_keeps_its_steps_and_can_be_resumed(tmp_path):
 
 
 def test_a_disk_that_takes_no_more_is_named_and_what_was_written_stays(tmp_path):
-    child = start(tmp_path / "r", "--steps", "3", "--rollouts", "64", "--held-out", "0", "--probes", "0", limit_file_size=100_000)
+    """The limit on the size of a file stands in for a full disk: the kernel refuses the write all the same."""
+    child = start(tmp_path / "r", "--steps", "5000", "--held-out", "0", "--probes", "0")
+    wait_for(tmp_path / "r" / "metrics" / "step=000002.parquet", child)
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (6_000, 6_000))  # run.json still fits, the tokens of a step do not
     output = child.communicate(timeout=120)[0]
     assert child.returncode == 1 and "could not be written" in output and "--resume" in output and "Traceback" not in output
     run = Run.open(tmp_path / "r")
     assert run.meta.status == "failed" and "could not be written" in run.meta.reason
+    assert run.steps("metrics")[:3] == [0, 1, 2] and all(run.trace(step, 0).kl.notna().all() for step in (0, 1, 2))
     assert not list((tmp_path / "r").rglob("*.tmp"))
 
 
@@ -175,6 +206,25 @@ def test_a_loss_that_is_no_number_stops_the_run_says_where_and_keeps_it(tmp_path
         train(config(tmp_path / "r", probe_every=100, held_out=0))
     run = Run.open(tmp_path / "r")
     assert run.meta.status == "failed" and "step 3" in run.meta.reason and run.steps("tokens") == [0, 1, 2]
+
+
+def test_an_update_that_ruins_the_weights_stops_the_run_in_any_model(tmp_path):
+    prompts = small_pairs.prompts_file(tmp_path / "p.jsonl", 20)
+    pair = {role: small_pairs.save(tmp_path / role, "qwen2", seed) for seed, role in enumerate(("student", "teacher"))}
+    with pytest.raises(NonFiniteLoss, match="step 0"):
+        train(SessionConfig(out=tmp_path / "r", prompts=prompts, **pair, steps=2, rollouts=3, probes=0, lr=1e39, max_new_tokens=8))
+    assert Run.open(tmp_path / "r").meta.status == "failed" and Run.open(tmp_path / "r").steps("tokens") == [0]
+
+
+def test_whatever_goes_wrong_in_training_is_noted_in_the_run(tmp_path, monkeypatch):
+    def broken(self, step, clock):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Session, "update", broken)
+    with pytest.raises(RuntimeError):
+        train(config(tmp_path / "r", held_out=0))
+    meta = Run.open(tmp_path / "r").meta
+    assert (meta.status, meta.reason) == ("failed", "RuntimeError: out of memory")
 
 
 def test_nothing_is_written_where_a_run_already_is(trained):
@@ -197,10 +247,20 @@ def test_a_pair_of_ones_own_trains_on_ones_own_prompts(tmp_path):
     assert len(trained_on) <= 9 and len({json.loads(line)["prompt"] for line in prompts.read_text().splitlines()} - trained_on) >= 4
 
 
-def test_bfloat16_models_train_and_are_judged_in_float32(tmp_path):
-    train(config(tmp_path / "r", dtype="bfloat16", steps=2, held_out=0))
+def test_a_held_out_prompt_that_stands_in_the_file_twice_is_trained_on_nowhere(tmp_path):
+    prompts = small_pairs.prompts_file(tmp_path / "p.jsonl", 10)
+    prompts.write_text(prompts.read_text() + "\n" + prompts.read_text())
+    tasks = Tasks.of(SessionConfig(out=tmp_path / "r", student="s", teacher="t", prompts=prompts).resolved())
+    assert tasks.held_out and not {p.prompt for p in tasks.held_out} & {p.prompt for p in tasks.batch(100)}
+
+
+def test_bfloat16_computes_in_half_and_still_takes_small_updates(tmp_path):
+    train(config(tmp_path / "r", dtype="bfloat16", steps=2, held_out=0, lr=1e-5))
     metrics = Run.open(tmp_path / "r").metrics()
     assert np.isfinite(metrics.kl_mean).all() and (metrics.kl_mean > 0).all()
+    first, last = (load_file(tmp_path / "r" / "checkpoints" / f"step=00000{s}" / "model.safetensors") for s in (0, 2))
+    changed = sum(int((first[name] != last[name]).sum()) for name in first)
+    assert changed > 0.5 * sum(w.numel() for w in first.values())
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,12 @@ function build(data) {
   card.setAttribute("aria-live", "polite");
   card.append(element("p", "hint", "Point at a token, or press Tab and then the arrow keys."));
   if (text.prompt) words.append(element("div", "prompt", text.prompt));
+  if (text.teacher_prompt) {
+    words.firstChild.prepend(element("b", "reader", "The student reads: "));
+    const other = element("div", "prompt", text.teacher_prompt);
+    other.prepend(element("b", "reader", "The teacher reads: "));
+    words.append(other);
+  }
   const response = element("div", "response");
   response.setAttribute("role", "listbox");
   response.setAttribute("aria-label", `Response, ${text.tokens.length} tokens. Arrow keys move from token to token.`);

@@ -24,8 +24,8 @@ if not steps or facts.metrics.empty:
 
 last = facts.metrics.iloc[-1]
 columns = st.columns(3)
-columns[0].metric("Tokens logged", f"{facts.tokens:,}", help="Response tokens of all fresh rollouts.")
-columns[1].metric("Steps logged", f"{len(facts.metrics)} (to {int(last.step)})")
+columns[0].metric("Tokens logged", f"{facts.tokens:,}", help=f"Of {facts.generated:,} that the student wrote on training prompts.")
+columns[1].metric("Steps logged", f"{len(steps)} of {len(facts.metrics)}", help=f"The last is step {int(last.step)}.")
 columns[2].metric(
     "Last mean kl", f"{last.kl_mean:.4f} nats", help=f"95 % interval {last.low:.4f} to {last.high:.4f}, over {int(last.rollouts)} rollouts."
 )

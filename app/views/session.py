@@ -58,6 +58,8 @@ def watch(name: str, was_running: bool) -> None:
             draw(now.run)
         except data.RockError as e:
             st.text(str(e))
+    elif now.running and st.button("Cancel"):
+        data.cancel_training(name)
     if now.output:
         st.caption("End of its output")
         st.code(now.output, language=None, height=240)

@@ -1,9 +1,9 @@
 """How fast a training step is, where its time goes, and what logging costs.
 
-    python tests/benchmarks/train_step.py [--steps 12] [--trl] [--json]
+    python tests/benchmarks/train_step.py [--steps 12] [--against-trl] [--as-json]
 
 Two shapes: the built-in pair on the built-in world (32 rollouts, up to 150 tokens), and a random pair of the same sizes
-with a vocabulary of 4,096 (8 rollouts of 64 tokens). With --trl the same pair, prompts and lengths also go through
+with a vocabulary of 4,096 (8 rollouts of 64 tokens). With --against-trl the same pair, prompts and lengths also go through
 TRL's DistillationTrainer, at the faster of one thread and all. Every ratio is taken in this one run; medians over steps.
 """
 

@@ -1,0 +1,64 @@
+"""How many CPU threads a small model is fastest with: measured once, then remembered for this machine.
+
+A remembered choice is what makes two runs with one seed alike to the bit: matrix products add up in another order when
+they are shared among threads, and a stopwatch may decide differently the second time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+
+def choose_threads(work: Callable[[], object], shape: str) -> int:
+    """The faster of one thread and all of them for `work`; sets it and returns it.
+
+    `shape` says what kind of work it is: the choice is kept in the user's cache folder, one for each shape, processor
+    and version of torch.
+    """
+    most = torch.get_num_threads()
+    key = f"{shape} | {platform.processor()} {platform.machine()} {most} | {torch.__version__}"
+    known = _remembered()
+    if key not in known:
+        known[key] = min(sorted({1, most}), key=lambda n: _median_seconds(work, n))
+        _remember(known)
+    torch.set_num_threads(known[key])
+    return known[key]
+
+
+def _median_seconds(work: Callable[[], object], threads: int, repeats: int = 3) -> float:
+    torch.set_num_threads(threads)
+    work()  # the first call pays for allocation
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[repeats // 2]
+
+
+def _file() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rock-token-explorer" / "threads.json"
+
+
+def _remembered() -> dict[str, int]:
+    with suppress(OSError, ValueError):
+        found = json.loads(_file().read_text(encoding="utf-8"))
+        if isinstance(found, dict) and all(isinstance(n, int) and n > 0 for n in found.values()):
+            return found
+    return {}
+
+
+def _remember(choices: dict[str, int]) -> None:
+    with suppress(OSError):  # without a cache folder the next run measures again
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        tmp = _file().with_suffix(f".{os.getpid()}.tmp")
+        tmp.write_text(json.dumps(choices, indent=1), encoding="utf-8")
+        os.replace(tmp, _file())
