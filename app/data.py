@@ -267,8 +267,8 @@ def trace(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     frame = log.trace(step, rollout, _probe_set(source))
     texts = log.rollouts(step if source == "fresh" else None, _probe_set(source))
     kinds = categorize_all(frame.token, frame.special)
-    own = texts[texts.rollout_id == rollout]
-    prompt, teacher_prompt = (own[name].iloc[0] if len(own) else "" for name in ("prompt", "teacher_prompt"))
+    own = texts.loc[texts.rollout_id == rollout]
+    prompt, teacher_prompt = own[["prompt", "teacher_prompt"]].iloc[0].tolist() if len(own) else ("", "")
     text = {
         # the same as long as the words are: only then may the pane keep what it has drawn
         "key": f"{source} {hash((prompt, *frame.token_id))}",

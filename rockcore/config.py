@@ -127,7 +127,7 @@ def free_folder(name: str) -> Path:
 
 
 TUNED: dict[str, dict[str, float | int]] = {
-    "habit": {"steps": 150, "rollouts": 32, "lr": 3e-4, "max_new_tokens": 150},
+    "habit": {"steps": 150, "rollouts": 32, "lr": 1e-3, "max_new_tokens": 150},
     "hidden": {"steps": 150, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},
     "skill": {"steps": 200, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},
 }

@@ -38,19 +38,26 @@ def to_arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
 
 
 def _array(values: Any, type: pa.DataType) -> pa.Array:
-    if pa.types.is_fixed_size_list(type) and isinstance(values, np.ndarray):  # (N, k)
-        flat = values.astype(type.value_type.to_pandas_dtype()).ravel()
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=type)
+    if pa.types.is_list(type) and isinstance(values, np.ndarray):  # (N, k)
+        flat = pa.array(values.astype(type.value_type.to_pandas_dtype()).ravel())
+        return pa.ListArray.from_arrays(pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32()), flat, type=type)
     return pa.array(values, type=type, from_pandas=True)
 
 
 def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None:
     """Write a Parquet file with exactly these columns; raises LogWriteError."""
     table = to_arrow(columns, values)
-    floats = [n for n, c in columns.items() if c.type == pa.float32()]
-    others = [n for n in columns if n not in floats]
-    encoding: dict[str, Any] = {"use_dictionary": others, "use_byte_stream_split": floats}
-    commit(path, lambda tmp: pq.write_table(table, tmp, compression="zstd", **encoding))
+    leaves = {f"{n}.list.element" if pa.types.is_list(c.type) else n: c.type for n, c in columns.items()}
+    floats = [n for n, type in leaves.items() if type == pa.float32()]
+    how: dict[str, Any] = {
+        "compression": "zstd",
+        "compression_level": 6,
+        "use_dictionary": [n for n in leaves if n not in floats],
+        "use_byte_stream_split": floats,
+        "write_statistics": [n for n in leaves if n == "rollout_id"],  # the one column that is ever searched
+        "store_schema": False,  # nothing in the contract needs more than Parquet's own types, and most files are small
+    }
+    commit(path, lambda tmp: pq.write_table(table, tmp, **how))
 
 
 def commit(path: Path, write: Callable[[Path], Any]) -> None:

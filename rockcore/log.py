@@ -25,7 +25,7 @@ from rockcore.scores import type_sums
 
 _STOP = "stop"
 # without the option, DuckDB would read columns out of folder names such as runs/seed=1
-_FILES, _VOCAB = (f"read_parquet(${name}, hive_partitioning = false)" for name in ("files", "vocab"))
+_FILES, _VOCAB, _TEACHER = (f"read_parquet(${name}, hive_partitioning = false)" for name in ("files", "vocab", "teacher"))
 _STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 
@@ -73,7 +73,13 @@ class RunWriter:
         write_table(self.path / table / f"{step_name(step)}.parquet", schema.TABLES[table], values)
 
     def append_probe(self, probe_set: str, step: int, values: Columns) -> None:
-        """Write the values (schema.PROBE) of a probe set under the student of this step; raises LogWriteError."""
+        """Write the values of a probe set under the student of this step: schema.PROBE and PROBE_TEACHER, the latter once.
+
+        Raises LogWriteError.
+        """
+        teacher = self.path / "probe" / probe_set / "teacher.parquet"
+        if not teacher.exists():
+            write_table(teacher, schema.PROBE_TEACHER, values)
         write_table(self.path / "probe" / probe_set / f"{step_name(step)}.parquet", schema.PROBE, values)
 
     def write_probe_rollouts(self, probe_set: str, values: Columns) -> None:
@@ -143,8 +149,9 @@ class Run:
         for probe_set in schema.PROBE_SETS:
             for file in self._files(f"probe/{probe_set}"):
                 check_schema(file, schema.PROBE)
-            if (rollouts := self.path / "probe" / probe_set / "rollouts.parquet").exists():
-                check_schema(rollouts, schema.ROLLOUTS)
+            for name, columns in (("rollouts", schema.ROLLOUTS), ("teacher", schema.PROBE_TEACHER)):
+                if (file := self.path / "probe" / probe_set / f"{name}.parquet").exists():
+                    check_schema(file, columns)
 
     def _files(self, table: str) -> list[Path]:
         return step_files(self.path / table)
@@ -171,8 +178,10 @@ class Run:
         cursor = _connection().cursor()  # one cursor a call: a connection shared by threads mixes up results
         try:
             return cursor.execute(sql, {"files": [str(f) for f in files], **parameters}).df()
+        except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+            raise  # a mistake in a question, not in a file
         except duckdb.Error as e:
-            # the questions are ours and the footers were checked: what fails is a page of a file, or one that vanished.
+            # the footers were checked: what fails is a page of a file, or one that vanished.
             raise DamagedRun(
                 f"A file of {self.path} cannot be read ({str(e).splitlines()[0]})",
                 "Its rows cannot be recovered from what is there",
@@ -233,13 +242,18 @@ class Run:
         return [list(map(int, ids)) for ids in self._ask(sql, files[:1]).ids]
 
     def trace(self, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
-        """The tokens of one rollout in order, with their text; probe traces carry the alternatives too."""
+        """The tokens of one rollout in order, with their text; probe traces carry both models' alternatives too."""
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
-        sql = f"""SELECT t.*, v.token, v.special FROM {_FILES} t LEFT JOIN {_VOCAB} v USING (token_id)
-                 WHERE rollout_id = $rollout ORDER BY position"""
-        return _named(self._ask(sql, [file], vocab=str(self.path / "vocab.parquet"), rollout=rollout_id))
+        paths = {"vocab": str(self.path / "vocab.parquet")}
+        teacher = ""
+        if probe_set is not None:
+            paths["teacher"] = str(self.path / table / "teacher.parquet")
+            teacher = f"LEFT JOIN {_TEACHER} q USING (rollout_id, position)"
+        sql = f"""SELECT * FROM {_FILES} t LEFT JOIN {_VOCAB} v USING (token_id) {teacher}
+                  WHERE rollout_id = $rollout ORDER BY position"""
+        return _named(self._ask(sql, [file], rollout=rollout_id, **paths))
 
     def rollout_sums(self, step: int, probe_set: str | None = None) -> pd.DataFrame:
         """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean (nats; NaN if not logged)."""

@@ -10,6 +10,7 @@ Everything else in the project imports this module; it imports nothing of ours. 
     types/step=000050.parquet      TYPES: additive sums over these occurrences, by token type
     probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first, final)
     probe/SET/step=000050.parquet  PROBE: these texts rescored by the student of step 50
+    probe/SET/teacher.parquet      PROBE_TEACHER: what the teacher would have said there, which no step changes
     evals/step=000050.parquet      EVALS: graded answers to held-out problems
     checkpoints/step=000050/       students, and what is needed to resume
 
@@ -148,13 +149,18 @@ TOKENS: dict[str, Column] = {
     "grad_norm": Column(pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form."),
     "weight": Column(pa.float32(), "", "Factor on this position's kl in the training objective."),
 }
-_ALTERNATIVES = pa.list_(pa.int32(), TOP_ALTERNATIVES), pa.list_(pa.float16(), TOP_ALTERNATIVES)
+# TOP_ALTERNATIVES entries each; float16 tells a probability to a thousandth of itself in half the space
+_IDS, _LOGPS = pa.list_(pa.int32()), pa.list_(pa.float16())
 PROBE: dict[str, Column] = {
     **{name: column for name, column in TOKENS.items() if name != "weight"},
-    "student_top_ids": Column(_ALTERNATIVES[0], "", "The student's likeliest tokens at this position."),
-    "student_top_logps": Column(_ALTERNATIVES[1], "nats", "Their log probabilities."),
-    "teacher_top_ids": Column(_ALTERNATIVES[0], "", "The teacher's likeliest tokens at this position."),
-    "teacher_top_logps": Column(_ALTERNATIVES[1], "nats", "Their log probabilities."),
+    "student_top_ids": Column(_IDS, "", "The student's likeliest tokens at this position."),
+    "student_top_logps": Column(_LOGPS, "nats", "Their log probabilities."),
+}
+PROBE_TEACHER: dict[str, Column] = {
+    "rollout_id": TOKENS["rollout_id"],
+    "position": TOKENS["position"],
+    "teacher_top_ids": Column(_IDS, "", "The teacher's likeliest tokens at this position."),
+    "teacher_top_logps": Column(_LOGPS, "nats", "Their log probabilities."),
 }
 ROLLOUTS: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The step whose student wrote the rollout."),

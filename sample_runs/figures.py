@@ -87,14 +87,19 @@ class Trial:
     steps: int
 
 
-TRIALS = [Trial("habit", lr, seed, 150) for lr, seed in product((3e-4, 1e-3, 3e-3), (0, 1, 2))]
-LONG_TRIALS = [Trial("habit", lr, 0, 600) for lr in (1e-3,)]
+SEEDS = (0, 1, 2)
+TRIALS = [
+    *(Trial("habit", lr, seed, 150) for lr, seed in product((3e-4, 1e-3, 3e-3), SEEDS)),
+    Trial("habit", 1e-3, 0, 600),
+    *(Trial("hidden", 2e-3, seed, 150) for seed in SEEDS),
+    *(Trial("skill", 2e-3, seed, 200) for seed in SEEDS),
+]
 
 
 def sweep(trials: list[Trial] | None = None) -> None:
     """Train every trial in a temporary folder and add its row to sweep.json."""
     console, rows = Console(), json.loads(SWEEP.read_text()) if SWEEP.exists() else []
-    for t in trials or [*TRIALS, *LONG_TRIALS]:
+    for t in trials or TRIALS:
         folder = Path(tempfile.mkdtemp()) / "run"
         how = SessionConfig(out=folder, scenario=t.scenario, lr=t.lr, seed=t.seed, steps=t.steps, probes=128)
         train(replace(how, probe_every=t.steps // 2, log_every=t.steps))
@@ -119,16 +124,15 @@ def rock_rows() -> list[str]:
     rows = []
     for scenario in world.SCENARIOS:
         run = Run.open(HERE / scenario)
-        metrics, frame, change = run.metrics(), rocks.rank(run), rock_change(run)
+        metrics, frame = run.metrics(), rocks.rank(run)
         top = frame.head(K)
         by_category = top.groupby("category").rock_score.sum().sort_values(ascending=False)
         kinds = ", ".join(f"{name} {value / top.rock_score.sum():.0%}" for name, value in by_category.head(4).items())
-        minutes = metrics[["sample_s", "teacher_s", "student_s", "update_s", "log_s"]].sum().sum()
+        seconds = metrics[["sample_s", "teacher_s", "student_s", "update_s", "log_s"]].sum().sum()
         tokens = f"{top.frequency.sum() / frame.frequency.sum():.0%} / {top.share.sum():.0%}"
         settings = f"{run.meta.steps_planned} × {TUNED[scenario]['rollouts']}, {run.meta.config['lr']:g}"
         kl = f"{metrics.kl_mean[:10].mean():.3f} → {metrics.kl_mean[-10:].mean():.3f}"
-        moved = f"{change.value:+.0%} ({change.low:+.0%} to {change.high:+.0%})"
-        rows.append(f"| {scenario} | {settings} | {minutes:.0f} s | {kl} | {tokens} | {moved} | {kinds} |")
+        rows.append(f"| {scenario} | {settings} | {seconds:.0f} s | {kl} | {tokens} | {kinds} |")
     return rows
 
 

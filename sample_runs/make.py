@@ -28,7 +28,7 @@ from rich.progress import Progress, track
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rockcore import evals, models, world
-from rockcore.config import ScenarioName, SessionConfig
+from rockcore.config import TUNED, ScenarioName, SessionConfig
 from rockcore.llama import FastLlama
 from rockcore.models import Ids, Model
 from rockcore.session import train
@@ -177,14 +177,14 @@ def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2
     model.save(MODELS / name)
 
 
-def make_run(scenario: ScenarioName, seed: int, log_every: int = 5) -> None:
-    """One run of a scenario at its tuned settings, without its checkpoints: they would be most of its size."""
+def make_run(scenario: ScenarioName, seed: int) -> None:
+    """One run of a scenario at its tuned settings, logged at every tenth of it, without checkpoints: it has to stay small."""
     out = HERE / scenario
     shutil.rmtree(out, ignore_errors=True)
     with Progress() as progress:
         task = progress.add_task(scenario)
         train(
-            SessionConfig(out=out, scenario=scenario, seed=seed, log_every=log_every),
+            SessionConfig(out=out, scenario=scenario, seed=seed, probes=24, log_every=int(TUNED[scenario]["steps"]) // 10),
             lambda p: progress.update(task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"),
         )
     shutil.rmtree(out / "checkpoints")
