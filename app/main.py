@@ -25,7 +25,7 @@ def open_picked(places: list[Path]) -> data.RunKey | None:
     if not found:
         st.subheader("No run to show")
         st.text(f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.")
-        st.text("Start one on the page “Train”, or give a run's folder on the command line: rockcore app RUN_OR_FOLDER")
+        st.text("Start one on the page “Session”, or give a run's folder on the command line: rockcore app RUN_OR_FOLDER")
         return None
     with st.sidebar:
         name = selection.choose("run", st.selectbox, "Run", list(found), data.opened_first(found))
@@ -58,21 +58,21 @@ def _look(run: data.RunKey) -> None:
 def main() -> None:
     st.set_page_config(page_title="Rock Token Explorer", layout="wide")
     st.html("<style>.stMainBlockContainer {padding-top: 3.5rem}</style>")  # the default leaves a sixth of a small screen empty
-    train = st.Page(VIEWS / "session.py", title="Train")
+    session = st.Page(VIEWS / "session.py", title="Session")
     pages = [
         st.Page(VIEWS / "overview.py", title="Overview", default=True),
         st.Page(VIEWS / "trace.py", title="Trace"),
         st.Page(VIEWS / "rock_tokens.py", title="Rock tokens"),
-        train,
+        session,
     ]
     page = st.navigation(pages)
     selection.begin()
     try:
         run = open_picked(data.places(sys.argv[1:]))
         selection.open_run(run)
-        if run is not None and page is not train:
+        if run is not None and page is not session:
             follow(run)
-        if run is not None or page is train:
+        if run is not None or page is session:
             page.run()
     except data.RockError as e:
         st.subheader("This part of the run cannot be read")

@@ -90,6 +90,8 @@ def _train(config: SessionConfig) -> None:
 
     if config.out is None and not config.resume:
         config = replace(config, out=config.resolved().out)
+    what = "going on" if config.resume else f"a new run of {'your pair' if config.prompts else config.scenario}"
+    _out.print(f"{config.out}: {what}", markup=False, highlight=False)
     with TrainingBar(_out) as bar:
         meta = train(config, bar.listen)
     _out.print(f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""), markup=False, highlight=False)

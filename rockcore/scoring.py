@@ -101,7 +101,7 @@ def score(
         with clock.phase("student_s"), torch.set_grad_enabled(weight_N is not None):
             p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
         leaf = p_features.detach().requires_grad_(weight_N is not None)
-        for piece in _pieces(len(at), student.vocab_size, student.device):
+        for piece in pieces(len(at), student.vocab_size, student.device):
             with clock.phase("teacher_s"), torch.no_grad():
                 q_logits = teacher.logits(q_features[piece])
             with clock.phase("student_s"):
@@ -133,7 +133,7 @@ def _padded_budget(model: Model) -> int:
     return 1024 if model.size < SMALL and model.device.type == "cpu" else 8192
 
 
-def _pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
+def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
     """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256 MB at most."""
     cells = 1 << 18 if device.type == "cpu" else 1 << 26
     size = max(64, cells // vocab_size)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
     except KeyboardInterrupt:
         writer.save_meta(status="stopped", reason="interrupted in the middle of a step")
         raise
-    except Exception as e:
+    except Exception as e:  # whatever it is, the run says so, and the error goes on
         with suppress(LogWriteError):  # on a full disk this may fail too; the first error matters
             writer.save_meta(status="failed", reason=str(e) if isinstance(e, RockError) else f"{type(e).__name__}: {e}")
         raise
@@ -287,14 +288,17 @@ class Session:
             return self.config.threads
         if self.student.size >= SMALL or self.student.device.type != "cpu":
             return torch.get_num_threads()
-        tasks = [Prompt("1 + 1", "1 + 1", None)] * self.config.rollouts
-        few = min(self.config.max_new_tokens, 24)
+        config = self.config
+        tasks = list(islice(cycle(self.tasks.known), config.rollouts))
+        length = min(config.max_new_tokens, 64)
 
-        def small_step() -> None:
-            score(self.student, self.teacher, sample(self.student, self.teacher, tasks, few, 1.0, seed=0), Clock())
+        def step_without_update() -> None:
+            rollouts = sample(self.student, self.teacher, tasks, length, config.temperature, seed=0)
+            score(self.student, self.teacher, rollouts, Clock(), torch.ones(sum(rollouts.lengths)))
+            self.optimizer.zero_grad()
 
-        shape = f"{self.student.size} {self.teacher.size} {self.student.vocab_size} {self.config.rollouts}"
-        return choose_threads(small_step, shape)
+        shape = f"{self.student.size} {self.teacher.size} {self.student.vocab_size} {config.rollouts} {length}"
+        return choose_threads(step_without_update, shape)
 
     def _meta(self) -> RunMeta:
         config = self.config

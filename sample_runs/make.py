@@ -184,7 +184,7 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
     with Progress() as progress:
         task = progress.add_task(scenario)
         train(
-            SessionConfig(out=out, scenario=scenario, seed=seed, probes=24, log_every=int(TUNED[scenario]["steps"]) // 10),
+            SessionConfig(out=out, scenario=scenario, seed=seed, probes=20, log_every=int(TUNED[scenario]["steps"]) // 10),
             lambda p: progress.update(task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"),
         )
     shutil.rmtree(out / "checkpoints")

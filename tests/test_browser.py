@@ -164,7 +164,7 @@ def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> Non
     playwright.expect(tab.page.locator(".card ol.teacher .row")).to_have_count(8)
     tab.page.get_by_role("link", name="Rock tokens").click()
     playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(2)
-    tab.page.get_by_role("link", name="Train").click()
+    tab.page.get_by_role("link", name="Session").click()
     playwright.expect(tab.page.get_by_role("button", name="Start training")).to_be_visible()
 
 

@@ -61,7 +61,7 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     weight = torch.linspace(0, 1, 11)
     monkeypatch.setattr("rockcore.scoring._padded_budget", lambda model: 20)  # several groups of rows
-    monkeypatch.setattr("rockcore.scoring._pieces", lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)))
+    monkeypatch.setattr("rockcore.scoring.pieces", lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)))
     score(student, teacher, rollouts, Clock(), weight)
     got = [p.grad.clone() for p in student.net.parameters()]
     student.net.zero_grad()

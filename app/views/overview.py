@@ -14,12 +14,12 @@ if facts.summary:
 if meta.origin:
     st.text(f"Where persisting loss can come from: {meta.origin}")
 st.badge(data.plain(facts.estimator), help="What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own tokens.")
-st.text(f"Student {meta.student} · teacher {meta.teacher} · {data.status(run)}")
+st.text(f"Student: {meta.student} · teacher: {meta.teacher} · {data.status(run)}")
 
 steps = data.steps(run)
 if not steps or facts.metrics.empty:
     st.subheader("Nothing logged yet")
-    st.text("The first step has not been written. Reload in a moment (press R), or look at the page “Train” for its output.")
+    st.text("The first step has not been written. Reload in a moment (press R), or look at the page “Session” for its output.")
     selection.stop()
 
 last = facts.metrics.iloc[-1]

@@ -81,7 +81,7 @@ def draw(run: data.RunKey) -> None:
         right.plotly_chart(charts.accuracy_curve(facts.evals, facts.meta.name), key="live accuracy", alt="Held-out accuracy so far")
 
 
-st.title("Train")
+st.title("Train a student")
 if data.can_train():
     order_form()
 else:
