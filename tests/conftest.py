@@ -87,8 +87,8 @@ def _alternatives(rng: np.random.Generator, ids: np.ndarray) -> dict[str, Any]:
         top = np.stack([rng.permutation(len(WORDS))[:TOP_ALTERNATIVES] for _ in ids])
         top[:, 1] = np.where((top == ids[:, None]).any(axis=1), top[:, 1], ids)
         p = np.sort(rng.dirichlet(np.ones(TOP_ALTERNATIVES) * 0.5, len(ids)), axis=1)[:, ::-1]
-        columns[f"{who}_top_ids"] = top.tolist()
-        columns[f"{who}_top_logps"] = np.log(np.maximum(p, 1e-4)).astype(np.float16).tolist()
+        columns[f"{who}_top_ids"] = top
+        columns[f"{who}_top_logps"] = np.log(np.maximum(p, 1e-4))
     return columns
 
 
