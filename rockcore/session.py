@@ -181,14 +181,15 @@ class Session:
 
     def update(self, step: int, clock: Clock) -> float:
         """One step of the optimizer; returns the norm of the gradient before it was clipped to 1. Raises NonFiniteLoss."""
+        parameters = list(self.student.net.parameters())
         with clock.phase("update_s"):
-            norm = float(torch.nn.utils.clip_grad_norm_(self.student.net.parameters(), 1.0))
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
             if not np.isfinite(norm):
                 raise NonFiniteLoss(f"At step {step} the gradient has norm {norm}", "An update with it would ruin the student", _CURE)
             for group in self.optimizer.param_groups:
                 group["lr"] = self.learning_rate(step)
             self.optimizer.step()
-            if not all(bool(p.isfinite().all()) for p in self.student.net.parameters()):
+            if not np.isfinite(float(torch.nn.utils.get_total_norm(parameters))):
                 raise NonFiniteLoss(
                     f"The update of step {step} made weights that are no numbers", "Nothing can be sampled from them", _CURE
                 )
