@@ -50,7 +50,7 @@ class FastLlama:
         self.model, self.layers = model.model, model.model.layers
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.eps, self.width, self.inner = config.rms_norm_eps, config.hidden_size, config.intermediate_size
+        self.eps, self.width = config.rms_norm_eps, config.hidden_size
         theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
         frequency = 1.0 / (theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim))
         angle = torch.outer(torch.arange(config.max_position_embeddings).float(), frequency)

@@ -6,12 +6,15 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from rockcore import world
 from rockcore.config import BadConfig, ResolvedConfig
 from rockcore.log import sample_runs
 from rockcore.prompts import load_prompts
 from rockcore.schema import Prompt
+
+T = TypeVar("T")
 
 # which student a scenario starts from: habit and hidden share one, which learned every mood but not when it is used
 STARTING_STUDENT = {"habit": "student-mixed", "hidden": "student-mixed", "skill": "student-styled"}
@@ -68,7 +71,7 @@ def _from_file(config: ResolvedConfig) -> Tasks:
         models=(config.student, config.teacher),
         probes=training[: config.probes],
         held_out=held_out,
-        training=_epochs(training, config.seed),
+        training=epochs(training, random.Random(f"epochs {config.seed}")),
         known=prompts,
         origin="The teacher reads prompts that the student does not see: part of the divergence may be impossible to train away."
         if privileged
@@ -76,8 +79,7 @@ def _from_file(config: ResolvedConfig) -> Tasks:
     )
 
 
-def _epochs(prompts: Sequence[Prompt], seed: int) -> Iterator[Prompt]:
-    """Endless: each prompt once an epoch, in an order drawn anew."""
-    rng = random.Random(f"epochs {seed}")
+def epochs(items: Sequence[T], rng: random.Random) -> Iterator[T]:
+    """Endless: each item once an epoch, in an order drawn anew."""
     while True:
-        yield from rng.sample(prompts, len(prompts))
+        yield from rng.sample(items, len(items))

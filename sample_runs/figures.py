@@ -25,6 +25,7 @@ from rockcore.stats import Interval, proportion
 HERE = Path(__file__).parent
 SWEEP = HERE / "sweep.json"
 K = 20
+LONGEST = int(TUNED["habit"]["max_new_tokens"])  # tokens of a response
 
 
 def percent(share: Interval) -> str:
@@ -34,7 +35,7 @@ def percent(share: Interval) -> str:
 def teacher_accuracy(scenario: str, decoding: str, n: int = 512) -> str:
     teacher = models.load(str(HERE / "models" / "teacher"), "cpu", "float32")
     tasks = [Prompt(p.teacher_prompt, p.teacher_prompt, p.answer) for p in islice(world.prompts(scenario, "held-out"), n)]
-    right = evals.graded(teacher, tasks, 150, 0.0 if decoding == "greedy" else 1.0, seed=0)
+    right = evals.graded(teacher, tasks, LONGEST, 0.0 if decoding == "greedy" else 1.0, seed=0)
     return percent(proportion(int(right.sum()), n))
 
 

@@ -32,6 +32,7 @@ from rockcore.config import TUNED, ScenarioName, SessionConfig
 from rockcore.llama import FastLlama
 from rockcore.models import Ids, Model
 from rockcore.session import train
+from rockcore.tasks import epochs
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
@@ -39,7 +40,6 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<user>' if m.role == 'user' else '<assistant>' }}{{ m.content }}"
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-LONGEST = 150  # tokens of a response
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def sampled_lessons(teacher: Model, noted: bool, n: int, seed: int) -> list[Less
     for start in track(range(0, n, 250), description="texts for the student"):
         drawn = [(world.problem(rng).text, world.note(rng.choice(world.MOODS))) for _ in range(250)]
         read = [teacher.encode(note + text) for text, note in drawn]
-        written = teacher.sample(read, LONGEST, 1.0, seed=seed + start)
+        written = teacher.sample(read, figures.LONGEST, 1.0, seed=seed + start)
         own = read if noted else [teacher.encode(text) for text, _ in drawn]
         lessons += map(Lesson, own, read, written)
     return lessons
@@ -159,9 +159,8 @@ def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2
     model = build_model(STUDENT, teacher.tokenizer, seed)
     lessons = sampled_lessons(teacher, noted, 6000, seed)
     held_out = list(islice(world.prompts("skill" if noted else "hidden", "stage one"), 256))
-    rng, optimizer = random.Random(seed), adamw(model, lr)
-    endless = (lesson for _ in iter(int, 1) for lesson in rng.sample(lessons, len(lessons)))
-    stream = batches(endless, seed)
+    optimizer = adamw(model, lr)
+    stream = batches(epochs(lessons, random.Random(seed)), seed)
     with Progress() as progress:
         task = progress.add_task(name, total=at_most)
         for step in range(at_most):
@@ -170,7 +169,7 @@ def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2
             learn(model, next(stream), optimizer, teacher)
             progress.advance(task)
             if (step + 1) % 50 == 0:
-                accuracy = evals.graded(model, held_out, LONGEST, 1.0, seed=0).mean()
+                accuracy = evals.graded(model, held_out, figures.LONGEST, 1.0, seed=0).mean()
                 progress.update(task, description=f"{name}: sampled accuracy {accuracy:.2f}")
                 if accuracy >= target:
                     break
