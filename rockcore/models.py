@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from rockcore import llama
+from rockcore.categories import BYTES
 from rockcore.divergence import VocabularyMismatch
 from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt, RockError, tokenizer_hash
@@ -259,28 +260,21 @@ def vocabulary(model: Model) -> dict[str, list]:
     ids = list(range(model.vocab_size))
     known = len(model.tokenizer)
     pieces = [model.tokenizer.convert_ids_to_tokens(i) if i < known else None for i in ids]
-    special = set(model.tokenizer.all_special_ids)
-    # a byte-level alphabet writes a space as Ġ; SentencePiece writes ▁
-    byte_level = any(p is not None and p.startswith("Ġ") for p in pieces)
+    # all_special_ids has those with a role (end, padding); reserved ones and control tokens are only marked so
+    marked = {i for i, token in model.tokenizer.added_tokens_decoder.items() if token.special}
+    special = set(model.tokenizer.all_special_ids) | marked
+    # a byte-level alphabet writes a space as Ġ, SentencePiece as ▁; a large SentencePiece vocabulary has the letter Ġ too
+    openings = [p[:1] for p in pieces if p is not None]
+    byte_level = openings.count("Ġ") > openings.count("▁")
     texts = [f"<unused {i}>" if p is None else p if i in special else piece_text(p, byte_level) for i, p in enumerate(pieces)]
     return {"token_id": ids, "token": texts, "special": [i in special for i in ids]}
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """The printable character that byte-level BPE writes for each byte (GPT-2's table)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    return {**{chr(b): b for b in printable}, **{chr(256 + i): b for i, b in enumerate(others)}}
-
-
-_BYTES = _byte_alphabet()
 
 
 def piece_text(piece: str, byte_level: bool) -> str:
     r"""The text of a tokenizer's piece; bytes that are no text by themselves are written \xNN."""
     if byte_level:
-        if all(c in _BYTES for c in piece):
-            return bytes(_BYTES[c] for c in piece).decode("utf-8", errors="backslashreplace")
+        if all(c in BYTES for c in piece):
+            return bytes(BYTES[c] for c in piece).decode("utf-8", errors="backslashreplace")
         return piece
     if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
         return bytes([int(piece[3:5], 16)]).decode("utf-8", errors="backslashreplace")
