@@ -19,11 +19,12 @@ import duckdb
 import pandas as pd
 
 from rockcore import schema, stats
+from rockcore.categories import RULES, Rule, load_rules
 from rockcore.files import Columns, check_schema, commit, step_files, step_name, step_of, write_table
 from rockcore.schema import Column, DamagedRun, RockError, RunMeta, RunNotFound
 from rockcore.scores import type_sums
 
-_STOP = "stop"
+_STOP, _CATEGORIES = "stop", "categories.toml"
 # without the option, DuckDB would read columns out of folder names such as runs/seed=1
 _FILES, _VOCAB, _TEACHER = (f"read_parquet(${name}, hive_partitioning = false)" for name in ("files", "vocab", "teacher"))
 _STDOUT = "output.txt"  # where a page that starts a run lets it print
@@ -162,7 +163,9 @@ class Run:
 
     def fingerprint(self) -> str:
         """Changes whenever a file of the log does: the key of every cache."""
-        files = sorted(p for pattern in ("run.json", "*.parquet", "*/*.parquet", "probe/*/*.parquet") for p in self.path.glob(pattern))
+        files = sorted(
+            p for pattern in ("run.json", _CATEGORIES, "*.parquet", "*/*.parquet", "probe/*/*.parquet") for p in self.path.glob(pattern)
+        )
         digest = hashlib.sha256()
         for file in files:
             with suppress(FileNotFoundError):  # dropped by a run that goes on
@@ -192,6 +195,12 @@ class Run:
         if not files:
             return schema.arrow_schema(columns).empty_table().to_pandas()
         return self._ask(f"SELECT {', '.join(columns)} FROM {_FILES}", files)
+
+    @cached_property
+    def category_rules(self) -> tuple[Rule, ...]:
+        """The rules of RUN/categories.toml in front of the built-in ones, where there is such a file. Raises BadRules."""
+        own = self.path / _CATEGORIES
+        return load_rules(own) if own.exists() else RULES
 
     @cached_property
     def vocab(self) -> pd.DataFrame:
@@ -242,7 +251,7 @@ class Run:
         return [list(map(int, ids)) for ids in self._ask(sql, files[:1]).ids]
 
     def trace(self, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
-        """The tokens of one rollout in order, with their text; probe traces carry both models' alternatives too."""
+        """The tokens of one rollout in order, with their text; probe traces carry both models' alternatives too, or NA."""
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
@@ -264,13 +273,19 @@ class Run:
                  GROUP BY rollout_id ORDER BY rollout_id"""
         return self._ask(sql, [file])
 
+    def type_means(self, table: str, column: str = "kl") -> pd.DataFrame:
+        """Mean of a signal by token type and step, over "tokens" or a probe set ("probe/final"): token_id, step, n, mean."""
+        _signal(column)
+        if not (files := self._files(table)):
+            return pd.DataFrame(columns=["token_id", "step", "n", "mean"])
+        return self._ask(f"SELECT token_id, step, count(*) AS n, avg({column}) AS mean FROM {_FILES} GROUP BY ALL", files)
+
     def quantiles(self, column: str, probabilities: Sequence[float], absolute: bool = False) -> tuple[int, list[float]]:
         """How many logged fresh tokens of all steps have a value in `column`, and its quantiles (of |value| if `absolute`).
 
         Probe values are left out: they repeat the same text at every step. Raises ValueError for a column that is no signal.
         """
-        if column not in schema.TOKENS or str(schema.TOKENS[column].type) != "float":
-            raise ValueError(f"{column!r} is no float column of the token log")
+        _signal(column)
         if not (files := self._files("tokens")):
             return 0, []
         value = f"abs({column})" if absolute else column
@@ -286,6 +301,11 @@ class Run:
             raise RunNotFound(
                 f"{self.path.name} has no {table} of step {step} ({have})", "Only logged steps can be read", "Choose one of them"
             )
+
+
+def _signal(column: str) -> None:
+    if column not in schema.TOKENS or str(schema.TOKENS[column].type) != "float":
+        raise ValueError(f"{column!r} is no float column of the token log")
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,20 +1,255 @@
-"""From a run to its Rock Tokens. First version: token types ranked by Rock Score at one step."""
+"""From a run and a rule to its Rock Tokens: `detect` gives a RockSet, the value in which detection and training meet."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rockcore.categories import categorize_all
+from rockcore import controls
+from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
+from rockcore.change import History, classify, group_change
+from rockcore.context import Pulse
+from rockcore.detection import Detection
 from rockcore.log import Run
+from rockcore.material import Material, gather
+from rockcore.rockset import RockSet
+from rockcore.rule import BadRule, RockRule
 from rockcore.schema import RockError
-from rockcore.scores import mean_kl, rock_score
+from rockcore.stats import Interval
+
+RULE = RockRule()
 
 
 class NothingLogged(RockError, ValueError):
     """The run holds no token statistics to rank."""
+
+
+def examine(
+    run: Run, rule: RockRule = RULE, other: Run | None = None, pulse: Pulse = lambda: None, material: Material | None = None
+) -> Detection:
+    """The detection behind `detect`, stage by stage. `material`: what `gather` gave before, to read the log once.
+
+    `other`: for the score `joint`, the run whose summed loss is the other side, in place of this run's first checkpoint.
+    Raises BadRule, NothingToCompare, BadLoss or DamagedRun.
+    """
+    material = gather(run, rule) if material is None else material
+    return Detection(material, rule, run.meta.dtype, None if other is None else _sums_of(other, run, rule, material), pulse)
+
+
+def _sums_of(other: Run, run: Run, rule: RockRule, material: Material) -> np.ndarray:
+    if other.meta.tokenizer_hash != run.meta.tokenizer_hash:
+        raise BadRule(
+            f"joint with {other.path.name}, whose tokenizer is another one",
+            "Its token ids mean other tokens",
+            "Give a run of the same models",
+        )
+    last = gather(other, replace(rule, pre_step=None, post_step=None)).last
+    sums = pd.Series(np.bincount(last.type, last.losses[-1]), index=last.types)
+    return sums.reindex(material.last.types, fill_value=0.0).to_numpy()
+
+
+def detect(run: Run, rule: RockRule = RULE, other: Run | None = None, categories: tuple[Rule, ...] | None = None) -> RockSet:
+    """Find the Rock Tokens of a run: rank types, keep persistent occurrences that recur in similar contexts, cut at K.
+
+    Exact: nothing is sampled but what an interval resamples. Raises BadRule, NothingToCompare, BadLoss or DamagedRun.
+    Source: arXiv 2605.09253, section 2; where its knobs are open, see rule.RockRule.
+    """
+    return conclude(run, examine(run, rule, other), categories=categories)
+
+
+def conclude(run: Run, found: Detection, classes: pd.DataFrame | None = None, categories: tuple[Rule, ...] | None = None) -> RockSet:
+    """All stages of a detection as one value. `classes`: what `classes_of` gave before; `categories`: rules in place of the run's."""
+    cut, corpus, rule = found.cutoff, found.corpus, found.rule
+    classes = classes_of(found.material, rule, found.pulse) if classes is None else classes
+    tokens = _token_table(run, found, classes, categories)
+    density = pd.DataFrame({"rollout_id": corpus.rollout_ids, **found.density()})
+    rocks = found.rocks
+    n = len(corpus)
+    at = min(cut.k, len(cut.jaccard)) - 1
+    return RockSet(
+        run=str(run.path),
+        name=run.meta.name,
+        fingerprint=run.fingerprint(),
+        tokenizer_hash=run.meta.tokenizer_hash,
+        estimator=run.meta.estimator,
+        mode=found.material.mode,
+        source=found.material.source,
+        steps=found.material.steps,
+        rule=replace(rule, tau_pre=found.tau[0], tau_post=found.tau[1], top_k=cut.k or None, tau_rock=None),
+        asked=rule,
+        chosen_by=cut.chosen_by,
+        knee=cut.knee,
+        hard_from=float(classes.attrs["hard_from"]),
+        occurrences=_occurrences(found),
+        coverage=float(cut.coverage[at]) if at >= 0 else 0.0,
+        stability=Interval(*(float(c[at]) if at >= 0 else math.nan for c in (cut.jaccard, cut.low, cut.high))),
+        density={
+            "type": float(density["type"].sum() / max(n, 1)),
+            "occurrence": None if rocks is None else float(rocks.sum() / max(n, 1)),
+        },
+        tokens=tokens,
+        rollouts=density,
+        curves=pd.DataFrame(
+            {
+                "k": np.arange(1, len(cut.coverage) + 1),
+                "coverage": cut.coverage,
+                "jaccard": cut.jaccard,
+                "low": cut.low,
+                "high": cut.high,
+                "nested": cut.nested,
+            }
+        ),
+        groups=_groups(found),
+        control=_control(found),
+        notes=_notes(found),
+    )
+
+
+def classes_of(material: Material, rule: RockRule, pulse: Pulse = lambda: None) -> pd.DataFrame:
+    """What became of each type over the training: see change.classify. Depends on the rule's column, steps and seed alone."""
+    history = History.of(material.corpora, material.paired)
+    big = sum(s.n.nnz for s in history.sums) > 3_000_000
+    frame = classify(history, rule.seed, draws=200 if big else 1000, pulse=pulse)
+    before = material.before()
+    frame.attrs["hard_from"] = float(before.mean(dtype=np.float64)) if len(before) else math.nan
+    return frame
+
+
+def _occurrences(found: Detection) -> dict[str, int | None]:
+    n: dict[str, int | None] = {"scored": len(found.corpus)}
+    if found.candidates is None or found.consistency is None or found.rocks is None:
+        low, high = (int(b.sum()) for b in found.bounds)
+        return {**n, "persistent": None, "persistent_low": low, "persistent_high": high, "consistent": None, "in_set": None}
+    consistent, in_set = int(found.consistency.kept.sum()), int(found.rocks.sum())
+    return {**n, "persistent": len(found.candidates.at), "consistent": consistent, "in_set": in_set}
+
+
+def _mostly_open_sentences(found: Detection, run: Run) -> np.ndarray:
+    """(V,) bool: at least half of the type's occurrences open a sentence."""
+    corpus = found.corpus
+    marks = np.zeros(int(max(run.vocab.token_id.max(), corpus.types.max(initial=0))) + 1, np.int8)
+    marks[run.vocab.token_id] = sentence_marks(run.vocab.token.tolist())
+    first = np.zeros(len(corpus), bool)
+    first[corpus.starts] = True
+    opening = np.bincount(corpus.type[sentence_starts_of(corpus.token_id, first, marks)], minlength=len(corpus.types))
+    return 2 * opening >= found.stats.n
+
+
+def _token_table(run: Run, found: Detection, classes: pd.DataFrame, categories: tuple[Rule, ...] | None) -> pd.DataFrame:
+    known, order = found.stats, found.order
+    vocab = run.vocab.set_index("token_id").loc[known.token_id]
+    total = known.kl_sum.sum()
+    share = known.kl_sum / total if total > 0 else np.zeros(len(order))
+    unknown = np.full(len(order), np.nan)
+    consistent = unknown if found.consistent is None else found.consistent
+    low, high = found.bounds if found.material.mode == "bounds" else (found.persistent, found.persistent)
+    columns = {
+        "token_id": known.token_id,
+        "token": vocab.token.to_numpy(),
+        "category": categorize_all(vocab.token, vocab.special, _mostly_open_sentences(found, run), categories or run.category_rules),
+        "frequency": known.n,
+        "mean": known.mean,
+        "rock_score": known.kl_sum,
+        "share": share,
+        "persistent": low,
+        "persistent_high": high,
+        "consistent": consistent,
+        "ccr": consistent / known.n,
+        "rock_score_ctx": unknown if found.consistent is None else known.mean * consistent,
+        "score": found.scores,
+        "precision": found.precision,
+        "in_set": found.in_set,
+        **{name: classes[name].to_numpy() for name in classes.columns if name != "chosen"},
+    }
+    frame = pd.DataFrame(columns).iloc[order].reset_index(drop=True)
+    frame.insert(7, "coverage", frame.share.cumsum())
+    return frame
+
+
+def _groups(found: Detection) -> pd.DataFrame:
+    """Rocks, rare types with a high loss before, and all others: relative change, naive and cross-fitted."""
+    history = History.of(found.material.corpora, found.material.paired)
+    k = found.cutoff.k
+
+    def rocks(half: np.ndarray) -> np.ndarray:
+        return _top(found.score_of(found.type_stats(None if half.all() else half)), found.corpus.types, k)
+
+    def rare(half: np.ndarray) -> np.ndarray:
+        mean = np.nan_to_num(history.sums[0].means(half[None, :].astype(float))[0]) if found.material.paired else found.stats.mean
+        n = found.type_stats(half).n
+        return _top(np.where((n >= 2) & ~rocks(half), mean, 0.0), found.corpus.types, k)
+
+    def others(half: np.ndarray) -> np.ndarray:
+        return ~rocks(half) & ~rare(half)
+
+    rows = []
+    for name, choose in (("rocks", rocks), ("rare, high before", rare), ("others", others)):
+        types = choose(np.ones(found.corpus.rollouts, bool))
+        rows.append(
+            {
+                "group": name,
+                "types": int(types.sum()),
+                "tokens": int(found.stats.n[types].sum()),
+                **group_change(history, choose, found.rule.seed),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _top(score: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
+    chosen = np.zeros(len(score), bool)
+    chosen[np.lexsort((ids, -score))[:k]] = True
+    return chosen & (score > 0)
+
+
+def _control(found: Detection) -> dict[str, Any]:
+    """The control set with how it was drawn, its positions by rollout_id and position."""
+    if found.rocks is None:
+        return {"kind": found.rule.controls, "how": "Not drawn: without paired texts there are no rock occurrences to match.", "n": 0}
+    corpus, k = found.corpus, found.cutoff.k
+    drawn = controls.draw(found.rule.controls, corpus, found.rocks, corpus.types[found.order[k : 2 * k]], found.tau[1], found.rule.seed)
+    return {
+        "kind": drawn.kind,
+        "how": drawn.how,
+        "seed": drawn.seed,
+        "n": len(drawn.at),
+        "short": drawn.short,
+        "mean": float(corpus.losses[-1][drawn.at].mean(dtype=np.float64)) if len(drawn.at) else None,
+        "types": list(drawn.types),
+        "rollout_id": corpus.rollout_ids[corpus.rollout[drawn.at]].tolist(),
+        "position": (drawn.at - corpus.starts[corpus.rollout[drawn.at]]).tolist(),
+    }
+
+
+def _notes(found: Detection) -> tuple[str, ...]:
+    notes, differ = [], "The texts before and after training differ"
+    if found.material.mode == "bounds":
+        notes.append(
+            f"{differ}, so no position has both losses: the number of persistent occurrences is bounded, and whether they recur in similar "
+            "contexts is unknown."
+        )
+        if found.score != found.rule.score:
+            notes.append("Types are ranked by R(v) instead of R_ctx(v).")
+    if found.material.mode == "matched":
+        notes.append(
+            f"{differ}: an occurrence counts as persistent if half of those of its type in similar contexts were high before. "
+            f"{found.unmatched} high ones had no similar context and are left out."
+        )
+    if found.material.source == "first":
+        notes.append("The texts are those of the starting student: the trained one may write others.")
+    if found.cutoff.chosen_by == "given" and found.cutoff.k < (found.rule.top_k or 0):
+        notes.append(
+            f"Only {found.cutoff.k} types have a {found.score} above 0: the set is smaller than the K = {found.rule.top_k} of the rule."
+        )
+    if found.cutoff.chosen_by == "knee":
+        notes.append(
+            f"No K reaches a split-half Jaccard of {found.rule.min_jaccard:g}: the set is cut at the knee of coverage and is not stable."
+        )
+    return tuple(notes)
 
 
 def last_step(run: Run) -> int:
@@ -28,42 +263,25 @@ def last_step(run: Run) -> int:
 
 
 def rank(run: Run, step: int | None = None) -> pd.DataFrame:
-    """Token types of a step (default: the last) by falling Rock Score; ties by token id.
+    """Token types of the fresh rollouts of one step (default: the last) by falling Rock Score; ties by token id.
 
-    Columns: token_id, token, category, frequency (occurrences), mean_kl (nats), rock_score (nats, R(v)), share of the
-    summed kl, coverage (share of this type and all above it), grad_norm_sum. Sum of rock_score = sum of kl.
+    Needs no second checkpoint, and says nothing of persistence. Columns: token_id, token, category, frequency, mean_kl
+    (nats), rock_score (nats, R(v)), share of the summed kl, coverage (share of this type and all above it), grad_norm_sum.
     """
     types = run.types(last_step(run) if step is None else step)
-    score = rock_score(types.n.to_numpy(), types.kl_sum.to_numpy())
-    order = np.lexsort((types.token_id.to_numpy(), -score))
-    total = score.sum()
-    share = score / total if total > 0 else np.zeros_like(score)
+    order = np.lexsort((types.token_id.to_numpy(), -types.kl_sum.to_numpy()))
+    total = types.kl_sum.sum()
     frame = pd.DataFrame(
         {
             "token_id": types.token_id,
             "token": types.token,
-            "category": categorize_all(types.token, types.special),
+            "category": categorize_all(types.token, types.special, rules=run.category_rules),
             "frequency": types.n,
-            "mean_kl": mean_kl(types.n.to_numpy(), types.kl_sum.to_numpy()),
-            "rock_score": score,
-            "share": share,
+            "mean_kl": types.kl_sum / types.n,
+            "rock_score": types.kl_sum,
+            "share": types.kl_sum / total if total > 0 else 0.0,
             "grad_norm_sum": types.grad_norm_sum,
         }
     ).iloc[order]
     frame.insert(7, "coverage", frame.share.cumsum())
     return frame.reset_index(drop=True)
-
-
-def report(run: Run, step: int | None = None, top: int | None = None) -> dict[str, Any]:
-    """What `rockcore rocks --json` prints."""
-    step = last_step(run) if step is None else step
-    frame = rank(run, step)
-    fields = ["token_id", "token", "category", "frequency", "mean_kl", "rock_score", "share", "coverage"]
-    return {
-        "run": str(run.path),
-        "step": step,
-        "estimator": run.meta.estimator,
-        "total_kl": float(frame.rock_score.sum()),
-        "total_tokens": int(frame.frequency.sum()),
-        "tokens": frame[fields].head(top if top is not None else len(frame)).to_dict("records"),
-    }

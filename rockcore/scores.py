@@ -1,15 +1,18 @@
-"""From occurrences to sums per token type, and from these to a score: one small function a rule, listed in SCORES."""
+"""From occurrences to sums per token type, and from these to a score: one small function a rule, listed in SCORES.
+
+A score ranks types; it never decides by itself what a rock is. R_ctx(v) = R(v) x CCR(v) is the mean loss of v times its
+context-consistent occurrences: the frequency cancels, so a rare type with many kept occurrences can lead.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rockcore import schema
-
-Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,19 +42,109 @@ def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def rock_score(n_V: np.ndarray, kl_sum_V: np.ndarray) -> np.ndarray:
-    """R(v) = mean kl of v x frequency of v = sum of kl over v's occurrences, in nats.
+@dataclass(frozen=True)
+class TypeStats:
+    """What is known of V token types; every array is (V,), losses are in nats."""
 
-    The frequency cancels, so the sum is returned as it is: sum_v R(v) = sum_t kl_t holds to the last bit of the
+    token_id: np.ndarray
+    n: np.ndarray  # occurrences, Freq(v)
+    kl_sum: np.ndarray  # summed loss after training (of the rule's column)
+    rollouts: np.ndarray  # rollouts in which the type occurs
+    kl_sq_cells: np.ndarray  # sum over rollouts of (summed loss)^2
+    kl_n_cells: np.ndarray  # … of summed loss x occurrences
+    n_sq_cells: np.ndarray  # … of occurrences^2
+    kl_sum_before: np.ndarray | None = None  # summed loss of the other end of a joint score: before training, or another run
+    consistent: np.ndarray | None = None  # occurrences that are persistent and context-consistent
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.divide(self.kl_sum, self.n, out=np.zeros(len(self.n)), where=self.n > 0)
+
+    @property
+    def variance_of_mean(self) -> np.ndarray:
+        """Variance of the mean with rollouts, not occurrences, as the independent units; NaN below two rollouts."""
+        m, r = self.mean, self.rollouts.astype(np.float64)
+        spread = self.kl_sq_cells - 2 * m * self.kl_n_cells + m**2 * self.n_sq_cells
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(r > 1, np.maximum(spread, 0) / self.n.astype(np.float64) ** 2 * r / (r - 1), np.nan)
+
+
+Score = Callable[[TypeStats], np.ndarray]
+
+
+def rock_score(stats: TypeStats) -> np.ndarray:
+    """R(v) = mean loss of v x frequency of v = summed loss over v's occurrences, in nats.
+
+    The frequency cancels, so the sum is returned as it is: sum_v R(v) = sum_t loss_t holds to the last bit of the
     summation. Source: arXiv 2605.09253, section 2.
     """
-    return np.asarray(kl_sum_V, dtype=np.float64)
+    return np.asarray(stats.kl_sum, dtype=np.float64)
 
 
-def mean_kl(n_V: np.ndarray, kl_sum_V: np.ndarray) -> np.ndarray:
-    """Mean kl of a type's occurrences, in nats; 0 where a type does not occur."""
-    n_V = np.asarray(n_V, dtype=np.float64)
-    return np.divide(kl_sum_V, n_V, out=np.zeros_like(n_V), where=n_V > 0)
+def rock_score_ctx(stats: TypeStats) -> np.ndarray:
+    """R_ctx(v) = R(v) x CCR(v) = mean loss x context-consistent persistent occurrences, in nats. Source: section 2."""
+    if stats.consistent is None:
+        raise ValueError("R_ctx needs the context-consistent occurrences")
+    return stats.mean * stats.consistent
 
 
-SCORES: dict[str, Score] = {"rock_score": rock_score, "mean_kl": mean_kl}
+def mean_kl(stats: TypeStats) -> np.ndarray:
+    """Mean loss of a type's occurrences, in nats; 0 where a type does not occur. Rare types lead."""
+    return stats.mean
+
+
+def rock_score_lcb(stats: TypeStats) -> np.ndarray:
+    """Frequency x lower 95 % confidence bound of the mean (Student's t over rollouts), in nats; 0 below two rollouts."""
+    from scipy.stats import t  # half a second to load: not at the start of a dashboard
+
+    with np.errstate(invalid="ignore"):
+        bound = stats.mean - t.ppf(0.95, np.maximum(stats.rollouts - 1, 1)) * np.sqrt(stats.variance_of_mean)
+    return stats.n * np.maximum(np.nan_to_num(bound), 0.0)
+
+
+def mean_kl_eb(stats: TypeStats) -> np.ndarray:
+    """Empirical-Bayes mean, in nats: each type's mean drawn towards that of all types, the more the less is known of it.
+
+    Normal-normal model; the spread between types is DerSimonian and Laird's (1986) moment estimate. A type in a single
+    rollout gets the pooled variance of the others.
+    """
+    m, n = stats.mean, np.maximum(stats.n, 1)
+    own = stats.variance_of_mean
+    known = np.isfinite(own) & (stats.rollouts > 2) & (own > 0)
+    if known.sum() < 2:
+        return m
+    pooled = float(np.average(own[known] * n[known], weights=n[known]))  # variance of one occurrence
+    variance = np.where(known, own, pooled / n)
+    weight = 1 / variance[known]
+    centre = np.average(m[known], weights=weight)
+    q = float((weight * (m[known] - centre) ** 2).sum())
+    between = max(0.0, (q - (known.sum() - 1)) / (weight.sum() - (weight**2).sum() / weight.sum()))
+    prior = float(np.average(m[known], weights=1 / (variance[known] + between)))
+    return np.where(stats.n > 0, prior + between / (between + variance) * (m - prior), 0.0) if between else np.full(len(m), prior)
+
+
+def joint(stats: TypeStats) -> np.ndarray:
+    """The smaller of a type's shares of the summed loss at two checkpoints (or in two runs): high only if it is high in both."""
+    if stats.kl_sum_before is None:
+        raise ValueError("The joint score needs the summed loss of a second checkpoint or run")
+    shares = [s / total if (total := s.sum()) > 0 else np.zeros(len(s)) for s in (stats.kl_sum, stats.kl_sum_before)]
+    return np.minimum(*shares)
+
+
+def authors(stats: TypeStats, least: int = 2, dropped: int = 5) -> np.ndarray:
+    """The rule of the authors' released script: types seen twice or more by frequency x mean, without the 5 most frequent.
+
+    Ties, also those of frequency, go to the lower token id. The 100 best are its rocks and the next 100 its controls.
+    """
+    order = np.lexsort((stats.token_id, -stats.n))
+    allowed = stats.n >= least
+    allowed[order[:dropped]] = False
+    return np.where(allowed, stats.n * stats.mean, 0.0)
+
+
+SCORES: dict[str, Score] = {f.__name__: f for f in (rock_score, rock_score_ctx, mean_kl, rock_score_lcb, mean_kl_eb, joint, authors)}
+
+
+def rank_order(score_V: np.ndarray, token_id_V: np.ndarray) -> np.ndarray:
+    """Indices by falling score; ties by token id."""
+    return np.lexsort((token_id_V, -score_V))

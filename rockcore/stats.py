@@ -1,8 +1,14 @@
-"""Statistics of the project, on top of scipy: intervals that say how far a number can be trusted."""
+"""Statistics of the project, on top of scipy: intervals that say how far a number can be trusted.
+
+Tokens of one rollout depend on each other, so whatever is resampled or split here is rollouts, never tokens.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 
 class Interval(NamedTuple):
@@ -20,3 +26,102 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
     ci = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Interval(successes / n, ci.low, ci.high)
+
+
+def quantiles(values: np.ndarray, shares: Sequence[float]) -> list[float]:
+    """Quantiles by linear interpolation in float64, so that one is the same number whether it is asked for alone or with others."""
+    return np.quantile(values, np.asarray(shares, np.float64)).tolist() if len(values) else [0.0] * len(shares)
+
+
+def overlap(first: np.ndarray, second: np.ndarray, sizes: tuple[int, int], k_max: int) -> np.ndarray:
+    """Jaccard index of the K best of two rankings, for K = 1 .. k_max: (k_max,) float64.
+
+    `first` and `second` (V,) hold each type's place from 0; only the first `sizes` places of each ranking count as ranked.
+    """
+    ranked = (first < sizes[0]) & (second < sizes[1])
+    both = np.cumsum(np.bincount(np.maximum(first, second)[ranked], minlength=k_max)[:k_max])
+    k = np.arange(1, k_max + 1)
+    either = np.minimum(k, sizes[0]) + np.minimum(k, sizes[1]) - both
+    return np.divide(both, either, out=np.zeros(k_max), where=either > 0)
+
+
+RankHalf = Callable[[np.ndarray], tuple[np.ndarray, int]]  # rollout mask (B,) -> place of each type (V,), how many are ranked
+
+
+def split_half_jaccard(rank: RankHalf, rollouts: int, k_max: int, draws: int, seed: int) -> np.ndarray:
+    """Jaccard index of the K best types of two disjoint halves of the rollouts: (draws, k_max), one random split a draw.
+
+    Nested samples, as in the paper, share data with the whole and look more stable than they are. Each half has half the
+    data, so this is the stability of a log half as long: a lower bound for the whole.
+    """
+    rng = np.random.default_rng(seed)
+    jaccard = np.zeros((draws, k_max))
+    for row in jaccard:
+        half = np.zeros(rollouts, bool)
+        half[rng.permutation(rollouts)[: rollouts // 2]] = True
+        (a, ranked_a), (b, ranked_b) = rank(half), rank(~half)
+        row[:] = overlap(a, b, (ranked_a, ranked_b), k_max)
+    return jaccard
+
+
+NESTED = (0.1, 0.2, 0.4, 0.6, 0.8)  # 50 … 400 of 500 rollouts
+
+
+def nested_jaccard(rank: RankHalf, rollouts: int, k_max: int, seed: int) -> np.ndarray:
+    """Jaccard index of the K best types of a sample of the rollouts with those of all: (5, k_max), one row a share of NESTED.
+
+    The paper's measure (arXiv 2605.09253, section 2), kept for comparison.
+    """
+    order = np.random.default_rng(seed).permutation(rollouts)
+    whole, ranked = rank(np.ones(rollouts, bool))
+    rows = []
+    for share in NESTED:
+        part = np.zeros(rollouts, bool)
+        part[order[: max(1, round(share * rollouts))]] = True
+        place, some = rank(part)
+        rows.append(overlap(whole, place, (ranked, some), k_max))
+    return np.stack(rows)
+
+
+def knee(curve: np.ndarray) -> int:
+    """Index of the point of a rising, flattening curve that lies farthest above the chord between its ends.
+
+    Satopää et al. 2011 ("Kneedle") without smoothing. 0 for a curve of one point.
+    """
+    n = len(curve)
+    if n < 2 or curve[-1] == curve[0]:
+        return 0
+    x, y = np.linspace(0, 1, n), (curve - curve[0]) / (curve[-1] - curve[0])
+    return int(np.argmax(y - x))
+
+
+def frechet(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest possible share of "both", given the share of each: max(0, p + q - 1) and min(p, q)."""
+    return np.maximum(0.0, before + after - 1), np.minimum(before, after)
+
+
+def resampled(rollouts: int, draws: int, seed: int) -> np.ndarray:
+    """How often each of B rollouts is drawn in each bootstrap sample: (draws, B) float32."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(rollouts, np.full(rollouts, 1 / rollouts), size=draws).astype(np.float32)
+
+
+def percentile_interval(draws_DV: np.ndarray, units_V: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap interval of V statistics from D draws each, widened for small samples: two (V,) arrays, NaN below two units.
+
+    The percentile interval is too narrow when few units carry a statistic; Hesterberg (2015, "What teachers should know
+    about the bootstrap", section 5.3) moves its quantiles out to Phi(-sqrt(n / (n - 1)) t_{n-1}). `units_V` is n, the
+    number of rollouts in which the type occurs. Draws that hold none of them are NaN and left out.
+    """
+    from scipy.stats import norm, t
+
+    n = np.maximum(units_V, 2)
+    tail_V = norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.5 + confidence / 2, n - 1))
+    ordered, known_V = np.sort(draws_DV, axis=0), np.isfinite(draws_DV).sum(axis=0)  # NaN sorts to the end
+    column = np.arange(draws_DV.shape[1])
+
+    def at(share_V: np.ndarray) -> np.ndarray:
+        place = np.clip(np.round(share_V * (known_V - 1)).astype(int), 0, np.maximum(known_V - 1, 0))
+        return np.where((units_V > 1) & (known_V > 1), ordered[place, column], np.nan)
+
+    return at(tail_V), at(1 - tail_V)

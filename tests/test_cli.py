@@ -1,5 +1,7 @@
 """The command line as a user meets it: same numbers as the library, clear errors, no traceback."""
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -11,21 +13,64 @@ from test_log import VOCAB, meta, run_path, tokens  # noqa: F401  (run_path is a
 from rockcore import rocks
 from rockcore.cli import main
 from rockcore.log import Run, RunWriter
+from rockcore.rule import preset
 
 
 def rockcore(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "rockcore", *arguments], capture_output=True, text=True)
 
 
-def test_rocks_json_prints_the_numbers_of_the_library(run_path, capsys):  # noqa: F811
-    main(["rocks", str(run_path), "--json", "--step", "10"])
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(rocks.report(Run.open(run_path), 10)))
+def test_rocks_json_prints_the_rock_set_of_the_library(tiny_run, capsys):
+    run = tiny_run()
+    main(["rocks", str(run), "--preset", "lenient", "--set", "window=2", "--set", "tau_pre=0.3", "--json", "--step", "10"])
+    rule = preset("lenient").changed(window=2, tau_pre=0.3, tau_post=0.3, post_step=10)
+    assert capsys.readouterr().out.strip() == rocks.detect(Run.open(run), rule).to_json()
+
+
+def test_rocks_csv_has_a_row_a_type_and_gives_every_token_back(tiny_run, capsys):
+    run = tiny_run()
+    main(["rocks", str(run), "--csv"])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [json.loads(row["token"]) for row in rows] == rocks.detect(Run.open(run)).tokens.token.tolist()
+    assert not any(value.startswith(("=", "+", "@")) for row in rows for value in (row["token"], row["category"]))
+
+
+def test_what_json_prints_holds_a_rule_that_finds_the_same_set_again(tiny_run, tmp_path, capsys):
+    run = tiny_run()
+    main(["rocks", str(run), "--json"])
+    first = json.loads(capsys.readouterr().out)
+    (tmp_path / "rule.json").write_text(json.dumps(first["rule"]))
+    main(["rocks", str(run), "--rule", str(tmp_path / "rule.json"), "--json"])
+    again = json.loads(capsys.readouterr().out)
+    assert [t["token_id"] for t in again["tokens"] if t["in_set"]] == [t["token_id"] for t in first["tokens"] if t["in_set"]]
+    assert again["occurrences"] == first["occurrences"] and again["rule"] == first["rule"]
+
+
+def test_categories_come_from_the_file_that_is_named_or_lies_in_the_run(tiny_run, tmp_path, capsys):
+    run = tiny_run()
+    own = tmp_path / "mine.toml"
+    own.write_text('[[rule]]\ncategory = "fruit"\npattern = " apples"\n')
+
+    def fruits(*flags: str) -> list[str]:
+        main(["rocks", str(run), "--json", *flags])
+        return [t["token"] for t in json.loads(capsys.readouterr().out)["tokens"] if t["category"] == "fruit"]
+
+    assert fruits() == [] and fruits("--categories", str(own)) == [" apples"]
+    (run / "categories.toml").write_text(own.read_text())
+    assert fruits() == [" apples"]
+
+
+def test_the_summary_says_how_k_was_chosen_and_names_both_densities(tiny_run, capsys):
+    main(["rocks", str(tiny_run()), "--preset", "paper"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "(as asked)" in out and "split-half Jaccard" in out and "type density" in out and "occurrence density" in out
 
 
 def test_rocks_prints_a_table_whatever_the_tokens_look_like(tmp_path, capsys):
     hostile = {"token_id": [0, 1, 2], "token": ["[red]x", "[/]", "\x1b[31m\n"], "special": [False] * 3}
     writer = RunWriter.create(tmp_path / "r", meta(), hostile)
-    writer.append("tokens", 0, {**tokens(0), "token_id": np.arange(10) % 3})
+    for step in (0, 10):
+        writer.append("tokens", step, {**tokens(step), "token_id": np.arange(10) % 3})
     main(["rocks", str(tmp_path / "r")])
     out = capsys.readouterr().out
     assert "'[red]x'" in out and "'[/]'" in out and "\x1b[31m" not in out and "3 of 3 types" in out
@@ -53,6 +98,12 @@ def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
     ("arguments", "says"),
     [
         (["rocks", "nowhere"], "nowhere is missing"),
+        (["rocks", "x", "--set", "gamma=2"], "gamma = 2"),
+        (["rocks", "x", "--set", "gamma"], "--set gamma"),
+        (["rocks", "x", "--set", "tau=1"], "No field tau"),
+        (["rocks", "x", "--preset", "best"], "No preset 'best'"),
+        (["rocks", "x", "--rule", "none.json"], "none.json cannot be read"),
+        (["rocks", "x", "--json", "--csv"], "--json and --csv"),
         (["app", "nowhere", "--headless"], "nowhere is missing"),
         (["train", "--out", "x", "--steps", "0"], "steps = 0"),
         (["train", "--out", "x", "--prompts", "none.jsonl", "--student", "a", "--teacher", "b"], "none.jsonl does not exist"),
@@ -71,7 +122,7 @@ def test_errors_are_told_in_words_with_exit_code_one(arguments, says):
 
 def test_a_step_that_is_not_logged_names_those_that_are(run_path):  # noqa: F811
     done = rockcore("rocks", str(run_path), "--step", "5")
-    assert done.returncode == 1 and "0 to 10, 2 in all" in done.stderr
+    assert done.returncode == 1 and "post_step = 5" in done.stderr and "Choose one of 0, 10" in done.stderr
 
 
 def test_help_names_every_command():

@@ -1,0 +1,246 @@
+"""One detection, stage by stage: thresholds, persistent occurrences, consistent contexts, scores, cutoff, set.
+
+Each stage is worked out when it is first asked for, so a page can show the early ones while the later ones are still at
+work; `pulse` is called all along and stops the work by raising.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rockcore import persistence, stats
+from rockcore.context import Pulse
+from rockcore.corpus import Corpus
+from rockcore.material import Material
+from rockcore.persistence import Candidates, Consistency
+from rockcore.rule import BadRule, RockRule
+from rockcore.schema import noise_floor
+from rockcore.scores import SCORES, TypeStats, rank_order
+
+K_MAX = 500
+SATURATED = 0.95  # beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree again
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """The curves over K = 1 .. k_max, and the K that was taken."""
+
+    coverage: np.ndarray  # (k_max,) share of the summed loss on the K best types
+    jaccard: np.ndarray  # (k_max,) mean over draws, disjoint halves
+    low: np.ndarray  # (k_max,) 2.5 % and 97.5 % quantile of the draws
+    high: np.ndarray
+    nested: np.ndarray  # (k_max,) the paper's nested samples, mean over their sizes
+    knee: int  # K at the knee of coverage
+    k: int
+    chosen_by: str  # given | stability | knee | tau_rock
+
+
+class Detection:
+    """A rule at work on a run's occurrences. Arrays over types follow `corpus.types`, arrays over occurrences `corpus`.
+
+    Raises BadRule for a score that does not exist, or that the material cannot give.
+    """
+
+    def __init__(
+        self, material: Material, rule: RockRule, dtype: str = "float32", other: np.ndarray | None = None, pulse: Pulse = lambda: None
+    ):
+        """`other`: the joint score's other side, a summed loss for each of `corpus.types`, in place of the first checkpoint."""
+        self.material, self.rule, self.pulse, self._other = material, rule, pulse, other
+        self.floor = noise_floor(dtype)
+        if rule.score not in SCORES:
+            raise BadRule(f"score = {rule.score!r}", f"There is only {', '.join(SCORES)}", "Choose one of them")
+
+    @property
+    def corpus(self) -> Corpus:
+        """The occurrences that are judged: those with a loss at the last checkpoint."""
+        return self.material.last
+
+    @cached_property
+    def tau(self) -> tuple[float, float]:
+        """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both, never below the noise floor."""
+        if self.rule.tau_pre is not None and self.rule.tau_post is not None:
+            return self.rule.tau_pre, self.rule.tau_post
+        value = max(*stats.quantiles(self.material.before(), [self.rule.tau_quantile]), self.floor)
+        return value, value
+
+    @property
+    def score(self) -> str:
+        """The score that ranks: the rule's, but without persistent occurrences R_ctx is unknown and R takes its place."""
+        return "rock_score" if self.rule.score == "rock_score_ctx" and self.material.mode == "bounds" else self.rule.score
+
+    @cached_property
+    def high(self) -> np.ndarray | None:
+        """(N,) bool: O_PH, at or above both thresholds; None where only bounds are known."""
+        pre, post = self.tau
+        if self.material.paired:
+            return (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
+        if self.material.mode == "bounds":
+            return None
+        found, self.unmatched = persistence.matched(self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse)
+        return found
+
+    unmatched = 0  # high occurrences without a similar context before, in matched mode
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(V,) least and greatest possible number of persistent occurrences, from the shares at or above each threshold."""
+        first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
+        n = np.bincount(last.type, minlength=len(last.types))
+        q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
+        before_n, before_high = (_of_types(np.bincount(first.token_id[at]), last.types) for at in (slice(None), first.losses[0] >= pre))
+        p = np.divide(before_high, before_n, out=np.zeros(len(n)), where=before_n > 0)
+        low, high = stats.frechet(p, q)
+        unseen = before_n == 0  # of a type that did not occur before, nothing is known
+        return np.where(unseen, 0.0, low) * n, np.where(unseen, q, high) * n
+
+    @cached_property
+    def candidates(self) -> Candidates | None:
+        """The persistent occurrences and their contexts."""
+        return None if self.high is None else persistence.candidates(self.corpus, np.flatnonzero(self.high), self.rule)
+
+    @cached_property
+    def consistency(self) -> Consistency | None:
+        return None if self.candidates is None else persistence.consistency(self.candidates, self.rule, self.pulse)
+
+    @cached_property
+    def persistent(self) -> np.ndarray:
+        """(V,) persistent occurrences; in bounds mode the number there are at least."""
+        return self.bounds[0] if self.candidates is None else np.bincount(self.candidates.type, minlength=len(self.corpus.types))
+
+    @cached_property
+    def consistent(self) -> np.ndarray | None:
+        """(V,) persistent occurrences that recur in similar contexts."""
+        if self.candidates is None or self.consistency is None:
+            return None
+        return np.bincount(self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types))
+
+    def type_stats(self, rollouts: np.ndarray | None = None) -> TypeStats:
+        """The statistics of every type, over all rollouts or those of a mask (B,): contexts are compared within it."""
+        cells, v = self.corpus.cells, len(self.corpus.types)
+        part = slice(None) if rollouts is None else rollouts[cells.rollout]
+        kind, n, loss = cells.type[part], cells.n[part], cells.sums[-1][part]
+
+        def total(weight: np.ndarray | None = None) -> np.ndarray:
+            return np.bincount(kind, weight, v)
+
+        before = self._before() if self._other is not None or not self.material.paired else total(cells.sums[0][part])
+        return TypeStats(
+            token_id=self.corpus.types,
+            n=total(n).astype(np.int64),
+            kl_sum=total(loss),
+            rollouts=total(),
+            kl_sq_cells=total(loss**2),
+            kl_n_cells=total(loss * n),
+            n_sq_cells=total(n.astype(np.float64) ** 2),
+            kl_sum_before=before,
+            consistent=self._consistent_in(rollouts),
+        )
+
+    def _before(self) -> np.ndarray:
+        first = self.material.corpora[0]
+        return self._other if self._other is not None else _of_types(np.bincount(first.token_id, first.losses[0]), self.corpus.types)
+
+    def _consistent_in(self, rollouts: np.ndarray | None) -> np.ndarray | None:
+        if rollouts is None or self.candidates is None or self.score != "rock_score_ctx":
+            return self.consistent if rollouts is None else None
+        part = self.candidates.of(rollouts[self.candidates.rollout])
+        kept = persistence.consistency(part, self.rule, self.pulse).kept
+        return np.bincount(part.type[kept], minlength=len(self.corpus.types))
+
+    def score_of(self, known: TypeStats) -> np.ndarray:
+        """(V,) score, 0 for types that the rule keeps out of the set."""
+        score = np.array(SCORES[self.score](known), dtype=np.float64)
+        most = np.lexsort((known.token_id, -known.n))[: self.rule.drop_most_frequent]
+        score[most] = 0
+        score[known.n < self.rule.min_frequency] = 0
+        score[np.isin(known.token_id, self.rule.excluded_types)] = 0
+        return score
+
+    @cached_property
+    def stats(self) -> TypeStats:
+        return self.type_stats()
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        return self.score_of(self.stats)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(V,) types by falling score; among those without one, by falling Rock Score."""
+        return np.lexsort((self.corpus.types, -self.stats.kl_sum, -self.scores))
+
+    def _places(self, rollouts: np.ndarray) -> tuple[np.ndarray, int]:
+        self.pulse()
+        score = self.score_of(self.type_stats(rollouts))
+        place = np.empty(len(score), np.int64)
+        place[rank_order(score, self.corpus.types)] = np.arange(len(score))
+        return place, int((score > 0).sum())
+
+    @cached_property
+    def cutoff(self) -> Cutoff:
+        """K: as given, or the largest at which disjoint halves of the rollouts agree well enough, while there is loss left to cover."""
+        ranked, b = int((self.scores > 0).sum()), self.corpus.rollouts
+        k_max = max(1, min(ranked, K_MAX), self.rule.top_k or 0)
+        loss = self.stats.kl_sum[self.order]
+        total = loss.sum()
+        coverage = np.resize(np.cumsum(loss[:k_max]) / total if total > 0 else np.zeros(1), k_max) if ranked else np.zeros(k_max)
+        enough = ranked > 0 and b > 1
+        draws = stats.split_half_jaccard(self._places, b, k_max, self.rule.draws, self.rule.seed) if enough else np.zeros((1, k_max))
+        nested = stats.nested_jaccard(self._places, b, k_max, self.rule.seed) if enough else np.zeros((1, k_max))
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        knee = stats.knee(coverage[: max(1, min(ranked, k_max))]) + 1
+        k, how = self._choose(draws.mean(axis=0), coverage, knee, ranked)
+        return Cutoff(coverage, draws.mean(axis=0), low, high, nested.mean(axis=0), knee, k, how)
+
+    def _choose(self, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int) -> tuple[int, str]:
+        if self.rule.tau_rock is not None:
+            return int((self.scores[self.scores > 0] >= self.rule.tau_rock).sum()), "tau_rock"
+        if self.rule.top_k is not None:
+            return min(self.rule.top_k, ranked), "given"
+        sensible = int(np.searchsorted(coverage[:ranked], SATURATED)) + 1
+        stable = np.flatnonzero(jaccard[: min(sensible, ranked)] >= self.rule.min_jaccard)
+        return (int(stable[-1]) + 1, "stability") if len(stable) else (min(knee, ranked), "knee")
+
+    @cached_property
+    def in_set(self) -> np.ndarray:
+        """(V,) bool: the Rock Tokens."""
+        chosen = np.zeros(len(self.corpus.types), bool)
+        chosen[self.order[: self.cutoff.k]] = True
+        return chosen
+
+    @cached_property
+    def rocks(self) -> np.ndarray | None:
+        """(N,) bool: the kept occurrences of the types in the set; None where only bounds are known."""
+        if self.candidates is None or self.consistency is None:
+            return None
+        found = np.zeros(len(self.corpus), bool)
+        found[self.candidates.at[self.consistency.kept]] = True
+        return found & self.in_set[self.corpus.type]
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """kappa (V,) of the types in the set, NaN for the others."""
+        if self.candidates is None or self.consistency is None:
+            return np.full(len(self.corpus.types), np.nan)
+        kept = self.consistency.kept & self.in_set[self.candidates.type]
+        return persistence.precision(self.corpus, self.candidates, kept, np.flatnonzero(self.in_set), self.rule, self.pulse)
+
+    def density(self) -> dict[str, np.ndarray]:
+        """Per rollout (B,): tokens, those of a type in the set, and kept occurrences (absent where only bounds are known)."""
+        corpus = self.corpus
+
+        def count(mask_N: np.ndarray) -> np.ndarray:
+            return np.bincount(corpus.rollout[mask_N], minlength=corpus.rollouts)
+
+        counts: dict[str, Any] = {"tokens": corpus.lengths, "type": count(self.in_set[corpus.type])}
+        return counts if self.rocks is None else {**counts, "occurrence": count(self.rocks)}
+
+
+def _of_types(by_id: np.ndarray, types: np.ndarray) -> np.ndarray:
+    """A count or sum by token id, for the given ids; 0 for ids beyond its end."""
+    padded = np.append(by_id, np.zeros(max(0, int(types.max(initial=-1)) + 1 - len(by_id)), by_id.dtype))
+    return padded[types]
