@@ -6,7 +6,6 @@ written something, and nothing else is ever recomputed. Raises RockError where r
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ import streamlit as st
 from app import training
 from app.training import CannotStart, Order, can_train
 from rockcore import rocks, schema
-from rockcore.categories import CATEGORIES, categorize_all
+from rockcore.categories import categories_of, categorize_all, sentence_starts
 from rockcore.config import OWN_PAIR, TUNED
 from rockcore.log import Run, find_runs, request_stop, sample_runs
 from rockcore.schema import RockError, RunMeta
 from rockcore.world import SCENARIOS
 
-__all__ = ["CATEGORIES", "SCENARIOS", "CannotStart", "Order", "RockError", "can_train", "request_stop"]
+__all__ = ["SCENARIOS", "CannotStart", "Order", "RockError", "can_train", "request_stop"]
 
 # Columns that a trace can be coloured by, in the order they are offered.
 SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
@@ -69,14 +68,14 @@ def key(path: str) -> RunKey:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _log(run: RunKey) -> Run:
+def log(run: RunKey) -> Run:
     """The run of a key; opening it looks at every file, which takes milliseconds, once."""
     return Run.open(run.path)
 
 
-def visible(token: str) -> str:
-    """A token as one printable line: ␣ for a space, ⏎ for a line break, ⇥ for a tab, escapes for what has no glyph."""
-    marks = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+def visible(token: str, spaces: bool = False) -> str:
+    """A token as one printable line: ␣ for a space (unless `spaces`), ⏎ for a line break, ⇥ for a tab, escapes for what has no glyph."""
+    marks = {" ": " " if spaces else "␣", "\n": "⏎", "\t": "⇥"}
     return "".join(marks.get(c) or (c if unicodedata.category(c)[0] not in "CZ" else f"\\u{ord(c):04x}") for c in token)
 
 
@@ -115,31 +114,31 @@ class Facts:
 @st.cache_data(max_entries=16, show_spinner=False)
 def facts(run: RunKey) -> Facts:
     """The metrics carry low, high: mean kl ± 1.96 standard errors over rollouts."""
-    log = _log(run)
-    metrics = log.metrics().sort_values("step", ignore_index=True)
+    opened = log(run)
+    metrics = opened.metrics().sort_values("step", ignore_index=True)
     metrics = metrics.assign(
         low=(metrics.kl_mean - 1.96 * metrics.kl_stderr).clip(lower=0), high=metrics.kl_mean + 1.96 * metrics.kl_stderr
     )
-    scenario = SCENARIOS.get(log.meta.scenario)
-    return Facts(log.meta, scenario.summary if scenario else "", metrics, log.evals(), log.steps())
+    scenario = SCENARIOS.get(opened.meta.scenario)
+    return Facts(opened.meta, scenario.summary if scenario else "", metrics, opened.evals(), opened.steps())
 
 
 def status(run: RunKey) -> str:
     """One line: running and when it last wrote, or how it ended and why. Not cached: it ages."""
-    log = _log(run)
-    meta, age = log.meta, duration(log.age_s())
+    opened = log(run)
+    meta, age = opened.meta, duration(opened.age_s())
     if meta.status != "running":
         return f"{meta.status}{f': {meta.reason}' if meta.reason else ''} · last written {age} ago"
-    steps = log.steps("metrics")
-    silent = "" if log.age_s() < _SILENT_S else " · nothing for long: the process that trains it may have died"
+    steps = opened.steps("metrics")
+    silent = "" if opened.age_s() < _SILENT_S else " · nothing for long: the process that trains it may have died"
     stands = f"step {steps[-1]} of {meta.steps_planned}" if steps else "no step finished yet"
     return f"running: {stands} · last written {age} ago{silent}"
 
 
 def is_live(run: RunKey) -> bool:
     """Whether the run is in training and has been heard of lately."""
-    log = _log(run)
-    return log.meta.status == "running" and log.age_s() < _SILENT_S
+    opened = log(run)
+    return opened.meta.status == "running" and opened.age_s() < _SILENT_S
 
 
 def duration(seconds: float) -> str:
@@ -164,7 +163,7 @@ def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
 @st.cache_data(max_entries=64, show_spinner=False)
 def steps(run: RunKey, source: str = "fresh") -> list[int]:
     """The steps at which a trace of `source` can be shown."""
-    return _log(run).steps(_table(source))
+    return log(run).steps(_table(source))
 
 
 def _table(source: str) -> str:
@@ -178,14 +177,8 @@ def _probe_set(source: str) -> str | None:
 @st.cache_data(max_entries=32, show_spinner=False)
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
     """rocks.rank at a step, plus `rank` from 1 and `shown`, the token with visible whitespace."""
-    frame = rocks.rank(_log(run), step)
+    frame = rocks.rank(log(run), step)
     return frame.assign(rank=np.arange(1, len(frame) + 1), shown=[visible(t) for t in frame.token])
-
-
-def ranking_csv(run: RunKey, step: int) -> str:
-    """The table as CSV; tokens are JSON strings, which keep line breaks and are no formulas to a spreadsheet."""
-    frame = ranking(run, step)
-    return frame.assign(token=[json.dumps(t, ensure_ascii=False) for t in frame.token]).drop(columns=["shown"]).to_csv(index=False)
 
 
 class Concentration(NamedTuple):
@@ -204,20 +197,12 @@ def concentration(run: RunKey, step: int, top: int) -> Concentration:
     return Concentration(len(head), len(frame), tokens, head.frequency.sum() / max(tokens, 1), head.share.sum())
 
 
-def category_shares(run: RunKey, step: int) -> pd.DataFrame:
-    """Per category of a step: types, frequency, token_share, kl_share; by falling kl_share."""
-    frame = ranking(run, step)
-    sums = frame.groupby("category").agg(types=("token_id", "size"), frequency=("frequency", "sum"), kl_share=("share", "sum"))
-    sums.insert(2, "token_share", sums.frequency / sums.frequency.sum())
-    return sums.sort_values("kl_share", ascending=False).reset_index()
-
-
 @st.cache_data(max_entries=64, show_spinner=False)
 def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     """rollout_id and `hint` of each text: graded how, how long, how far from the teacher."""
-    log = _log(run)
-    texts = log.rollouts(step if source == "fresh" else None, _probe_set(source))
-    frame = texts.merge(log.rollout_sums(step, _probe_set(source)), on="rollout_id")
+    opened = log(run)
+    texts = opened.rollouts(step if source == "fresh" else None, _probe_set(source))
+    frame = texts.merge(opened.rollout_sums(step, _probe_set(source)), on="rollout_id")
     graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
     cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
     loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
@@ -240,7 +225,7 @@ def scale(run: RunKey, signal: str) -> Scale:
     """Edges at quantiles of all logged fresh tokens of the run; sampled_loss gets edges of |value| on both sides of 0."""
     signed = signal == "sampled_loss"
     probabilities = _SIGNED_QUANTILES if signed else _QUANTILES
-    tokens, edges = _log(run).quantiles(signal, probabilities, absolute=signed)
+    tokens, edges = log(run).quantiles(signal, probabilities, absolute=signed)
     if signed:
         edges = [-e for e in reversed(edges)] + edges
         probabilities = (*reversed(probabilities), *probabilities)
@@ -260,13 +245,14 @@ def _rounded(column: Iterable[float]) -> list[float | None]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def trace(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     """One rollout as parallel arrays, ready for the token pane: key, prompt, tokens, ids, categories (index into
-    CATEGORIES), one list per signal, student_p and teacher_p; probe texts also have alternatives: texts by id, and per
+    `categories`), one list per signal, student_p and teacher_p; probe texts may have alternatives: texts by id, and per
     side ids and probabilities, 8 a token.
     """
-    log = _log(run)
-    frame = log.trace(step, rollout, _probe_set(source))
-    texts = log.rollouts(step if source == "fresh" else None, _probe_set(source))
-    kinds = categorize_all(frame.token, frame.special)
+    opened = log(run)
+    frame = opened.trace(step, rollout, _probe_set(source))
+    texts = opened.rollouts(step if source == "fresh" else None, _probe_set(source))
+    kinds = categorize_all(frame.token, frame.special, sentence_starts(frame.token.tolist()), opened.category_rules)
+    names = categories(run)
     own = texts.loc[texts.rollout_id == rollout]
     prompt, teacher_prompt = own[["prompt", "teacher_prompt"]].iloc[0].tolist() if len(own) else ("", "")
     text = {
@@ -276,13 +262,13 @@ def trace(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         "teacher_prompt": teacher_prompt if teacher_prompt != prompt else "",
         "tokens": frame.token.tolist(),
         "ids": frame.token_id.tolist(),
-        "categories": [CATEGORIES.index(k) for k in kinds],
+        "categories": [names.index(k) for k in kinds],
         "student_p": _rounded(np.exp(frame.student_logp)),
         "teacher_p": _rounded(np.exp(frame.teacher_logp)),
         **{name: _rounded(frame[name]) for name in SIGNALS},
     }
-    if source != "fresh":
-        text["alternatives"] = _alternatives(log, frame)
+    if source != "fresh" and len(frame) and not frame[["student_top_ids", "teacher_top_ids"]].isna().to_numpy().any():
+        text["alternatives"] = _alternatives(opened, frame)
     return text
 
 
@@ -290,18 +276,22 @@ def _alternatives(log: Run, frame: pd.DataFrame) -> dict[str, Any]:
     sides = {}
     used: set[int] = set()
     for who in ("student", "teacher"):
-        ids = np.stack(frame[f"{who}_top_ids"].tolist()) if len(frame) else np.empty((0, 0), dtype=int)
-        logps = np.stack(frame[f"{who}_top_logps"].tolist()).astype(float) if len(frame) else np.empty((0, 0))
+        ids, logps = np.stack(frame[f"{who}_top_ids"].tolist()), np.stack(frame[f"{who}_top_logps"].tolist()).astype(float)
         used.update(ids.ravel().tolist())
         sides[who] = {"ids": ids.tolist(), "p": np.round(np.exp(logps), 4).tolist()}
     words = log.vocab[log.vocab.token_id.isin(used)]
     return {"texts": {str(i): t for i, t in zip(words.token_id, words.token, strict=True)}, **sides}
 
 
-def category_counts(text: dict[str, Any]) -> dict[str, int]:
-    """How many tokens of a trace each category lights, for the categories that occur; in the order of CATEGORIES."""
-    counts = np.bincount(text["categories"], minlength=len(CATEGORIES))
-    return {name: int(n) for name, n in zip(CATEGORIES, counts, strict=True) if n}
+def categories(run: RunKey) -> list[str]:
+    """The names that the categories of a trace count through."""
+    return list(categories_of(log(run).category_rules))
+
+
+def category_counts(text: dict[str, Any], names: list[str]) -> dict[str, int]:
+    """How many tokens of a trace each category lights, for the categories that occur; `names` as from `categories`."""
+    counts = np.bincount(text["categories"], minlength=len(names))
+    return {name: int(n) for name, n in zip(names, counts, strict=True) if n}
 
 
 class Watched(NamedTuple):
@@ -352,7 +342,7 @@ def watch(name: str) -> Watched:
         return Watched(None, alive, ended or waiting, printed)
     try:
         run = key(str(folder.resolve()))
-        line, claims = status(run), _log(run).meta.status == "running"
+        line, claims = status(run), log(run).meta.status == "running"
     except RockError as e:
         return Watched(None, alive, str(e), printed)
     if claims and code is not None:

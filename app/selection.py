@@ -21,7 +21,10 @@ _PICKED = "picked"  # name -> text: what the person, or the link, asked for
 _SHOWN = "shown"  # name -> text: what this script run shows
 _PUBLISHED = "published"  # name -> text: what this session last wrote into the URL
 _TOUCHED = "touched"  # whether this script run was asked for by a control
+_COMPLAINT = "complaint"  # why the last change was not taken
+_BEFORE = "before"  # name -> what stood there earlier, the latest last: for undo
 _RUN = "open run"
+_MOST_UNDONE = 100
 
 
 def begin() -> None:
@@ -30,14 +33,15 @@ def begin() -> None:
     Not when a person has just moved a control: a second quick press arrives with the URL from before the first.
     """
     published = st.session_state.get(_PUBLISHED, {})
-    url = {} if st.session_state.pop(_TOUCHED, False) else st.query_params.to_dict()
+    url = {} if st.session_state.get(_TOUCHED, False) else st.query_params.to_dict()
     changed = {name: text for name, text in url.items() if published.get(name) != text}
     st.session_state[_PICKED] = st.session_state.get(_PICKED, {}) | changed
     st.session_state[_SHOWN] = {}
 
 
 def publish() -> None:
-    """Write what is shown into the URL. Only at the end of a page: a run cut short by st.rerun has not shown all yet."""
+    """Write what is shown into the URL. Only at the end of a page or fragment: one cut short by st.rerun has not shown all yet."""
+    st.session_state[_TOUCHED] = False
     shown = {name: text for name, text in st.session_state[_SHOWN].items() if text}
     if st.query_params.to_dict() != shown:
         st.query_params.from_dict(shown)
@@ -108,6 +112,71 @@ def count(name: str, label: str, low: int, high: int, default: int, **look: Any)
     return value
 
 
+def words(name: str, label: str, **look: Any) -> str:
+    """Draw a text input."""
+    value = st.session_state[_PICKED].get(name, "")
+    _draw(name, st.text_input, label, value, **look)
+    return value
+
+
 def pick(name: str, text: str) -> None:
     """Pick a value from code, as if the person had."""
     st.session_state[_PICKED][name] = text
+
+
+def text(name: str, default: str) -> str:
+    """A value that no single control holds, such as a rule; the URL carries it unless it is the default."""
+    value = st.session_state[_PICKED].get(name) or default
+    st.session_state[_SHOWN][name] = "" if value == default else value
+    return value
+
+
+def put(name: str, value: str) -> None:
+    """Change such a value from a control's callback; `undo` takes it back."""
+    st.session_state[_TOUCHED] = True
+    before = st.session_state.setdefault(_BEFORE, {}).setdefault(name, [])
+    before.append(st.session_state[_PICKED].get(name, ""))
+    del before[:-_MOST_UNDONE]
+    st.session_state[_PICKED][name] = value
+
+
+def previous(name: str) -> str | None:
+    """What stood there before the last `put`; None if nothing did."""
+    before = st.session_state.get(_BEFORE, {}).get(name)
+    return before[-1] if before else None
+
+
+def undo(name: str) -> None:
+    """Take the last `put` back."""
+    st.session_state[_TOUCHED] = True
+    st.session_state[_PICKED][name] = st.session_state[_BEFORE][name].pop()
+
+
+def control(name: str, widget: Callable[..., Any], label: str, value: Any, changed: Callable[[Any], None], *args: Any, **look: Any) -> None:
+    """Draw `widget` showing `value`, and call `changed` with the new one when a person moves it."""
+    st.session_state[_key(name)] = value
+    widget(label, *args, key=_key(name), on_change=lambda: changed(st.session_state[_key(name)]), **look)
+
+
+def moved(key: str) -> dict[str, float] | None:
+    """Where the thresholds of a loss histogram stand after a hand has moved one, inside its callback."""
+    return st.session_state[key].get("moved")
+
+
+def flag(name: str) -> bool:
+    """Whether a switch that no choice depends on is on."""
+    return text(name, "off") == "on"
+
+
+def put_flag(name: str, on: bool) -> None:
+    st.session_state[_TOUCHED] = True
+    st.session_state[_PICKED][name] = "on" if on else "off"
+
+
+def complain(why: str) -> None:
+    """Say on the next run why a change was not taken."""
+    st.session_state[_COMPLAINT] = why
+
+
+def complaint() -> str | None:
+    return st.session_state.pop(_COMPLAINT, None)

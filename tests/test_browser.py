@@ -234,14 +234,14 @@ def test_a_copied_link_shows_the_same_in_another_browser(tab: Tab, browser: play
 
 
 def test_the_back_button_returns_to_the_step_before(tab: Tab) -> None:
-    tab.open("/rock_tokens?run=tiny&step=20&top=20")
+    tab.open("/trace?run=tiny&source=final&step=20&rollout=0")
     tab.page.get_by_role("slider").focus()
     tab.page.keyboard.press("ArrowLeft")
     tab.wait_for_url(step="10")
-    playwright.expect(tab.page.get_by_text("at step 10.")).to_be_visible()
+    playwright.expect(tab.page.get_by_text("scored by the student of step 10")).to_be_visible()
     tab.page.go_back()
     tab.wait_for_url(step="20")
-    playwright.expect(tab.page.get_by_text("at step 20.")).to_be_visible()
+    playwright.expect(tab.page.get_by_text("scored by the student of step 20")).to_be_visible()
 
 
 def test_hostile_token_text_is_shown_as_text(tab: Tab) -> None:
@@ -251,7 +251,7 @@ def test_hostile_token_text_is_shown_as_text(tab: Tab) -> None:
     assert {text for text in HOSTILE if text.isprintable()} <= shown
     assert tab.page.locator(".response :not(.t, .newline)").count() == 0
     assert "owned" not in tab.page.title()
-    for path in ("/rock_tokens?run=tiny", "/?run=tiny"):
+    for path in ("/rock_tokens?run=tiny", "/threshold_lab?run=tiny", "/?run=tiny"):
         tab.open(path)
         playwright.expect(tab.page.locator(".js-plotly-plot").first).to_be_visible()
         assert "owned" not in tab.page.title()

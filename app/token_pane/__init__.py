@@ -19,10 +19,22 @@ _component = component(
 )
 
 
-def show(text: dict[str, Any], scale: dict[str, Any], signal: str, categories: list[str], lit: list[str], caption: str) -> None:
+def show(
+    text: dict[str, Any],
+    scale: dict[str, Any],
+    signal: str,
+    categories: list[str],
+    lit: list[str],
+    caption: str,
+    key: str = "token pane",
+    card: bool = True,
+) -> None:
     """Draw `text` (data.trace) coloured by `signal` on `scale`; tokens of the categories `lit` stand out, others dim.
 
-    `categories` are the names that text["categories"] counts through. `caption` names run, step and estimator.
+    `categories` are the names that text["categories"] counts through. `caption` names run, step and estimator. A text may
+    bring `marks`, a number a token: 0 nothing, 1 dotted, 2 dashed, 3 solid underline; what they mean is for the page to say.
+    `card`: whether there is room beside the text for the values of the token pointed at; otherwise they come below.
     """
-    view = {"scale": scale, "signal": signal, "lit": [categories.index(name) for name in lit], "caption": caption}
-    _component(key="token pane", data={"text": text, "view": view, "categories": categories})
+    lights = [categories.index(name) for name in lit]
+    view = {"scale": scale, "signal": signal, "lit": lights, "caption": caption, "marks": text.get("marks"), "narrow": not card}
+    _component(key=key, data={"text": {k: v for k, v in text.items() if k != "marks"}, "view": view, "categories": categories})

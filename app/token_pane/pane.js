@@ -18,6 +18,7 @@ export default function (component) {
     panes.set(parentElement, pane);
   }
   pane.data = data;
+  pane.root.classList.toggle("narrow", Boolean(data.view.narrow));
   colour(pane);
   if (pane.current !== null) describe(pane, pane.current);
 }
@@ -144,7 +145,8 @@ function colour(pane) {
     const value = values[i];
     const shade = value === null || !edges.length ? "none" : "b" + bin(value, edges);
     const on = lit.has(text.categories[i]);
-    const className = `t ${shade}${lit.size ? (on ? " lit" : " dim") : ""}`;
+    const mark = view.marks?.[i] ? ` m${view.marks[i]}` : "";
+    const className = `t ${shade}${lit.size ? (on ? " lit" : " dim") : ""}${mark}`;
     if (span.className !== className) span.className = className;
   });
   drawLegend(pane);

@@ -36,7 +36,8 @@ with right:
     signal = selection.choose("signal", st.selectbox, "Colour", data.SIGNALS, "kl")
 
 text = data.trace(run, source, step, rollout)
-counts = data.category_counts(text)
+names = data.categories(run)
+counts = data.category_counts(text, names)
 lit = selection.choose_some(
     "light", st.pills, "Light up a category", list(counts), selection_mode="multi", format_func=lambda c: f"{c} {counts.get(c, 0)}"
 )
@@ -49,7 +50,7 @@ token_pane.show(
     text,
     data.scale(run, signal)._asdict(),
     signal,
-    list(data.CATEGORIES),
+    names,
     lit,
     caption=f"{facts.meta.name}, step {step}: {students}. {meaning.rstrip('.')}.",
 )

@@ -1,0 +1,325 @@
+"""The door from the pages to detection: each function answers one question about a run under a rule.
+
+What a moving threshold needs comes from a sorted table in milliseconds; whole detections run beside the page, give way to
+the next setting, and are remembered. Raises RockError where rockcore does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import data, saved_rules
+from app.data import RunKey
+from app.loss_histogram import Histogram
+from app.work import known, remember, work
+from rockcore import rocks
+from rockcore.change import CLASSES, HARD
+from rockcore.detection import Detection
+from rockcore.material import Material, gather
+from rockcore.rockset import RockSet
+from rockcore.rule import COLUMNS, CONTROLS, KNOBS, MODES, PRESETS, BadRule, RockRule
+from rockcore.scores import SCORES
+from rockcore.thresholds import Reading, ThresholdTable
+
+__all__ = ["CLASSES", "COLUMNS", "CONTROLS", "HARD", "KNOBS", "MODES", "PRESETS", "SCORES", "BadRule", "RockRule", "RockSet"]
+
+save_rule = saved_rules.save
+
+_EDGES = np.geomspace(1e-4, 20.0, 121)
+_EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
+
+
+def rule(text: str) -> RockRule:
+    """The rule of a link; raises BadRule."""
+    return RockRule.from_short(text)
+
+
+def named_rule(name: str) -> RockRule:
+    """A preset or a saved rule."""
+    return PRESETS[name] if name in PRESETS else saved_rules.load(name)
+
+
+def rule_names() -> list[str]:
+    """Presets, then the rules that were saved."""
+    return [*PRESETS, *saved_rules.names()]
+
+
+def _reads(rule: RockRule) -> tuple[Any, ...]:
+    """What of a rule decides which occurrences are read."""
+    return rule.column, rule.mode, rule.probe_set, rule.pre_step, rule.post_step
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the log")
+def _material(run: RunKey, reads: tuple[Any, ...]) -> Material:
+    names = ("column", "mode", "probe_set", "pre_step", "post_step")
+    return gather(data.log(run), RockRule(**dict(zip(names, reads, strict=True))))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Sorting the occurrences")
+def _table(run: RunKey, reads: tuple[Any, ...]) -> ThresholdTable:
+    return ThresholdTable(_material(run, reads).last)
+
+
+class Instant(NamedTuple):
+    """What is known the moment a threshold moves: the thresholds in nats, and what is persistent at them."""
+
+    tau_pre: float
+    tau_post: float
+    reading: Reading
+
+
+def instant(run: RunKey, rule: RockRule) -> Instant | None:
+    """Answers from the sorted table; None where the texts before and after differ, and so no occurrence has both losses."""
+    if not _material(run, _reads(rule)).paired:
+        return None
+    table = _table(run, _reads(rule))
+    tau = table.tau(rule, data.log(run).meta.dtype)
+    return Instant(*tau, table.read(*tau))
+
+
+def taus(run: RunKey, rule: RockRule) -> dict[str, float]:
+    """Thresholds in nats where there is no table to ask."""
+    pre, post = Detection(_material(run, _reads(rule)), rule, data.log(run).meta.dtype).tau
+    return {"tau_pre": pre, "tau_post": post}
+
+
+class Found(NamedTuple):
+    """A finished detection: the set, and which occurrences it judged how."""
+
+    rocks: RockSet
+    at: np.ndarray  # (M,) persistent occurrences, indices into the corpus; empty where only bounds are known
+    mark: np.ndarray  # (M,) 1 persistent, 2 and context-consistent, 3 and of a type in the set
+
+
+def found(run: RunKey, rule: RockRule) -> Found:
+    """The whole detection, in a moment or while the page says what is being done."""
+    log, material = data.log(run), _material(run, _reads(rule))
+    classes_key = ("classes", run, _reads(rule), rule.seed)
+
+    def task(pulse: Callable[[], None]) -> Found:
+        detection = rocks.examine(log, rule, pulse=pulse, material=material)
+        classes = known(classes_key)  # they do not depend on thresholds: worked out once for many rules
+        if classes is None:
+            classes = remember(classes_key, rocks.classes_of(material, rule, pulse))
+        return Found(rocks.conclude(log, detection, classes), *_marks(detection))
+
+    return work((run, rule), task, "Looking for recurring contexts and stable types")
+
+
+def found_before(run: RunKey, rule: RockRule) -> RockSet | None:
+    """The set, if it was computed already."""
+    done = known((run, rule))
+    return None if done is None else done.rocks
+
+
+def _marks(detection: Detection) -> tuple[np.ndarray, np.ndarray]:
+    if detection.candidates is None or detection.consistency is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int8)
+    kept = detection.consistency.kept
+    return detection.candidates.at, (1 + kept + (kept & detection.in_set[detection.candidates.type])).astype(np.int8)
+
+
+def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
+    """This rule and each preset, on the texts this rule reads: rule, K, coverage, stability, kept, densities, jaccard with this set."""
+    mine = set(found(run, rule).rocks.ids)
+    rows = []
+    for name, other in {"this rule": rule, **PRESETS}.items():
+        same_texts = replace(other, **dict(zip(("column", "mode", "probe_set", "pre_step", "post_step"), _reads(rule), strict=True)))
+        rocks = found(run, same_texts).rocks
+        ids = set(rocks.ids)
+        rows.append(
+            {
+                "rule": name,
+                "K": len(ids),
+                "coverage": f"{rocks.coverage:.0%}",
+                "stability": f"{rocks.stability.value:.2f} ({rocks.stability.low:.2f}–{rocks.stability.high:.2f})" if ids else "–",
+                "persistent": rocks.occurrences["persistent"],
+                "kept": rocks.occurrences["consistent"],
+                "type density": f"{rocks.density['type']:.1%}",
+                "occurrence density": "unknown" if (d := rocks.density["occurrence"]) is None else f"{d:.1%}",
+                "J with this": f"{len(ids & mine) / len(ids | mine):.2f}" if ids | mine else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def token_names(run: RunKey, rule: RockRule) -> dict[int, str]:
+    """Id -> visible text of the types that occur, the most frequent first."""
+    corpus = _material(run, _reads(rule)).last
+    words = data.log(run).vocab.set_index("token_id").token
+    order = corpus.types[np.argsort(-np.bincount(corpus.type), kind="stable")]
+    return {int(i): f"{data.visible(str(words.loc[i]))} · id {i}" for i in order}
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def histogram(run: RunKey, rule: RockRule) -> Histogram:
+    """Occurrences by loss before and after, on the texts that the rule reads."""
+    material = _material(run, _reads(rule))
+    series = {f"step {material.steps[0]}": material.before(), f"step {material.steps[-1]}": material.last.losses[-1]}
+    counts = {name: np.histogram(loss, np.concatenate([[-np.inf], _EDGES, [np.inf]]))[0].tolist() for name, loss in series.items()}
+    return Histogram(_EDGES.tolist(), counts, "nats")
+
+
+def corpus_line(run: RunKey, rule: RockRule) -> str:
+    """What is being looked at, in one line: whose texts, how many, at which steps."""
+    material = _material(run, _reads(rule))
+    whose = {"final": "texts of the final student", "first": "texts of the first student", "fresh": "fresh rollouts of each step"}
+    last = material.last
+    steps = f"steps {', '.join(map(str, material.steps[:-1]))} and {material.steps[-1]}"
+    return f"{material.mode}: {last.rollouts} {whose[material.source]}, {len(last):,} tokens, {steps}"
+
+
+def steps(run: RunKey, rule: RockRule) -> list[int]:
+    """Checkpoints that the rule could compare."""
+    source = _material(run, _reads(replace(rule, pre_step=None, post_step=None))).source
+    return data.steps(run, source)
+
+
+def source(run: RunKey, rule: RockRule) -> str:
+    return _material(run, _reads(rule)).source
+
+
+def texts(run: RunKey, rule: RockRule) -> list[int]:
+    """Rollouts of the last checkpoint, those with most kept occurrences first."""
+    corpus = _material(run, _reads(rule)).last
+    done = found(run, rule)
+    kept = np.bincount(corpus.rollout[done.at[done.mark > 1]], minlength=corpus.rollouts)
+    return corpus.rollout_ids[np.argsort(-kept, kind="stable")].tolist()
+
+
+def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:
+    """One rollout at a step for the token pane, its occurrences marked as the rule judges them."""
+    material, done = _material(run, _reads(rule)), found(run, rule)
+    corpus = material.last
+    b = int(np.searchsorted(corpus.rollout_ids, rollout))
+    begin, length = int(corpus.starts[b]), int(corpus.lengths[b])
+    marks = np.zeros(length, int)
+    low, high = np.searchsorted(done.at, [begin, begin + length])
+    marks[done.at[low:high] - begin] = done.mark[low:high]
+    return {**data.trace(run, material.source, step, rollout), "marks": marks.tolist()}
+
+
+def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
+    """The types with rank, shown (visible whitespace), series (mean over the logged steps), interval of the change in words."""
+    tokens = found(run, rule).rocks.tokens
+    series = _series(run, source(run, rule), rule.column)
+    change = [
+        "" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}" for low, high in zip(tokens.change_low, tokens.change_high, strict=True)
+    ]
+    n = tokens.frequency.sum()
+    return tokens.assign(
+        rank=np.arange(1, len(tokens) + 1),
+        shown=[data.visible(t) for t in tokens.token],
+        series=[series.get(t, []) for t in tokens.token_id],
+        interval=change,
+        type_density=tokens.frequency / n,
+        occurrence_density=tokens.consistent / n,
+    )
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _series(run: RunKey, source: str, column: str) -> dict[int, list[float]]:
+    frame = data.log(run).type_means("tokens" if source == "fresh" else f"probe/{source}", column)
+    wide = frame.pivot(index="token_id", columns="step", values="mean").sort_index(axis=1)
+    return {int(token): row[~np.isnan(row)].round(4).tolist() for token, row in zip(wide.index, wide.to_numpy(), strict=True)}
+
+
+def narrowed(frame: pd.DataFrame, search: str, categories: list[str], classes: list[str], only_set: bool) -> pd.DataFrame:
+    """The rows whose token (text or id) holds `search`, of the picked categories and classes; no pick means all."""
+    keep = np.ones(len(frame), bool)
+    if search:
+        keep &= (
+            frame.shown.str.contains(search, regex=False)
+            | frame.token.str.contains(search, regex=False)
+            | (frame.token_id.astype(str) == search)
+        )
+    if categories:
+        keep &= frame.category.isin(categories)
+    if classes:
+        keep &= frame["class"].isin(classes)
+    return frame.loc[keep & (frame.in_set | (not only_set))]
+
+
+def examples(run: RunKey, rule: RockRule, token_id: int) -> pd.DataFrame:
+    """Occurrences of a type in context, those in the set first, then kept, then by loss.
+
+    Columns: left, shown, right, before, after (nats), judged, rollout, position.
+    """
+    material, done = _material(run, _reads(rule)), found(run, rule)
+    corpus = material.last
+    at = np.flatnonzero(corpus.token_id == token_id)
+    mark = np.zeros(len(at), int)
+    place = np.searchsorted(done.at, at)
+    there = place < len(done.at)
+    there[there] = done.at[place[there]] == at[there]
+    mark[there] = done.mark[place[there]]
+    order = np.lexsort((-corpus.losses[-1][at], -mark))[:_EXAMPLES]
+    words = data.log(run).vocab.set_index("token_id").token
+    rows = [_in_context(corpus, int(i), int(m), words, material.paired) for i, m in zip(at[order], mark[order], strict=True)]
+    return pd.DataFrame(rows)
+
+
+_JUDGED = ("not persistent", "persistent", "kept", "kept, in the set")
+
+
+def _in_context(corpus: Any, i: int, mark: int, words: pd.Series, paired: bool) -> dict[str, Any]:
+    b = int(corpus.rollout[i])
+    begin, end = int(corpus.starts[b]), int(corpus.starts[b] + corpus.lengths[b])
+
+    def text(low: int, high: int) -> str:
+        return data.visible("".join(words.loc[corpus.token_id[max(low, begin) : min(high, end)]]), spaces=True)
+
+    return {
+        "left": text(i - _AROUND, i),
+        "shown": data.visible(str(words.loc[corpus.token_id[i]])),
+        "right": text(i + 1, i + 1 + _AROUND),
+        "before": float(corpus.losses[0][i]) if paired else None,
+        "after": float(corpus.losses[-1][i]),
+        "judged": _JUDGED[mark],
+        "rollout": int(corpus.rollout_ids[b]),
+        "position": i - begin,
+    }
+
+
+def _control_ids(material: Material, control: dict[str, Any]) -> np.ndarray:
+    """The token at each position of the control."""
+    corpus = material.last
+    b = np.searchsorted(corpus.rollout_ids, np.array(control.get("rollout_id", []), int))
+    return corpus.token_id[corpus.starts[b] + np.array(control.get("position", []), int)]
+
+
+def control_types(run: RunKey, rule: RockRule) -> list[int]:
+    """Token types that hold positions of the control."""
+    return np.unique(_control_ids(_material(run, _reads(rule)), found(run, rule).rocks.control)).tolist()
+
+
+def category_pair(run: RunKey, rule: RockRule) -> pd.DataFrame:
+    """Share of each category among rock occurrences and the control's positions: category, rocks, control, n_rocks, n_control."""
+    material, done = _material(run, _reads(rule)), found(run, rule)
+    category = done.rocks.tokens.set_index("token_id").category
+    positions = {"n_rocks": material.last.token_id[done.at[done.mark == 3]], "n_control": _control_ids(material, done.rocks.control)}
+    counts = pd.DataFrame({name: category.loc[ids].value_counts() for name, ids in positions.items()}).fillna(0).astype(int)
+    shares = counts / counts.sum().clip(lower=1)
+    frame = counts.assign(rocks=shares.n_rocks, control=shares.n_control).rename_axis("category").reset_index()
+    return frame.sort_values("rocks", ascending=False, ignore_index=True)
+
+
+def densities(run: RunKey, rule: RockRule) -> pd.DataFrame:
+    """Per rollout: share of its tokens that are of a rock type (type), and that are kept rock occurrences (occurrence)."""
+    counts = found(run, rule).rocks.rollouts
+    shares = {name: counts[name] / counts.tokens for name in ("type", "occurrence") if name in counts}
+    return pd.DataFrame({"rollout_id": counts.rollout_id, **shares})
+
+
+def flow(run: RunKey, rule: RockRule) -> pd.DataFrame:
+    """Types by whether they are hard at the first, middle and last checkpoint: first, middle, last (bool), types, tokens."""
+    done = found(run, rule).rocks
+    hard = {name: done.tokens[f"mean_{name}"] >= done.hard_from for name in ("first", "middle", "last")}
+    frame = pd.DataFrame({**hard, "tokens": done.tokens.frequency})
+    return frame.groupby(["first", "middle", "last"]).agg(types=("tokens", "size"), tokens=("tokens", "sum")).reset_index()

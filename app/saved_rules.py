@@ -1,0 +1,35 @@
+"""Rules saved by name: JSON files in ./rules, which `rockcore rocks --rule` reads too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from rockcore.files import commit
+from rockcore.rule import PRESETS, BadRule, RockRule
+
+FOLDER = Path("rules")
+
+
+def names() -> list[str]:
+    return sorted(f.stem for f in FOLDER.glob("*.json"))
+
+
+def load(name: str) -> RockRule:
+    """Raises BadRule for a file that holds no rule."""
+    try:
+        return RockRule.from_json((FOLDER / f"{name}.json").read_bytes())
+    except OSError as e:
+        raise BadRule(f"{FOLDER / name}.json cannot be read ({e.strerror})", "It should hold a saved rule", "Save the rule again") from e
+
+
+def save(rule: RockRule, name: str) -> Path:
+    """Write a rule under a name of its own; raises BadRule for a name that is no file's, or a preset's."""
+    if not re.fullmatch(r"[\w][\w .-]{0,60}", name) or name in PRESETS:
+        raise BadRule(
+            f"The name {name!r}", "A saved rule is a file, and presets keep their names", "Use letters, digits, spaces and dashes"
+        )
+    path = FOLDER / f"{name}.json"
+    commit(path, lambda tmp: tmp.write_text(replace(rule, name=name).to_json(), encoding="utf-8"))
+    return path

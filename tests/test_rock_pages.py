@@ -1,0 +1,230 @@
+"""The pages Rock tokens and Threshold lab: the same numbers as the library, a state that travels in the link, plain words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import HOSTILE
+from streamlit.testing.v1 import AppTest
+from test_app import open_app, words  # noqa: F401  (a fixture)
+
+from app import data, detections, rock_charts
+from rockcore import rocks
+from rockcore.log import Run, sample_runs
+from rockcore.rule import PRESETS, RockRule
+
+RunFactory = Callable[..., Path]
+LENIENT = "lenient;gamma=0.125;tau_quantile=0.5"  # finds rocks in drawn numbers too
+
+
+def metric(app: AppTest, label: str) -> str:
+    return next(str(m.value) for m in app.metric if m.label == label)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
+def test_every_preset_renders_on_a_bundled_run(page: str, preset: str, open_app) -> None:  # noqa: F811
+    app = open_app(page, sample_runs() / "habit", rule=preset)
+    assert not app.exception
+    assert metric(app, "Rock Tokens K") == str(len(rocks.detect(Run.open(sample_runs() / "habit"), PRESETS[preset]).ids))
+
+
+def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    run = tiny_run()
+    found = rocks.detect(Run.open(run), RockRule.from_short(LENIENT))
+    app = open_app("rock_tokens", run, rule=LENIENT)
+    n = found.occurrences
+    assert f"{n['scored']:,} occurrences → {n['persistent']:,} persistent" in words(app)
+    assert metric(app, "Coverage") == f"{found.coverage:.0%}" and metric(app, "Type density") == f"{found.density['type']:.1%}"
+    assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
+    lab = open_app("threshold_lab", run, rule=LENIENT)
+    assert metric(lab, "Persistent occurrences") == f"{n['persistent']:,}" and metric(lab, "Kept occurrences") == f"{n['consistent']:,}"
+
+
+def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    first, second = tiny_run("first"), tiny_run("second", seed=1)
+    app = open_app("threshold_lab", first, second, run="second")
+    app.slider(key="widget window").set_value(2).run()
+    app.select_slider(key="widget gamma").set_value(0.75).run()
+    app.slider(key="widget eta").set_value(0.1).run()
+    app.number_input(key="widget top_k").set_value(7).run()
+    app.selectbox(key="widget score").set_value("rock_score").run()
+    app.selectbox(key="widget rollout").set_value(2).run()
+    link = dict(app.query_params)
+    assert link["run"] == "second" and link["rollout"] == "2"
+    assert RockRule.from_short(link["rule"]) == RockRule(window=2, gamma=0.75, eta=0.1, top_k=7, score="rock_score")
+    again = open_app("threshold_lab", first, second, **link)
+    assert dict(again.query_params) == link
+    assert again.slider(key="widget window").value == 2 and again.number_input(key="widget top_k").value == 7
+    assert [m.value for m in again.metric] == [m.value for m in app.metric]
+
+
+def test_a_rule_from_the_lab_holds_on_the_table_too(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    app = open_app("threshold_lab", tiny_run(), rule=LENIENT)
+    app.number_input(key="widget top_k").set_value(3).run()
+    app.switch_page("views/rock_tokens.py").run()
+    assert metric(app, "Rock Tokens K") == "3"
+
+
+def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    app = open_app("threshold_lab", tiny_run())
+    undo = lambda: next(b for b in app.button if b.label == "Undo")  # noqa: E731
+    assert undo().disabled
+    app.slider(key="widget window").set_value(2).run()
+    app.slider(key="widget eta").set_value(0.2).run()
+    undo().click().run()
+    assert RockRule.from_short(app.query_params["rule"]) == RockRule(window=2)
+    undo().click().run()
+    assert "rule" not in app.query_params and undo().disabled
+
+
+def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    run = tiny_run()
+    app = open_app("threshold_lab", run)
+    before = int(metric(app, "Persistent occurrences"))
+    app.slider(key="widget tau_quantile").set_value(0.8).run()
+    now = next(m for m in app.metric if m.label == "Persistent occurrences")
+    assert int(now.delta) == int(now.value) - before > 0
+
+
+def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    run = tiny_run()
+    app = open_app("threshold_lab", run)
+    app.segmented_control(key="widget tau mode").set_value("nats").run()
+    rule = RockRule.from_short(app.query_params["rule"])
+    found = rocks.detect(Run.open(run))
+    assert (rule.tau_pre, rule.tau_post) == (found.rule.tau_pre, found.rule.tau_post)
+    app.segmented_control(key="widget tau mode").set_value("quantile").run()
+    assert "rule" not in app.query_params
+
+
+def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    run = tiny_run()
+    app = open_app("threshold_lab", run, rule="default;window=2")
+    app.text_input(key="save name").set_value("my rule").run()
+    next(b for b in app.button if b.label == "Save the rule").click().run()
+    assert RockRule.from_json(Path("rules/my rule.json").read_text()) == RockRule(name="my rule", window=2)
+    app = open_app("threshold_lab", run)
+    app.pills(key="widget preset").set_value("my rule").run()
+    assert app.slider(key="widget window").value == 2
+
+
+@pytest.mark.parametrize("name", ["../up", "", "/x", "paper", "a/b", ".hidden"])
+def test_a_name_that_is_no_file_of_its_own_is_refused(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(detections.BadRule):
+        detections.save_rule(RockRule(), name)
+    assert list(tmp_path.rglob("*.json")) == []
+
+
+def rewrite(file: Path, **columns: object) -> None:
+    table = pq.read_table(file)
+    for name, values in columns.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, pa.array(values, table.schema.field(name).type))
+    pq.write_table(table, file)
+
+
+def with_nan(run: Path) -> None:
+    file = run / "probe" / "final" / "step=000020.parquet"
+    kl = pq.read_table(file)["kl"].to_numpy().copy()
+    kl[3] = np.nan
+    rewrite(file, kl=kl)
+
+
+def with_negative_kl(run: Path) -> None:
+    file = run / "probe" / "final" / "step=000000.parquet"
+    rewrite(file, kl=pq.read_table(file)["kl"].to_numpy() - 1)
+
+
+def one_checkpoint(run: Path) -> None:
+    for table in ("tokens", "types", "rollouts", "probe/first", "probe/final"):
+        for file in sorted((run / table).glob("step=*.parquet"))[1:]:
+            file.unlink()
+
+
+def without_an_id(run: Path) -> None:
+    pq.write_table(pq.read_table(run / "vocab.parquet").slice(0, 30), run / "vocab.parquet")
+
+
+BAD = {
+    "NaN": (with_nan, "default", "no numbers"),
+    "negative kl": (with_negative_kl, "default", "below -0.0001 nats"),
+    "one checkpoint": (one_checkpoint, "default", "one checkpoint only, step 0"),
+    "a vocabulary that lacks ids": (without_an_id, "default", "vocab.parquet lacks"),
+    "a rule out of range": (lambda run: None, "default;gamma=7", "gamma = 7"),
+    "a rule that is none": (lambda run: None, "<script>;x", "No preset '<script>'"),
+    "a step that is not there": (lambda run: None, "default;post_step=7", "post_step = 7"),
+    "no such probe set": (lambda run: __import__("shutil").rmtree(run / "probe"), "default;mode=paired", "no probe texts"),
+}
+
+
+@pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_told_in_words_and_other_pages_keep_working(what: str, page: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    spoil, rule, says = BAD[what]
+    run = tiny_run("bad")
+    spoil(run)
+    app = open_app(page, run, rule=rule)
+    assert not app.exception and says in words(app)
+    if what != "a vocabulary that lacks ids":
+        app.switch_page("views/overview.py").run()
+        assert not app.exception and "cannot be read" not in words(app)
+
+
+@pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
+@pytest.mark.parametrize("mode", ["bounds", "matched"])
+def test_texts_that_differ_are_labelled_and_nothing_is_pretended(page: str, mode: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    app = open_app(page, tiny_run(), rule=f"default;mode={mode}")
+    assert not app.exception
+    assert f"{mode}: 4 fresh rollouts" in "\n".join([words(app), *(str(i.value) for i in app.info)]) or page == "threshold_lab"
+    assert any("texts before and after training differ" in str(i.value) for i in app.info)
+    if mode == "bounds":
+        assert "unknown" in [m.value for m in app.metric]
+
+
+def test_search_and_facets_narrow_the_table(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    app = open_app("rock_tokens", tiny_run(), find="boxed")
+    assert app.dataframe[0].value.token.tolist() == ["\\boxed"]
+    app = open_app("rock_tokens", tiny_run(), category="digit")
+    assert set(app.dataframe[0].value.category) == {"digit"}
+    app = open_app("rock_tokens", tiny_run(), find="no such token")
+    assert not app.exception and "0 of " in words(app)
+
+
+def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFactory) -> None:
+    key = data.key(str(tiny_run()))
+    rule = RockRule.from_short(LENIENT)
+    found = detections.found(key, rule)
+    token = found.rocks.ids[0]
+    rows = detections.examples(key, rule, token)
+    kept = int(found.rocks.tokens.set_index("token_id").consistent[token])
+    assert (rows.judged == "kept, in the set").sum() == kept > 0
+    trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
+    assert trace.token_id[rows.position[0]] == token and trace.kl[rows.position[0]] == pytest.approx(rows.after[0])
+
+
+def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+    run = tiny_run()
+    for page in ("rock_tokens", "threshold_lab"):
+        app = open_app(page, run)
+        assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info))
+    table = detections.table(data.key(str(run)), RockRule())
+    figure = rock_charts.funnel(table, [], "tiny", "kl").to_json() or ""
+    assert any(text in table.token.tolist() for text in HOSTILE)
+    assert "<script" not in figure and "<img" not in figure and "<style" not in figure
+
+
+def test_the_preview_marks_what_the_detection_kept(tiny_run: RunFactory) -> None:
+    key, rule = data.key(str(tiny_run())), RockRule.from_short(LENIENT)
+    rollout = detections.texts(key, rule)[0]
+    text = detections.preview(key, rule, rollout, 0)
+    counts = detections.found(key, rule).rocks.rollouts.set_index("rollout_id")
+    assert sum(m == 3 for m in text["marks"]) == counts.occurrence[rollout]
+    json.dumps(text, allow_nan=False)
