@@ -6,7 +6,7 @@ was: the mean regresses. So one half of the rollouts says which types were hard,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,30 +177,34 @@ def _change_interval(
     return low, high
 
 
-Choose = Callable[[np.ndarray], np.ndarray]  # rollouts of a half (B,) bool, at the last checkpoint -> chosen types (V,) bool
-
-
-def group_change(history: History, choose: Choose, seed: int = 0, draws: int = 1000) -> dict[str, float]:
+def group_change(
+    history: History, chosen: np.ndarray, by_half: tuple[np.ndarray, np.ndarray], seed: int = 0, draws: int = 1000
+) -> dict[str, float]:
     """Relative change of the mean loss of a group of types from the first checkpoint to the last.
 
-    `naive`: chosen and measured on all rollouts. `crossed`, `low`, `high`: chosen on each half, measured on the other, both
-    ways averaged, with a 95 % interval over rollouts. `before`, `after`: mean loss behind `crossed`, nats. NaN where no
-    type was chosen. With unpaired checkpoints the choice sees a half of the last one's rollouts.
+    `chosen` (V,) bool: the group as all rollouts choose it; `by_half`: as each of `history.halves(seed)` does. `naive`: chosen
+    and measured on all rollouts. `crossed`, `low`, `high`: chosen on each half, measured on the other, both ways averaged,
+    with a 95 % interval over rollouts. `before`, `after`: mean loss behind `crossed`, nats. NaN where nothing was chosen.
     """
     one, two = history.halves(seed)
     first, last = history.sums[0], history.sums[2]
     every = [np.ones((1, s.rollouts)) for s in (first, last)]
-    chosen = choose(np.ones(last.rollouts, bool))
-    naive = float(last.share(chosen, every[1])[0] / first.share(chosen, every[0])[0] - 1) if chosen.any() else float("nan")
     before, after, ratios = [], [], []
-    for choosing, measuring in ((one, two), (two, one)):
-        picked = choose(choosing[2][0] > 0)
-        weights = history.resampled(measuring, draws, seed)
-        before.append(first.share(picked, measuring[0])[0])
-        after.append(last.share(picked, measuring[2])[0])
-        ratios.append(last.share(picked, weights[2]) / first.share(picked, weights[0]) - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        naive = float(last.share(chosen, every[1])[0] / first.share(chosen, every[0])[0] - 1)
+        for picked, measuring in ((by_half[0], two), (by_half[1], one)):
+            weights = history.resampled(measuring, draws, seed)
+            before.append(first.share(picked, measuring[0])[0])
+            after.append(last.share(picked, measuring[2])[0])
+            ratios.append(last.share(picked, weights[2]) / first.share(picked, weights[0]) - 1)
+        b, a = float(np.mean(before)), float(np.mean(after))
+        crossed = float(np.divide(a, b) - 1)
     drawn = np.mean(ratios, axis=0)
     drawn = drawn[np.isfinite(drawn)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
-    b, a = float(np.mean(before)), float(np.mean(after))
-    return {"naive": naive, "crossed": a / b - 1 if b else float("nan"), "low": float(low), "high": float(high), "before": b, "after": a}
+    return {"naive": naive, "crossed": crossed, "low": float(low), "high": float(high), "before": b, "after": a}
+
+
+def draws_for(history: History) -> int:
+    """Bootstrap samples: a thousand, or two hundred where a log is so large that they would take a minute."""
+    return 200 if sum(s.n.nnz for s in history.sums) > 3_000_000 else 1000

@@ -16,9 +16,7 @@ or more:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil, comb
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,29 +47,22 @@ def neighbours(token_id_N: np.ndarray, starts_B: np.ndarray, at_M: np.ndarray, w
     return around
 
 
-class Similar(NamedTuple):
-    """For each occurrence, over the occurrences of its type that are similar to it, itself included."""
-
-    sums: np.ndarray  # (k, N) int64: the sum of each weight
-    rollouts: np.ndarray  # (N,) int8: distinct rollouts among them; 3 stands for three or more
-
-
 Pulse = Callable[[], None]  # called often during long work; stops it by raising
 
 
-def similar(
+def similar_sums(
     type_N: np.ndarray,
     context_LN: np.ndarray,
     need: int,
-    rollout_N: np.ndarray,
     weights_kN: np.ndarray,
     wanted_N: np.ndarray | None = None,
     pulse: Pulse = lambda: None,
-) -> Similar:
-    """Add up integer weights over the similar occurrences of each one's type, exactly.
+) -> np.ndarray:
+    """(k, N) int64: sums of integer weights over the occurrences of each one's type that are similar to it, itself included.
 
-    `context_LN` comes from `neighbours`. With `wanted_N` only these occurrences are answered for: the others still count
-    as similar to them, but groups that hold none of them are not searched. `rollouts` counts every similar occurrence.
+    Exact while no sum of absolute weights within a type exceeds 2^53. `context_LN` comes from `neighbours`. With `wanted_N`
+    only these occurrences are answered for: the others still count as similar to them, but groups that hold none of them
+    are not searched.
     """
     of_type_N = row_N = pd.factorize(type_N)[0].astype(np.int64)
     for token_N in context_LN:
@@ -79,19 +70,16 @@ def similar(
     n = int(row_N.max(initial=-1)) + 1
     first_U = np.full(n, len(row_N))
     np.minimum.at(first_U, row_N, np.arange(len(row_N)))
-    wanted_U = np.ones(n, bool) if wanted_N is None else np.bincount(row_N, wanted_N, n) > 0
     rows = _Rows(
         type=of_type_N[first_U],
         context=context_LN[:, first_U],
         need=need,
-        weights=np.stack([np.bincount(row_N, w, n).astype(np.int64) for w in weights_kN]),
-        wanted=wanted_U,
-        spread=_Spread.of(row_N, n, rollout_N),
+        weights=np.stack([np.bincount(row_N, w, n) for w in weights_kN]),
+        wanted=np.ones(n, bool) if wanted_N is None else np.bincount(row_N, wanted_N, n) > 0,
     )
     rows.search(pulse)
     close_N = rows.present[row_N] >= need  # too much beyond the edge: similar to nothing but itself
-    sums = np.where(close_N, rows.sums[:, row_N], weights_kN)
-    return Similar(sums, np.where(close_N, rows.spread.count()[row_N], 1).astype(np.int8))
+    return np.where(close_N, rows.sums[:, row_N], weights_kN).astype(np.int64)
 
 
 def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
@@ -100,58 +88,20 @@ def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
     return pd.factorize(group * (int(token.max(initial=0)) - low + 1) + (token - low))[0]
 
 
-@dataclass
-class _Spread:
-    """Up to three distinct rollouts for each of n groups: the smallest, the largest, and one between, or -1."""
-
-    low: np.ndarray
-    high: np.ndarray
-    middle: np.ndarray
-
-    @classmethod
-    def of(cls, group: np.ndarray, n: int, *rollouts: np.ndarray) -> _Spread:
-        """Of the rollouts that come with the members of each group; -1 stands for none."""
-        low, high, middle = np.full(n, np.iinfo(np.int64).max), np.full(n, -1), np.full(n, -1)
-        for r in rollouts:
-            np.minimum.at(low, group[r >= 0], r[r >= 0])
-            np.maximum.at(high, group, r)
-        for r in rollouts:
-            between = (r > low[group]) & (r < high[group])
-            middle[group[between]] = r[between]
-        return cls(low, high, middle)
-
-    def __getitem__(self, at: np.ndarray) -> _Spread:
-        return _Spread(self.low[at], self.high[at], self.middle[at])
-
-    def add(self, at: np.ndarray, other: _Spread) -> None:
-        """Unite the rollouts of the groups `at` with those of `other`."""
-        mine = self[at]
-        low, high = np.minimum(mine.low, other.low), np.maximum(mine.high, other.high)
-        middle = np.full(len(at), -1)
-        for r in (mine.low, mine.high, mine.middle, other.low, other.high, other.middle):
-            middle = np.where((r > low) & (r < high), r, middle)
-        self.low[at], self.high[at], self.middle[at] = low, high, middle
-
-    def count(self) -> np.ndarray:
-        return np.where(self.low == self.high, 1, np.where(self.middle < 0, 2, 3))
-
-
 class _Rows:
-    """Distinct (type, context) pairs and the search through sets of offsets."""
+    """U distinct (type, context) pairs and the search through sets of offsets. Sums are whole numbers held in float64."""
 
-    def __init__(self, type: np.ndarray, context: np.ndarray, need: int, weights: np.ndarray, wanted: np.ndarray, spread: _Spread):
+    def __init__(self, type: np.ndarray, context: np.ndarray, need: int, weights: np.ndarray, wanted: np.ndarray):
         self.present = (context != _BEYOND).sum(axis=0)
         order = np.argsort([-len(pd.unique(c)) for c in context], kind="stable")  # those that tell most apart first
         self.type, self.need, self.weights, self.wanted = type, need, weights, wanted
         self.context = context[order] - _END  # not negative
         self.sums = weights.copy()  # equal contexts are similar to each other
-        self.spread, self.found = spread, _Spread(spread.low.copy(), spread.high.copy(), spread.middle.copy())
 
     def search(self, pulse: Pulse) -> None:
         rows = np.flatnonzero(self.present >= self.need)
         self.pulse = pulse
         self._descend(*self._shared(rows, self.type[rows]), size=0, start=0)
-        self.spread = self.found
 
     def _shared(self, rows: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Without the rows that are alone in their group, and the groups that nobody asks about."""
@@ -168,8 +118,8 @@ class _Rows:
             self.pulse()
             token = self.context[j, rows]
             there = token != _BEYOND - _END
-            inner, split = rows[there], _refine(group[there], token[there])
-            inner, split = self._shared(inner, split)
+            inner = rows[there]
+            inner, split = self._shared(inner, _refine(group[there], token[there]))
             if len(inner) == 0:
                 continue
             if size + 1 >= self.need:
@@ -180,8 +130,4 @@ class _Rows:
         factor = (-1) ** (size - self.need) * comb(size - 1, self.need - 1)
         for weight, total in zip(self.weights, self.sums, strict=True):
             own = weight[rows]
-            total[rows] += factor * (np.bincount(group, own).astype(np.int64)[group] - own)
-        if size == self.need and (self.found.middle[rows] < 0).any():
-            mine = self.spread[rows]
-            together = _Spread.of(group, int(group.max()) + 1, mine.low, mine.high, mine.middle)
-            self.found.add(rows, together[group])
+            total[rows] += factor * (np.bincount(group, own)[group] - own)

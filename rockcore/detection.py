@@ -6,8 +6,10 @@ work; `pulse` is called all along and stops the work by raising.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from rockcore.material import Material
 from rockcore.persistence import Candidates, Consistency
 from rockcore.rule import BadRule, RockRule
 from rockcore.schema import noise_floor
-from rockcore.scores import SCORES, TypeStats, rank_order
+from rockcore.scores import NEED_SPREAD, SCORES, Spread, TypeStats, rank_order
 
 K_MAX = 500
 SATURATED = 0.95  # beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree again
@@ -118,8 +120,8 @@ class Detection:
             return None
         return np.bincount(self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types))
 
-    def type_stats(self, rollouts: np.ndarray | None = None) -> TypeStats:
-        """The statistics of every type, over all rollouts or those of a mask (B,): contexts are compared within it."""
+    def type_stats(self, rollouts: np.ndarray | None = None, consistent: np.ndarray | None = None) -> TypeStats:
+        """The statistics of every type over all rollouts, or those of a mask (B,), for which `consistent` (V,) has to be given."""
         cells, v = self.corpus.cells, len(self.corpus.types)
         part = slice(None) if rollouts is None else rollouts[cells.rollout]
         kind, n, loss = cells.type[part], cells.n[part], cells.sums[-1][part]
@@ -127,29 +129,34 @@ class Detection:
         def total(weight: np.ndarray | None = None) -> np.ndarray:
             return np.bincount(kind, weight, v)
 
-        before = self._before() if self._other is not None or not self.material.paired else total(cells.sums[0][part])
         return TypeStats(
             token_id=self.corpus.types,
             n=total(n).astype(np.int64),
             kl_sum=total(loss),
-            rollouts=total(),
-            kl_sq_cells=total(loss**2),
-            kl_n_cells=total(loss * n),
-            n_sq_cells=total(n.astype(np.float64) ** 2),
-            kl_sum_before=before,
-            consistent=self._consistent_in(rollouts),
+            spread=Spread(total(), total(loss**2), total(loss * n), total(n.astype(np.float64) ** 2))
+            if self.score in NEED_SPREAD
+            else None,
+            kl_sum_before=self._before(cells.sums[0][part], kind) if self.score == "joint" else None,
+            consistent=self.consistent if rollouts is None else consistent,
         )
 
-    def _before(self) -> np.ndarray:
+    def _before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
+        if self._other is not None:
+            return self._other
+        if self.material.paired:
+            return np.bincount(kind, loss, len(self.corpus.types))
         first = self.material.corpora[0]
-        return self._other if self._other is not None else _of_types(np.bincount(first.token_id, first.losses[0]), self.corpus.types)
+        return _of_types(np.bincount(first.token_id, first.losses[0]), self.corpus.types)
 
-    def _consistent_in(self, rollouts: np.ndarray | None) -> np.ndarray | None:
-        if rollouts is None or self.candidates is None or self.score != "rock_score_ctx":
-            return self.consistent if rollouts is None else None
-        part = self.candidates.of(rollouts[self.candidates.rollout])
-        kept = persistence.consistency(part, self.rule, self.pulse).kept
-        return np.bincount(part.type[kept], minlength=len(self.corpus.types))
+    def in_parts(self, parts_PB: np.ndarray) -> Iterator[tuple[TypeStats, TypeStats]]:
+        """The statistics of each part of the rollouts and of the rest; contexts are compared within each alone."""
+        found, v = self.candidates, len(self.corpus.types)
+        needed = found is not None and self.score == "rock_score_ctx"
+        kept = persistence.kept_in_parts(found, parts_PB, self.rule, self.pulse) if needed and found is not None else repeat((None, None))
+        for part, sides in zip(parts_PB, kept, strict=False):
+            self.pulse()
+            counts = [None if found is None or k is None else np.bincount(found.type[k], minlength=v) for k in sides]
+            yield self.type_stats(part, counts[0]), self.type_stats(~part, counts[1])
 
     def score_of(self, known: TypeStats) -> np.ndarray:
         """(V,) score, 0 for types that the rule keeps out of the set."""
@@ -173,24 +180,35 @@ class Detection:
         """(V,) types by falling score; among those without one, by falling Rock Score."""
         return np.lexsort((self.corpus.types, -self.stats.kl_sum, -self.scores))
 
-    def _places(self, rollouts: np.ndarray) -> tuple[np.ndarray, int]:
-        self.pulse()
-        score = self.score_of(self.type_stats(rollouts))
+    def _places(self, known: TypeStats) -> tuple[np.ndarray, int]:
+        """(V,) the place of each type by score, and how many have one."""
+        score = self.score_of(known)
         place = np.empty(len(score), np.int64)
         place[rank_order(score, self.corpus.types)] = np.arange(len(score))
         return place, int((score > 0).sum())
 
+    def _agreement(self, k_max: int) -> tuple[np.ndarray, np.ndarray]:
+        """Jaccard index for K = 1 .. k_max: of disjoint halves (draws, k_max), and of nested samples with the whole (5, k_max)."""
+        rollouts, rule = self.corpus.rollouts, self.rule
+        parts = np.concatenate([stats.halves(rollouts, rule.draws, rule.seed), stats.nested(rollouts, rule.seed)])
+        whole = self._places(self.stats)
+        rows = []
+        for i, (part, rest) in enumerate(self.in_parts(parts)):
+            (a, ranked_a), (b, ranked_b) = self._places(part), self._places(rest) if i < rule.draws else whole
+            rows.append(stats.overlap(a, b, (ranked_a, ranked_b), k_max))
+        return np.stack(rows[: rule.draws]), np.stack(rows[rule.draws :])
+
     @cached_property
     def cutoff(self) -> Cutoff:
         """K: as given, or the largest at which disjoint halves of the rollouts agree well enough, while there is loss left to cover."""
-        ranked, b = int((self.scores > 0).sum()), self.corpus.rollouts
+        ranked = int((self.scores > 0).sum())
         k_max = max(1, min(ranked, K_MAX), self.rule.top_k or 0)
         loss = self.stats.kl_sum[self.order]
         total = loss.sum()
-        coverage = np.resize(np.cumsum(loss[:k_max]) / total if total > 0 else np.zeros(1), k_max) if ranked else np.zeros(k_max)
-        enough = ranked > 0 and b > 1
-        draws = stats.split_half_jaccard(self._places, b, k_max, self.rule.draws, self.rule.seed) if enough else np.zeros((1, k_max))
-        nested = stats.nested_jaccard(self._places, b, k_max, self.rule.seed) if enough else np.zeros((1, k_max))
+        coverage = np.resize(np.cumsum(loss[:k_max]) / total, k_max) if ranked and total > 0 else np.zeros(k_max)
+        draws = nested = np.zeros((1, k_max))
+        if ranked and self.corpus.rollouts > 1:
+            draws, nested = self._agreement(k_max)
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         knee = stats.knee(coverage[: max(1, min(ranked, k_max))]) + 1
         k, how = self._choose(draws.mean(axis=0), coverage, knee, ranked)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
-from rockcore.context import Pulse, agreements_needed, neighbours, similar
+from rockcore.context import Pulse, agreements_needed, neighbours, similar_sums
 from rockcore.corpus import Corpus
 from rockcore.rule import RockRule
 
@@ -52,15 +53,77 @@ def consistency(found: Candidates, rule: RockRule, pulse: Pulse = lambda: None) 
     by default the similar ones also have to be two, from two other rollouts, and those whose windows overlap o's are not
     counted towards that. With min_rollouts = 0 and min_support = 0 it is the paper's rule. Source: arXiv 2605.09253, section 2.
     """
-    need = agreements_needed(rule.gamma, rule.window)
-    near = similar(found.type, found.context, need, found.rollout, np.ones((1, len(found.at)), np.int64), pulse=pulse)
-    others = near.sums[0] - 1
-    of_type = np.bincount(found.type)[found.type] - 1 if len(found.at) else np.zeros(0, np.int64)
-    rho = np.divide(others, of_type, out=np.zeros(len(others)), where=of_type > 0)
-    support = others - _overlapping(found, need, rule.window) if rule.min_rollouts else others
-    least = np.array([max(rule.min_support, ceil(rule.eta * n - 1e-9)) for n in range(int(of_type.max(initial=0)) + 1)])
-    kept = (support >= least[of_type]) & (near.rollouts - 1 >= rule.min_rollouts)
-    return Consistency(others, rho, kept)
+    nearby = _Nearby.of(found, rule, pulse)
+    near = _near(found, rule, _moments(found.rollout), pulse)
+    of_type = np.bincount(found.type)[found.type] if len(found.at) else np.zeros(0, np.int64)
+    others = near[0] - 1
+    rho = np.divide(others, of_type - 1, out=np.zeros(len(others)), where=of_type > 1)
+    return Consistency(others, rho, nearby.enough(near, of_type, rule))
+
+
+def kept_in_parts(
+    found: Candidates, parts_PB: np.ndarray, rule: RockRule, pulse: Pulse = lambda: None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each part of the rollouts: which occurrences are kept if only the part counts (M,) bool, and if only the rest does.
+
+    The same as `consistency` of the part and of the rest alone. Contexts are compared once for many parts: similar
+    occurrences are counted with a weight a part.
+    """
+    nearby, moments = _Nearby.of(found, rule, pulse), _moments(found.rollout)
+    whole = _near(found, rule, moments, pulse)
+    at_once = max(1, _MOST_CELLS // max(1, 3 * len(found.at)))
+    for start in range(0, len(parts_PB), at_once):
+        inside = parts_PB[start : start + at_once, found.rollout]  # (p, M)
+        weights = (inside[:, None, :] * moments).reshape(-1, len(found.at))
+        for mask, near in zip(inside, _near(found, rule, weights, pulse).reshape(len(inside), 3, -1), strict=True):
+            yield tuple(  # pyright: ignore[reportReturnType]
+                nearby.enough(sums, np.bincount(found.type[m], minlength=found.type.max(initial=-1) + 1)[found.type], rule) & m
+                for m, sums in ((mask, near), (~mask, whole - near))
+            )
+
+
+_MOST_CELLS = 60_000_000  # weights held at a time, 8 bytes each and as much again for their sums
+
+
+def _near(found: Candidates, rule: RockRule, weights: np.ndarray, pulse: Pulse) -> np.ndarray:
+    return similar_sums(found.type, found.context, agreements_needed(rule.gamma, rule.window), weights, pulse=pulse)
+
+
+def _moments(rollout_M: np.ndarray) -> np.ndarray:
+    """(3, M): 1, r and r^2. Their sums over a set of occurrences say how many there are, and whether all are of one rollout."""
+    r = rollout_M.astype(np.int64)
+    return np.stack([np.ones_like(r), r, r * r])
+
+
+@dataclass(frozen=True)
+class _Nearby:
+    """Similar occurrences in an occurrence's own rollout, which count for little or nothing."""
+
+    rollout: np.ndarray  # (M,)
+    own: np.ndarray  # (M,) in its rollout, itself included
+    overlapping: np.ndarray  # (M,) of these, others whose windows overlap its own
+
+    @classmethod
+    def of(cls, found: Candidates, rule: RockRule, pulse: Pulse) -> _Nearby:
+        if not rule.min_rollouts:
+            return cls(found.rollout, np.zeros(0), np.zeros(0))
+        need = agreements_needed(rule.gamma, rule.window)
+        inner = found.rollout.astype(np.int64) * (int(found.type.max(initial=0)) + 1) + found.type
+        own = similar_sums(inner, found.context, need, np.ones((1, len(found.at)), np.int64), pulse=pulse)[0]
+        return cls(found.rollout.astype(np.int64), own, _overlapping(found, need, rule.window))
+
+    def enough(self, near_3M: np.ndarray, of_type_M: np.ndarray, rule: RockRule) -> np.ndarray:
+        """(M,) bool: enough similar ones (moments over them, itself included) among `of_type_M` occurrences of its type."""
+        n, others = np.maximum(of_type_M - 1, 0), near_3M[0] - 1
+        least = np.array([max(rule.min_support, ceil(rule.eta * k - 1e-9)) for k in range(int(n.max(initial=0)) + 1)])[n]
+        if not rule.min_rollouts:
+            return others >= least
+        elsewhere, s1, s2 = near_3M - np.stack([self.own, self.own * self.rollout, self.own * self.rollout**2])
+        spread = elsewhere >= rule.min_rollouts
+        if rule.min_rollouts > 1:
+            mean = np.floor_divide(s1, np.maximum(elsewhere, 1))
+            spread &= (mean * elsewhere != s1) | (mean * mean * elsewhere != s2)  # equal only if all are of one rollout
+        return spread & (others - self.overlapping >= least)
 
 
 def _overlapping(found: Candidates, need: int, window: int) -> np.ndarray:
@@ -96,8 +159,8 @@ def precision(
     is_persistent[found.at], is_kept[found.at[kept_M]] = True, True
     wanted = is_kept[every.at]
     weights = np.stack([np.ones(len(every.at), np.int64), is_persistent[every.at]])
-    near = similar(every.type, every.context, agreements_needed(rule.gamma, rule.window), every.rollout, weights, wanted, pulse)
-    all_V, high_V = (np.bincount(every.type[wanted], s[wanted] - 1, len(corpus.types)) for s in near.sums)
+    near = similar_sums(every.type, every.context, agreements_needed(rule.gamma, rule.window), weights, wanted, pulse)
+    all_V, high_V = (np.bincount(every.type[wanted], s[wanted] - 1, len(corpus.types)) for s in near)
     return np.divide(high_V, all_V, out=np.full(len(all_V), np.nan), where=all_V > 0)
 
 
@@ -125,8 +188,7 @@ def matched(
     every = candidates(joined, np.flatnonzero((earlier & asked[joined.type]) | high_now), rule)
     wanted = high_now[every.at]
     weights = np.stack([earlier[every.at], was_high[every.at]]).astype(np.int64)
-    near = similar(every.type, every.context, agreements_needed(rule.gamma, rule.window), every.rollout, weights, wanted, pulse)
-    seen, high = near.sums
+    seen, high = similar_sums(every.type, every.context, agreements_needed(rule.gamma, rule.window), weights, wanted, pulse)
     kept = np.zeros(len(after), bool)
     kept[every.at[wanted & (seen > 0) & (2 * high >= seen)] - len(before)] = True
     return kept, int((wanted & (seen == 0)).sum())

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rockcore import controls
 from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
-from rockcore.change import History, classify, group_change
+from rockcore.change import History, classify, draws_for, group_change
 from rockcore.context import Pulse
 from rockcore.detection import Detection
 from rockcore.log import Run
@@ -112,8 +112,7 @@ def conclude(run: Run, found: Detection, classes: pd.DataFrame | None = None, ca
 def classes_of(material: Material, rule: RockRule, pulse: Pulse = lambda: None) -> pd.DataFrame:
     """What became of each type over the training: see change.classify. Depends on the rule's column, steps and seed alone."""
     history = History.of(material.corpora, material.paired)
-    big = sum(s.n.nnz for s in history.sums) > 3_000_000
-    frame = classify(history, rule.seed, draws=200 if big else 1000, pulse=pulse)
+    frame = classify(history, rule.seed, draws_for(history), pulse=pulse)
     before = material.before()
     frame.attrs["hard_from"] = float(before.mean(dtype=np.float64)) if len(before) else math.nan
     return frame
@@ -172,32 +171,23 @@ def _token_table(run: Run, found: Detection, classes: pd.DataFrame, categories: 
 
 def _groups(found: Detection) -> pd.DataFrame:
     """Rocks, rare types with a high loss before, and all others: relative change, naive and cross-fitted."""
-    history = History.of(found.material.corpora, found.material.paired)
-    k = found.cutoff.k
-
-    def rocks(half: np.ndarray) -> np.ndarray:
-        return _top(found.score_of(found.type_stats(None if half.all() else half)), found.corpus.types, k)
-
-    def rare(half: np.ndarray) -> np.ndarray:
-        mean = np.nan_to_num(history.sums[0].means(half[None, :].astype(float))[0]) if found.material.paired else found.stats.mean
-        n = found.type_stats(half).n
-        return _top(np.where((n >= 2) & ~rocks(half), mean, 0.0), found.corpus.types, k)
-
-    def others(half: np.ndarray) -> np.ndarray:
-        return ~rocks(half) & ~rare(half)
-
-    rows = []
-    for name, choose in (("rocks", rocks), ("rare, high before", rare), ("others", others)):
-        types = choose(np.ones(found.corpus.rollouts, bool))
-        rows.append(
-            {
-                "group": name,
-                "types": int(types.sum()),
-                "tokens": int(found.stats.n[types].sum()),
-                **group_change(history, choose, found.rule.seed),
-            }
-        )
-    return pd.DataFrame(rows)
+    history, k, ids = History.of(found.material.corpora, found.material.paired), found.cutoff.k, found.corpus.types
+    parts = history.halves(found.rule.seed)
+    everyone = np.ones(found.corpus.rollouts, bool)
+    sides = next(iter(found.in_parts(parts[0][2] > 0)))
+    rows: dict[str, list[np.ndarray]] = {"rocks": [], "rare, high before": [], "others": []}
+    for known, rollouts in ((found.stats, everyone), (sides[0], parts[0][2][0] > 0), (sides[1], parts[1][2][0] > 0)):
+        rocks = _top(found.score_of(known), ids, k)
+        before = np.nan_to_num(history.sums[0].means(rollouts[None, :].astype(float))[0]) if found.material.paired else known.mean
+        rare = _top(np.where((known.n >= 2) & ~rocks, before, 0.0), ids, k)
+        for name, chosen in zip(rows, (rocks, rare, ~rocks & ~rare), strict=True):
+            rows[name].append(chosen)
+    draws = draws_for(history)
+    return pd.DataFrame(
+        {"group": name, "types": int(c[0].sum()), "tokens": int(found.stats.n[c[0]].sum())}
+        | group_change(history, c[0], (c[1], c[2]), found.rule.seed, draws)
+        for name, c in rows.items()
+    )
 
 
 def _top(score: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,15 @@ def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+class Spread(NamedTuple):
+    """Sums over rollouts r of a type's occurrences n_r and summed loss s_r in each, (V,) every one: how its mean varies."""
+
+    rollouts: np.ndarray  # rollouts in which the type occurs
+    ss: np.ndarray  # sum of s_r^2
+    sn: np.ndarray  # sum of s_r n_r
+    nn: np.ndarray  # sum of n_r^2
+
+
 @dataclass(frozen=True)
 class TypeStats:
     """What is known of V token types; every array is (V,), losses are in nats."""
@@ -49,24 +58,25 @@ class TypeStats:
     token_id: np.ndarray
     n: np.ndarray  # occurrences, Freq(v)
     kl_sum: np.ndarray  # summed loss after training (of the rule's column)
-    rollouts: np.ndarray  # rollouts in which the type occurs
-    kl_sq_cells: np.ndarray  # sum over rollouts of (summed loss)^2
-    kl_n_cells: np.ndarray  # … of summed loss x occurrences
-    n_sq_cells: np.ndarray  # … of occurrences^2
-    kl_sum_before: np.ndarray | None = None  # summed loss of the other end of a joint score: before training, or another run
+    spread: Spread | None = None  # for the scores in NEED_SPREAD
+    kl_sum_before: np.ndarray | None = None  # for `joint`: the summed loss before training, or in another run
     consistent: np.ndarray | None = None  # occurrences that are persistent and context-consistent
 
     @property
     def mean(self) -> np.ndarray:
         return np.divide(self.kl_sum, self.n, out=np.zeros(len(self.n)), where=self.n > 0)
 
-    @property
-    def variance_of_mean(self) -> np.ndarray:
-        """Variance of the mean with rollouts, not occurrences, as the independent units; NaN below two rollouts."""
-        m, r = self.mean, self.rollouts.astype(np.float64)
-        spread = self.kl_sq_cells - 2 * m * self.kl_n_cells + m**2 * self.n_sq_cells
+    def variance_of_mean(self) -> tuple[np.ndarray, np.ndarray]:
+        """Variance of the mean, rollouts and not occurrences taken as the independent units, and how many there are.
+
+        NaN below two rollouts. Raises ValueError without `spread`.
+        """
+        if self.spread is None:
+            raise ValueError("The variance of a mean needs the sums over rollouts")
+        m, (rollouts, ss, sn, nn) = self.mean, self.spread
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(r > 1, np.maximum(spread, 0) / self.n.astype(np.float64) ** 2 * r / (r - 1), np.nan)
+            variance = np.maximum(ss - 2 * m * sn + m**2 * nn, 0) / self.n.astype(np.float64) ** 2 * rollouts / (rollouts - 1)
+        return np.where(rollouts > 1, variance, np.nan), rollouts
 
 
 Score = Callable[[TypeStats], np.ndarray]
@@ -97,8 +107,8 @@ def rock_score_lcb(stats: TypeStats) -> np.ndarray:
     """Frequency x lower 95 % confidence bound of the mean (Student's t over rollouts), in nats; 0 below two rollouts."""
     from scipy.stats import t  # half a second to load: not at the start of a dashboard
 
-    with np.errstate(invalid="ignore"):
-        bound = stats.mean - t.ppf(0.95, np.maximum(stats.rollouts - 1, 1)) * np.sqrt(stats.variance_of_mean)
+    variance, rollouts = stats.variance_of_mean()
+    bound = stats.mean - t.ppf(0.95, np.maximum(rollouts - 1, 1)) * np.sqrt(variance)
     return stats.n * np.maximum(np.nan_to_num(bound), 0.0)
 
 
@@ -109,8 +119,8 @@ def mean_kl_eb(stats: TypeStats) -> np.ndarray:
     rollout gets the pooled variance of the others.
     """
     m, n = stats.mean, np.maximum(stats.n, 1)
-    own = stats.variance_of_mean
-    known = np.isfinite(own) & (stats.rollouts > 2) & (own > 0)
+    own, rollouts = stats.variance_of_mean()
+    known = np.isfinite(own) & (rollouts > 2) & (own > 0)
     if known.sum() < 2:
         return m
     pooled = float(np.average(own[known] * n[known], weights=n[known]))  # variance of one occurrence
@@ -142,6 +152,7 @@ def authors(stats: TypeStats, least: int = 2, dropped: int = 5) -> np.ndarray:
     return np.where(allowed, stats.n * stats.mean, 0.0)
 
 
+NEED_SPREAD = {"rock_score_lcb", "mean_kl_eb"}
 SCORES: dict[str, Score] = {f.__name__: f for f in (rock_score, rock_score_ctx, mean_kl, rock_score_lcb, mean_kl_eb, joint, authors)}
 
 

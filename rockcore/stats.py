@@ -5,7 +5,7 @@ Tokens of one rollout depend on each other, so whatever is resampled or split he
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,42 +45,26 @@ def overlap(first: np.ndarray, second: np.ndarray, sizes: tuple[int, int], k_max
     return np.divide(both, either, out=np.zeros(k_max), where=either > 0)
 
 
-RankHalf = Callable[[np.ndarray], tuple[np.ndarray, int]]  # rollout mask (B,) -> place of each type (V,), how many are ranked
+def halves(rollouts: int, draws: int, seed: int) -> np.ndarray:
+    """(draws, B) bool: random halves of the rollouts; the other half of each is its complement.
 
-
-def split_half_jaccard(rank: RankHalf, rollouts: int, k_max: int, draws: int, seed: int) -> np.ndarray:
-    """Jaccard index of the K best types of two disjoint halves of the rollouts: (draws, k_max), one random split a draw.
-
-    Nested samples, as in the paper, share data with the whole and look more stable than they are. Each half has half the
-    data, so this is the stability of a log half as long: a lower bound for the whole.
+    Nested samples, as in the paper, share data with the whole and look more stable than they are. A half has half the data,
+    so what two halves agree on is a lower bound for the stability of the whole.
     """
     rng = np.random.default_rng(seed)
-    jaccard = np.zeros((draws, k_max))
-    for row in jaccard:
-        half = np.zeros(rollouts, bool)
-        half[rng.permutation(rollouts)[: rollouts // 2]] = True
-        (a, ranked_a), (b, ranked_b) = rank(half), rank(~half)
-        row[:] = overlap(a, b, (ranked_a, ranked_b), k_max)
-    return jaccard
+    parts = np.zeros((draws, rollouts), bool)
+    for part in parts:
+        part[rng.permutation(rollouts)[: rollouts // 2]] = True
+    return parts
 
 
 NESTED = (0.1, 0.2, 0.4, 0.6, 0.8)  # 50 … 400 of 500 rollouts
 
 
-def nested_jaccard(rank: RankHalf, rollouts: int, k_max: int, seed: int) -> np.ndarray:
-    """Jaccard index of the K best types of a sample of the rollouts with those of all: (5, k_max), one row a share of NESTED.
-
-    The paper's measure (arXiv 2605.09253, section 2), kept for comparison.
-    """
-    order = np.random.default_rng(seed).permutation(rollouts)
-    whole, ranked = rank(np.ones(rollouts, bool))
-    rows = []
-    for share in NESTED:
-        part = np.zeros(rollouts, bool)
-        part[order[: max(1, round(share * rollouts))]] = True
-        place, some = rank(part)
-        rows.append(overlap(whole, place, (ranked, some), k_max))
-    return np.stack(rows)
+def nested(rollouts: int, seed: int) -> np.ndarray:
+    """(5, B) bool: samples of the rollouts, each within the next, of the sizes in the paper (arXiv 2605.09253, section 2)."""
+    place = np.random.default_rng(seed).permutation(rollouts)
+    return np.stack([place < max(1, round(share * rollouts)) for share in NESTED])
 
 
 def knee(curve: np.ndarray) -> int:
