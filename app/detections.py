@@ -32,6 +32,8 @@ __all__ = ["CLASSES", "COLUMNS", "CONTROLS", "HARD", "KNOBS", "MODES", "PRESETS"
 save_rule = saved_rules.save
 
 _EDGES = np.geomspace(1e-4, 20.0, 121)
+_CHOICES = 300  # token types offered by name, the most frequent
+_LARGE = 2_000_000  # from here on presets are only compared on request: each is a detection of its own
 _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
 
 
@@ -50,15 +52,17 @@ def rule_names() -> list[str]:
     return [*PRESETS, *saved_rules.names()]
 
 
+_READS = ("column", "mode", "probe_set", "pre_step", "post_step")
+
+
 def _reads(rule: RockRule) -> tuple[Any, ...]:
     """What of a rule decides which occurrences are read."""
-    return rule.column, rule.mode, rule.probe_set, rule.pre_step, rule.post_step
+    return tuple(getattr(rule, name) for name in _READS)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the log")
 def _material(run: RunKey, reads: tuple[Any, ...]) -> Material:
-    names = ("column", "mode", "probe_set", "pre_step", "post_step")
-    return gather(data.log(run), RockRule(**dict(zip(names, reads, strict=True))))
+    return gather(data.log(run), RockRule(**dict(zip(_READS, reads, strict=True))))
 
 
 @st.cache_resource(max_entries=2, show_spinner="Sorting the occurrences")
@@ -125,13 +129,17 @@ def _marks(detection: Detection) -> tuple[np.ndarray, np.ndarray]:
     return detection.candidates.at, (1 + kept + (kept & detection.in_set[detection.candidates.type])).astype(np.int8)
 
 
+def is_large(run: RunKey, rule: RockRule) -> bool:
+    """Whether a detection takes minutes here."""
+    return len(_material(run, _reads(rule)).last) > _LARGE
+
+
 def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
     """This rule and each preset, on the texts this rule reads: rule, K, coverage, stability, kept, densities, jaccard with this set."""
     mine = set(found(run, rule).rocks.ids)
     rows = []
     for name, other in {"this rule": rule, **PRESETS}.items():
-        same_texts = replace(other, **dict(zip(("column", "mode", "probe_set", "pre_step", "post_step"), _reads(rule), strict=True)))
-        rocks = found(run, same_texts).rocks
+        rocks = found(run, replace(other, **dict(zip(_READS, _reads(rule), strict=True)))).rocks
         ids = set(rocks.ids)
         rows.append(
             {
@@ -150,20 +158,30 @@ def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
 
 
 def token_names(run: RunKey, rule: RockRule) -> dict[int, str]:
-    """Id -> visible text of the types that occur, the most frequent first."""
-    corpus = _material(run, _reads(rule)).last
-    words = data.log(run).vocab.set_index("token_id").token
-    order = corpus.types[np.argsort(-np.bincount(corpus.type), kind="stable")]
-    return {int(i): f"{data.visible(str(words.loc[i]))} · id {i}" for i in order}
+    """Id -> visible text of the most frequent types, and of those that the rule names."""
+    named = (*rule.excluded_types, *(token for _, token in rule.excluded_contexts))
+    return _token_names(run, _reads(rule), named)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
+def _token_names(run: RunKey, reads: tuple[Any, ...], named: tuple[int, ...]) -> dict[int, str]:
+    corpus = _material(run, reads).last
+    words = data.log(run).vocab.set_index("token_id").token
+    most = corpus.types[np.argsort(-np.bincount(corpus.type), kind="stable")[:_CHOICES]].tolist()
+    return {i: f"{data.visible(str(words.get(i, '?')))} · id {i}" for i in dict.fromkeys((*most, *named))}
+
+
 def histogram(run: RunKey, rule: RockRule) -> Histogram:
     """Occurrences by loss before and after, on the texts that the rule reads."""
-    material = _material(run, _reads(rule))
+    return _histogram(run, _reads(rule))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _histogram(run: RunKey, reads: tuple[Any, ...]) -> Histogram:
+    material = _material(run, reads)
     series = {f"step {material.steps[0]}": material.before(), f"step {material.steps[-1]}": material.last.losses[-1]}
-    counts = {name: np.histogram(loss, np.concatenate([[-np.inf], _EDGES, [np.inf]]))[0].tolist() for name, loss in series.items()}
-    return Histogram(_EDGES.tolist(), counts, "nats")
+    bins = np.concatenate([[-np.inf], _EDGES, [np.inf]])
+    return Histogram(_EDGES.tolist(), {name: np.histogram(loss, bins)[0].tolist() for name, loss in series.items()}, "nats")
 
 
 def corpus_line(run: RunKey, rule: RockRule) -> str:
@@ -207,13 +225,16 @@ def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, A
 
 def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
     """The types with rank, shown (visible whitespace), series (mean over the logged steps), interval of the change in words."""
+    key = ("table", run, rule)
+    if (before := known(key)) is not None:
+        return before
     tokens = found(run, rule).rocks.tokens
     series = _series(run, source(run, rule), rule.column)
     change = [
         "" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}" for low, high in zip(tokens.change_low, tokens.change_high, strict=True)
     ]
     n = tokens.frequency.sum()
-    return tokens.assign(
+    frame = tokens.assign(
         rank=np.arange(1, len(tokens) + 1),
         shown=[data.visible(t) for t in tokens.token],
         series=[series.get(t, []) for t in tokens.token_id],
@@ -221,6 +242,7 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
         type_density=tokens.frequency / n,
         occurrence_density=tokens.consistent / n,
     )
+    return remember(key, frame)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -119,6 +119,18 @@ def words(name: str, label: str, **look: Any) -> str:
     return value
 
 
+def asked(name: str) -> str:
+    """What the person, or the link, asked for, whether or not it can be had."""
+    return st.session_state[_PICKED].get(name, "")
+
+
+def is_new(name: str, value: Any) -> bool:
+    """Whether a value that a widget keeps reporting, such as a picked row, has just become this one."""
+    before = st.session_state.get(f"seen {name}")
+    st.session_state[f"seen {name}"] = value
+    return value is not None and value != before
+
+
 def pick(name: str, text: str) -> None:
     """Pick a value from code, as if the person had."""
     st.session_state[_PICKED][name] = text

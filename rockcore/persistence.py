@@ -74,8 +74,8 @@ def kept_in_parts(
     at_once = max(1, _MOST_CELLS // max(1, 3 * len(found.at)))
     for start in range(0, len(parts_PB), at_once):
         inside = parts_PB[start : start + at_once, found.rollout]  # (p, M)
-        weights = (inside[:, None, :] * moments).reshape(-1, len(found.at))
-        for mask, near in zip(inside, _near(found, rule, weights, pulse).reshape(len(inside), 3, -1), strict=True):
+        weights = (inside[:, None, :] * moments).reshape(3 * len(inside), len(found.at))
+        for mask, near in zip(inside, _near(found, rule, weights, pulse).reshape(len(inside), 3, len(found.at)), strict=True):
             yield tuple(  # pyright: ignore[reportReturnType]
                 nearby.enough(sums, np.bincount(found.type[m], minlength=found.type.max(initial=-1) + 1)[found.type], rule) & m
                 for m, sums in ((mask, near), (~mask, whole - near))

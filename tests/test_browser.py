@@ -20,6 +20,7 @@ from conftest import HOSTILE, WORDS
 
 from app import data
 from rockcore.log import sample_runs
+from rockcore.rule import RockRule
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'")
 
@@ -230,6 +231,36 @@ def test_a_copied_link_shows_the_same_in_another_browser(tab: Tab, browser: play
     playwright.expect(copy.page.locator(".response .lit").first).to_be_visible()
     assert copy.page.url == link
     assert colours(copy) == shades
+    other.close()
+
+
+def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the_lab(tab: Tab, browser: playwright.Browser) -> None:
+    tab.open("/threshold_lab?run=habit")
+    handle = tab.page.get_by_role("slider", name=re.compile("τ_pre")).first
+    playwright.expect(tab.page.get_by_test_id("stMetric").filter(has_text="Rock Tokens K")).to_be_visible()
+    box = handle.bounding_box()
+    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] - 150, box["y"] + 10, steps=8)
+    tab.page.mouse.up()
+    tab.page.wait_for_url(re.compile("tau_pre"))
+    tab.settle()
+    rule = RockRule.from_short(tab.parameters["rule"])
+    assert rule.tau_pre is not None and rule.tau_pre == rule.tau_post
+    tab.page.get_by_role("radio", name="paper").or_(tab.page.get_by_role("button", name="paper", exact=True)).first.click()
+    tab.wait_for_url(rule="paper")
+    tab.page.get_by_role("button", name="Undo").click()
+    tab.page.wait_for_url(re.compile("tau_pre"))
+    tab.settle()
+    playwright.expect(tab.page.get_by_text("This rule beside the presets")).to_be_visible(timeout=30_000)
+    other = browser.new_context(viewport={"width": 1280, "height": 900})
+    copy = Tab(other.new_page(), tab.server)
+    copy.open(tab.page.url.removeprefix(tab.server))
+    playwright.expect(copy.page.get_by_text("This rule beside the presets")).to_be_visible(timeout=30_000)
+    for each in (tab, copy):
+        playwright.expect(each.page.get_by_test_id("stMetricValue")).to_have_count(10)
+    assert len({tuple(each.page.get_by_test_id("stMetricValue").all_inner_texts()) for each in (tab, copy)}) == 1
+    assert copy.page.get_by_role("slider", name=re.compile("τ_pre")).first.get_attribute("aria-valuenow") == str(rule.tau_pre)
     other.close()
 
 

@@ -4,6 +4,8 @@ import streamlit as st
 
 from app import data, detections, rock_charts, selection
 
+MOST_ROWS = 1_000  # more are a megabyte a rerun; search and facets reach the others
+
 run = selection.run()
 facts = data.facts(run)
 st.title("Rock tokens")
@@ -127,9 +129,11 @@ def show_table(rows, column: str) -> int | None:
 
 def contexts(rule: detections.RockRule, tokens, picked: int | None) -> None:
     """Where a type stands, keyword in context: that of the picked row, or of the link."""
-    if picked is not None:
+    if selection.is_new("row", picked):
         selection.pick("token", str(picked))
-    ids = tokens.token_id.tolist()
+    ids = tokens.token_id.head(MOST_ROWS).tolist()
+    if selection.asked("token").isdecimal() and int(selection.asked("token")) in set(tokens.token_id):
+        ids = list(dict.fromkeys([*ids, int(selection.asked("token"))]))
     names = {i: f"{s} · id {i} · {n} occurrences" for i, s, n in zip(ids, tokens.shown, tokens.frequency, strict=True)}
     token = selection.choose(
         "token", st.selectbox, "Contexts of", ids, ids[0], format_func=names.get, help="Pick a row above, or choose here."
@@ -192,8 +196,9 @@ def page() -> None:
     st.page_link("views/threshold_lab.py", label="Change the rule in the Threshold lab")
     headline(rocks)
     rows = filtered(table, rocks)
-    picked = show_table(rows, rule.column)
-    st.caption(f"{len(rows)} of {len(table)} types · {data.plain(facts.meta.name)} · steps {rocks.steps[0]} to {rocks.steps[-1]}")
+    picked = show_table(rows.head(MOST_ROWS), rule.column)
+    cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
+    st.caption(f"{len(rows):,} of {len(table):,} types{cut} · {data.plain(facts.meta.name)} · steps {rocks.steps[0]} to {rocks.steps[-1]}")
     left, right, _ = st.columns([1, 1, 3])
     name = f"{facts.meta.name}-rocks"
     left.download_button("Table as CSV", rocks.to_csv, f"{name}.csv", "text/csv", on_click="ignore")

@@ -1,4 +1,7 @@
-"""Every knob of a rule, and what it does to the set while it moves."""
+"""Every knob of a rule, and what it does to the set while it moves.
+
+Not a fragment: Streamlit lets a moved control end a running page, but not a running fragment, and here it has to.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +142,7 @@ def knobs(rule: detections.RockRule) -> None:
             list(words),
             format_func=words.get,
         )
-        st.caption("Types that are never in the set.")
+        st.caption(f"Types that are never in the set. The {len(words)} most frequent can be chosen.")
         for offset, where in ((-1, "right after"), (1, "right before")):
             others = tuple(pair for pair in rule.excluded_contexts if pair[0] != offset)
             picked = [token for at, token in rule.excluded_contexts if at == offset]
@@ -280,24 +283,18 @@ def lab() -> None:
         about = f"{facts.meta.name} · {rocks.mode} · score {rule.score}"
         figure = rock_charts.cutoff(rocks.curves, len(rocks.ids), rocks.knee, rule.min_jaccard, rule.draws, about)
         st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
-        st.dataframe(detections.beside_presets(run, rule), hide_index=True, alt="This rule beside the presets")
-        st.caption("This rule beside the presets, on the same texts. J with this: Jaccard index of the two sets.")
+        if not detections.is_large(run, rule) or st.toggle("Compare with the presets", help="On a log of this size this takes minutes."):
+            st.dataframe(detections.beside_presets(run, rule), hide_index=True, alt="This rule beside the presets")
+            st.caption("This rule beside the presets, on the same texts. J with this: Jaccard index of the two sets.")
         preview(rule)
     st.code(command(rule), language="sh")
 
 
-@st.fragment
-def page() -> None:
-    """The lab, or why it cannot be; a fragment shows its own errors, so they are met in here."""
-    try:
-        lab()
-    except data.RockError as e:
-        st.subheader("The rule cannot be tried on this run")
-        st.text(str(e))
-        st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
-    selection.publish()
-
-
 st.title("Threshold lab")
 st.text("What counts as a rock is a choice. Move a knob and see what it takes in.")
-page()
+try:
+    lab()
+except data.RockError as e:
+    st.subheader("The rule cannot be tried on this run")
+    st.text(str(e))
+    st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
