@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +25,9 @@ def load(name: str) -> RockRule:
 
 def save(rule: RockRule, name: str) -> Path:
     """Write a rule under a name of its own; raises BadRule for a name that is no file's, or a preset's."""
-    if not re.fullmatch(r"[\w][\w .-]{0,60}", name) or name in PRESETS:
-        raise BadRule(
-            f"The name {name!r}", "A saved rule is a file, and presets keep their names", "Use letters, digits, spaces and dashes"
-        )
+    named = replace(rule, name=name)  # raises for a name that could lead out of the folder
+    if name in PRESETS:
+        raise BadRule(f"The name {name!r}", "Presets keep their names", "Choose another")
     path = FOLDER / f"{name}.json"
-    commit(path, lambda tmp: tmp.write_text(replace(rule, name=name).to_json(), encoding="utf-8"))
+    commit(path, lambda tmp: tmp.write_text(named.to_json(), encoding="utf-8"))
     return path

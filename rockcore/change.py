@@ -71,6 +71,7 @@ class History:
     types: np.ndarray
     sums: tuple[Sums, Sums, Sums]
     paired: bool  # the same rollouts at each: they are split and resampled together
+    hard_from: float  # nats: the mean over all tokens at the first checkpoint; from there on a type's mean counts as hard
 
     @classmethod
     def of(cls, corpora: Sequence[Corpus], paired: bool) -> History:
@@ -80,7 +81,8 @@ class History:
             found = [_sums(corpora[0], c, types) for c in range(len(corpora[0].losses))]
         else:
             found = [_sums(corpus, 0, types) for corpus in corpora]
-        return cls(types, (found[0], found[len(found) // 2] if len(found) > 2 else found[-1], found[-1]), paired)
+        middle = found[len(found) // 2] if len(found) > 2 else found[-1]
+        return cls(types, (found[0], middle, found[-1]), paired, float(corpora[0].losses[0].mean(dtype=np.float64)))
 
     def halves(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Two disjoint halves of the rollouts of each checkpoint, as 0/1 weights (1, B)."""
@@ -129,11 +131,10 @@ def classify(history: History, seed: int = 0, draws: int = 1000, pulse: Pulse = 
     everyone = [np.ones((1, s.rollouts)) for s in history.sums]
     whole = np.concatenate([s.means(w) for s, w in zip(history.sums, everyone, strict=True)])
     choosing, measuring = history.halves(seed)
-    bar = float(history.sums[0].share(np.ones(len(history.types)), everyone[0])[0])
     by_choice, by_measure = (
         np.concatenate([s.means(w) for s, w in zip(history.sums, half, strict=True)]) for half in (choosing, measuring)
     )
-    hard_A, hard_B = by_choice >= bar, by_measure >= bar
+    hard_A, hard_B = by_choice >= history.hard_from, by_measure >= history.hard_from
     intervals = {(a, b): _change_interval(history, measuring, a, b, draws, seed, pulse) for a, b in ((0, 2), (1, 2))}
     labels = np.full(len(history.types), "undecided", dtype=object)
     enough = np.isfinite(intervals[0, 2][0]) & np.isfinite(by_choice).all(axis=0)

@@ -60,7 +60,7 @@ def similar_sums(
 ) -> np.ndarray:
     """(k, N) int64: sums of integer weights over the occurrences of each one's type that are similar to it, itself included.
 
-    Exact while no sum of absolute weights within a type exceeds 2^53. `context_LN` comes from `neighbours`. With `wanted_N`
+    Exact while the result fits into 64 bits. `context_LN` comes from `neighbours`. With `wanted_N`
     only these occurrences are answered for: the others still count as similar to them, but groups that hold none of them
     are not searched.
     """
@@ -74,12 +74,21 @@ def similar_sums(
         type=of_type_N[first_U],
         context=context_LN[:, first_U],
         need=need,
-        weights=np.stack([np.bincount(row_N, w, n) for w in weights_kN]),
+        weights=np.stack([_group_sums(row_N, w, n) for w in weights_kN]),
         wanted=np.ones(n, bool) if wanted_N is None else np.bincount(row_N, wanted_N, n) > 0,
     )
     rows.search(pulse)
     close_N = rows.present[row_N] >= need  # too much beyond the edge: similar to nothing but itself
-    return np.where(close_N, rows.sums[:, row_N], weights_kN).astype(np.int64)
+    return np.where(close_N, rows.sums[:, row_N], weights_kN)
+
+
+def _group_sums(group: np.ndarray, weight: np.ndarray, n: int = 0) -> np.ndarray:
+    """Integer sums by group. bincount adds in float64, which is exact up to 2^53; beyond, low and high bits are added apart."""
+    weight = weight.astype(np.int64, copy=False)
+    if len(weight) == 0 or int(np.abs(weight).max()) * len(weight) < 2**53:
+        return np.bincount(group, weight, n).astype(np.int64)
+    low, high = weight & (2**26 - 1), weight >> 26
+    return np.bincount(group, low, n).astype(np.int64) + (np.bincount(group, high, n).astype(np.int64) << 26)
 
 
 def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
@@ -89,7 +98,7 @@ def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
 
 
 class _Rows:
-    """U distinct (type, context) pairs and the search through sets of offsets. Sums are whole numbers held in float64."""
+    """U distinct (type, context) pairs and the search through sets of offsets."""
 
     def __init__(self, type: np.ndarray, context: np.ndarray, need: int, weights: np.ndarray, wanted: np.ndarray):
         self.present = (context != _BEYOND).sum(axis=0)
@@ -130,4 +139,4 @@ class _Rows:
         factor = (-1) ** (size - self.need) * comb(size - 1, self.need - 1)
         for weight, total in zip(self.weights, self.sums, strict=True):
             own = weight[rows]
-            total[rows] += factor * (np.bincount(group, own)[group] - own)
+            total[rows] += factor * (_group_sums(group, own)[group] - own)

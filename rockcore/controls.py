@@ -7,6 +7,7 @@ with several times fewer positions. So positions are matched, and a control says
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,23 +29,22 @@ class Control:
     types: tuple[int, ...] = ()  # token ids, where the control is a set of types
 
 
-def draw(kind: str, corpus: Corpus, rocks_N: np.ndarray, next_types: np.ndarray, tau_post: float, seed: int) -> Control:
-    """Draw the control of the given kind for the rock occurrences `rocks_N`.
+class Types(NamedTuple):
+    """Which types a control has to keep away from, and which follow them in rank."""
 
-    `next_types` are the token ids that follow the set in rank, which the authors take as their control.
-    """
+    in_set: np.ndarray  # (V,) bool over Corpus.types
+    next: np.ndarray  # token ids
+
+
+def draw(kind: str, corpus: Corpus, rocks_N: np.ndarray, types: Types, tau_post: float, seed: int) -> Control:
+    """Draw the control of the given kind for the rock occurrences `rocks_N`; the authors take the types that follow in rank."""
     if kind == "windows":
         return _windows(corpus, rocks_N, tau_post, seed)
     if kind == "authors":
-        at = np.flatnonzero(np.isin(corpus.token_id, next_types))
-        how = f"Every token of the {len(next_types)} types ranked right below the set: as many types, not as many positions."
-        return Control(kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, next_types)))
-    return _positions(corpus, rocks_N, seed)
-
-
-def _positions(corpus: Corpus, rocks_N: np.ndarray, seed: int) -> Control:
-    rock_types = np.unique(corpus.type[rocks_N])
-    free = np.flatnonzero(~np.isin(corpus.type, rock_types))
+        at = np.flatnonzero(np.isin(corpus.token_id, types.next))
+        how = f"Every token of the {len(types.next)} types ranked right below the set: as many types, not as many positions."
+        return Control(kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next)))
+    free = np.flatnonzero(~(types.in_set[corpus.type] | rocks_N))
     at = _first_per_rollout(corpus, free, np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts), seed)
     how = "In each rollout as many positions as it has rock occurrences, drawn at random from the tokens that are of no rock type."
     return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
@@ -99,10 +99,10 @@ def _windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float, seed: int) ->
                 continue
             start = int(rng.choice(places))
             at.append(begin + start + np.arange(size))
-            blocked[start : start + size] = True
+            blocked[max(0, start - 1) : start + size + 1] = True  # two that touch would be one longer window
     how = (
-        "In each rollout windows of the same lengths as those of its rocks, placed at random where they overlap neither rocks' windows nor "
-        "each other, the longest first."
+        "In each rollout windows of the same lengths as those of its rocks, placed at random where they neither overlap those of the rocks "
+        "nor touch each other, the longest first."
     )
     return Control("windows", how, seed, np.sort(np.concatenate(at)) if at else np.zeros(0, np.int64), short)
 

@@ -89,7 +89,10 @@ class Detection:
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(V,) least and greatest possible number of persistent occurrences, from the shares at or above each threshold."""
+        """(V,) least and greatest number of persistent occurrences that the shares at or above each threshold allow.
+
+        Not whole numbers: the share before was seen on other texts.
+        """
         first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
         n = np.bincount(last.type, minlength=len(last.types))
         q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
@@ -177,8 +180,8 @@ class Detection:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """(V,) types by falling score; among those without one, by falling Rock Score."""
-        return np.lexsort((self.corpus.types, -self.stats.kl_sum, -self.scores))
+        """(V,) types by falling score, ties by token id; those without a score by falling Rock Score."""
+        return np.lexsort((self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores))
 
     def _places(self, known: TypeStats) -> tuple[np.ndarray, int]:
         """(V,) the place of each type by score, and how many have one."""
@@ -205,7 +208,8 @@ class Detection:
         k_max = max(1, min(ranked, K_MAX), self.rule.top_k or 0)
         loss = self.stats.kl_sum[self.order]
         total = loss.sum()
-        coverage = np.resize(np.cumsum(loss[:k_max]) / total, k_max) if ranked and total > 0 else np.zeros(k_max)
+        covered = np.cumsum(loss[:k_max]) / total if ranked and total > 0 else np.zeros(1)
+        coverage = np.pad(covered, (0, k_max - len(covered)), mode="edge")
         draws = nested = np.zeros((1, k_max))
         if ranked and self.corpus.rollouts > 1:
             draws, nested = self._agreement(k_max)
@@ -229,6 +233,12 @@ class Detection:
         chosen = np.zeros(len(self.corpus.types), bool)
         chosen[self.order[: self.cutoff.k]] = True
         return chosen
+
+    @property
+    def next_in_rank(self) -> np.ndarray:
+        """The token ids of as many types again, right below the set; only types that have a score."""
+        k, ranked = self.cutoff.k, int((self.scores > 0).sum())
+        return self.corpus.types[self.order[k : min(2 * k, ranked)]]
 
     @cached_property
     def rocks(self) -> np.ndarray | None:

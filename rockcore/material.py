@@ -122,7 +122,12 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
             )
         losses.append(_checked_loss(path, column, rows[column], run.meta.dtype))
         grad = rows["grad_norm"]
-    assert first is not None
+    if first is None or not len(first["token_id"]):
+        raise NothingToCompare(
+            f"{run.path.name} has texts without a single token in {table}",
+            "There is nothing to judge",
+            "Look at the first steps of the training: the student may end every response at once",
+        )
     starts = np.flatnonzero(first["position"] == 0)
     return Corpus(tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad)
 

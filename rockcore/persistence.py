@@ -115,7 +115,8 @@ class _Nearby:
     def enough(self, near_3M: np.ndarray, of_type_M: np.ndarray, rule: RockRule) -> np.ndarray:
         """(M,) bool: enough similar ones (moments over them, itself included) among `of_type_M` occurrences of its type."""
         n, others = np.maximum(of_type_M - 1, 0), near_3M[0] - 1
-        least = np.array([max(rule.min_support, ceil(rule.eta * k - 1e-9)) for k in range(int(n.max(initial=0)) + 1)])[n]
+        one = 1 if rule.eta > 0 else 0  # rho of an occurrence without another of its type is 0
+        least = np.array([max(rule.min_support, ceil(rule.eta * k - 1e-9), one) for k in range(int(n.max(initial=0)) + 1)])[n]
         if not rule.min_rollouts:
             return others >= least
         elsewhere, s1, s2 = near_3M - np.stack([self.own, self.own * self.rollout, self.own * self.rollout**2])

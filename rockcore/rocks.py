@@ -79,7 +79,7 @@ def conclude(run: Run, found: Detection, classes: pd.DataFrame | None = None, ca
         mode=found.material.mode,
         source=found.material.source,
         steps=found.material.steps,
-        rule=replace(rule, tau_pre=found.tau[0], tau_post=found.tau[1], top_k=cut.k or None, tau_rock=None),
+        rule=replace(rule, tau_pre=found.tau[0], tau_post=found.tau[1], top_k=cut.k, tau_rock=None),
         asked=rule,
         chosen_by=cut.chosen_by,
         knee=cut.knee,
@@ -113,15 +113,14 @@ def classes_of(material: Material, rule: RockRule, pulse: Pulse = lambda: None) 
     """What became of each type over the training: see change.classify. Depends on the rule's column, steps and seed alone."""
     history = History.of(material.corpora, material.paired)
     frame = classify(history, rule.seed, draws_for(history), pulse=pulse)
-    before = material.before()
-    frame.attrs["hard_from"] = float(before.mean(dtype=np.float64)) if len(before) else math.nan
+    frame.attrs["hard_from"] = history.hard_from
     return frame
 
 
 def _occurrences(found: Detection) -> dict[str, int | None]:
     n: dict[str, int | None] = {"scored": len(found.corpus)}
     if found.candidates is None or found.consistency is None or found.rocks is None:
-        low, high = (int(b.sum()) for b in found.bounds)
+        low, high = math.floor(found.bounds[0].sum() + 1e-6), math.ceil(found.bounds[1].sum() - 1e-6)
         return {**n, "persistent": None, "persistent_low": low, "persistent_high": high, "consistent": None, "in_set": None}
     consistent, in_set = int(found.consistency.kept.sum()), int(found.rocks.sum())
     return {**n, "persistent": len(found.candidates.at), "consistent": consistent, "in_set": in_set}
@@ -200,8 +199,8 @@ def _control(found: Detection) -> dict[str, Any]:
     """The control set with how it was drawn, its positions by rollout_id and position."""
     if found.rocks is None:
         return {"kind": found.rule.controls, "how": "Not drawn: without paired texts there are no rock occurrences to match.", "n": 0}
-    corpus, k = found.corpus, found.cutoff.k
-    drawn = controls.draw(found.rule.controls, corpus, found.rocks, corpus.types[found.order[k : 2 * k]], found.tau[1], found.rule.seed)
+    corpus, types = found.corpus, controls.Types(found.in_set, found.next_in_rank)
+    drawn = controls.draw(found.rule.controls, corpus, found.rocks, types, found.tau[1], found.rule.seed)
     return {
         "kind": drawn.kind,
         "how": drawn.how,

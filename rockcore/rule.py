@@ -7,6 +7,7 @@ stands; `KNOBS` says each in one sentence, which pages and error messages quote.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
@@ -35,15 +36,15 @@ KNOBS: dict[str, Knob] = {
     "tau_quantile": Knob(
         "q", 0.0, 1.0, "Both thresholds stand at this quantile of the loss before training, unless they are given in nats."
     ),
-    "tau_pre": Knob("τ_pre", 0.0, 50.0, "Before training the loss of a persistent occurrence is at least this, in nats."),
-    "tau_post": Knob("τ_post", 0.0, 50.0, "After training the loss of a persistent occurrence is at least this, in nats."),
+    "tau_pre": Knob("τ_pre", 0.0, 1e6, "Before training the loss of a persistent occurrence is at least this, in nats."),
+    "tau_post": Knob("τ_post", 0.0, 1e6, "After training the loss of a persistent occurrence is at least this, in nats."),
     "window": Knob("w", 1, 6, "Tokens on each side that make up the context; the token itself is left out."),
     "gamma": Knob("γ", 0.0, 1.0, "Two contexts are similar if at least this share of their 2w offsets hold the same token."),
     "eta": Knob("η", 0.0, 1.0, "An occurrence is kept if at least this share of the type's other persistent ones are similar to it."),
     "min_support": Knob("support", 0, 1000, "… and at least so many are; those whose windows overlap its own do not count."),
     "min_rollouts": Knob("rollouts", 0, 2, "… from at least so many other rollouts; 0: also overlapping windows of one rollout count."),
-    "top_k": Knob("K", 1, 100_000, "The set holds this many types at most; empty: the largest K that is stable."),
-    "tau_rock": Knob("τ_R", 0.0, float("inf"), "The set holds the types whose score is at least this, instead of a number of types."),
+    "top_k": Knob("K", 0, 100_000, "The set holds this many types at most; empty: the largest K that is stable."),
+    "tau_rock": Knob("τ_R", 0.0, 1e12, "The set holds the types whose score is at least this, instead of a number of types."),
     "min_jaccard": Knob("J", 0.0, 1.0, "K is the largest for which two disjoint halves of the rollouts agree at least this well."),
     "min_frequency": Knob("n ≥", 1, 1_000_000, "Types that occur less often are never in the set."),
     "drop_most_frequent": Knob("drop", 0, 10_000, "So many of the most frequent types are never in the set."),
@@ -53,6 +54,7 @@ KNOBS: dict[str, Knob] = {
 _WHOLE = {name for name, knob in KNOBS.items() if isinstance(knob.low, int)}
 _OPTIONAL = {"tau_pre", "tau_post", "top_k", "tau_rock", "pre_step", "post_step"}
 _ABOVE_ZERO = {"gamma"}
+_NAME = r"\w[\w .-]{0,59}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ class RockRule:
 
     def __post_init__(self) -> None:
         """Raises BadRule for the first field out of its range."""
+        if not isinstance(self.name, str) or not re.fullmatch(_NAME, self.name):
+            raise BadRule(
+                f"name = {self.name!r}", "A rule is named in links and files", "Use up to 60 letters, digits, spaces, dots and dashes"
+            )
+        if not isinstance(self.score, str):
+            raise BadRule(f"score = {self.score!r}", "It names one of the scores", "Change score")
         for name, knob in KNOBS.items():
             self._check_number(name, getattr(self, name), knob)
         for name in ("pre_step", "post_step"):
@@ -151,9 +159,9 @@ class RockRule:
         """Raises BadRule."""
         try:
             return cls.from_dict(json.loads(text))
-        except ValueError as e:
-            if isinstance(e, BadRule):
-                raise
+        except BadRule:
+            raise
+        except (ValueError, RecursionError) as e:
             raise BadRule(f"A rule that is not JSON ({e})", "Rules are JSON objects", 'For example {"top_k": 50, "gamma": 0.5}') from e
 
     def changed(self, **changes: Any) -> RockRule:
@@ -195,7 +203,7 @@ def _parsed(settings: Iterable[str]) -> dict[str, Any]:
             raise BadRule(f"--set {setting}", "A setting has a name and a value", "For example --set gamma=0.5")
         try:
             changes[name.strip()] = None if text.strip().lower() in ("none", "null", "") else json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             changes[name.strip()] = text.strip()
     return changes
 
