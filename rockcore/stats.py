@@ -81,7 +81,8 @@ def knee(curve: np.ndarray) -> int:
 
 def frechet(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest possible share of "both", given the share of each: max(0, p + q - 1) and min(p, q)."""
-    return np.maximum(0.0, before + after - 1), np.minimum(before, after)
+    high = np.minimum(before, after)
+    return np.minimum(np.maximum(0.0, before + after - 1), high), high  # 0.1 + 0.9 + … may round to more than 1
 
 
 def resampled(rollouts: int, draws: int, seed: int) -> np.ndarray:
