@@ -52,9 +52,11 @@ class SessionConfig:
     log_every: int = 1
     """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at every step."""
     probe_every: int | None = None
-    """Rescore the probe rollouts, grade held-out problems and save a checkpoint every n steps (default: 10 times a run)."""
+    """Rescore the fixed texts, grade held-out problems and save a checkpoint every n steps (default: 10 times a run)."""
     probes: int = 48
-    """Fixed rollouts that are rescored over training; 0 for none."""
+    """Fixed texts of the starting student, rescored over training; 0 for none. Of the final texts only as many carry alternatives."""
+    final_probes: int | None = None
+    """Fixed texts of the final student, where Rock Tokens are found; 0 for none (default: --probes if that is 0 or above 128, else 128)."""
     held_out: int = 256
     """Held-out problems graded at each of these steps; 0 for none."""
     resume: bool = False
@@ -83,6 +85,8 @@ class SessionConfig:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         filled = {**given, **{name: value for name, value in tuned.items() if given[name] is None}}
         filled["probe_every"] = max(1, filled["steps"] // 10) if filled["probe_every"] is None else filled["probe_every"]
+        if self.final_probes is None:
+            filled["final_probes"] = max(FINAL_PROBES, self.probes) if self.probes else 0
         filled["out"] = self.out or free_folder(self.scenario if self.is_builtin else "own")
         resolved = ResolvedConfig(**filled)
         resolved.check()
@@ -103,10 +107,12 @@ class ResolvedConfig(SessionConfig):
     lr: float = 0.0
     max_new_tokens: int = 0
     probe_every: int = 0
+    final_probes: int = 0
 
     def check(self) -> None:
         """Raises BadConfig, which names the first setting out of its range."""
-        least = {"steps": 1, "rollouts": 1, "max_new_tokens": 1, "log_every": 1, "probe_every": 1, "probes": 0, "held_out": 0, "seed": 0}
+        least: dict[str, int] = dict.fromkeys(("steps", "rollouts", "max_new_tokens", "log_every", "probe_every"), 1)
+        least |= dict.fromkeys(("probes", "final_probes", "held_out", "seed"), 0)
         if self.threads is not None:
             least["threads"] = 1
         for name, low in least.items():
@@ -126,6 +132,7 @@ def free_folder(name: str) -> Path:
     return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
 
 
+FINAL_PROBES = 128
 TUNED: dict[str, dict[str, float | int]] = {
     "habit": {"steps": 150, "rollouts": 32, "lr": 1e-3, "max_new_tokens": 150},
     "hidden": {"steps": 150, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},

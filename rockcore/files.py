@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from rockcore import schema
 from rockcore.schema import Column, DamagedRun, LogWriteError
 
-Columns = Mapping[str, Any]  # column name -> array of equal length
+Columns = Mapping[str, Any]  # column name -> array of equal length; lists as (N, k), where a masked row is null
 
 
 def step_name(step: int) -> str:
@@ -38,9 +38,11 @@ def to_arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
 
 
 def _array(values: Any, type: pa.DataType) -> pa.Array:
-    if pa.types.is_list(type) and isinstance(values, np.ndarray):  # (N, k)
-        flat = pa.array(values.astype(type.value_type.to_pandas_dtype()).ravel())
-        return pa.ListArray.from_arrays(pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32()), flat, type=type)
+    if pa.types.is_list(type) and isinstance(values, np.ndarray):
+        null = np.ma.getmaskarray(values).all(1)
+        flat = pa.array(np.ma.getdata(values)[~null].astype(type.value_type.to_pandas_dtype()).ravel())
+        ends = np.append(0, np.cumsum(~null)) * values.shape[1]
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat, type=type, mask=pa.array(null))
     return pa.array(values, type=type, from_pandas=True)
 
 

@@ -76,7 +76,7 @@ def _where(run: Run, rule: RockRule) -> tuple[str, list[int]]:
             raise NothingToCompare(
                 f"{run.path.name} has no probe texts of the set {rule.probe_set!r} scored at two checkpoints",
                 "Only a text that was scored before and after training has both losses at one position",
-                "Train with --probes, or set mode to bounds or matched, which compare different texts",
+                "Train with --probes and --final-probes, or set mode to bounds or matched, which compare different texts",
             )
     return "fresh", run.steps("tokens")
 

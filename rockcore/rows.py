@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rockcore.models import Model
-from rockcore.scoring import Rollouts, Scored
+from rockcore.schema import TOP_ALTERNATIVES
+from rockcore.scoring import TOPS, Rollouts, Scored
 from rockcore.world import grade
 
 
@@ -22,6 +23,17 @@ def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[st
         "token_id": rollouts.token_ids(),
         **scored.losses,
     }
+
+
+def alternative_columns(scored: Scored) -> dict[str, np.ma.MaskedArray]:
+    """The alternatives in schema.PROBE and PROBE_TEACHER, each (N, k): masked, which is null in the log, where there are none."""
+    columns: dict[str, np.ma.MaskedArray] = {}
+    for name in TOPS:
+        kind: Any = np.int32 if name.endswith("ids") else np.float32
+        columns[name] = np.ma.masked_all((len(scored.losses["kl"]), TOP_ALTERNATIVES), kind)
+        if scored.alternatives:
+            columns[name][: len(scored.alternatives[name])] = scored.alternatives[name]
+    return columns
 
 
 def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import accumulate
 
 import numpy as np
@@ -52,6 +52,9 @@ class Rollouts:
     def lengths(self) -> list[int]:
         return [len(r) for r in self.responses]
 
+    def __getitem__(self, rows: slice) -> Rollouts:
+        return Rollouts(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
     def token_ids(self) -> np.ndarray:
         return np.fromiter((token for r in self.responses for token in r), dtype=np.int32)
 
@@ -70,12 +73,21 @@ def rollouts_of(student: Model, teacher: Model, tasks: Sequence[Prompt], respons
     return Rollouts(tasks, *prompts, responses, [student.decode(r) for r in responses])
 
 
+TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
+
+
 @dataclass(frozen=True)
 class Scored:
-    """Per response token, rollouts one after another: the losses (N,), and the alternatives (N, k) where asked for."""
+    """Per response token, rollouts one after another: the losses (N,), and the alternatives (M, k) of the first M, if any."""
 
     losses: dict[str, np.ndarray]
     alternatives: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scored]) -> Scored:
+        """The parts one after another; only the first may have alternatives."""
+        losses = {name: np.concatenate([part.losses[name] for part in parts]) for name in parts[0].losses}
+        return cls(losses, parts[0].alternatives)
 
 
 def score(
@@ -123,9 +135,8 @@ def score(
 
 
 def _in_order(tops: list[tuple[Tensor, ...]], order: list[Tensor]) -> dict[str, np.ndarray]:
-    names = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
     back = torch.argsort(torch.cat(order))
-    return {name: torch.cat([t[i] for t in tops])[back].cpu().numpy() for i, name in enumerate(names)}
+    return {name: torch.cat([t[i] for t in tops])[back].cpu().numpy() for i, name in enumerate(TOPS)}
 
 
 def _padded_budget(model: Model) -> int:

@@ -28,12 +28,13 @@ from rockcore.checkpoints import Checkpoints
 from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
 from rockcore.models import SMALL, Model
-from rockcore.rows import eval_columns, occurrence_columns, rollout_columns, step_summary
+from rockcore.rows import alternative_columns, eval_columns, occurrence_columns, rollout_columns, step_summary
 from rockcore.schema import LogWriteError, Prompt, RockError, RunMeta, tokenizer_hash
 from rockcore.scoring import Clock, Rollouts, Scored, rollouts_of, sample, score
 from rockcore.tasks import Tasks
 from rockcore.threads import choose_threads
 
+_AT_ONCE = 128  # probe texts that are sampled together: a large model has a cache of keys and values for each
 _CURE = "Look at the steps before it in the log; a lower --lr, or --dtype float32, usually cures it"
 
 
@@ -248,12 +249,16 @@ class Session:
             self.writer.save_meta(status="stopped", reason=f"stopped by request after step {last} of {self.config.steps}")
 
     def _new_probes(self, probe_set: str, step: int) -> Rollouts | None:
-        """The fixed texts of a probe set, written by the student of this step."""
-        config, tasks = self.config, self.tasks.probes
+        """The fixed texts of a probe set, written by the student of this step, a batch at a time."""
+        config, tasks = self.config, self.tasks.probes[probe_set]
         if not tasks:
             return None
-        seed = derived_seed(config.seed, f"probe {probe_set}", 0)
-        rollouts = sample(self.student, self.teacher, tasks, config.max_new_tokens, config.temperature, seed)
+        responses = []
+        for start in range(0, len(tasks), _AT_ONCE):
+            prompts = models.encode_all(self.student, tasks[start : start + _AT_ONCE], teacher=False)
+            seed = derived_seed(config.seed, f"probe {probe_set}", start)
+            responses += self.student.sample(prompts, config.max_new_tokens, config.temperature, seed)
+        rollouts = rollouts_of(self.student, self.teacher, tasks, responses)
         self.writer.write_probe_rollouts(probe_set, rollout_columns(step, rollouts, self.student))
         return rollouts
 
@@ -265,9 +270,12 @@ class Session:
         return rollouts_of(self.student, self.teacher, tasks, run.probe_ids("first")) if tasks else None
 
     def _probe_columns(self, step: int, probes: Rollouts) -> dict[str, Any]:
-        scored = score(self.student, self.teacher, probes, Clock(), alternatives=True)
+        """What schema.PROBE and PROBE_TEACHER hold; alternatives are kept of the first texts only, or they would fill the log."""
+        n = self.config.probes
+        parts = [(probes[:n], True), (probes[n:], False)]
+        scored = Scored.joined([score(self.student, self.teacher, part, Clock(), alternatives=top) for part, top in parts if part.tasks])
         self._refuse_non_finite(step, probes, scored)
-        return {**occurrence_columns(step, probes, scored), **scored.alternatives}
+        return {**occurrence_columns(step, probes, scored), **alternative_columns(scored)}
 
     @staticmethod
     def _refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:

@@ -25,7 +25,7 @@ class Tasks:
     """The prompts of a session. Held-out prompts are never trained on; probes from a file are, those of the world are not."""
 
     models: tuple[str, str]  # student, teacher
-    probes: Sequence[Prompt]
+    probes: dict[str, Sequence[Prompt]]  # the prompts of each of schema.PROBE_SETS
     held_out: Sequence[Prompt]
     training: Iterator[Prompt]  # endless; consumed in order
     known: Sequence[Prompt]  # all of them, or examples of an endless supply: the longest is checked to fit the models
@@ -46,7 +46,7 @@ def _builtin(config: ResolvedConfig) -> Tasks:
     # held-out problems are the same for every seed, so that runs can be compared problem by problem
     return Tasks(
         models=(str(folder / STARTING_STUDENT[scenario.name]), str(folder / "teacher")),
-        probes=list(islice(world.prompts(scenario.name, "probe"), config.probes)),
+        probes=_probe_sets(config, list(islice(world.prompts(scenario.name, "probe"), max(config.probes, config.final_probes)))),
         held_out=list(islice(world.prompts(scenario.name, "held-out"), config.held_out)),
         training=world.prompts(scenario.name, f"training {config.seed}"),
         known=list(islice(world.prompts(scenario.name, "lengths"), 200)),
@@ -69,7 +69,7 @@ def _from_file(config: ResolvedConfig) -> Tasks:
     privileged = any(p.prompt != p.teacher_prompt for p in prompts)
     return Tasks(
         models=(config.student, config.teacher),
-        probes=training[: config.probes],
+        probes=_probe_sets(config, training),
         held_out=held_out,
         training=epochs(training, random.Random(f"epochs {config.seed}")),
         known=prompts,
@@ -77,6 +77,14 @@ def _from_file(config: ResolvedConfig) -> Tasks:
         if privileged
         else "",
     )
+
+
+def _probe_sets(config: ResolvedConfig, prompts: Sequence[Prompt]) -> dict[str, Sequence[Prompt]]:
+    """Both sets begin with the same prompts. Each is answered once: a file with fewer than wanted gives fewer texts.
+
+    A second text on one prompt would not be independent of the first, and every interval takes texts as independent.
+    """
+    return {"first": prompts[: config.probes], "final": prompts[: config.final_probes]}
 
 
 def epochs(items: Sequence[T], rng: random.Random) -> Iterator[T]:

@@ -18,6 +18,7 @@ from scipy.stats import bootstrap
 from rockcore import evals, models, rocks, world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
 from rockcore.log import Run
+from rockcore.rule import preset
 from rockcore.schema import Prompt
 from rockcore.session import train
 from rockcore.stats import Interval, proportion
@@ -102,7 +103,7 @@ def sweep(trials: list[Trial] | None = None) -> None:
     console, rows = Console(), json.loads(SWEEP.read_text()) if SWEEP.exists() else []
     for t in trials or TRIALS:
         folder = Path(tempfile.mkdtemp()) / "run"
-        how = SessionConfig(out=folder, scenario=t.scenario, lr=t.lr, seed=t.seed, steps=t.steps, probes=128)
+        how = SessionConfig(out=folder, scenario=t.scenario, lr=t.lr, seed=t.seed, steps=t.steps, probes=0, final_probes=128)
         train(replace(how, probe_every=t.steps // 2, log_every=t.steps))
         row = describe(Run.open(folder))
         shutil.rmtree(folder.parent)
@@ -121,23 +122,44 @@ def accuracy_rows() -> list[str]:
     return rows
 
 
-def rock_rows() -> list[str]:
+def training_rows() -> list[str]:
     rows = []
     for scenario in world.SCENARIOS:
         run = Run.open(HERE / scenario)
-        metrics, frame = run.metrics(), rocks.rank(run)
-        top = frame.head(K)
-        by_category = top.groupby("category").rock_score.sum().sort_values(ascending=False)
-        kinds = ", ".join(f"{name} {value / top.rock_score.sum():.0%}" for name, value in by_category.head(4).items())
-        seconds = metrics[["sample_s", "teacher_s", "student_s", "update_s", "log_s"]].sum().sum()
-        tokens = f"{top.frequency.sum() / frame.frequency.sum():.0%} / {top.share.sum():.0%}"
-        settings = f"{run.meta.steps_planned} × {TUNED[scenario]['rollouts']}, {run.meta.config['lr']:g}"
+        metrics, config = run.metrics(), run.meta.config
+        settings = f"{run.meta.steps_planned} × {config['rollouts']}, {config['lr']:g}"
         kl = f"{metrics.kl_mean[:10].mean():.3f} → {metrics.kl_mean[-10:].mean():.3f}"
-        rows.append(f"| {scenario} | {settings} | {seconds:.0f} s | {kl} | {tokens} | {kinds} |")
+        texts = f"{config['probes']} / {config['final_probes']}, every {config['probe_every']} steps"
+        rows.append(f"| {scenario} | {settings} | {texts} | {kl} |")
+    return rows
+
+
+def detection_rows() -> list[str]:
+    rows = []
+    for scenario, name in product(world.SCENARIOS, ("default", "paper")):
+        found = rocks.detect(Run.open(HERE / scenario), preset(name))
+        chosen = found.tokens.query("in_set")
+        kl = chosen.groupby("category").rock_score.sum().sort_values(ascending=False)
+        stable, density, n = found.stability, found.density, found.occurrences
+        cells = [
+            scenario,
+            name,
+            f"{found.rule.tau_post:.2f}",
+            f"{len(chosen)} of {len(found.tokens)} ({found.chosen_by})",
+            f"{found.coverage:.0%}",
+            f"{stable.value:.2f} ({stable.low:.2f}–{stable.high:.2f})" if len(chosen) else "–",
+            f"{density['type']:.1%} / {density['occurrence']:.1%}",
+            f"{n['persistent']} → {n['consistent']} → {n['in_set']} of {n['scored']}",
+            ", ".join(f"{count} {kind}" for kind, count in chosen["class"].value_counts().items()) or "–",
+            ", ".join(f"{kind} {value / kl.sum():.0%}" for kind, value in kl.head(4).items()) or "–",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 
 def sweep_rows() -> list[str]:
+    if not SWEEP.exists():
+        return []
     frame = pd.DataFrame(json.loads(SWEEP.read_text()))
     rows = []
     for _, g in frame.groupby(["scenario", "steps", "lr"]):
@@ -156,9 +178,10 @@ def write_readme() -> None:
     """Fill the tables of README.md between their markers; the sentences around them are written by people."""
     path = HERE / "README.md"
     text = path.read_text(encoding="utf-8")
-    for name, rows in (("accuracy", accuracy_rows()), ("rocks", rock_rows()), ("sweep", sweep_rows() if SWEEP.exists() else [])):
+    tables = {"accuracy": accuracy_rows, "training": training_rows, "detection": detection_rows, "sweep": sweep_rows}
+    for name, rows in tables.items():
         before, rest = text.split(f"<!-- {name} -->\n")
         _, after = rest.split(f"<!-- end {name} -->")
         head = rest.split("\n")[:2]
-        text = f"{before}<!-- {name} -->\n" + "\n".join([*head, *rows]) + f"\n<!-- end {name} -->{after}"
+        text = f"{before}<!-- {name} -->\n" + "\n".join([*head, *rows()]) + f"\n<!-- end {name} -->{after}"
     path.write_text(text, encoding="utf-8")

@@ -177,13 +177,13 @@ def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2
 
 
 def make_run(scenario: ScenarioName, seed: int) -> None:
-    """One run of a scenario at its tuned settings, logged at every tenth of it, without checkpoints: it has to stay small."""
-    out = HERE / scenario
+    """One run of a scenario at its tuned settings, logged at every sixth of it, without checkpoints: it has to stay small."""
+    out, every = HERE / scenario, -(-int(TUNED[scenario]["steps"]) // 6)
     shutil.rmtree(out, ignore_errors=True)
     with Progress() as progress:
         task = progress.add_task(scenario)
         train(
-            SessionConfig(out=out, scenario=scenario, seed=seed, probes=20, log_every=int(TUNED[scenario]["steps"]) // 10),
+            SessionConfig(out=out, scenario=scenario, seed=seed, probes=16, final_probes=96, probe_every=every, log_every=every),
             lambda p: progress.update(task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"),
         )
     shutil.rmtree(out / "checkpoints")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -60,6 +61,22 @@ def test_what_is_written_is_read_back_to_the_bit(run_path):
     for name in schema.TOKENS:
         assert np.array_equal(trace[name].to_numpy(), want[name][own]), name
     assert trace.token.tolist() == [VOCAB["token"][i] for i in trace.token_id]
+
+
+def test_alternatives_that_were_not_logged_come_back_as_na_and_the_others_to_the_bit(run_path):
+    """Also in a row between two that have some, and where no row of a file has any."""
+    kinds = {"student_top_ids": np.int32, "student_top_logps": np.float16, "teacher_top_ids": np.int32, "teacher_top_logps": np.float16}
+    known = {name: np.arange(10 * schema.TOP_ALTERNATIVES).reshape(10, -1).astype(kind) for name, kind in kinds.items()}
+    for step, missing in ((0, [0, 3, 4, 9]), (10, range(10))):
+        null = np.isin(np.arange(10), missing)
+        masked = {name: np.ma.array(values, mask=np.repeat(null[:, None], values.shape[1], 1)) for name, values in known.items()}
+        RunWriter.reopen(run_path).append_probe("final", step, tokens(step) | masked)
+        run = Run.open(run_path)
+        trace = pd.concat([run.trace(step, i, "final") for i in (0, 1)])
+        for name in ("student_top_ids", "student_top_logps"):
+            assert trace[name].isna().tolist() == null.tolist()
+            assert [a.tolist() for a in trace[name][~null]] == known[name][~null].tolist()
+    assert trace.teacher_top_ids.isna().tolist() == [i in (0, 3, 4, 9) for i in range(10)], "the teacher's are written once"
 
 
 @settings(deadline=None, max_examples=40)

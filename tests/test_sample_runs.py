@@ -13,6 +13,7 @@ import pytest
 from rockcore import rocks, world
 from rockcore.log import Run, sample_runs
 from rockcore.models import load_pair
+from rockcore.rule import preset
 from rockcore.schema import Prompt
 from rockcore.scoring import Clock, rollouts_of, score
 from rockcore.tasks import STARTING_STUDENT
@@ -65,6 +66,27 @@ def test_the_fixed_texts_are_the_same_at_every_step_and_the_values_are_not(run):
         assert a.token_id.tolist() == b.token_id.tolist() and a.kl.tolist() != b.kl.tolist()
 
 
+def test_the_final_student_wrote_enough_texts_for_detection_and_the_first_of_them_carry_alternatives(run):
+    sizes = {probe_set: len(run.rollouts(probe_set=probe_set)) for probe_set in ("first", "final")}
+    assert sizes["final"] >= 64 > sizes["first"] >= 10
+    for probe_set, n in sizes.items():
+        step = run.steps(f"probe/{probe_set}")[-1]
+        traces = [run.trace(step, i, probe_set) for i in range(n)]
+        for name in ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps"):
+            assert [t[name].isna().mean() for t in traces] == [0.0] * sizes["first"] + [1.0] * (n - sizes["first"])
+
+
+def test_detection_as_in_the_paper_gives_finite_shares_and_rock_scores_that_sum_to_the_kl(run):
+    found = rocks.detect(run, preset("paper"))
+    step = run.steps("probe/final")[-1]
+    kl = pq.read_table(run.path / "probe" / "final" / f"step={step:06d}.parquet")["kl"].to_numpy()
+    assert (found.mode, found.source, found.steps[-1]) == ("paired", "final", step)
+    assert np.isclose(found.tokens.rock_score.sum(), kl.sum(dtype=np.float64), rtol=1e-9)
+    assert found.occurrences["scored"] == len(kl)
+    for share in (found.coverage, *found.density.values()):
+        assert share is not None and 0 < share < 1
+
+
 def test_runs_and_models_stay_small():
     files = [f for f in FOLDER.rglob("*") if f.is_file() and "__pycache__" not in f.parts]
     assert sum(f.stat().st_size for f in files) <= 15e6
@@ -73,7 +95,7 @@ def test_runs_and_models_stay_small():
 
 def test_the_tables_of_the_readme_are_filled():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for name, least in (("accuracy", 6), ("rocks", 3), ("sweep", 5)):
+    for name, least in (("accuracy", 6), ("training", 3), ("detection", 6), ("sweep", 5)):
         rows = re.search(f"<!-- {name} -->\n(.*?)<!-- end {name} -->", text, re.S)
         assert rows and rows.group(1).count("\n|") >= least + 1, name
 

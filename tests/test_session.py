@@ -18,14 +18,15 @@ import small_pairs
 import torch
 from safetensors.torch import load_file
 
+from rockcore import session
 from rockcore.checkpoints import Checkpoints
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run, RunExists, request_stop
 from rockcore.models import ModelNotFound, load
-from rockcore.session import NonFiniteLoss, Session, train
+from rockcore.session import NonFiniteLoss, Session, stored_config, train
 from rockcore.tasks import Tasks
 
-SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "held_out": 8, "probe_every": 2, "threads": 1}
+SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "final_probes": 6, "held_out": 8, "probe_every": 2, "threads": 1}
 TIMES = {"sample_s", "teacher_s", "student_s", "update_s", "log_s"}
 
 
@@ -63,7 +64,7 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
     run = Run.open(trained)
     student = load(str(trained / "checkpoints" / "step=000006"), "cpu", "float32")
     teacher = load(str(Path(__file__).parent.parent / "sample_runs" / "models" / "teacher"), "cpu", "float32")
-    for probe_set, rollout in (("first", 0), ("final", 3)):
+    for probe_set, rollout in (("first", 0), ("final", 3), ("final", 5)):
         text = run.rollouts(probe_set=probe_set).iloc[rollout]
         trace = run.trace(6, rollout, probe_set)
         ids = torch.tensor(trace.token_id.to_numpy())
@@ -75,7 +76,58 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
         p, q = logs
         np.testing.assert_allclose(trace.kl, (p.exp() * (p - q)).sum(-1), atol=1e-5, rtol=1e-4)
         np.testing.assert_allclose(trace.sampled_loss, (p - q).gather(1, ids[:, None].long())[:, 0], atol=1e-5, rtol=1e-4)
-        assert trace.student_top_ids.iloc[0].tolist() == p[0].topk(8).indices.tolist()
+        if rollout < 4:
+            assert trace.student_top_ids.iloc[0].tolist() == p[0].topk(8).indices.tolist()
+
+
+ALTERNATIVES = ["student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps"]
+
+
+def test_of_the_fixed_texts_only_as_many_of_either_set_as_there_are_first_ones_carry_alternatives(trained):
+    run = Run.open(trained)
+    first, final = (run.rollouts(probe_set=probe_set) for probe_set in ("first", "final"))
+    assert len(first) == 4 and len(final) == 6 and final.prompt.nunique() == 6
+    assert first.prompt.tolist() == final.prompt.tolist()[:4]
+    for probe_set, texts in (("first", first), ("final", final)):
+        for step in (0, 6):
+            for i in texts.rollout_id:
+                trace = run.trace(step, i, probe_set)
+                assert trace[ALTERNATIVES].isna().to_numpy().sum() == (0 if i < 4 else trace[ALTERNATIVES].size)
+                assert np.isfinite(trace.kl).all()
+
+
+@pytest.mark.parametrize(("probes", "final_probes", "first", "final"), [(2, 0, 2, 0), (0, 3, 0, 3)])
+def test_either_set_of_fixed_texts_can_be_left_out_and_the_run_goes_on_without_it(tmp_path, probes, final_probes, first, final):
+    out = tmp_path / "r"
+    train(config(out, steps=2, held_out=0, probes=probes, final_probes=final_probes))
+    train(SessionConfig(out=out, resume=True, steps=3))
+    run = Run.open(out)
+    assert run.meta.status == "finished" and run.steps("metrics") == [0, 1, 2, 3]
+    for probe_set, n in (("first", first), ("final", final)):
+        assert len(run.rollouts(probe_set=probe_set)) == len(run.probe_ids(probe_set)) == n
+        assert run.steps(f"probe/{probe_set}") == ([0, 2, 3] if n else [])
+    if final:
+        assert run.trace(3, 0, "final")[ALTERNATIVES].isna().all(axis=None)
+
+
+def test_the_final_student_writes_128_texts_or_as_many_as_the_first_and_none_where_no_texts_are_wanted(trained, tmp_path):
+    assert [SessionConfig(probes=n).resolved().final_probes for n in (48, 200, 0)] == [128, 200, 0]
+    assert SessionConfig(probes=0, final_probes=8).resolved().final_probes == 8
+    shutil.copytree(trained, tmp_path / "older")
+    meta = json.loads((tmp_path / "older" / "run.json").read_text())
+    del meta["config"]["final_probes"]
+    (tmp_path / "older" / "run.json").write_text(json.dumps(meta))
+    assert stored_config(SessionConfig(out=tmp_path / "older", resume=True, steps=8)).final_probes == 128
+
+
+def test_fixed_texts_that_are_not_sampled_together_have_random_draws_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "_AT_ONCE", 2)
+    prompts = tmp_path / "p.jsonl"
+    prompts.write_text('{"prompt": "What is 7 and 5?"}\n' * 4)
+    pair = {role: small_pairs.save(tmp_path / role, "qwen2", seed) for seed, role in enumerate(("student", "teacher"))}
+    train(SessionConfig(out=tmp_path / "r", prompts=prompts, **pair, steps=1, rollouts=1, held_out=0, max_new_tokens=16))
+    ids = Run.open(tmp_path / "r").probe_ids("final")
+    assert len(ids) == len(set(map(tuple, ids))) == 4
 
 
 def test_metrics_types_and_occurrences_of_a_step_agree(trained):
@@ -144,7 +196,8 @@ def test_resuming_a_finished_run_needs_more_steps(tmp_path):
 
 
 def start(out: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "rockcore", "train", "--out", str(out), "--rollouts", "4", "--probes", "2", "--threads", "1", *flags]
+    few = ["--rollouts", "4", "--probes", "2", "--final-probes", "2", "--threads", "1"]
+    command = [sys.executable, "-m", "rockcore", "train", "--out", str(out), *few, *flags]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -244,6 +297,7 @@ def test_a_pair_of_ones_own_trains_on_ones_own_prompts(tmp_path):
     assert set(run.evals().n) == {4}, "a fifth of the prompts is held out at most"
     assert run.rollouts(2).teacher_prompt.unique().tolist() == ["Think of the answer 7."]
     trained_on = {p for s in range(3) for p in run.rollouts(s).prompt}
+    assert run.rollouts(probe_set="final").prompt.nunique() == 16, "no prompt is answered twice to fill the set"
     assert len(trained_on) <= 9 and len({json.loads(line)["prompt"] for line in prompts.read_text().splitlines()} - trained_on) >= 4
 
 
