@@ -7,10 +7,9 @@ written something, and nothing else is ever recomputed. Raises RockError where r
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ import streamlit as st
 from app import training
 from app.training import CannotStart, Order, can_train
 from rockcore import rocks, schema
-from rockcore.categories import categories_of, categorize_all, sentence_starts
+from rockcore.categories import categories_of
 from rockcore.config import OWN_PAIR, TUNED
 from rockcore.log import Run, find_runs, request_stop, sample_runs
 from rockcore.schema import RockError, RunMeta
@@ -27,12 +26,12 @@ from rockcore.world import SCENARIOS
 
 __all__ = ["SCENARIOS", "CannotStart", "Order", "RockError", "can_train", "request_stop"]
 
-# Columns that a trace can be coloured by, in the order they are offered.
+# Float columns of the log that are signals.
 SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
 SOURCES = ("fresh", *schema.PROBE_SETS)
 _SILENT_S = 600  # a run without a step for so long is not counted as training
-_QUANTILES = (0.50, 0.75, 0.90, 0.95, 0.99)
-_SIGNED_QUANTILES = (0.50, 0.90, 0.99)
+_QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
+_SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
 
 
 class RunKey(NamedTuple):
@@ -170,7 +169,8 @@ def _table(source: str) -> str:
     return "tokens" if source == "fresh" else f"probe/{source}"
 
 
-def _probe_set(source: str) -> str | None:
+def probe_set(source: str) -> str | None:
+    """The probe set that a source names; None for fresh rollouts."""
     return None if source == "fresh" else source
 
 
@@ -201,8 +201,8 @@ def concentration(run: RunKey, step: int, top: int) -> Concentration:
 def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     """rollout_id and `hint` of each text: graded how, how long, how far from the teacher."""
     opened = log(run)
-    texts = opened.rollouts(step if source == "fresh" else None, _probe_set(source))
-    frame = texts.merge(opened.rollout_sums(step, _probe_set(source)), on="rollout_id")
+    texts = opened.rollouts(step if source == "fresh" else None, probe_set(source))
+    frame = texts.merge(opened.rollout_sums(step, probe_set(source)), on="rollout_id")
     graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
     cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
     loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
@@ -237,61 +237,9 @@ def meaning(signal: str) -> str:
     return schema.TOKENS[signal].meaning
 
 
-def _rounded(column: Iterable[float]) -> list[float | None]:
-    """Four significant digits, None for NaN and infinities: JSON has neither."""
-    return [float(f"{x:.4g}") if np.isfinite(x) else None for x in column]
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def trace(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
-    """One rollout as parallel arrays, ready for the token pane: key, prompt, tokens, ids, categories (index into
-    `categories`), one list per signal, student_p and teacher_p; probe texts may have alternatives: texts by id, and per
-    side ids and probabilities, 8 a token.
-    """
-    opened = log(run)
-    frame = opened.trace(step, rollout, _probe_set(source))
-    texts = opened.rollouts(step if source == "fresh" else None, _probe_set(source))
-    kinds = categorize_all(frame.token, frame.special, sentence_starts(frame.token.tolist()), opened.category_rules)
-    names = categories(run)
-    own = texts.loc[texts.rollout_id == rollout]
-    prompt, teacher_prompt = own[["prompt", "teacher_prompt"]].iloc[0].tolist() if len(own) else ("", "")
-    text = {
-        # the same as long as the words are: only then may the pane keep what it has drawn
-        "key": f"{source} {hash((prompt, *frame.token_id))}",
-        "prompt": prompt,
-        "teacher_prompt": teacher_prompt if teacher_prompt != prompt else "",
-        "tokens": frame.token.tolist(),
-        "ids": frame.token_id.tolist(),
-        "categories": [names.index(k) for k in kinds],
-        "student_p": _rounded(np.exp(frame.student_logp)),
-        "teacher_p": _rounded(np.exp(frame.teacher_logp)),
-        **{name: _rounded(frame[name]) for name in SIGNALS},
-    }
-    if source != "fresh" and len(frame) and not frame[["student_top_ids", "teacher_top_ids"]].isna().to_numpy().any():
-        text["alternatives"] = _alternatives(opened, frame)
-    return text
-
-
-def _alternatives(log: Run, frame: pd.DataFrame) -> dict[str, Any]:
-    sides = {}
-    used: set[int] = set()
-    for who in ("student", "teacher"):
-        ids, logps = np.stack(frame[f"{who}_top_ids"].tolist()), np.stack(frame[f"{who}_top_logps"].tolist()).astype(float)
-        used.update(ids.ravel().tolist())
-        sides[who] = {"ids": ids.tolist(), "p": np.round(np.exp(logps), 4).tolist()}
-    words = log.vocab[log.vocab.token_id.isin(used)]
-    return {"texts": {str(i): t for i, t in zip(words.token_id, words.token, strict=True)}, **sides}
-
-
 def categories(run: RunKey) -> list[str]:
     """The names that the categories of a trace count through."""
     return list(categories_of(log(run).category_rules))
-
-
-def category_counts(text: dict[str, Any], names: list[str]) -> dict[str, int]:
-    """How many tokens of a trace each category lights, for the categories that occur; `names` as from `categories`."""
-    counts = np.bincount(text["categories"], minlength=len(names))
-    return {name: int(n) for name, n in zip(names, counts, strict=True) if n}
 
 
 class Watched(NamedTuple):

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import data, saved_rules
+from app import data, saved_rules, traces
 from app.data import RunKey
 from app.loss_histogram import Histogram
+from app.traces import packed
 from app.work import known, remember, work
 from rockcore import rocks
 from rockcore.change import CLASSES, HARD
@@ -34,6 +35,7 @@ save_rule = saved_rules.save
 _EDGES = np.geomspace(1e-4, 20.0, 121)
 _CHOICES = 300  # token types offered by name, the most frequent
 _LARGE = 2_000_000  # from here on presets are only compared on request: each is a detection of its own
+_MOMENT = 300_000  # occurrences that a detection is done with in about a second
 _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
 
 
@@ -211,16 +213,56 @@ def texts(run: RunKey, rule: RockRule) -> list[int]:
     return corpus.rollout_ids[np.argsort(-kept, kind="stable")].tolist()
 
 
-def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:
-    """One rollout at a step for the token pane, its occurrences marked as the rule judges them."""
-    material, done = _material(run, _reads(rule)), found(run, rule)
+class Judged(NamedTuple):
+    """What a rule makes of one text, for the token pane: JSON."""
+
+    tau: float | None  # τ_post in nats
+    names: list[str]  # of the classes
+    classes: str  # (T,) u1, base64: index into `names`, 255 where the rule does not know the type; empty if `why`
+    marks: str  # (T,) u1, base64: 0, or as in Found; empty where the text is none that the rule judges
+    why: str  # why something is missing; empty if nothing is
+
+
+def judged(run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarray, at_once: bool = False) -> Judged:
+    """The text `rollout` of the source `where`, token ids (T,), under a rule.
+
+    `at_once`: only if that takes a moment. Never raises for a rule that finds nothing: then `why` says so.
+    """
+    try:
+        if at_once and known((run, rule)) is None and len(_material(run, _reads(rule)).last) > _MOMENT:
+            return Judged(None, [], "", "", "Classes and kept occurrences are worked out on the page Rock tokens first: this log is large.")
+        material, done = _material(run, _reads(rule)), found(run, rule)
+    except data.RockError as e:
+        return Judged(None, [], "", "", str(e))
+    tokens = done.rocks.tokens
+    names = list(CLASSES)
+    class_of = dict(zip(tokens.token_id, (names.index(c) if c in names else 255 for c in tokens["class"]), strict=True))
+    classes = packed([class_of.get(i, 255) for i in ids.tolist()], "u1")
+    tau = done.rocks.rule.tau_post
+    if where != material.source:
+        return Judged(tau, names, classes, "", f"The rule judges other texts (source {material.source}): no occurrence here is kept by it.")
+    return Judged(tau, names, classes, packed(_marks_of(material, done, rollout), "u1"), "")
+
+
+def _marks_of(material: Material, done: Found, rollout: int) -> np.ndarray:
+    """(T,) the mark of each token of a text that the rule judged."""
     corpus = material.last
     b = int(np.searchsorted(corpus.rollout_ids, rollout))
     begin, length = int(corpus.starts[b]), int(corpus.lengths[b])
-    marks = np.zeros(length, int)
+    marks = np.zeros(length, np.int8)
     low, high = np.searchsorted(done.at, [begin, begin + length])
     marks[done.at[low:high] - begin] = done.mark[low:high]
-    return {**data.trace(run, material.source, step, rollout), "marks": marks.tolist()}
+    return marks
+
+
+def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:
+    """One rollout at a step for the token pane: its text and values, and its occurrences marked as the rule judges them."""
+    material, done = _material(run, _reads(rule)), found(run, rule)
+    return {
+        "text": traces.text(run, material.source, step, rollout),
+        "values": traces.values(run, material.source, step, rollout),
+        "marks": _marks_of(material, done, rollout).tolist(),
+    }
 
 
 def table(run: RunKey, rule: RockRule) -> pd.DataFrame:

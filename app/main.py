@@ -63,6 +63,7 @@ def main() -> None:
         st.Page(VIEWS / "overview.py", title="Overview", default=True),
         st.Page(VIEWS / "trace.py", title="Trace"),
         st.Page(VIEWS / "rock_tokens.py", title="Rock tokens"),
+        st.Page(VIEWS / "steps.py", title="Steps"),
         st.Page(VIEWS / "threshold_lab.py", title="Threshold lab"),
         session,
     ]

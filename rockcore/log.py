@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from rockcore import schema, stats
@@ -280,6 +281,15 @@ class Run:
             return pd.DataFrame(columns=["token_id", "step", "n", "mean"])
         return self._ask(f"SELECT token_id, step, count(*) AS n, avg({column}) AS mean FROM {_FILES} GROUP BY ALL", files)
 
+    def positions(self, probe_set: str, rollout_id: int, column: str = "kl") -> pd.DataFrame:
+        """A signal at every position of one probe text, at each logged step: step, position, token_id, value."""
+        _signal(column)
+        if not (files := self._files(f"probe/{probe_set}")):
+            return pd.DataFrame(columns=["step", "position", "token_id", "value"])
+        sql = f"""SELECT step, position, token_id, {column} AS value FROM {_FILES}
+                  WHERE rollout_id = $rollout ORDER BY step, position"""
+        return self._ask(sql, files, rollout=rollout_id)
+
     def quantiles(self, column: str, probabilities: Sequence[float], absolute: bool = False) -> tuple[int, list[float]]:
         """How many logged fresh tokens of all steps have a value in `column`, and its quantiles (of |value| if `absolute`).
 
@@ -293,6 +303,37 @@ class Run:
                   FROM (SELECT {value} AS v FROM {_FILES} WHERE isfinite({column}))"""
         row = self._ask(sql, files).iloc[0]
         return int(row.n), [float(q) for q in row.q] if row.n else []
+
+    def over_steps(self, rollout_id: int, probe_set: str, column: str = "kl") -> tuple[list[int], np.ndarray]:
+        """One probe text over training: the logged steps, and `column` at them as (S, T) float32; NaN where a step lacks a token.
+
+        Raises ValueError for a column that is no signal.
+        """
+        _signal(column)
+        files = self._files(f"probe/{probe_set}")
+        steps = [step_of(f) for f in files]
+        if not files:
+            return steps, np.zeros((0, 0), np.float32)
+        frame = self._ask(f"SELECT step, position, {column} AS v FROM {_FILES} WHERE rollout_id = $rollout", files, rollout=rollout_id)
+        values_ST = np.full((len(steps), int(frame.position.max()) + 1 if len(frame) else 0), np.nan, np.float32)
+        values_ST[np.searchsorted(steps, frame.step), frame.position] = frame.v
+        return steps, values_ST
+
+    def histogram(self, column: str, edges: Sequence[float]) -> list[int]:
+        """Logged fresh tokens of all steps per bin of `column`: below edges[0], then from each edge up to the next.
+
+        `edges` ascending; a token on an edge counts above it. Raises ValueError for a column that is no signal.
+        """
+        _signal(column)
+        if not (files := self._files("tokens")):
+            return [0] * (len(edges) + 1)
+        # DuckDB's bins hold their upper bound: of the negated values, so that each holds its lower one
+        bounds = [-float(e) for e in reversed(edges)]
+        sql = f"""SELECT count(*) AS n, histogram(-CAST({column} AS DOUBLE), {bounds}) AS h FROM {_FILES} WHERE isfinite({column})"""
+        row = self._ask(sql, files).iloc[0]
+        found = dict(row.h) if row.n else {}
+        above = [int(found.get(b, 0)) for b in reversed(bounds)]
+        return [int(row.n) - sum(above), *above]
 
     def _need(self, file: Path, table: str, step: int) -> None:
         if not file.exists():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 
 import numpy as np
 
@@ -116,7 +115,7 @@ class _Nearby:
         """(M,) bool: enough similar ones (moments over them, itself included) among `of_type_M` occurrences of its type."""
         n, others = np.maximum(of_type_M - 1, 0), near_3M[0] - 1
         one = 1 if rule.eta > 0 else 0  # rho of an occurrence without another of its type is 0
-        least = np.array([max(rule.min_support, ceil(rule.eta * k - 1e-9), one) for k in range(int(n.max(initial=0)) + 1)])[n]
+        least = np.maximum(np.ceil(rule.eta * n - 1e-9), max(rule.min_support, one))  # 0.07 * 100 is 7, whatever floating point says
         if not rule.min_rollouts:
             return others >= least
         elsewhere, s1, s2 = near_3M - np.stack([self.own, self.own * self.rollout, self.own * self.rollout**2])

@@ -115,17 +115,19 @@ def rock_score_lcb(stats: TypeStats) -> np.ndarray:
 def mean_kl_eb(stats: TypeStats) -> np.ndarray:
     """Empirical-Bayes mean, in nats: each type's mean drawn towards that of all types, the more the less is known of it.
 
-    Normal-normal model; the spread between types is Hedges and Olkin's (1985) unweighted moment estimate, because most types
-    are easy and sure, and weights by precision would let them speak for all. A type in one or two rollouts, or without any
-    variation, gets the pooled variance of the others.
+    Normal-normal model; the spread between types is DerSimonian and Laird's (1986) moment estimate. One variance an occurrence
+    is pooled over all types: most are easy and hardly vary, and with variances of their own they would speak for all.
     """
     m, n = stats.mean, np.maximum(stats.n, 1)
     own, rollouts = stats.variance_of_mean()
-    known = np.isfinite(own) & (rollouts > 2) & (own > 1e-12 * m**2)
-    if known.sum() < 2:
+    known = np.isfinite(own) & (rollouts > 2)
+    pooled = float(np.average(own[known] * n[known], weights=n[known])) if known.sum() > 1 else 0.0
+    if not pooled:
         return m
-    variance = np.where(known, own, np.average(own[known] * n[known], weights=n[known]) / n)
-    between = max(0.0, float(m[known].var(ddof=1) - variance[known].mean()))
+    variance = pooled / n
+    weight = 1 / variance[known]
+    q = float((weight * (m[known] - np.average(m[known], weights=weight)) ** 2).sum())
+    between = max(0.0, (q - (known.sum() - 1)) / (weight.sum() - (weight**2).sum() / weight.sum()))
     prior = float(np.average(m[known], weights=1 / (variance[known] + between)))
     return np.where(stats.n > 0, prior + between / (between + variance) * (m - prior), 0.0)
 

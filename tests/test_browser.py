@@ -184,17 +184,18 @@ def test_a_step_of_a_probe_shows_the_same_text_with_other_values(tab: Tab) -> No
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     before, shades = tab.tokens(), colours(tab)
     tab.page.locator(".response .t").first.evaluate("span => span.marked = true")
-    tab.page.get_by_role("slider").focus()
+    tab.page.get_by_role("slider", name="Step").focus()
     tab.page.keyboard.press("ArrowLeft")
     tab.wait_for_url(step="10")
-    playwright.expect(tab.page.locator(".legend")).to_contain_text("step 10")
+    playwright.expect(tab.page.locator(".tools .step")).to_contain_text("step 10")
     assert tab.tokens() == before
     assert colours(tab) != shades
     assert tab.page.locator(".response .t").first.evaluate("span => span.marked"), "the text was built anew"
 
 
-def colours(tab: Tab) -> list[str]:
-    return tab.page.locator(".response .t").evaluate_all("spans => spans.map(s => getComputedStyle(s).backgroundColor)")
+def colours(tab: Tab) -> list[list[str]]:
+    """The layers each token is in: its colour, its underlines."""
+    return tab.page.evaluate("() => { const p = rockPanes.get('token pane'); return p.spans.map((_, i) => p.layers.classes(i)) }")
 
 
 def test_a_signal_recolours_the_text_without_building_it_again(tab: Tab) -> None:
@@ -209,26 +210,25 @@ def test_a_signal_recolours_the_text_without_building_it_again(tab: Tab) -> None
     assert first.evaluate("span => span.marked")
 
 
-def test_a_category_lights_its_tokens_and_dims_the_rest(tab: Tab) -> None:
+def test_a_category_keeps_its_tokens_and_dims_the_rest(tab: Tab) -> None:
     tab.open("/trace?run=tiny&rollout=1")
-    pill = tab.page.get_by_role("button", name=re.compile(r"^digit \d+$"))
-    n = int(pill.inner_text().split()[1])
-    pill.click()
+    toggle = tab.page.get_by_role("button", name=re.compile(r"^digit \d+$"))
+    n = int(toggle.inner_text().split()[1])
+    toggle.click()
     tab.wait_for_url(light="digit")
-    playwright.expect(tab.page.locator(".response .lit")).to_have_count(n)
-    assert all(text.isdigit() for text in tab.page.locator(".response .lit").all_inner_texts())
-    assert tab.page.locator(".response .dim").count() == len(tab.tokens()) - n
+    dim = ["dim" in layers for layers in colours(tab)]
+    assert [text.isdigit() for text in tab.tokens()] == [not d for d in dim] and dim.count(False) == n
 
 
 def test_a_copied_link_shows_the_same_in_another_browser(tab: Tab, browser: playwright.Browser) -> None:
     tab.open("/trace?run=second&source=first&step=10&rollout=2&signal=student_entropy&light=digit,latex")
-    playwright.expect(tab.page.locator(".response .lit").first).to_be_visible()
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     link, shades = tab.page.url, colours(tab)
     assert tab.parameters["light"] == "digit,latex"
     other = browser.new_context(viewport={"width": 1280, "height": 900})
     copy = Tab(other.new_page(), tab.server)
     copy.open(link.removeprefix(tab.server))
-    playwright.expect(copy.page.locator(".response .lit").first).to_be_visible()
+    playwright.expect(copy.page.locator(".response .t").first).to_be_visible()
     assert copy.page.url == link
     assert colours(copy) == shades
     other.close()
@@ -266,13 +266,13 @@ def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the
 
 def test_the_back_button_returns_to_the_step_before(tab: Tab) -> None:
     tab.open("/trace?run=tiny&source=final&step=20&rollout=0")
-    tab.page.get_by_role("slider").focus()
+    tab.page.get_by_role("slider", name="Step").focus()
     tab.page.keyboard.press("ArrowLeft")
     tab.wait_for_url(step="10")
-    playwright.expect(tab.page.get_by_text("scored by the student of step 10")).to_be_visible()
+    playwright.expect(tab.page.locator(".tools .step")).to_contain_text("step 10, 2 of 3")
     tab.page.go_back()
     tab.wait_for_url(step="20")
-    playwright.expect(tab.page.get_by_text("scored by the student of step 20")).to_be_visible()
+    playwright.expect(tab.page.locator(".tools .step")).to_contain_text("step 20, 3 of 3")
 
 
 def test_hostile_token_text_is_shown_as_text(tab: Tab) -> None:

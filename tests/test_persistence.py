@@ -31,7 +31,7 @@ def consistent(log: brute.Log, rule: RockRule) -> dict[int, int]:
     return {token: kept.count(token) for token in log.types}
 
 
-@brute.examples(150)
+@brute.examples(100)
 @given(brute.logs(), brute.rules())
 def test_similar_ones_rho_and_what_is_kept_are_those_of_the_definition(log, rule):
     _, judged, at = found_by(log, rule)
@@ -50,7 +50,7 @@ def test_an_occurrence_without_another_of_its_type_has_rho_0_and_is_kept_only_if
     assert judged.kept.tolist() == [w.kept for w in want.values()]
 
 
-@brute.examples(60)
+@brute.examples(40)
 @given(brute.logs(), brute.rules(min_support=0, min_rollouts=0))
 def test_without_asking_for_support_what_is_kept_is_what_the_paper_keeps(log, rule):
     _, judged, _ = found_by(log, rule)
@@ -60,7 +60,7 @@ def test_without_asking_for_support_what_is_kept_is_what_the_paper_keeps(log, ru
     ]
 
 
-@brute.examples(100)
+@brute.examples(70)
 @given(brute.logs(), brute.rules())
 def test_precision_is_the_persistent_share_of_all_that_stands_in_contexts_like_the_kept_ones(log, rule):
     found, judged, at = found_by(log, rule)
@@ -78,7 +78,7 @@ def test_precision_of_types_that_nobody_asks_for_is_unknown():
     assert np.isfinite(kappa[0]) and np.isnan(kappa[1])
 
 
-@brute.examples(100)
+@brute.examples(70)
 @given(brute.logs(checkpoints=1), brute.logs(checkpoints=1), brute.rules())
 def test_texts_that_differ_are_matched_as_by_comparing_every_pair(before, after, rule):
     kept, without = persistence.matched(before.corpus(), after.corpus(), *TAU, rule)
@@ -86,7 +86,7 @@ def test_texts_that_differ_are_matched_as_by_comparing_every_pair(before, after,
     assert ([o for o, k in zip(after.occurrences, kept, strict=True) if k], without) == want
 
 
-@brute.examples(60)
+@brute.examples(40)
 @given(brute.logs(), brute.rules(), st.randoms(use_true_random=False))
 def test_the_order_of_rollouts_is_irrelevant(log, rule, random):
     order = list(range(len(log.tokens)))
@@ -95,14 +95,14 @@ def test_the_order_of_rollouts_is_irrelevant(log, rule, random):
     assert consistent(log, rule) == consistent(other, rule)
 
 
-@brute.examples(60)
+@brute.examples(40)
 @given(brute.logs(), brute.rules(excluded_contexts=()), st.permutations([7, 500, 0, 31, 2]))
 def test_other_names_for_the_tokens_change_nothing(log, rule, names):
     other = brute.Log([[names[token] for token in row] for row in log.tokens], log.losses)
     assert {names[token]: n for token, n in consistent(log, rule).items()} == consistent(other, rule)
 
 
-@brute.examples(60)
+@brute.examples(40)
 @given(brute.logs(), brute.rules(), st.sampled_from(["eta", "min_support", "min_rollouts"]))
 def test_asking_for_more_keeps_no_more(log, rule, knob):
     more = replace(rule, **{knob: min(1, rule.eta + 0.2) if knob == "eta" else min(2, getattr(rule, knob) + 1)})
@@ -111,7 +111,7 @@ def test_asking_for_more_keeps_no_more(log, rule, knob):
     assert all(fewer[token] <= less[token] for token in less)
 
 
-@brute.examples(60)
+@brute.examples(40)
 @given(brute.logs(), brute.rules(), st.integers(0, 1000))
 def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, rule, seed):
     found, _, _ = found_by(log, rule)
@@ -123,7 +123,7 @@ def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, r
             assert np.array_equal(kept[inside], persistence.consistency(found.of(inside), rule).kept)
 
 
-@brute.examples(60)
+@brute.examples(40)
 @given(brute.logs(), brute.rules(min_rollouts=2), st.integers(0, 1000))
 def test_two_other_rollouts_are_told_from_one_among_ten_million(log, rule, seed):
     """Rollouts carry the numbers that they have in a log of as many."""

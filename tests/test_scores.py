@@ -128,8 +128,8 @@ def test_types_that_hardly_vary_do_not_draw_all_others_to_themselves(seed):
     means = np.where(np.arange(200) < 160, 1e-4, 1.0) * rng.gamma(8, 1 / 8, 200)
     some = known(simulated(rng.integers(2, 12, 200), means, shape=0.5, seed=seed), "mean_kl_eb")
     drawn = scores.mean_kl_eb(some)
-    assert drawn[160:].mean() > 3 * drawn[:160].mean()
-    assert ((drawn - means) ** 2).mean() < 1.2 * ((some.mean - means) ** 2).mean()  # the hard ones are not drawn to 0
+    assert drawn[160:].min() > drawn[:160].max()
+    assert ((drawn - means) ** 2).mean() < ((some.mean - means) ** 2).mean()
 
 
 def test_types_with_always_the_same_loss_do_not_draw_all_others_to_themselves():

@@ -67,12 +67,13 @@ def test_the_dashboard_and_the_readers_load_neither_torch_nor_transformers():
 @pytest.mark.parametrize("view", sorted((ROOT / "app" / "views").glob("*.py")), ids=lambda v: v.stem)
 def test_views_know_only_data_charts_selection_and_the_text_pane(view):
     reached = {name for name in imports(view) if name.split(".")[0] in {"app", "rockcore"}}
-    allowed = ("app.data", "app.detections", "app.charts", "app.rock_charts", "app.selection", "app.token_pane", "app.loss_histogram")
+    doors = ("app.data", "app.detections", "app.stepwise", "app.traces", "app.selection")
+    allowed = (*doors, "app.charts", "app.rock_charts", "app.step_charts", "app.token_pane", "app.loss_histogram", "app.heatmap")
     assert all(name == "app" or name.startswith(allowed) for name in reached)
     assert not {"duckdb", "pandas", "pyarrow"} & {name.split(".")[0] for name in imports(view)}
 
 
-@pytest.mark.parametrize("module", ["charts", "rock_charts"])
+@pytest.mark.parametrize("module", ["charts", "rock_charts", "step_charts"])
 def test_charts_neither_draw_on_the_page_nor_fetch_data(module):
     assert not {"streamlit", "rockcore", "duckdb"} & {name.split(".")[0] for name in imports(ROOT / "app" / f"{module}.py")}
 

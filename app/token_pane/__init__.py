@@ -1,40 +1,82 @@
-"""The text heatmap: one rollout as running text, each token coloured by a signal on the run's own scale.
+"""The text pane: one rollout as running text, each token coloured by a signal on the run's own scale, with its values at hand.
 
-The text is built once; another signal, step or category only changes classes on the spans that are there. Every string
-reaches the page through `textContent`, so a log cannot bring markup with it.
+The text is built once; another signal, step, threshold or toggle only changes which layer a token is in. Text, values and
+view are mounts of one component, so that a rerun sends again only the part that changed. Every string reaches the page
+through `textContent`, so a log cannot bring markup with it.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
+_PARTS = ("base", "signals", "layers", "words", "legend", "card", "filters", "bar", "export", "pane")  # one script in this order
 _component = component(
     "rock_token_pane",
     css=(_HERE / "pane.css").read_text(encoding="utf-8"),
-    js=(_HERE / "pane.js").read_text(encoding="utf-8"),
+    js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _PARTS),
 )
 
 
-def show(
-    text: dict[str, Any],
-    scale: dict[str, Any],
-    signal: str,
-    categories: list[str],
-    lit: list[str],
-    caption: str,
-    key: str = "token pane",
-    card: bool = True,
-) -> None:
-    """Draw `text` (data.trace) coloured by `signal` on `scale`; tokens of the categories `lit` stand out, others dim.
+@dataclass(frozen=True)
+class State:
+    """What of the pane a link keeps. `light`: categories; `cut`: "signal:value", empty for the default; `rest`: dim, hide, underline."""
 
-    `categories` are the names that text["categories"] counts through. `caption` names run, step and estimator. A text may
-    bring `marks`, a number a token: 0 nothing, 1 dotted, 2 dashed, 3 solid underline; what they mean is for the page to say.
-    `card`: whether there is room beside the text for the values of the token pointed at; otherwise they come below.
+    rollout: int
+    step: int
+    token: int | None = None
+    light: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    only: list[str] = field(default_factory=list)
+    rest: str = "dim"
+    cut: str = ""
+
+
+RESTS = ("dim", "hide", "underline")
+ONLY = ("above", "top1", "kept")
+_CUT = re.compile(r"[a-z0-9_ ]+:-?\d+(\.\d+)?(e-?\d+)?")
+NOT_JUDGED: dict[str, Any] = {"tau": None, "names": [], "classes": "", "marks": "", "why": ""}
+
+
+def is_cut(text: str) -> bool:
+    """Whether `text` is a threshold as `State.cut` writes it."""
+    return bool(_CUT.fullmatch(text))
+
+
+@dataclass(frozen=True)
+class View:
+    """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the neighbouring rollouts; `tau`: the
+    threshold of kl in nats where `judged` has none; `judged`: detections.Judged as a dict; `quiet`: a picture beside a
+    control that says all else: no bar, no toggles, nothing told to Python.
     """
-    lights = [categories.index(name) for name in lit]
-    view = {"scale": scale, "signal": signal, "lit": lights, "caption": caption, "marks": text.get("marks"), "narrow": not card}
-    _component(key=key, data={"text": {k: v for k, v in text.items() if k != "marks"}, "view": view, "categories": categories})
+
+    scale: dict[str, Any]  # traces.scale
+    caption: str  # names run, step and estimator
+    categories: list[str]  # that text["categories"] counts through
+    state: State
+    steps: list[int]
+    judged: dict[str, Any] = field(default_factory=NOT_JUDGED.copy)
+    tau: float | None = None
+    before: int | None = None
+    after: int | None = None
+    file: str = "tokens"
+    narrow: bool = False
+    quiet: bool = False
+
+
+def show(key: str, text: dict[str, Any], values: dict[str, Any], view: View, on_move: Callable[[], None] | None = None) -> None:
+    """Draw `text` with `values` (traces.text and traces.values of one rollout) as `view` says.
+
+    In the run that `on_move` begins, the session state holds under [key]["moved"] the fields of `State` as a dict: a trigger,
+    not a state, for the reason given in app.loss_histogram. Give them back in `view.state` in the next run.
+    """
+    drawn = asdict(view) | {"pane": key, "part": "view", "key": text["key"], "scale_kl": view.tau}
+    _component(key=key, data=drawn, on_moved_change=on_move or (lambda: None))
+    _component(key=f"{key} text", data=text | {"pane": key, "part": "text"})
+    _component(key=f"{key} values", data=values | {"pane": key, "part": "values"})

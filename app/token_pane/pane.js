@@ -1,232 +1,166 @@
-// One rollout as running text. Built once per text; a new signal, step or category set only swaps classes.
-// Strings from the log are only ever given to textContent.
+// One rollout as text to read. Text, values and view come as three parts, so that a part that stays is not sent again; the
+// text is built once, and signal, scale, threshold, toggles and steps only change which layer a token is in.
+// What matters for the link goes to Python through one trigger; until Python's answer has come back, older ones are ignored.
 
-const UNITS = {
-  kl: "nats", sampled_loss: "nats", student_entropy: "nats", teacher_entropy: "nats", grad_norm: "",
-  student_p: "", teacher_p: "",
-};
-const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
-const panes = new WeakMap(); // mount point -> what is drawn there
+const SAY_MS = 300; // after the last change
+const PATIENCE_MS = 10_000;
+const panes = (globalThis.rockPanes ??= new Map()); // pane name -> pane; the parts may be run by several copies of this script
+const numbered = (globalThis.rockPaneCount ??= { n: 0 });
 
 export default function (component) {
   const { data, parentElement } = component;
-  let pane = panes.get(parentElement);
-  if (!pane || pane.key !== data.text.key || !pane.root.isConnected) {
-    pane?.root.remove();
-    pane = build(data);
-    parentElement.appendChild(pane.root);
-    panes.set(parentElement, pane);
+  if (!panes.has(data.pane)) panes.set(data.pane, { id: `rock${numbered.n++}`, parts: {}, asked: [], sentAt: 0, timer: null, playing: null });
+  const pane = panes.get(data.pane);
+  pane.parts[data.part] = data;
+  if (data.part === "view") {
+    pane.mount = parentElement;
+    pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
   }
-  pane.data = data;
-  pane.root.classList.toggle("narrow", Boolean(data.view.narrow));
-  colour(pane);
-  if (pane.current !== null) describe(pane, pane.current);
+  refresh(pane);
+  return () => setTimeout(() => leave(pane), 0);
 }
 
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
+function leave(pane) {
+  if (pane.root?.isConnected) return;
+  pane.layers?.drop();
+  clearInterval(pane.playing);
+  clearTimeout(pane.timer);
+  Object.assign(pane, { playing: null, timer: null, layers: null });
 }
 
-function visible(token) {
-  return Array.from(token, (c) => MARKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c)).join("");
+function refresh(pane) {
+  const { text, values, view } = pane.parts;
+  if (!view || text?.key !== view.key || values?.key !== view.key || !pane.mount?.isConnected) return;
+  pane.view = view;
+  if (pane.text?.stamp !== text.stamp) pane.text = decodeText(text);
+  if (pane.values?.stamp !== values.stamp) pane.values = decodeValues(values);
+  const { judged } = view;
+  pane.classes = judged.classes ? bytes(judged.classes) : null;
+  pane.marks = judged.marks ? bytes(judged.marks) : null;
+  const fresh = build(pane);
+  const moved = follow(pane, view.state) || fresh;
+  pane.root.classList.toggle("narrow", Boolean(view.narrow));
+  pane.root.classList.toggle("quiet", Boolean(view.quiet));
+  paint(pane);
+  if (moved && pane.state.token !== null && pane.spans[pane.state.token]) arrive(pane);
+  redescribe(pane);
+  if (fresh && pane.held) pane.spans[pane.stop]?.focus({ preventScroll: true });
 }
 
-function build(data) {
-  const { text } = data;
-  const root = element("div", "pane");
-  const legend = element("div", "legend");
-  const reading = element("div", "reading");
-  const words = element("div", "words");
-  const card = element("aside", "card");
-  card.setAttribute("aria-live", "polite");
-  card.append(element("p", "hint", "Point at a token, or press Tab and then the arrow keys."));
-  if (text.prompt) words.append(element("div", "prompt", text.prompt));
-  if (text.teacher_prompt) {
-    words.firstChild.prepend(element("b", "reader", "The student reads: "));
-    const other = element("div", "prompt", text.teacher_prompt);
-    other.prepend(element("b", "reader", "The teacher reads: "));
-    words.append(other);
-  }
-  const response = element("div", "response");
-  response.setAttribute("role", "listbox");
-  response.setAttribute("aria-label", `Response, ${text.tokens.length} tokens. Arrow keys move from token to token.`);
-  const spans = text.tokens.map((token, i) => tokenSpan(token, i));
-  if (spans.length) spans[0].tabIndex = 0;
-  response.append(...spans);
-  words.append(response);
-  reading.append(words, card);
-  root.append(legend, reading);
-  const pane = { key: text.key, root, legend, response, card, spans, data, current: null, stop: 0 };
-  listen(pane);
-  return pane;
-}
-
-function tokenSpan(token, i) {
-  const span = element("span", "t");
-  span.dataset.i = i;
-  span.tabIndex = -1;
-  span.setAttribute("role", "option");
-  // A line break gets a mark that is drawn by the style sheet, so that copied text stays the text.
-  token.split(/(\n)/).forEach((part) => {
-    if (part === "\n") {
-      const mark = element("i", "newline");
-      mark.setAttribute("aria-hidden", "true");
-      span.append(mark, "\n");
-    } else if (part) {
-      span.append(/[\p{Cc}\p{Cf}]/u.test(part.replace("\t", "")) ? visible(part) : part);
-    }
-  });
-  return span;
-}
-
-function listen(pane) {
-  const at = (event) => {
-    const span = event.target.closest?.(".t");
-    return span ? Number(span.dataset.i) : null;
-  };
-  pane.response.addEventListener("pointerover", (event) => {
-    const i = at(event);
-    if (i !== null) describe(pane, i);
-  });
-  pane.response.addEventListener("focusin", (event) => {
-    const i = at(event);
-    if (i === null) return;
-    pane.spans[pane.stop].tabIndex = -1; // one stop for the Tab key, where the arrow keys left off
-    pane.spans[i].tabIndex = 0;
-    pane.stop = i;
-    describe(pane, i);
-  });
-  pane.response.addEventListener("keydown", (event) => {
-    const i = at(event);
-    const target = i === null ? null : neighbour(pane.spans, i, event.key);
-    if (target === null) return;
-    event.preventDefault();
-    pane.spans[target].focus();
-  });
-}
-
-function neighbour(spans, i, key) {
-  const last = spans.length - 1;
-  if (key === "ArrowRight") return Math.min(i + 1, last);
-  if (key === "ArrowLeft") return Math.max(i - 1, 0);
-  if (key === "Home") return 0;
-  if (key === "End") return last;
-  if (key !== "ArrowUp" && key !== "ArrowDown") return null;
-  // The token nearest by x on the next line that holds one.
-  const step = key === "ArrowDown" ? 1 : -1;
-  const { left, top } = spans[i].getClientRects()[0];
-  let best = i, line = null, distance = Infinity;
-  for (let j = i + step; j >= 0 && j <= last; j += step) {
-    const box = spans[j].getClientRects()[0];
-    if (!box || Math.abs(box.top - top) < 4) continue;
-    if (line === null) line = box.top;
-    if (Math.abs(box.top - line) >= 4) break;
-    if (Math.abs(box.left - left) < distance) [best, distance] = [j, Math.abs(box.left - left)];
-  }
-  return best;
-}
-
-function bin(value, edges) {
-  let b = 0;
-  while (b < edges.length && value >= edges[b]) b++;
-  return b;
-}
-
-function colour(pane) {
-  const { text, view } = pane.data;
-  const { edges, signed } = view.scale;
-  const values = text[view.signal];
-  const lit = new Set(view.lit);
-  pane.root.classList.toggle("signed", signed);
-  pane.spans.forEach((span, i) => {
-    const value = values[i];
-    const shade = value === null || !edges.length ? "none" : "b" + bin(value, edges);
-    const on = lit.has(text.categories[i]);
-    const mark = view.marks?.[i] ? ` m${view.marks[i]}` : "";
-    const className = `t ${shade}${lit.size ? (on ? " lit" : " dim") : ""}${mark}`;
-    if (span.className !== className) span.className = className;
-  });
-  drawLegend(pane);
-}
-
-function drawLegend(pane) {
-  const { view } = pane.data;
-  const { edges, quantiles, signed, tokens } = view.scale;
-  const unit = UNITS[view.signal];
-  pane.legend.replaceChildren(element("span", "name", unit ? `${view.signal}, ${unit}` : view.signal));
-  if (edges.length) {
-    const bar = element("span", "bar");
-    bar.setAttribute("role", "img");
-    bar.setAttribute("aria-label", `Colour changes at ${edges.map(number).join(", ")} ${unit}`);
-    for (let b = 0; b <= edges.length; b++) {
-      const box = element("span", "box");
-      box.append(element("span", `swatch b${b}`));
-      if (b < edges.length) {
-        const edge = element("span", "edge", number(edges[b]));
-        edge.append(element("small", "", `${Math.round(quantiles[b] * 100)} %`));
-        box.append(edge);
-      }
-      bar.append(box);
-    }
-    pane.legend.append(bar);
-  }
-  const of = signed ? "quantiles of |value|" : "quantiles";
-  const scaleText = edges.length
-    ? `One scale for the whole run: ${of} of its ${tokens.toLocaleString("en")} logged tokens.`
-    : "This run has no logged values of this signal, so nothing is coloured.";
-  pane.legend.append(element("span", "about", `${view.caption} ${scaleText}`));
-}
-
-function number(x) {
-  if (x === null || x === undefined) return "not logged";
-  if (x === 0) return "0";
-  const size = Math.abs(x);
-  const digits = size >= 100 ? x.toFixed(0) : size >= 1 ? x.toFixed(2) : size >= 0.001 ? x.toFixed(4) : x.toExponential(1);
-  return digits.replace("-", "−");
-}
-
-function describe(pane, i) {
-  const { text, view, categories } = pane.data;
-  const { card } = pane;
-  if (pane.current !== null) pane.spans[pane.current].removeAttribute("aria-selected");
+function arrive(pane) {
+  const i = pane.state.token;
+  pane.spans[pane.stop].tabIndex = -1;
+  pane.spans[i].tabIndex = 0;
   pane.spans[i].setAttribute("aria-selected", "true");
+  pane.stop = i;
   pane.current = i;
-  card.replaceChildren(element("p", "token", visible(text.tokens[i])));
-  card.append(element("p", "where", `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${categories[text.categories[i]]}`));
-  const values = element("dl", "values");
-  for (const name of Object.keys(UNITS)) {
-    const value = text[name][i];
-    values.append(element("dt", name === view.signal ? "shown" : "", name));
-    values.append(element("dd", name === view.signal ? "shown" : "", value === null ? "not logged" : `${number(value)} ${UNITS[name]}`));
-  }
-  card.append(values);
-  if (text.alternatives) card.append(alternatives(text, i));
-  else card.append(element("p", "hint", "Alternatives are logged for the probe sets only."));
+  if (pane.root.getRootNode().activeElement !== pane.spans[i]) pane.spans[i].scrollIntoView({ block: "center" });
 }
 
-function alternatives(text, i) {
-  const both = element("div", "alternatives");
-  for (const who of ["student", "teacher"]) {
-    const { ids, p } = text.alternatives[who];
-    const list = element("ol", who);
-    list.setAttribute("aria-label", `Likeliest tokens of the ${who}`);
-    list.append(element("li", "title", who));
-    ids[i].forEach((id, k) => {
-      const sampled = id === text.ids[i];
-      const row = element("li", sampled ? "row sampled" : "row");
-      const fill = element("span", "fill");
-      fill.style.width = `${Math.max(p[i][k] * 100, 0.5)}%`;
-      const label = visible(text.alternatives.texts[id] ?? `id ${id}`);
-      const word = element("span", "word", sampled ? `▸ ${label}` : label);
-      word.title = sampled ? `${label}: the token that stands here` : label;
-      row.append(fill, word, element("span", "p", p[i][k].toFixed(3)));
-      list.append(row);
-    });
-    if (!ids[i].includes(text.ids[i])) list.append(element("li", "outside", `▸ the token here is not among them: ${number(text[`${who}_p`][i])}`));
-    both.append(list);
+function build(pane) {
+  const framed = pane.root?.isConnected && pane.root.parentNode === pane.mount;
+  if (framed && pane.built === pane.text.key && pane.layers) return false;
+  const held = framed && pane.response?.contains(pane.root.getRootNode().activeElement);
+  pane.layers?.drop();
+  if (!framed) frame(pane);
+  const response = buildWords(pane);
+  Object.assign(pane, { built: pane.text.key, current: null, pinned: [], hits: [], now: null });
+  pane.state = { ...pane.view.state };
+  pane.given = JSON.stringify(pane.view.state);
+  pane.asked = [];
+  clearTimeout(pane.timer);
+  pane.timer = null;
+  pane.words.replaceChildren();
+  pane.layers = new Layers(pane.words, pane.spans, pane.id, pane.view.plain);
+  pane.layers.watch(pane.blocks);
+  pane.words.append(...prompts(pane.text), response); // once watched: what comes near the screen is told once
+  drawPins(pane);
+  pane.card.replaceChildren(element("p", "hint", "Point at a token, or press Tab and then the arrow keys. Press ? for all keys."));
+  pane.held = held;
+  return true;
+}
+
+function frame(pane) {
+  pane.root?.remove();
+  pane.root = element("div", "pane");
+  pane.words = element("div", "words");
+  const reading = element("div", "reading");
+  const bar = buildBar(pane), legend = buildLegend(pane), filters = buildFilters(pane);
+  buildCards(pane);
+  reading.append(pane.words, pane.card);
+  pane.root.append(legend, bar, filters, pane.pins, reading);
+  pane.mount.appendChild(pane.root);
+  pane.dark = () => getComputedStyle(bar.querySelector(".probe")).color === "rgb(255, 255, 255)";
+  listenToKeys(pane);
+}
+
+function prompts(text) {
+  const found = [];
+  const add = (who, words) => {
+    const node = element("div", "prompt", words);
+    if (who) node.prepend(element("b", "reader", who));
+    found.push(node);
+  };
+  if (text.prompt) add(text.teacher_prompt ? "The student reads: " : "", text.prompt);
+  if (text.teacher_prompt) add("The teacher reads: ", text.teacher_prompt);
+  return found;
+}
+
+function paint(pane) {
+  measure(pane);
+  const { layers, now, state, marks, view } = pane;
+  const { chosen, buckets, above } = now;
+  layers.restyle(view.scale);
+  const out = chosen && state.rest !== "underline" ? chosen : null;
+  const gone = state.rest === "hide" ? GONE : DIM;
+  const fills = palette(view.scale).map(([light], b) => (light ? `f${b}` : ""));
+  layers.refill((i) => (out && !out[i] ? gone : buckets[i] < 0 ? "" : fills[buckets[i]]));
+  const seen = (i) => !out || (out[i] === 1 || gone === DIM);
+  layers.decorate("cut", (i) => !view.quiet && above[i] && view.scale.kind !== "class" && seen(i));
+  for (const mark of [1, 2, 3]) layers.decorate(`m${mark}`, (i) => marks && marks[i] === mark && (view.quiet || mark > 1) && seen(i));
+  layers.decorate("lit", (i) => chosen && state.rest === "underline" && chosen[i]);
+  drawLegend(pane);
+  drawFilters(pane);
+  drawBar(pane);
+}
+
+function redescribe(pane) {
+  if (pane.current !== null) describe(pane, pane.current);
+  if (pane.pinned.length) drawPins(pane);
+}
+
+// What Python says, and what it is told.
+
+function follow(pane, given) {
+  const text = JSON.stringify(given);
+  if (Date.now() - pane.sentAt > PATIENCE_MS) pane.asked = [];
+  const answered = pane.asked.lastIndexOf(text);
+  if (answered >= 0) pane.asked.splice(0, answered + 1);
+  else if (text !== pane.given) pane.asked = []; // moved elsewhere, or corrected
+  const news = text !== pane.given;
+  pane.given = text;
+  if (pane.asked.length || pane.timer !== null || pane.playing || !news || text === JSON.stringify(pane.state)) return false;
+  const before = pane.state.token;
+  pane.state = { ...given };
+  return before !== given.token;
+}
+
+function change(pane, fields, wait = SAY_MS) {
+  Object.assign(pane.state, fields);
+  clearTimeout(pane.timer);
+  pane.timer = null;
+  if (wait !== null && !pane.playing) pane.timer = setTimeout(() => send(pane), wait);
+}
+
+function send(pane) {
+  pane.timer = null;
+  const text = JSON.stringify(pane.state);
+  if (!pane.tell || !pane.root.isConnected || text === (pane.asked.at(-1) ?? pane.given)) return;
+  if (pane.asked.length && Date.now() - pane.sentAt < PATIENCE_MS) {
+    pane.timer = setTimeout(() => send(pane), SAY_MS); // one rerun at a time: one cut short by the next sends the large parts again
+    return;
   }
-  return both;
+  pane.sentAt = Date.now();
+  pane.asked.push(text);
+  pane.tell({ ...pane.state });
 }

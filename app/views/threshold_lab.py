@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, detections, loss_histogram, rock_charts, selection, token_pane
+from app import data, detections, loss_histogram, rock_charts, selection, token_pane, traces
 
 run = selection.run()
 facts = data.facts(run)
@@ -126,7 +126,7 @@ def knobs(rule: detections.RockRule) -> None:
     with st.expander("Ranking and cutoff", expanded=True):
         selection.control("score", st.selectbox, "score", rule.score, lambda v: change(score=v), list(detections.SCORES))
         st.caption((detections.SCORES[rule.score].__doc__ or "").strip().splitlines()[0])
-        knob("top_k", rule, st.number_input, min_value=1, max_value=100_000, step=1, placeholder="the largest stable K")
+        knob("top_k", rule, st.number_input, min_value=0, max_value=100_000, step=1, placeholder="the largest stable K")
         knob("tau_rock", rule, st.number_input, min_value=0.0, format="%g", placeholder="not used")
         knob("min_jaccard", rule, st.slider, min_value=0.0, max_value=1.0, step=0.05)
     with st.expander("What is left out"):
@@ -247,15 +247,24 @@ def preview(rule: detections.RockRule) -> None:
     ids = detections.texts(run, rule)
     rollout = selection.choose("rollout", st.selectbox, "Rollout", ids, ids[0], help="Those with most kept occurrences come first.")
     steps = detections.found(run, rule).rocks.steps
-    scale = data.scale(run, rule.column)._asdict()
+    scale = traces.scale(run, rule.column)
     for column, step, when in zip(st.columns(2), (steps[0], steps[-1]), ("before", "after"), strict=True):
         with column:
             st.markdown(f"**{when}: step {step}**")
-            text = detections.preview(run, rule, rollout, step)
-            token_pane.show(
-                text, scale, rule.column, data.categories(run), [], f"{facts.meta.name}, step {step}", key=f"preview {when}", card=False
+            seen = detections.preview(run, rule, rollout, step)
+            view = token_pane.View(
+                scale=scale,
+                caption=f"{facts.meta.name}, step {step}.",
+                categories=data.categories(run),
+                state=token_pane.State(rollout, step),
+                steps=[step],
+                judged={**token_pane.NOT_JUDGED, "marks": traces.packed(seen["marks"], "u1")},
+                tau=traces.tau(run),
+                narrow=True,
+                quiet=True,
             )
-    st.caption("Dotted: persistent. Dashed: and in a context that recurs. Solid and bold: and of a type in the set.")
+            token_pane.show(f"preview {when}", seen["text"], seen["values"], view)
+    st.caption("Dotted: persistent. Dashed: and in a context that recurs. Solid and thick: and of a type in the set.")
 
 
 def command(rule: detections.RockRule) -> str:
@@ -274,12 +283,14 @@ def lab() -> None:
     text = selection.previous("rule")
     earlier = None if text is None else detections.rule(text or "default")
     readout(now, None if earlier is None else detections.instant(run, earlier))
+    below = st.container()
     left, right = st.columns([1, 2])
     with left:
         knobs(rule)
     with right:
         rocks = detections.found(run, rule).rocks
-        set_readout(rocks, None if earlier is None else detections.found_before(run, earlier))
+        with below:
+            set_readout(rocks, None if earlier is None else detections.found_before(run, earlier))
         about = f"{facts.meta.name} · {rocks.mode} · score {rule.score}"
         figure = rock_charts.cutoff(rocks.curves, len(rocks.ids), rocks.knee, rule.min_jaccard, rule.draws, about)
         st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")

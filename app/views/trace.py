@@ -1,56 +1,128 @@
 """One rollout as text, each token coloured by a signal: where, in what words, does the student differ from its teacher?"""
 
+from typing import Any
+
 import streamlit as st
 
-from app import data, selection, token_pane
+from app import data, detections, selection, token_pane, traces
 
+PANE = "token pane"
 SOURCES = {"fresh": "Fresh rollouts", "first": "Probe: first student", "final": "Probe: final student"}
 HELP = "Probe texts were sampled once, by the first or the final student, and are scored again by the student of every logged step."
+# field of the pane's state -> name in the link; each "" where it is at its default
+LISTS = {"light": "light", "classes": "light_class", "only": "only"}
 
 run = selection.run()
 facts = data.facts(run)
-st.title("Trace")
 
-sources = [s for s in data.SOURCES if data.steps(run, s)]
-if not sources:
-    st.text("No step has logged its tokens yet. Reload in a moment (press R) if the run is training.")
-    selection.stop()
-left, right = st.columns([3, 2])
-with left:
-    source = selection.choose(
-        "source", st.segmented_control, "Texts", sources, sources[-1], format_func=SOURCES.get, required=True, help=HELP
+
+def heard() -> None:
+    """The pane was walked, stepped or filtered by hand: what it shows now is what the link says."""
+    told: dict[str, Any] = dict(selection.moved(PANE) or {})
+    texts = {name: ",".join(told.get(part, [])) for part, name in LISTS.items()}
+    texts |= {
+        "cut": told.get("cut", ""),
+        "rest": "" if (rest := told.get("rest", "dim")) == "dim" else rest,
+        "token_at": "" if told.get("token") is None else str(told["token"]),
+    }
+    texts |= {name: str(told[name]) for name in ("step", "rollout") if name in told}
+    for name, text in texts.items():
+        if selection.asked(name) != text:
+            selection.put(name, text)
+
+
+def some(name: str, options: list[str]) -> list[str]:
+    """The values of a list in the link that exist here, in the order of the link."""
+    wanted = [value for value in selection.asked(name).split(",") if value in options]
+    selection.text(name, "")
+    return list(dict.fromkeys(wanted))
+
+
+def state(rollout: int, step: int, length: int, categories: list[str], classes: list[str]) -> token_pane.State:
+    """What the link asks of the pane, as far as it can be had."""
+    at, cut, rest = (selection.text(name, "") for name in ("token_at", "cut", "rest"))
+    return token_pane.State(
+        rollout=rollout,
+        step=step,
+        token=int(at) if at.isdecimal() and len(at) < 10 and int(at) < length else None,
+        light=some("light", categories),
+        classes=some("light_class", classes),
+        only=some("only", list(token_pane.ONLY)),
+        rest=rest if rest in token_pane.RESTS else "dim",
+        cut=cut if token_pane.is_cut(cut) else "",
     )
-with right:
-    steps = data.steps(run, source)
-    step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
 
-texts = data.rollouts(run, source, step)
-if texts.empty:
-    st.text(f"Step {step} has no rollouts of this kind.")
-    selection.stop()
-left, right = st.columns([3, 2])
-hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
-with left:
-    rollout = selection.choose("rollout", st.selectbox, "Rollout", list(hints), next(iter(hints)), format_func=hints.get)
-with right:
-    signal = selection.choose("signal", st.selectbox, "Colour", data.SIGNALS, "kl")
 
-text = data.trace(run, source, step, rollout)
-names = data.categories(run)
-counts = data.category_counts(text, names)
-lit = selection.choose_some(
-    "light", st.pills, "Light up a category", list(counts), selection_mode="multi", format_func=lambda c: f"{c} {counts.get(c, 0)}"
-)
-if lit:
-    st.caption(f"Lit: {sum(counts[c] for c in lit)} of {len(text['tokens'])} tokens, underlined; the others are dimmed.")
+def judged(source: str, rollout: int, ids: Any) -> detections.Judged:
+    """What the rule of the link makes of the text, if that is known in a moment."""
+    try:
+        rule = detections.rule(selection.text("rule", "default"))
+    except data.RockError as e:
+        return detections.Judged(None, [], "", "", str(e))
+    return detections.judged(run, rule, source, rollout, ids, at_once=True)
 
-meaning = facts.estimator if signal == "kl" else data.meaning(signal)
-students = "the student of this step wrote it" if source == "fresh" else f"a fixed text, scored by the student of step {step}"
-token_pane.show(
-    text,
-    data.scale(run, signal)._asdict(),
-    signal,
-    names,
-    lit,
-    caption=f"{facts.meta.name}, step {step}: {students}. {meaning.rstrip('.')}.",
-)
+
+def downloads(source: str, step: int, rollout: int) -> None:
+    left, right, _ = st.columns([1, 1, 3])
+    name = f"{facts.meta.name}-{source}-step{step}-rollout{rollout}"
+    asked = (run, source, step, rollout)
+    left.download_button("Tokens as CSV", lambda: traces.to_csv(*asked), f"{name}.csv", "text/csv", on_click="ignore")
+    right.download_button(
+        "Tokens as Parquet", lambda: traces.to_parquet(*asked), f"{name}.parquet", "application/vnd.apache.parquet", on_click="ignore"
+    )
+
+
+def read(source: str, steps: list[int], step: int, rollouts: list[int], rollout: int, signal: str) -> None:
+    """The pane and what belongs to it."""
+    text, values = traces.text(run, source, step, rollout), traces.values(run, source, step, rollout)
+    if not text["tokens"]:
+        st.text("This rollout is empty: the student ended at once.")
+        return
+    verdict = judged(source, rollout, traces.ids(text))
+    names, at = data.categories(run), rollouts.index(rollout)
+    whose = "the student of this step wrote it" if source == "fresh" else "a fixed text, scored by the student of each logged step"
+    meaning = facts.estimator if signal == "kl" else traces.SIGNALS[signal].meaning
+    view = token_pane.View(
+        scale=traces.scale(run, signal),
+        caption=f"{facts.meta.name}, {SOURCES[source]}, rollout {rollout}: {whose}. {meaning.rstrip('.')}.",
+        categories=names,
+        state=state(rollout, step, len(text["tokens"]), names, verdict.names),
+        steps=steps,
+        judged=verdict._asdict(),
+        tau=traces.tau(run),
+        before=rollouts[at - 1] if at else None,
+        after=rollouts[at + 1] if at + 1 < len(rollouts) else None,
+        file=f"{facts.meta.name}-{source}-rollout{rollout}",
+    )
+    token_pane.show(PANE, text, values, view, heard)
+    downloads(source, step, rollout)
+
+
+def page() -> None:
+    sources = [s for s in data.SOURCES if data.steps(run, s)]
+    if not sources:
+        st.text("No step has logged its tokens yet. Reload in a moment (press R) if the run is training.")
+        return
+    left, right = st.columns([3, 2])
+    with left:
+        source = selection.choose(
+            "source", st.segmented_control, "Texts", sources, sources[-1], format_func=SOURCES.get, required=True, help=HELP
+        )
+    with right:
+        steps = data.steps(run, source)
+        step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
+    texts = data.rollouts(run, source, step)
+    if texts.empty:
+        st.text(f"Step {step} has no rollouts of this kind.")
+        return
+    left, right = st.columns([3, 2])
+    hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
+    with left:
+        rollout = selection.choose("rollout", st.selectbox, "Rollout", list(hints), next(iter(hints)), format_func=hints.get)
+    with right:
+        signal = selection.choose("signal", st.selectbox, "Colour", list(traces.SIGNALS), "kl")
+    read(source, steps, step, list(hints), rollout, signal)
+
+
+st.title("Trace")
+page()

@@ -1,0 +1,138 @@
+// The card of a token: its values with units, both models' alternatives, its kl over the training. Cards can be pinned.
+
+function buildCards(pane) {
+  pane.card = element("aside", "card");
+  pane.card.setAttribute("aria-label", "Values of the token pointed at");
+  pane.card.append(element("p", "hint", "Point at a token, or press Tab and then the arrow keys. Press ? for all keys."));
+  pane.pinned = [];
+  pane.pins = element("div", "pins");
+  pane.pins.setAttribute("aria-label", "Pinned tokens");
+}
+
+function describe(pane, i) {
+  pane.current = i;
+  const actions = element("div", "actions");
+  actions.append(
+    button("pin", pane.pinned.includes(i) ? "Unpin" : "Pin", "Keep this card beside others (p)", () => pin(pane, i)),
+    button("link", "Copy link", "Copy a link to this token (l)", () => copyLink(pane, i)),
+  );
+  pane.card.replaceChildren(actions, ...cardOf(pane, i));
+}
+
+function pin(pane, i) {
+  pane.pinned = pane.pinned.includes(i) ? pane.pinned.filter((j) => j !== i) : [...pane.pinned, i];
+  drawPins(pane);
+  if (pane.current !== null) describe(pane, pane.current);
+}
+
+function drawPins(pane) {
+  pane.pins.replaceChildren(...pane.pinned.map((i) => {
+    const card = element("aside", "card pinned");
+    card.append(button("unpin", "Unpin", "Put this card away", () => pin(pane, i)), ...cardOf(pane, i));
+    return card;
+  }));
+}
+
+function valueOf(pane, name, i) {
+  const value = valuesOf(pane, name)?.[i];
+  return value === undefined || Number.isNaN(value) ? null : value;
+}
+
+function inWords(pane, i) {
+  const { text, view } = pane, { scale } = view;
+  const value = scale.kind === "class" ? className(pane, i) : number(valueOf(pane, scale.name, i));
+  const marks = [pane.now.above[i] ? "above the threshold" : "", markWord(pane, i)].filter(Boolean).join(", ");
+  return `${visible(text.tokens[i])}, ${scale.name} ${value} ${unitOf(scale)}, position ${i}, ${view.categories[text.categories[i]]}${marks ? `, ${marks}` : ""}`;
+}
+
+function className(pane, i) {
+  return (pane.classes && pane.view.judged.names[pane.classes[i]]) || "no class";
+}
+
+function markWord(pane, i) {
+  return pane.marks ? ["", "persistent", "kept: recurs in its context", "kept, of a type in the set"][pane.marks[i]] : "";
+}
+
+function cardOf(pane, i) {
+  const { text, view } = pane;
+  const kind = [view.categories[text.categories[i]], pane.classes ? `class: ${className(pane, i)}` : "", markWord(pane, i)];
+  const found = [
+    element("p", "token", visible(text.tokens[i])),
+    element("p", "where", `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`),
+  ];
+  const values = element("dl", "values");
+  for (const name of CARD_SIGNALS) {
+    const value = valueOf(pane, name, i), shown = name === view.scale.name ? "shown" : "";
+    if (value === null && name !== view.scale.name && (ESTIMATED.includes(name) || name === "weight" || name === "persistence")) continue;
+    const unit = name === "persistence" ? `of ${text.series?.steps.length ?? 0} logged steps ≥ τ` : `${UNITS[name] ?? ""}${ESTIMATED.includes(name) ? ", top-8 + tail" : ""}`;
+    values.append(element("dt", shown, name), element("dd", shown, value === null ? "not logged" : `${number(value)} ${unit}`));
+  }
+  found.push(values, sparkline(pane, i), alternatives(pane, i));
+  return found;
+}
+
+function sparkline(pane, i) {
+  const { series, tokens } = pane.text;
+  if (!series || series.steps.length < 2) return element("p", "hint", series ? "kl is logged at one step only: there is no curve." : "A fresh rollout exists at one step only: there is no curve.");
+  const kl = series.steps.map((_, s) => series.kl[s * tokens.length + i]);
+  const tau = tauOf(pane), most = Math.max(...kl.filter((x) => x === x), tau ?? 0) || 1;
+  const x = (s) => 4 + (192 * s) / (series.steps.length - 1), y = (v) => 38 - (34 * Math.max(0, v)) / most;
+  const svg = shape("svg", { viewBox: "0 0 200 42", role: "img", class: "spark" });
+  svg.setAttribute("aria-label", `kl over the steps: ${series.steps.map((s, k) => `${s}: ${number(kl[k])}`).join(", ")}`);
+  if (tau !== null) svg.append(shape("path", { class: "tau", d: `M4,${y(tau)}H196` }));
+  let line = "", pen = "M";
+  kl.forEach((v, s) => {
+    if (v === v) line += `${pen}${x(s).toFixed(1)},${y(v).toFixed(1)}`;
+    pen = v === v ? "L" : "M";
+  });
+  svg.append(shape("path", { class: "curve", d: line }));
+  const at = series.steps.indexOf(pane.state.step);
+  if (at >= 0 && kl[at] === kl[at]) svg.append(shape("circle", { class: "here", cx: x(at), cy: y(kl[at]), r: 4 }));
+  const figure = element("figure", "over");
+  figure.append(svg, element("figcaption", "", `kl over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ τ ${number(tau)}`}`));
+  return figure;
+}
+
+function alternatives(pane, i) {
+  const { text, values } = pane;
+  if (!text.teacher || !values.student) return element("p", "hint", values.missing.reverse_kl ?? "No alternatives are logged here.");
+  const both = element("div", "alternatives");
+  for (const [who, side] of [["student", values.student], ["teacher", text.teacher]]) {
+    const list = element("ol", who);
+    list.setAttribute("aria-label", `Likeliest tokens of the ${who}`);
+    list.append(element("li", "title", who === "student" && values.step !== pane.state.step ? `student, step ${values.step}` : who));
+    let there = false;
+    for (let k = 0; k < side.k; k++) {
+      const at = side.at[i * side.k + k], p = side.p[i * side.k + k] / 65535, sampled = side.ids[at] === text.ids[i];
+      there ||= sampled;
+      list.append(alternative(visible(side.words[at]), p, sampled));
+    }
+    if (!there) list.append(element("li", "outside", `▸ the token here is not among them: ${number(valueOf(pane, `${who}_p`, i))}`));
+    both.append(list);
+  }
+  return both;
+}
+
+function alternative(label, p, sampled) {
+  const row = element("li", sampled ? "row sampled" : "row");
+  const fill = element("span", "fill");
+  fill.style.width = `${Math.max(p * 100, 0.5)}%`;
+  const word = element("span", "word", sampled ? `▸ ${label}` : label);
+  word.title = sampled ? `${label}: the token that stands here` : label;
+  row.append(fill, word, element("span", "p", p.toFixed(3)));
+  return row;
+}
+
+function copyLink(pane, i) {
+  const url = new URL(location.href);
+  const { step, light, classes, only, rest, cut } = pane.state; // newer, perhaps, than what the address bar says
+  const parameters = { step, token_at: i, light: light.join(), light_class: classes.join(), only: only.join(), rest: rest === "dim" ? "" : rest, cut };
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value === "") url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  }
+  pane.link = url.href;
+  const done = () => say(pane, `Link to token ${i} copied.`);
+  if (navigator.clipboard) navigator.clipboard.writeText(url.href).then(done, () => say(pane, url.href));
+  else say(pane, url.href);
+}

@@ -1,0 +1,76 @@
+// This view as a file: HTML that asks for nothing and runs nothing, or SVG around it. The serializer escapes every token.
+
+const PAGE = `
+  :root { color-scheme: light dark; } body { font: 16px/1.75 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+  .response, .prompt { white-space: pre-wrap; overflow-wrap: anywhere; } .prompt { opacity: .7; }
+  .t { unicode-bidi: isolate; } .newline::before { content: "⏎"; opacity: .55; font-style: normal; } .head { font-size: .9rem; }
+  .key span { padding: 0 .5rem; }`;
+
+function standalone(pane) {
+  const { text, view, state, now } = pane, { scale } = view;
+  const page = document.implementation.createHTMLDocument(`${view.caption}`);
+  const policy = page.createElement("meta");
+  policy.httpEquiv = "Content-Security-Policy";
+  policy.content = "default-src 'none'; style-src 'unsafe-inline'";
+  const coding = page.createElement("meta");
+  coding.setAttribute("charset", "utf-8");
+  const style = page.createElement("style");
+  const rules = Object.entries(looks(scale)).map(([layer, look]) => `.${layer} { ${look} }`);
+  style.textContent = `${PAGE}\n${rules.join("\n")}`;
+  page.head.prepend(coding, policy);
+  page.head.append(style);
+  const add = (parent, tag, className, words) => {
+    const node = page.createElement(tag);
+    node.className = className;
+    node.textContent = words;
+    parent.append(node);
+    return node;
+  };
+  add(page.body, "p", "head", `${pane.legend.about.textContent} Step shown: ${state.step}. ${countLine(pane)}`);
+  const key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
+  const parts = scale.kind === "class" ? view.judged.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
+  parts.forEach((label, b) => add(key, "span", `f${b}`, label));
+  if (text.prompt) add(page.body, "div", "prompt", text.prompt);
+  const response = add(page.body, "div", "response", "");
+  pane.spans.forEach((span, i) => {
+    const copy = page.importNode(span, true);
+    for (const name of [...copy.getAttributeNames()]) copy.removeAttribute(name);
+    copy.className = ["t", ...pane.layers.classes(i).filter((layer) => layer !== "found")].join(" ");
+    const value = now.values?.[i];
+    copy.title = `${visible(text.tokens[i])} · id ${text.ids[i]} · position ${i} · ${scale.name} ${scale.kind === "class" ? className(pane, i) : number(value)}`;
+    response.append(copy);
+  });
+  return page;
+}
+
+function asHtml(pane) {
+  return `<!doctype html>\n${standalone(pane).documentElement.outerHTML}`;
+}
+
+function asSvg(pane) {
+  const page = standalone(pane);
+  const box = pane.response.getBoundingClientRect();
+  const width = Math.max(400, Math.ceil(box.width)) + 48, height = Math.ceil(box.height) + 360;
+  const ns = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(ns, "svg");
+  for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) svg.setAttribute(name, value);
+  const foreign = document.createElementNS(ns, "foreignObject");
+  foreign.setAttribute("width", width);
+  foreign.setAttribute("height", height);
+  const body = page.createElement("div");
+  body.setAttribute("style", `color-scheme: ${pane.dark() ? "dark" : "light"}; background: ${pane.dark() ? "#0e1117" : "#ffffff"}; color: ${pane.dark() ? "#fafafa" : "#1a1a1a"}; font: 16px/1.75 system-ui, sans-serif; padding: 24px; min-height: 100%; box-sizing: border-box`);
+  body.append(page.head.querySelector("style"), ...page.body.childNodes);
+  foreign.append(body);
+  svg.append(foreign);
+  // what XML cannot hold is in no token: shown tokens have escapes for control characters; titles go through visible()
+  return new XMLSerializer().serializeToString(svg);
+}
+
+function save(pane, kind) {
+  const [text, type] = kind === "svg" ? [asSvg(pane), "image/svg+xml"] : [asHtml(pane), "text/html"];
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+  link.download = `${pane.view.file}-step${pane.state.step}.${kind}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,107 @@
+// The toggles: each tells how many tokens it holds. What passes all of them is chosen; the rest is dimmed or hidden, or
+// the chosen are underlined.
+
+const RESTS = { dim: "dim the rest", hide: "hide the rest", underline: "underline these" };
+const ONLY = { above: "≥ threshold", top1: "top-1 disagree", kept: "kept (context-consistent)" };
+
+function buildFilters(pane) {
+  const root = element("div", "filters");
+  const rest = element("select", "rest");
+  rest.setAttribute("aria-label", "What to do with tokens that the toggles leave out");
+  for (const [value, label] of Object.entries(RESTS)) {
+    const option = element("option", "", label);
+    option.value = value;
+    rest.append(option);
+  }
+  rest.addEventListener("change", () => {
+    change(pane, { rest: rest.value });
+    paint(pane);
+  });
+  const result = element("span", "result");
+  result.setAttribute("role", "status");
+  const clear = button("clear", "Clear", "Lift all toggles", () => {
+    change(pane, { light: [], classes: [], only: [] });
+    paint(pane);
+  });
+  const groups = element("div", "groups");
+  const foot = element("div", "foot");
+  foot.append(result, rest, clear);
+  root.append(groups, foot);
+  pane.filters = { root, groups, rest, result, clear, buttons: [], seated: "" };
+  return root;
+}
+
+function seatFilters(pane) {
+  const { filters, view, text } = pane;
+  const names = pane.classes ? view.judged.names : [];
+  const there = (list, of) => list.filter((_, index) => of.includes(index));
+  const categories = there(view.categories, new Set(text.categories).size ? [...new Set(text.categories)] : []);
+  const classes = there(names, [...new Set(pane.classes ?? [])]);
+  const key = JSON.stringify([categories, classes, text.key, view.judged.why]);
+  if (filters.seated === key) return;
+  filters.seated = key;
+  filters.buttons = [];
+  filters.groups.replaceChildren(
+    group(pane, "Only", "only", Object.keys(ONLY)),
+    group(pane, "Category", "light", categories),
+    ...(classes.length ? [group(pane, "Class", "classes", classes)] : []),
+  );
+}
+
+function group(pane, title, field, values) {
+  const node = element("div", "group");
+  node.setAttribute("role", "group");
+  node.setAttribute("aria-label", title);
+  node.append(element("span", "title", title));
+  for (const value of values) {
+    const toggle = button("toggle", "", "", () => {
+      const on = pane.state[field];
+      change(pane, { [field]: on.includes(value) ? on.filter((v) => v !== value) : [...on, value] });
+      paint(pane);
+    });
+    toggle.dataset.name = value;
+    pane.filters.buttons.push({ toggle, field, value });
+    node.append(toggle);
+  }
+  return node;
+}
+
+function drawFilters(pane) {
+  const { filters, state, view, now, text } = pane;
+  seatFilters(pane);
+  const holds = toggles(pane);
+  const n = text.tokens.length;
+  const inCategory = tally(text.categories), inClass = tally(pane.classes ?? []);
+  for (const { toggle, field, value } of filters.buttons) {
+    const count = field === "only" ? (holds[value] ? sumOf(n, holds[value]) : null)
+      : field === "light" ? inCategory[view.categories.indexOf(value)] : inClass[view.judged.names.indexOf(value)];
+    write(toggle, `${field === "only" ? ONLY[value] : value} ${count === null ? "–" : whole(count ?? 0)}`);
+    toggle.setAttribute("aria-pressed", state[field].includes(value));
+    toggle.disabled = count === null;
+    toggle.title = count === null ? whyNoToggle(pane, value) : `${whole(count ?? 0)} of ${whole(n)} tokens`;
+  }
+  filters.rest.value = state.rest;
+  const passed = now.chosen ? now.chosen.reduce((a, b) => a + b, 0) : n;
+  filters.root.classList.toggle("idle", !now.chosen);
+  const strict = now.chosen && !passed ? " No token passes all of them: lift one." : "";
+  write(filters.result, now.chosen ? `${whole(passed)} of ${whole(n)} tokens pass.${strict}` : "");
+  filters.rest.hidden = filters.clear.hidden = !now.chosen;
+}
+
+function tally(indices) {
+  const counts = [];
+  for (const index of indices) counts[index] = (counts[index] ?? 0) + 1;
+  return counts;
+}
+
+function sumOf(n, holds) {
+  let found = 0;
+  for (let i = 0; i < n; i++) if (holds(i)) found++;
+  return found;
+}
+
+function whyNoToggle(pane, name) {
+  if (name === "top1") return pane.values.missing.top1_disagreement ?? "No alternatives are logged here.";
+  if (name === "kept") return pane.view.judged.why || "The rule judged no occurrence of this text.";
+  return whyMissing(pane, pane.view.scale.name) || "This signal has no threshold.";
+}

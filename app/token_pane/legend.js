@@ -1,0 +1,175 @@
+// The legend is the histogram of the whole run on the scale of the colours, with the threshold in it. Bins are of equal
+// width on screen; a value lies where its bin is.
+
+function buildLegend(pane) {
+  const root = element("div", "legend");
+  const head = element("div", "head");
+  const name = element("b", "name");
+  const about = element("span", "about");
+  head.append(name, about);
+  const plot = element("div", "plot");
+  const bars = element("div", "bars");
+  const handle = element("div", "handle");
+  handle.tabIndex = 0;
+  handle.setAttribute("role", "slider");
+  const ticks = element("div", "ticks");
+  plot.append(bars, handle, ticks);
+  const count = element("p", "count");
+  root.append(head, plot, count);
+  pane.legend = { root, name, about, plot, bars, handle, ticks, count, drawn: "" };
+  listenToHandle(pane);
+  return root;
+}
+
+function place(value, bins) {
+  // 0..1 along the axis
+  const b = bin(value, bins), m = bins.length + 1;
+  if (b === 0) return 0.5 / m;
+  if (b === bins.length) return value === bins.at(-1) ? b / m : (b + 0.5) / m;
+  return (b + (value - bins[b - 1]) / (bins[b] - bins[b - 1])) / m;
+}
+
+function valueAt(share, bins) {
+  const at = Math.max(0, Math.min(share, 1)) * (bins.length + 1), b = Math.floor(at);
+  if (b === 0) return bins[0];
+  if (b >= bins.length) return bins.at(-1);
+  return Number((bins[b - 1] + (at - b) * (bins[b] - bins[b - 1])).toPrecision(3));
+}
+
+function listenToHandle(pane) {
+  const { plot, handle } = pane.legend;
+  const to = (event) => {
+    const box = plot.getBoundingClientRect();
+    moveCut(pane, valueAt((event.clientX - box.left) / box.width, pane.view.scale.bins));
+  };
+  handle.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    handle.focus({ preventScroll: true });
+    handle.setPointerCapture(event.pointerId);
+  });
+  handle.addEventListener("pointermove", (event) => {
+    if (handle.hasPointerCapture(event.pointerId)) to(event);
+  });
+  plot.addEventListener("click", (event) => {
+    if (event.target !== handle) to(event);
+  });
+  handle.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 5, PageDown: -5 }[event.key];
+    if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const { bins } = pane.view.scale, cut = pane.now.cut;
+    const b = bin(cut, bins);
+    const next = step > 0 ? b + step - 1 : (bins[b - 1] < cut ? b : b - 1) + step;
+    moveCut(pane, bins[Math.max(0, Math.min(next, bins.length - 1))]);
+  });
+}
+
+function moveCut(pane, value) {
+  change(pane, { cut: `${pane.view.scale.name}:${value}` });
+  paint(pane);
+}
+
+function drawLegend(pane) {
+  const { legend, view, now } = pane;
+  const { scale } = view;
+  const key = JSON.stringify([scale, view.caption, scale.counts.length ? "" : now.buckets.key]);
+  if (legend.drawn !== key) {
+    legend.drawn = key;
+    drawScale(pane);
+  }
+  const hide = now.cut === null || !now.values || !scale.bins.length;
+  legend.handle.hidden = hide;
+  if (!hide) {
+    legend.handle.style.left = `${100 * place(now.cut, scale.bins)}%`;
+    legend.handle.setAttribute("aria-label", `Threshold of ${scale.name}`);
+    legend.handle.setAttribute("aria-valuemin", scale.bins[0]);
+    legend.handle.setAttribute("aria-valuemax", scale.bins.at(-1));
+    legend.handle.setAttribute("aria-valuenow", now.cut);
+    legend.handle.setAttribute("aria-valuetext", countLine(pane));
+  }
+  write(legend.count, countLine(pane));
+}
+
+function countLine(pane) {
+  const { now, view, text } = pane, n = text.tokens.length;
+  const why = whyMissing(pane, view.scale.name);
+  if (why) return `Nothing is coloured. ${why}`;
+  if (now.cut === null) return "";
+  const loss = now.kl ? `, ${percent(now.loss, now.total)} of the KL of this text` : "";
+  return `≥ ${number(now.cut)} ${unitOf(view.scale)}: ${whole(now.tokens)} of ${whole(n)} tokens (${percent(now.tokens, n)})${loss}`.replace("  ", " ");
+}
+
+function unitOf(scale) {
+  return scale.kind === "share" ? "" : scale.unit;
+}
+
+function drawScale(pane) {
+  const { legend, view, now } = pane;
+  const { scale } = view;
+  write(legend.name, scale.unit ? `${scale.name}, ${scale.unit}` : scale.name);
+  const run = `One scale for the whole run: colours change at quantiles of ${scale.kind === "diverging" ? "|value| of " : ""}its ${whole(scale.tokens)} logged tokens.`;
+  const other = scale.of && scale.of !== scale.name ? ` Shown on the scale of ${scale.of}; the bars are those of ${scale.of}.` : "";
+  const fixed = scale.kind === "class" ? "" : "A fixed scale; the bars are this text.";
+  const height = scale.kind === "class" ? "" : " Height: square root of the count.";
+  const empty = scale.of && !scale.tokens ? "This run has no logged values of this signal, so nothing is coloured." : "";
+  write(legend.about, [view.caption, empty || (scale.of ? run + other : fixed) + height].join(" "));
+  legend.plot.classList.toggle("flat", scale.kind === "class");
+  legend.plot.hidden = Boolean(empty);
+  if (scale.kind === "class") return drawClasses(pane);
+  const counts = scale.counts.length ? scale.counts : countBins(now.values, scale.bins);
+  const most = Math.max(1, ...counts.slice(1));
+  legend.bars.className = "bars";
+  legend.bars.replaceChildren(...counts.map((n, b) => {
+    const bar = element("i", `bar b${Math.min(bin(middle(b, scale.bins), scale.edges), FILLS - 1)}`);
+    bar.style.height = `${n ? Math.max(4, 100 * Math.min(1, Math.sqrt(n / most))) : 0}%`;
+    return bar;
+  }));
+  legend.bars.setAttribute("role", "img");
+  legend.bars.setAttribute("aria-label", `Histogram of ${scale.name}; colour changes at ${scale.edges.map(number).join(", ")} ${scale.unit}`);
+  drawTicks(pane);
+  swatches(pane);
+}
+
+function middle(b, bins) {
+  if (b === 0) return -Infinity;
+  return b === bins.length ? bins.at(-1) : (bins[b - 1] + bins[b]) / 2;
+}
+
+function countBins(values, bins) {
+  const counts = new Array(bins.length + 1).fill(0);
+  values?.forEach((x) => {
+    if (x === x) counts[bin(x, bins)]++;
+  });
+  return counts;
+}
+
+function drawClasses(pane) {
+  const { legend, view } = pane;
+  legend.bars.className = "bars names";
+  legend.bars.removeAttribute("role");
+  legend.bars.replaceChildren(...view.judged.names.map((name, b) => element("span", `class b${b}`, name)));
+  legend.ticks.replaceChildren();
+  swatches(pane);
+}
+
+function swatches(pane) {
+  // the bars wear the colours of the text
+  const rules = palette(pane.view.scale).map(([light, dark], b) => {
+    const colour = light ? `light-dark(${light}, ${dark})` : "transparent";
+    return `.bar.b${b}, .class.b${b} { background: ${colour}; color: ${light ? `light-dark(${ink(light)}, ${ink(dark)})` : "inherit"} }`;
+  });
+  pane.legend.style ??= pane.legend.root.appendChild(element("style"));
+  write(pane.legend.style, rules.join("\n"));
+}
+
+function drawTicks(pane) {
+  const { scale } = pane.view;
+  const nice = scale.kind === "diverging" ? [-10, -1, -0.1, 0, 0.1, 1, 10] : [0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 1, 10];
+  const wanted = nice.filter((x) => x > scale.bins[0] && x < scale.bins.at(-1) && (scale.kind === "share" || ![0.25, 0.5, 0.75].includes(x)));
+  pane.legend.ticks.replaceChildren(...wanted.map((x) => {
+    const tick = element("span", "tick", String(x).replace("-", "−"));
+    tick.style.left = `${100 * place(x, scale.bins)}%`;
+    return tick;
+  }));
+}

@@ -1,0 +1,135 @@
+// The numbers behind the colours: what a token's value is at the step shown, what is above the threshold, what is chosen.
+
+const KEPT = 2, IN_SET = 3; // marks, as Python's detections give them
+const UNITS = { kl: "nats", sampled_loss: "nats", student_entropy: "nats", teacher_entropy: "nats", reverse_kl: "nats", forward_kl: "nats", jensen_shannon: "nats" };
+const CARD_SIGNALS = [
+  "kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm", "weight", "persistence",
+  "reverse_kl", "forward_kl", "jensen_shannon", "student_p", "teacher_p",
+];
+const ESTIMATED = ["reverse_kl", "forward_kl", "jensen_shannon"];
+
+function decodeText(raw) {
+  const series = raw.series && { steps: raw.series.steps, kl: floats(raw.series.kl) };
+  const ids = new Int32Array(bytes(raw.ids).buffer);
+  return { ...raw, ids, categories: bytes(raw.categories), series, teacher: raw.teacher && alternativesOf(raw.teacher) };
+}
+
+function decodeValues(raw) {
+  const signals = Object.fromEntries(Object.entries(raw.signals).map(([name, packed]) => [name, floats(packed)]));
+  return { ...raw, signals, student: raw.student && alternativesOf(raw.student) };
+}
+
+function tauOf(pane) {
+  const { judged, scale_kl } = pane.view;
+  return judged.tau ?? scale_kl;
+}
+
+function klAt(pane, step) {
+  const { series, tokens } = pane.text;
+  const s = series ? series.steps.indexOf(step) : -1;
+  return s < 0 ? pane.values.signals.kl ?? null : series.kl.subarray(s * tokens.length, (s + 1) * tokens.length);
+}
+
+function persistence(pane) {
+  const { series, tokens } = pane.text, tau = tauOf(pane);
+  if (!series || tau === null) return null;
+  const known = pane.persistence;
+  if (known?.series === series && known.tau === tau) return known.values;
+  const values = new Float32Array(tokens.length);
+  series.kl.forEach((kl, at) => {
+    if (kl >= tau) values[at % tokens.length] += 1 / series.steps.length;
+  });
+  pane.persistence = { series, tau, values };
+  return values;
+}
+
+function valuesOf(pane, name) {
+  if (name === "kl") return klAt(pane, pane.state.step);
+  if (name === "persistence") return persistence(pane);
+  if (name === "rock class") return pane.classes && Float32Array.from(pane.classes, (c) => (c === 255 ? NaN : c));
+  return pane.values.signals[name] ?? null;
+}
+
+function whyMissing(pane, name) {
+  if (valuesOf(pane, name)) return "";
+  if (name === "rock class") return pane.view.judged.why || "The rule knows no classes here.";
+  if (name === "persistence" && tauOf(pane) === null) return "There is no threshold τ to count by.";
+  return pane.values.missing[name] ?? `${name} is not logged for this text.`;
+}
+
+function defaultCut(pane) {
+  const { name, kind, edges, quantiles } = pane.view.scale;
+  if (kind === "class") return null;
+  if (kind === "share" || kind === "flag") return 0.5;
+  if (["kl", "reverse_kl", "forward_kl", "jensen_shannon"].includes(name)) return tauOf(pane);
+  return edges[quantiles.lastIndexOf(0.9)] ?? edges.at(-1) ?? null;
+}
+
+function cutOf(pane) {
+  const [name, value] = [pane.state.cut.slice(0, pane.state.cut.lastIndexOf(":")), Number(pane.state.cut.split(":").at(-1))];
+  return pane.state.cut && name === pane.view.scale.name && Number.isFinite(value) ? value : defaultCut(pane);
+}
+
+// What the paint needs, worked out once a change: pane.now.
+function measure(pane) {
+  const { scale } = pane.view;
+  const n = pane.text.tokens.length;
+  const values = valuesOf(pane, scale.name), kl = klAt(pane, pane.state.step), cut = cutOf(pane);
+  const above = new Uint8Array(n);
+  let tokens = 0, loss = 0, total = 0;
+  for (let i = 0; i < n; i++) {
+    if (kl && kl[i] === kl[i]) total += kl[i];
+    if (!values || cut === null || !(values[i] >= cut)) continue;
+    above[i] = 1;
+    tokens++;
+    if (kl && kl[i] === kl[i]) loss += kl[i];
+  }
+  const now = { values, kl, cut, above, tokens, loss, total, buckets: buckets(pane, values) };
+  pane.now = now;
+  now.chosen = chosen(pane);
+}
+
+function buckets(pane, values) {
+  // -1: no value. Kept while values and scale stay, so that a dragged threshold costs no binning.
+  const { scale } = pane.view, before = pane.now;
+  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)}`;
+  if (before?.buckets?.key === key) return before.buckets;
+  const found = new Int8Array(pane.text.tokens.length).fill(-1);
+  if (values && (scale.edges.length || scale.kind === "class")) {
+    for (let i = 0; i < found.length; i++) {
+      if (values[i] === values[i]) found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], scale.edges), FILLS - 1);
+    }
+  }
+  found.key = key;
+  return found;
+}
+
+// Filters. A toggle that cannot be had is null; otherwise it tells for each token whether it holds.
+function toggles(pane) {
+  const top1 = pane.values.signals.top1_disagreement;
+  const { above, values, cut } = pane.now;
+  return {
+    above: values && cut !== null ? (i) => above[i] === 1 : null,
+    top1: top1 ? (i) => top1[i] === 1 : null,
+    kept: pane.marks ? (i) => pane.marks[i] >= KEPT : null,
+  };
+}
+
+function chosen(pane) {
+  const { light, classes, only } = pane.state;
+  const { categories, judged } = pane.view;
+  const wanted = new Set(light.map((name) => categories.indexOf(name)));
+  const inClass = new Set(pane.classes ? classes.map((name) => judged.names.indexOf(name)) : []);
+  const all = toggles(pane);
+  const tests = only.map((name) => all[name]).filter(Boolean);
+  if (!wanted.size && !inClass.size && !tests.length) return null;
+  return Uint8Array.from(pane.text.tokens, (_, i) => {
+    if (wanted.size && !wanted.has(pane.text.categories[i])) return 0;
+    if (inClass.size && !inClass.has(pane.classes[i])) return 0;
+    return tests.every((holds) => holds(i)) ? 1 : 0;
+  });
+}
+
+function isRock(pane, i) {
+  return pane.marks ? pane.marks[i] === IN_SET : pane.now.above[i] === 1;
+}

@@ -1,0 +1,513 @@
+"""The text pane in a real browser: what it shows is what the log holds, and nothing of the text is ever built twice."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import conftest
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import HOSTILE, WORDS
+from test_browser import Tab, browser, playwright, tab, wait_for_port  # noqa: F401  (fixtures)
+
+from app import data, detections, token_pane, traces
+from rockcore.log import Run, RunWriter, sample_runs
+from rockcore.schema import RunMeta
+
+LENIENT = "lenient;gamma=0.125;tau_quantile=0.5"
+NASTY = (
+    "x" * 5000,
+    "\u200d",
+    "a\u200db",
+    "\u200f",
+    "\u2066x",
+    "'\"`&<>",
+    "]]>",
+    "<!--",
+    "\ud7ff",
+    "\x0b",
+    "\\xe2\\x80",
+    "]]></style><script>1</script>",
+)
+LONG, WINDOWED = 8_000, 100_000
+
+
+def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
+    """A run of three steps with one text of `length` tokens, over WORDS and NASTY."""
+    rng = np.random.default_rng(1)
+    words = [*WORDS, *NASTY]
+    fields: dict[str, Any] = {"student": "s", "teacher": "t", "tokenizer_hash": "0" * 16, "status": "finished", "scenario": "habit"}
+    vocab = {"token_id": range(len(words)), "token": words, "special": [False] * len(words)}
+    writer = RunWriter.create(path, RunMeta(name=path.name, vocab_size=len(words), **fields), vocab)
+    pool = len(words) if length < 1000 else len(WORDS)
+    tokens_BT = [np.concatenate([np.arange(pool), rng.integers(0, pool, length - pool)])]
+    texts = conftest._texts(0, [np.arange(3)])
+    for probe_set in ("first", "final"):
+        writer.write_probe_rollouts(probe_set, texts)
+    for step in (0, 10, 20):
+        values = conftest._values(rng, step, tokens_BT)
+        writer.append("rollouts", step, texts)
+        writer.append("tokens", step, values)
+        empty = {f"{who}_top_{what}": [None] * length for who in ("student", "teacher") for what in ("ids", "logps")}
+        top = conftest._alternatives(rng, np.minimum(tokens_BT[0], len(WORDS) - 1)) if alternatives else empty
+        probe = {name: v for name, v in values.items() if name != "weight"} | top
+        for probe_set in ("first", "final"):
+            writer.append_probe(probe_set, step, probe)
+        writer.append("metrics", step, conftest._metrics(step, values["kl"]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs of this module lie: tiny, nasty, long, windowed."""
+    runs = tmp_path_factory.mktemp("runs")
+    conftest.write_tiny_run(runs / "tiny")
+    write_run(runs / "nasty", 200)
+    write_run(runs / "long", LONG)
+    write_run(runs / "windowed", WINDOWED, alternatives=False)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[str]:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    log = folder / "server.txt"
+    command = [sys.executable, "-m", "rockcore", "app", str(sample_runs()), str(folder), "--port", str(port), "--headless"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_for_port(port, process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def read(tab: Tab, query: str) -> playwright.Page:  # noqa: F811
+    """The page of a trace, its text there."""
+    tab.open(f"/trace?{query}")
+    playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    return tab.page
+
+
+def layers(page: playwright.Page) -> list[list[str]]:
+    """The layers each token is in."""
+    return page.evaluate("() => { const p = rockPanes.get('token pane'); return p.spans.map((_, i) => p.layers.classes(i)) }")
+
+
+def mark_nodes(page: playwright.Page) -> None:
+    page.evaluate("() => rockPanes.get('token pane').spans.forEach(s => { s.marked = true })")
+
+
+def all_marked(page: playwright.Page) -> bool:
+    """Whether every token on the page is a node that `mark_nodes` saw."""
+    return page.locator(".response .t").evaluate_all("spans => spans.length > 0 && spans.every(s => s.marked)")
+
+
+def pixels(page: playwright.Page) -> list[list[int]]:
+    """The colour of the screen inside the left edge of each token."""
+    page.mouse.move(1, 1)
+    shot = base64.b64encode(page.screenshot(animations="disabled")).decode()
+    return page.evaluate(
+        """async (shot) => {
+            const image = new Image(); image.src = 'data:image/png;base64,' + shot; await image.decode();
+            const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d'); canvas.drawImage(image, 0, 0);
+            return rockPanes.get('token pane').spans.map(s => s.getClientRects()[0]).filter(r => r && r.bottom < innerHeight)
+                .map(r => [...canvas.getImageData(Math.floor(r.left + 1), Math.floor(r.top + 3), 1, 1).data]) }""",
+        shot,
+    )
+
+
+def ink(page: playwright.Page) -> list[str]:
+    """Text and background colour of each token that has a fill."""
+    return page.evaluate(
+        """() => { const { id, layers, spans } = rockPanes.get('token pane');
+            return spans.map((s, i) => layers.fill[i] && getComputedStyle(s, layers.plain ? null : `::highlight(${id}-${layers.fill[i]})`))
+                .filter(Boolean).map(style => style.color + ' on ' + style.backgroundColor) }"""
+    )
+
+
+def key(folder: Path, name: str) -> data.RunKey:
+    return data.key(str(folder / name if name != "habit" else sample_runs() / "habit"))
+
+
+def toggle(page: playwright.Page, name: str) -> playwright.Locator:
+    return page.locator(f'.toggle[data-name="{name}"]')
+
+
+def count_of(page: playwright.Page, name: str) -> int:
+    return int(toggle(page, name).inner_text().rsplit(" ", 1)[1].replace(",", ""))
+
+
+def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> None:
+    rng = np.random.default_rng(0)
+    n, frame = 40, {}
+    for who in ("student", "teacher"):
+        p = np.sort(rng.dirichlet(np.ones(9) * 0.4, n), axis=1)[:, :0:-1]
+        frame[f"{who}_top_ids"] = [rng.permutation(12)[:8] for _ in range(n)]
+        frame[f"{who}_top_logps"] = list(np.log(p))
+    found = traces.divergences(pd.DataFrame(frame))
+    for i in range(n):
+        side = {
+            w: dict(zip(frame[f"{w}_top_ids"][i].tolist(), np.exp(frame[f"{w}_top_logps"][i]).tolist(), strict=True))
+            for w in ("student", "teacher")
+        }
+        full = {}
+        for who, other in (("student", "teacher"), ("teacher", "student")):
+            missing = set(side[other]) - set(side[who])
+            fill = min(min(side[who].values()), (1 - sum(side[who].values())) / (len(missing) + 1))
+            known = side[who] | dict.fromkeys(missing, fill)
+            full[who] = known | {-1: max(0.0, 1 - sum(known.values()))}
+        s, t = (np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher"))
+        kl = lambda a, b: float(sum(x * np.log(x / max(y, 1e-6)) for x, y in zip(a, b, strict=True) if x > 0))  # noqa: E731
+        assert found.reverse_kl[i] == pytest.approx(max(kl(s, t), 0), abs=1e-9)
+        assert found.forward_kl[i] == pytest.approx(max(kl(t, s), 0), abs=1e-9)
+        assert found.jensen_shannon[i] == pytest.approx((kl(s, (s + t) / 2) + kl(t, (s + t) / 2)) / 2, abs=1e-9)
+    assert (found.jensen_shannon <= np.log(2) + 1e-9).all()
+
+
+def test_identical_alternatives_have_no_divergence() -> None:
+    top = {f"{w}_top_{k}": [v] for w in ("student", "teacher") for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))}
+    assert all(v[0] == pytest.approx(0) for v in traces.divergences(pd.DataFrame(top)))
+
+
+def test_the_colours_are_the_same_with_and_without_highlights(tab: Tab, browser: playwright.Browser) -> None:  # noqa: F811
+    query = "run=tiny&source=final&rollout=1&light=digit,latex"
+    page = read(tab, query)
+    assert page.evaluate("() => CSS.highlights.size") > 5
+    assert not page.locator(".response .t").evaluate_all("spans => spans.some(s => s.className !== 't')"), "tokens carry no classes"
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script("Object.defineProperty(CSS, 'highlights', { value: undefined })")
+    plain = Tab(context.new_page(), tab.server)
+    read(plain, query)
+    assert layers(page) == layers(plain.page)
+    for each in (page, plain.page):
+        each.emulate_media(color_scheme="dark")
+    inks = ink(page), ink(plain.page)
+    assert inks[0] == inks[1] and len(set(inks[0])) > 2, "dimmed text has to be seen on a dark page too"
+    painted = pixels(page), pixels(plain.page)
+    assert painted[0] == painted[1] and len(set(map(tuple, painted[0]))) > 4
+    context.close()
+
+
+def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path) -> None:  # noqa: F811
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20")
+    mark_nodes(page)
+    page.locator(".response .t[tabindex='0']").focus()
+    before = layers(page)
+    at_once = page.evaluate(
+        """() => { const p = rockPanes.get('token pane');
+            p.spans[0].dispatchEvent(new KeyboardEvent('keydown', { key: '[', bubbles: true, composed: true }));
+            return p.spans.map((_, i) => p.layers.classes(i)) }"""
+    )
+    assert at_once != before, "it waited for Python"
+    tab.wait_for_url(step="10")
+    playwright.expect(page.locator(".tools .step")).to_contain_text("step 10, 2 of 3")
+    kl = Run.open(folder / "tiny").trace(10, 1, "final").kl
+    edges = traces.scale(key(folder, "tiny"), "kl")["edges"]
+    expected = [int(b) for b in np.searchsorted(edges, kl, side="right")]
+    assert [next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), 0) for cs in layers(page)] == expected
+    assert all_marked(page)
+
+
+def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=tiny&source=final&step=20")
+    mark_nodes(page)
+    page.locator(".response .t").first.click()
+    page.keyboard.press("Space")
+    playwright.expect(page.locator(".tools .step")).to_contain_text("step 0, 1 of 3")
+    playwright.expect(page.locator(".tools .play")).to_have_text("■ stop")
+    playwright.expect(page.locator(".tools .step")).to_contain_text("step 20, 3 of 3")
+    playwright.expect(page.locator(".tools .play")).to_have_text("▶ play")
+    tab.wait_for_url(step="20")
+    assert all_marked(page)
+
+
+def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the_link(tab: Tab, folder: Path) -> None:  # noqa: F811
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20")
+    mark_nodes(page)
+    box = page.locator(".handle").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 90, box["y"] + 8, steps=5)
+    page.mouse.up()
+    page.wait_for_url(re.compile("cut=kl"))
+    tab.settle()
+    cut = float(tab.parameters["cut"].split(":")[1])
+    kl = Run.open(folder / "tiny").trace(20, 1, "final").kl.to_numpy(float)
+    line = page.locator(".count").inner_text()
+    n, of = map(int, re.search(r"(\d+) of (\d+) tokens", line).groups())
+    assert (n, of) == (int((kl >= cut).sum()), len(kl)) and 0 < n < of
+    assert int(re.search(r"(\d+) % of the KL", line)[1]) == round(100 * kl[kl >= cut].sum() / kl.sum())
+    assert [i for i, c in enumerate(layers(page)) if "cut" in c] == np.flatnonzero(kl >= cut).tolist()
+    handle = page.locator(".handle")
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    assert float(handle.get_attribute("aria-valuenow")) > cut and "tokens" in handle.get_attribute("aria-valuetext")
+    assert all_marked(page)
+
+
+def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain(tab: Tab, folder: Path) -> None:  # noqa: F811
+    page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
+    run, rule = key(folder, "tiny"), detections.rule(LENIENT)
+    text, frame = traces.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
+    seen = detections.judged(run, rule, "final", 1, traces.ids(text))
+    unpack = lambda packed, kind: np.frombuffer(base64.b64decode(packed), kind)  # noqa: E731
+    categories = np.array(data.categories(run))[unpack(text["categories"], "u1")]
+    classes = np.array(seen.names)[unpack(seen.classes, "u1")]
+    marks = unpack(seen.marks, "u1")
+    for name, n in [*pd.Series(categories).value_counts().items(), *pd.Series(classes).value_counts().items()]:
+        assert count_of(page, str(name)) == n, name
+    assert count_of(page, "kept") == (marks >= 2).sum() > 0
+    assert count_of(page, "above") == (frame.kl >= seen.tau).sum()
+    assert count_of(page, "top1") == sum(s[0] != t[0] for s, t in zip(frame.student_top_ids, frame.teacher_top_ids, strict=True))
+    toggle(page, "kept").click()
+    toggle(page, "digit").click()
+    tab.wait_for_url(only="kept", light="digit")
+    wanted = (marks >= 2) & (categories == "digit")
+    playwright.expect(page.locator(".result")).to_contain_text(f"{wanted.sum()} of {len(frame)} tokens pass")
+    for rest, layer in (("dim", "dim"), ("hide", "gone"), ("underline", "lit")):
+        page.get_by_label("What to do with tokens").select_option(rest)
+        held = np.array([layer in c for c in layers(page)])
+        assert (held == (wanted if rest == "underline" else ~wanted)).all()
+    tab.wait_for_url(rest="underline")
+
+
+def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20&light=special&cut=kl:19&only=above")
+    playwright.expect(page.locator(".result")).to_contain_text("No token passes all of them")
+    page.get_by_role("button", name="Clear").click()
+    playwright.expect(page.locator(".result")).to_have_text("")
+    assert not any("dim" in c for c in layers(page))
+
+
+def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_pinned(tab: Tab, folder: Path) -> None:  # noqa: F811
+    page = read(tab, "run=tiny&source=final&rollout=1&step=10")
+    page.locator(".response .t").nth(4).hover()
+    card = page.locator(".reading .card")
+    frame = Run.open(folder / "tiny").trace(10, 1, "final")
+    playwright.expect(card.locator(".token")).to_have_text(data.visible(frame.token[4]))
+    playwright.expect(card.locator(".where")).to_contain_text(f"id {frame.token_id[4]} · position 4 of {len(frame)}")
+    playwright.expect(card.locator(".where")).to_contain_text("class: ")
+    playwright.expect(card).to_contain_text("top-8 + tail")
+    playwright.expect(card.locator(".spark .here")).to_have_count(1)
+    playwright.expect(card.locator("figcaption")).to_contain_text("step 10")
+    playwright.expect(card.locator("ol.teacher .row.sampled")).to_have_count(1)
+    page.locator(".response .t").nth(4).click()
+    page.keyboard.press("p")
+    page.locator(".response .t").nth(9).click()
+    page.keyboard.press("p")
+    playwright.expect(page.locator(".pins .card")).to_have_count(2)
+    page.locator(".pins .card").first.get_by_role("button", name="Unpin").click()
+    playwright.expect(page.locator(".pins .token")).to_have_text([data.visible(frame.token[9])])
+
+
+def test_a_link_to_a_token_opens_it_with_its_card_in_view(tab: Tab, browser: playwright.Browser) -> None:  # noqa: F811
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = read(tab, "run=long&source=final&step=20&light=digit&signal=sampled_loss")
+    page.locator(".response .t[tabindex='0']").focus()
+    page.keyboard.press("End")
+    playwright.expect(page.locator(".reading .where")).to_contain_text(f"position {LONG - 1} of")
+    page.keyboard.press("l")
+    playwright.expect(page.locator(".told")).to_contain_text("copied")
+    link = page.evaluate("() => navigator.clipboard.readText()")
+    assert f"token_at={LONG - 1}" in link and "light=digit" in link
+    tab.wait_for_url(token_at=str(LONG - 1))
+    other = browser.new_context(viewport={"width": 1280, "height": 900})
+    copy = Tab(other.new_page(), tab.server)
+    read_link = link.removeprefix(tab.server)
+    copy.open(read_link)
+    playwright.expect(copy.page.locator(".reading .where")).to_contain_text(f"position {LONG - 1} of")
+    playwright.expect(copy.page.locator(f".t[data-i='{LONG - 1}']")).to_be_in_viewport()
+    playwright.expect(copy.page.locator(f".t[data-i='{LONG - 1}'][aria-selected]")).to_have_count(1)
+    other.close()
+
+
+def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> None:  # noqa: F811
+    page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
+    run = key(folder, "tiny")
+    marks = detections.preview(run, detections.rule(LENIENT), 1, 20)["marks"]
+    rocks = [i for i, m in enumerate(marks) if m == 3]
+    page.locator(".response .t[tabindex='0']").focus()
+    where = page.locator(".reading .where")
+    first = next(i for i in rocks if i > 0)
+    page.keyboard.press("n")
+    playwright.expect(where).to_contain_text(f"position {first} of")
+    page.keyboard.press("n")
+    playwright.expect(where).to_contain_text(f"position {rocks[rocks.index(first) + 1]} of")
+    page.keyboard.press("N")
+    playwright.expect(where).to_contain_text(f"position {first} of")
+    label = page.locator(f".t[data-i='{first}']").get_attribute("aria-label")
+    assert "kl" in label and "nats" in label and "kept" in label
+    page.keyboard.press("/")
+    page.keyboard.type("boxed")
+    n = sum(t == "\\boxed" for t in Run.open(run.path).trace(20, 1, "final").token)
+    playwright.expect(page.locator(".hits")).to_have_text(f"{n} found")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator(".reading .token")).to_have_text("\\boxed")
+    assert sum("found" in c for c in layers(page)) == n
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    playwright.expect(page.get_by_role("dialog")).to_contain_text("next / previous rock")
+    page.keyboard.press("Escape")
+    playwright.expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("k")
+    tab.wait_for_url(rollout="2")
+    playwright.expect(page.locator(".legend .about")).to_contain_text("rollout 2")
+    page.keyboard.press("j")
+    tab.wait_for_url(rollout="1")
+
+
+@pytest.mark.parametrize("kind", ["html", "svg"])
+def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(tab: Tab, browser: playwright.Browser, kind: str) -> None:  # noqa: F811
+    page = read(tab, "run=nasty&source=final&step=20&light=digit")
+    with page.expect_download() as download:
+        page.locator(f".export.{kind}").click()
+    file = Path(download.value.path())
+    target = file.rename(file.with_suffix(f".{kind}"))
+    context = browser.new_context(offline=True)
+    alone = context.new_page()
+    asked: list[str] = []
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.goto(target.as_uri())
+    assert alone.locator(".response .t").evaluate_all("spans => spans.map(s => s.textContent)") == tab.tokens()
+    assert asked == [target.as_uri()]
+    assert alone.locator("script, img, iframe").count() == 0 and "owned" not in alone.title()
+    colours = "spans => spans.map(s => getComputedStyle(s).backgroundColor)"
+    assert len(set(alone.locator(".response .t").evaluate_all(colours))) > 2
+    context.close()
+
+
+def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=nasty&source=final&step=20")
+    shown = set(tab.tokens())
+    assert {w for w in (*HOSTILE, *NASTY) if w.isprintable()} <= shown
+    assert page.locator(".response :not(.t, .newline)").count() == 0
+    for i in range(0, len(WORDS) + len(NASTY), 3):
+        page.evaluate(
+            "i => { const p = rockPanes.get('token pane'); p.spans[i].dispatchEvent(new PointerEvent('pointerover', { bubbles: true })) }",
+            i,
+        )
+        assert page.locator(".card script, .card img, .card style").count() == 0
+    assert "owned" not in page.title()
+
+
+def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=windowed&source=final&step=20")
+    assert page.evaluate("() => rockPanes.get('token pane').spans.length") == WINDOWED
+    assert page.locator(".response .block").count() > 100
+    playwright.expect(page.locator(".count")).to_contain_text(f"of {WINDOWED:,} tokens")
+    playwright.expect(toggle(page, "top1")).to_be_disabled()
+    assert "No alternatives are logged for this text" in (toggle(page, "top1").get_attribute("title") or "")
+    page.locator(".response .t[tabindex='0']").focus()
+    page.keyboard.press("End")
+    playwright.expect(page.locator(f".t[data-i='{WINDOWED - 1}']")).to_be_in_viewport()
+    page.keyboard.press("[")
+    tab.wait_for_url(step="10", token_at=str(WINDOWED - 1))
+
+
+def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
+    sizes: list[int] = []
+    tab.page.on("websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload))))
+    page = read(tab, "run=long&source=final&step=20")
+    sizes.clear()
+    page.locator(".response .t").nth(3).click()
+    tab.wait_for_url(token_at="3")
+    assert sum(sizes) < 150_000, "the text came again"
+    sizes.clear()
+    page.keyboard.press("[")
+    tab.wait_for_url(step="10")
+    assert sum(sizes) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("source=final&signal=weight", "a probe text has no weight"),
+        ("source=fresh&signal=jensen_shannon", "Alternatives are logged for probe texts only"),
+        ("source=fresh&signal=persistence", "exists at one step only"),
+        ("source=final&signal=rock class&rule=default;post_step=7", "post_step = 7"),
+    ],
+)
+def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> None:  # noqa: F811
+    page = read(tab, f"run=tiny&rollout=1&{query}")
+    playwright.expect(page.locator(".count")).to_contain_text(says)
+
+
+@pytest.mark.parametrize("signal", ["sampled_loss", "weight", "persistence", "rock class", "reverse_kl", "top1_disagreement"])  # one a kind
+def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # noqa: F811
+    page = read(tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}")
+    playwright.expect(page.locator(".legend .name")).to_contain_text(signal)
+    if signal != "weight":
+        assert any(re.fullmatch(r"f\d+", c) for cs in layers(page) for c in cs)
+
+
+def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_rest(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=long&source=final&step=20")
+    held = """() => { const p = rockPanes.get('token pane');
+        return [...CSS.highlights].filter(([k]) => k.startsWith(p.id + '-')).map(([, h]) => h.size) }"""
+    assert 0 < sum(page.evaluate(held)) < LONG / 2
+    last = page.locator(f".t[data-i='{LONG - 1}']")
+    last.scroll_into_view_if_needed()
+    page.wait_for_function(
+        """() => { const { id, layers } = rockPanes.get('token pane'), i = layers.fill.findLastIndex(Boolean);
+            return CSS.highlights.get(`${id}-${layers.fill[i]}`)?.has(layers.ranges[i]) }"""
+    )
+
+
+def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:  # noqa: F811
+    tab.open("/threshold_lab?run=habit")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    found = tab.page.evaluate(
+        """() => ['preview before', 'preview after'].map(name => { const p = rockPanes.get(name);
+            return [p.id, p.spans.length, [...CSS.highlights.keys()].filter(k => k.startsWith(p.id + '-')).length,
+                    p.spans.filter((_, i) => p.layers.classes(i).includes('m3')).length] })"""
+    )
+    assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
+    assert all(n > 3 for _, _, n, _ in found) and found[0][3] == found[1][3] > 0
+
+
+def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(folder: Path) -> None:
+    run = key(folder, "nasty")
+    frame = Run.open(run.path).trace(20, 0, "final")
+    table = pd.read_parquet(io.BytesIO(traces.to_parquet(run, "final", 20, 0)))
+    assert table.token.tolist() == frame.token.tolist() and table.kl.tolist() == frame.kl.tolist()
+    assert "reverse_kl_top8" in table
+    csv = pd.read_csv(io.StringIO(traces.to_csv(run, "final", 20, 0)))
+    assert [json.loads(t) for t in csv.token] == frame.token.tolist()
+
+
+def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
+    run = data.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
+    for source in data.SOURCES:
+        json.dumps([traces.text(run, source, 10, 1), traces.values(run, source, 10, 1)], allow_nan=False)
+    for signal in traces.SIGNALS:
+        json.dumps(traces.scale(run, signal), allow_nan=False)
+
+
+def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:
+    run = key(folder, "tiny")
+    assert traces.text(run, "final", 0, 1) == traces.text(run, "final", 20, 1)
+    assert traces.values(run, "final", 0, 1)["key"] == traces.text(run, "final", 20, 1)["key"]
+
+
+@pytest.mark.parametrize("text", ["kl:0.5", "rock class:3", "sampled_loss:-0.25", "kl:1e-7", "kl:5"])
+def test_a_threshold_in_a_link_is_taken(text: str) -> None:
+    assert token_pane.is_cut(text)
+
+
+@pytest.mark.parametrize("text", ["", "kl", "kl:", "kl:nan", "kl:inf", "<b>:1", "kl:1;x"])
+def test_what_is_no_threshold_is_not(text: str) -> None:
+    assert not token_pane.is_cut(text)
