@@ -72,6 +72,12 @@ def log(run: RunKey) -> Run:
     return Run.open(run.path)
 
 
+def short_path(run: RunKey) -> str:
+    """The folder of a run as it would be typed from where the dashboard was started."""
+    path = Path(run.path)
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def visible(token: str, spaces: bool = False) -> str:
     """A token as one printable line: ␣ for a space (unless `spaces`), ⏎ for a line break, ⇥ for a tab, escapes for what has no glyph."""
     marks = {" ": " " if spaces else "␣", "\n": "⏎", "\t": "⇥"}

@@ -195,6 +195,7 @@ def test_the_colours_are_the_same_with_and_without_highlights(tab: Tab, browser:
     assert layers(page) == layers(plain.page)
     for each in (page, plain.page):
         each.emulate_media(color_scheme="dark")
+        playwright.expect(each.locator(".pane").first).not_to_have_css("color", "rgb(26, 26, 26)")  # once Streamlit has followed
     inks = ink(page), ink(plain.page)
     assert inks[0] == inks[1] and len(set(inks[0])) > 2, "dimmed text has to be seen on a dark page too"
     painted = pixels(page), pixels(plain.page)

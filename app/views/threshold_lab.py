@@ -270,7 +270,7 @@ def preview(rule: detections.RockRule) -> None:
 def command(rule: detections.RockRule) -> str:
     name, *settings = rule.short().split(";")
     flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
-    return f"rockcore rocks {facts.meta.name} --preset {name} {flags}".strip()
+    return f"rockcore rocks {shlex.quote(data.short_path(run))} --preset {name} {flags}".strip()
 
 
 def lab() -> None:
