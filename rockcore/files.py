@@ -79,6 +79,15 @@ def commit(path: Path, write: Callable[[Path], Any]) -> None:
         ) from e
 
 
+def unreadable(what: str, cause: Exception) -> DamagedRun:
+    """The error for a file whose contents are lost; `what` names it."""
+    return DamagedRun(
+        f"{what} ({str(cause).splitlines()[0]})",
+        "Its rows cannot be recovered from what is there",
+        "Copy it from a backup, or delete it: the rest of the run opens without it",
+    )
+
+
 _checked: set[tuple[str, int, int]] = set()  # files whose schema has been read: (path, size, mtime)
 
 
@@ -93,11 +102,7 @@ def check_schema(path: Path, columns: dict[str, Column]) -> None:
     except FileNotFoundError:
         return  # a run that goes on has just dropped it, and will write it again
     except (pa.ArrowInvalid, OSError) as e:
-        raise DamagedRun(
-            f"{path} is no readable Parquet file ({str(e).splitlines()[0]})",
-            "Its rows cannot be recovered from what is there",
-            "Copy it from a backup, or delete it: the rest of the run opens without it",
-        ) from e
+        raise unreadable(f"{path} is no readable Parquet file", e) from e
     wrong = [n for n, c in columns.items() if n not in found.names or found.field(n).type != c.type]
     if wrong:
         wanted = ", ".join(f"{n!r} of type {columns[n].type}" for n in wrong)

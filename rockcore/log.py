@@ -21,7 +21,7 @@ import pandas as pd
 
 from rockcore import schema, stats
 from rockcore.categories import RULES, Rule, load_rules
-from rockcore.files import Columns, check_schema, commit, step_files, step_name, step_of, write_table
+from rockcore.files import Columns, check_schema, commit, step_files, step_name, step_of, unreadable, write_table
 from rockcore.schema import Column, DamagedRun, RockError, RunMeta, RunNotFound
 from rockcore.scores import type_sums
 
@@ -186,11 +186,7 @@ class Run:
             raise  # a mistake in a question, not in a file
         except duckdb.Error as e:
             # the footers were checked: what fails is a page of a file, or one that vanished.
-            raise DamagedRun(
-                f"A file of {self.path} cannot be read ({str(e).splitlines()[0]})",
-                "Its rows cannot be recovered from what is there",
-                "Copy it from a backup, or delete it: the rest of the run opens without it",
-            ) from e
+            raise unreadable(f"A file of {self.path} cannot be read", e) from e
 
     def _table(self, columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
         if not files:

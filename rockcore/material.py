@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from rockcore import schema
 from rockcore.corpus import Corpus
-from rockcore.files import step_name
+from rockcore.files import step_name, unreadable
 from rockcore.log import Run
 from rockcore.rule import BadRule, RockRule
 from rockcore.schema import DamagedRun, RockError
@@ -137,11 +137,7 @@ def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
     try:
         table = pq.ParquetFile(path).read(columns=names)
     except (pa.ArrowInvalid, OSError) as e:
-        raise DamagedRun(
-            f"{path} cannot be read ({str(e).splitlines()[0]})",
-            "Its rows cannot be recovered from what is there",
-            "Copy it from a backup, or delete it: the rest of the run opens without it",
-        ) from e
+        raise unreadable(f"{path} cannot be read", e) from e
     rows = {name: table[name].to_numpy() for name in names}
     rollout, position = rows["rollout_id"], rows["position"]
     if len(rollout) > 1:

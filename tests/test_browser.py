@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -42,18 +43,20 @@ def server(tiny_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
     """`rockcore app` on a free port, with the bundled runs, two more, and a folder whose app.py must not be mistaken for ours."""
     folder = tmp_path_factory.mktemp("cwd")
     (folder / "app.py").write_text("raise SystemExit('a stranger')")
+    runs = [str(sample_runs()), str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
+    with serving(lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder) as address:
+        yield address
+
+
+@contextmanager
+def serving(command: Callable[[str], list[str]], folder: Path) -> Iterator[str]:
+    """The address of `python COMMAND(port)` on a free port, run in a folder that also gets its output."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    runs = [str(sample_runs()), str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
     log = folder / "server.txt"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rockcore", "app", *runs, "--port", str(port), "--headless"],
-            cwd=folder,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        process = subprocess.Popen([sys.executable, *command(str(port))], cwd=folder, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_for_port(port, process, log)
         yield f"http://127.0.0.1:{port}"
@@ -164,7 +167,11 @@ def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> Non
     tab.page.locator(".response .t").nth(5).hover()
     playwright.expect(tab.page.locator(".card ol.teacher .row")).to_have_count(8)
     tab.page.get_by_role("link", name="Rock tokens").click()
-    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(2)
+    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(5)
+    tab.page.get_by_role("link", name="Steps").click()
+    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(1)
+    tab.page.get_by_role("link", name="Threshold lab").click()
+    playwright.expect(tab.page.get_by_test_id("stMetricValue")).to_have_count(10)
     tab.page.get_by_role("link", name="Session").click()
     playwright.expect(tab.page.get_by_role("button", name="Start training")).to_be_visible()
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,21 +63,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("histogram")
     known = {"ROOT": str(Path(__file__).parent.parent), "MOVING": MOVING, "STILL": STILL, "EDGES": EDGES, "HOSTILE": HOSTILE}
     (folder / "page.py").write_text("".join(f"{name} = {value!r}\n" for name, value in known.items()) + SCRIPT, encoding="utf-8")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    options = {"server.address": "127.0.0.1", "server.port": port, "server.headless": "true", "server.fileWatcherType": "none"}
+    options = {"server.address": "127.0.0.1", "server.headless": "true", "server.fileWatcherType": "none"}
     options |= {"browser.gatherUsageStats": "false", "runner.postScriptGC": "false"}
-    command = [sys.executable, "-m", "streamlit", "run", "page.py", *(f"--{name}={value}" for name, value in options.items())]
-    log = folder / "server.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        test_browser.wait_for_port(port, process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    with test_browser.serving(lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder) as address:
+        yield address
 
 
 def handle(tab: Tab, look: str) -> test_browser.playwright.Locator:

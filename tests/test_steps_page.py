@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +16,7 @@ import pytest
 from conftest import HOSTILE, STEPS, WORDS
 from streamlit.testing.v1 import AppTest
 from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
-from test_browser import Tab, browser, playwright, server, tab, wait_for_port  # noqa: F401  (fixtures)
+from test_browser import Tab, browser, playwright, server, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, heatmap, step_charts, stepwise
 from rockcore.log import Run, sample_runs
@@ -352,19 +349,9 @@ def canvas_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("canvas")
     root = Path(heatmap.__file__).parent.parent.parent
     (folder / "page.py").write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\n{CANVAS}")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    log = folder / "server.txt"
-    command = [sys.executable, "-m", "streamlit", "run", "page.py", f"--server.port={port}", "--server.headless=true"]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, "--browser.gatherUsageStats=false"], cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_for_port(port, process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    flags = ["--server.headless=true", "--browser.gatherUsageStats=false"]
+    with serving(lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder) as address:
+        yield address
 
 
 PIXEL = """(canvas, [x, y]) => {

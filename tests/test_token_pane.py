@@ -6,9 +6,6 @@ import base64
 import io
 import json
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import HOSTILE, WORDS
-from test_browser import Tab, browser, playwright, tab, wait_for_port  # noqa: F401  (fixtures)
+from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, detections, token_pane, traces
 from rockcore.log import Run, RunWriter, sample_runs
@@ -80,19 +77,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    log = folder / "server.txt"
-    command = [sys.executable, "-m", "rockcore", "app", str(sample_runs()), str(folder), "--port", str(port), "--headless"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_for_port(port, process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    with serving(lambda port: ["-m", "rockcore", "app", str(sample_runs()), str(folder), "--port", port, "--headless"], folder) as address:
+        yield address
 
 
 def read(tab: Tab, query: str) -> playwright.Page:  # noqa: F811
