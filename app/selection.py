@@ -124,6 +124,12 @@ def asked(name: str) -> str:
     return st.session_state[_PICKED].get(name, "")
 
 
+def link(view: str, label: str, **changes: str) -> None:
+    """A link to another page that shows the same there but for `changes`, in a tab of its own too."""
+    asked = {name: text for name, text in (st.session_state[_PICKED] | st.session_state[_SHOWN] | changes).items() if text}
+    st.page_link(f"views/{view}.py", label=label, query_params=asked)
+
+
 def is_new(name: str, value: Any) -> bool:
     """Whether a value that a widget keeps reporting, such as a picked row, has just become this one."""
     before = st.session_state.get(f"seen {name}")

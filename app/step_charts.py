@@ -41,7 +41,7 @@ DIVERGING = (
     ("#a63603", "#ffc078"),
 )
 NOT_LOGGED, NO_VALUE = "hatched: step not logged", "dotted: no value there"
-MOST_CELLS = 50_000  # beyond, Plotly takes longer than a glance, and a canvas does not
+MOST_CELLS = 30_000  # beyond, a figure of Plotly weighs more than a megabyte; from 50,000 on it is slow, too, and a canvas is not
 _MOST_TICKS = 40
 
 

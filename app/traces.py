@@ -24,6 +24,7 @@ from rockcore.categories import categorize_all, sentence_starts
 _NATS = np.geomspace(1e-3, 20.0, 44)
 _SIDE = np.geomspace(1e-2, 20.0, 22)
 _SHARE = np.linspace(0.0, 1.0, 21)[1:-1]
+LEAST_SHOWN = 0.0005  # a likelihood that rounds to 0.000 on the card; most of a sure model's alternatives are below
 _TOP = f"top-{schema.TOP_ALTERNATIVES} + tail"
 
 
@@ -60,8 +61,12 @@ _NO_ALTERNATIVES = {
 
 
 def packed(values: Any, dtype: str) -> str:
-    """An array as base64, little-endian: f4, i4, u2, u1."""
-    return base64.b64encode(np.ascontiguousarray(values, dtype="<" + dtype).tobytes()).decode()
+    """An array as base64, little-endian: i4, u2, u1, or f3, which is float32 rounded to its upper three bytes (to 1 in 65,536 of itself)."""
+    if dtype != "f3":
+        return base64.b64encode(np.ascontiguousarray(values, dtype="<" + dtype).tobytes()).decode()
+    bits = np.ascontiguousarray(values, dtype="<f4").reshape(-1).view("<u4")
+    rounded = np.where(np.isnan(values).reshape(-1), bits, bits + np.uint32(0x80))  # carries into the exponent, as it should
+    return base64.b64encode(rounded.astype("<u4").view(np.uint8).reshape(-1, 4)[:, 1:].tobytes()).decode()
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -99,7 +104,7 @@ def _stamped(part: dict[str, Any]) -> dict[str, Any]:
 
 def text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     """What a step does not change: key, prompt, teacher_prompt, tokens, ids (i4), categories (u1, through data.categories),
-    series (probe texts: steps, and kl as S × T f4) and the teacher's alternatives. One step of a probe is as good as another.
+    series (probe texts: steps, and kl as S × T f3) and the teacher's alternatives. One step of a probe is as good as another.
     """
     return _text(run, source, step if source == "fresh" else data.steps(run, source)[-1], rollout)
 
@@ -125,7 +130,7 @@ def _text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         steps, logged_ST = opened.over_steps(rollout, probe)
         kl_ST = np.full((len(steps), len(frame)), np.nan, np.float32)  # a step may lack tokens
         kl_ST[:, : logged_ST.shape[1]] = logged_ST[:, : len(frame)]
-        found["series"] = {"steps": steps, "kl": packed(kl_ST, "f4")}
+        found["series"] = {"steps": steps, "kl": packed(kl_ST, "f3")}
     if _has_alternatives(frame):
         found["teacher"] = _side(run, frame, "teacher")
     return _stamped(found)
@@ -133,7 +138,7 @@ def _text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
-    """What the text is at one step: key of the text, step, signals (name -> f4), the student's alternatives, missing (name -> why)."""
+    """What the text is at one step: key of the text, step, signals (name -> f3), the student's alternatives, missing (name -> why)."""
     frame = data.log(run).trace(step, rollout, data.probe_set(source))
     signals = {name: frame[name].to_numpy(float) for name in _COLUMNS if name in frame}
     signals |= {f"{who}_p": np.exp(frame[f"{who}_logp"].to_numpy(float)) for who in ("student", "teacher")}
@@ -149,7 +154,7 @@ def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         missing["persistence"] = "A fresh rollout exists at one step only; probe texts are scored at every logged step."
     else:
         del signals["kl"]  # the text has it, for every step
-    found["signals"] = {name: packed(v, "f4") for name, v in signals.items() if name not in missing}
+    found["signals"] = {name: packed(v, "f3") for name, v in signals.items() if name not in missing}
     return _stamped({**found, "missing": missing})
 
 
@@ -165,17 +170,23 @@ def _stacked(frame: pd.DataFrame, who: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _side(run: RunKey, frame: pd.DataFrame, who: str) -> dict[str, Any]:
-    """k alternatives a token: ids used with their words, index into them (u2 or i4), probability in 65535ths (u2)."""
+    """The alternatives of each token that are likely enough to be shown, the first always: how many of the k (u1), and of all of
+    them, one token after another, the index (u2 or i4) into the ids used, with their words, and the probability in 65535ths (u2).
+    """
     ids, p = _stacked(frame, who)
-    used, at = np.unique(ids, return_inverse=True)
+    shown = p >= LEAST_SHOWN
+    shown[:, 0] = True
+    used, at = np.unique(ids[shown], return_inverse=True)
     words = data.log(run).vocab.set_index("token_id").token.reindex(used)
     return {
         "k": ids.shape[1],
+        "least": LEAST_SHOWN,
+        "counts": packed(shown.sum(axis=1), "u1"),
         "ids": used.tolist(),
         "words": [f"id {i}" if pd.isna(w) else w for i, w in zip(used, words, strict=True)],
         "at": packed(at.reshape(-1), "u2" if len(used) < 65536 else "i4"),
         "wide": len(used) >= 65536,
-        "p": packed(np.round(p.reshape(-1) * 65535), "u2"),
+        "p": packed(np.round(p[shown] * 65535), "u2"),
     }
 
 

@@ -316,6 +316,15 @@ def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:  #
     assert "/trace" in tab.page.url
 
 
+def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:  # noqa: F811
+    tab.open("/steps?run=tiny&source=first&step=10&rollout=2&span=3-9&types=5")
+    address = tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").get_attribute("href")
+    tab.open("/" + str(address).lstrip("/"))
+    playwright.expect(tab.page.locator(".selected .toggle").first).to_contain_text("positions 3–9")
+    wanted = {"source": "first", "step": "10", "rollout": "2", "span": "3-9", "types": "5"}
+    assert {name: tab.parameters[name] for name in wanted} == wanted
+
+
 def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:  # noqa: F811
     tab.open("/steps?run=tiny&view=type&which=top&rows=20")
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
@@ -404,6 +413,17 @@ def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> No
     page.keyboard.press("Enter")
     playwright.expect(page.get_by_text("box (0, 2)")).to_be_visible()
     assert "6 token types by 5 steps, 0 to 40, 1 of them not logged" in (canvas.get_attribute("aria-label") or "")
+    page.context.close()
+
+
+def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:  # noqa: F811
+    page = canvas_page(browser, canvas_server, "rows=6&steps=5")
+    canvas, at = page.locator("canvas"), [0.5 / 5, 5.5 / 6]
+    light, dark = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in step_charts.SEQUENTIAL[-1])
+    assert canvas.evaluate(PIXEL, at)[:3] == light
+    page.emulate_media(color_scheme="dark")
+    painted = f"([canvas, at, want]) => String(({PIXEL})(canvas, at).slice(0, 3)) === String(want)"
+    page.wait_for_function(painted, arg=[canvas.element_handle(), at, dark])
     page.context.close()
 
 

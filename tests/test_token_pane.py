@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import HOSTILE, WORDS
+from hypothesis import given
+from hypothesis import strategies as st
 from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, detections, token_pane, traces
@@ -377,6 +379,47 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(tab
     context.close()
 
 
+def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_a_way_out(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=nasty&source=final&step=20")
+    with page.expect_download() as download:
+        page.locator(".export.png").click()
+    data_url = f"data:image/png;base64,{base64.b64encode(Path(download.value.path()).read_bytes()).decode()}"
+    colours = page.evaluate(
+        """async (url) => {
+          const image = new Image();
+          image.src = url;
+          await image.decode();
+          const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+          const context = canvas.getContext("2d");
+          context.drawImage(image, 0, 0);
+          const pixels = new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+          return new Set(pixels.map((pixel) => pixel & 0xffffff)).size;
+        }""",
+        data_url,
+    )
+    assert colours > 20, "an empty canvas has one colour"
+    page = read(tab, "run=long&source=final&step=20")
+    page.locator(".export.png").click()
+    playwright.expect(page.locator(".told")).to_contain_text("save it as SVG or HTML")
+
+
+def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folder: Path) -> None:  # noqa: F811
+    frame = Run.open(folder / "tiny").trace(10, 1, "final")
+    types = frame.token_id.iloc[[5, 9]].tolist()
+    page = read(tab, f"run=tiny&source=final&rollout=1&step=10&span=4-20&types={types[0]},{types[1]}")
+    of_types = frame.token_id.isin(types)
+    both = int(of_types[4:21].sum())
+    selected = page.locator(".selected .toggle")
+    playwright.expect(selected).to_have_text(["positions 4–20 17 ×", f"2 token types {int(of_types.sum())} ×"])
+    playwright.expect(page.locator(".filters .result")).to_have_text(f"{both} of {len(frame)} tokens pass.")
+    selected.first.click()
+    playwright.expect(page.locator(".filters .result")).to_have_text(f"{int(of_types.sum())} of {len(frame)} tokens pass.")
+    page.wait_for_url(lambda url: "span" not in url)
+    assert tab.parameters["types"] == f"{types[0]},{types[1]}"
+    page.get_by_role("button", name="Clear").click()
+    playwright.expect(page.locator(".selected")).to_have_count(0)
+
+
 def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # noqa: F811
     page = read(tab, "run=nasty&source=final&step=20")
     shown = set(tab.tokens())
@@ -482,6 +525,32 @@ def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
         json.dumps([traces.text(run, source, 10, 1), traces.values(run, source, 10, 1)], allow_nan=False)
     for signal in traces.SIGNALS:
         json.dumps(traces.scale(run, signal), allow_nan=False)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20))
+def test_three_bytes_keep_a_float_to_one_in_65_536_and_its_order(values: list[float]) -> None:
+    raw = np.frombuffer(base64.b64decode(traces.packed(values, "f3")), np.uint8).reshape(-1, 3)
+    got = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")[:, 0]
+    want = np.array(values, np.float32)
+    assert (np.isnan(got) == np.isnan(want)).all()
+    normal = np.isfinite(want) & (np.abs(want) > 1e-37) & (np.abs(want) < 3e38)
+    np.testing.assert_allclose(got[normal], want[normal], rtol=2**-16)
+    order = np.argsort(want[~np.isnan(want)], kind="stable")
+    kept = got[~np.isnan(want)][order]
+    assert (kept[:-1] <= kept[1:]).all()
+
+
+def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) -> None:
+    run = key(folder, "tiny")
+    frame = data.log(run).trace(10, 1, "final")
+    side = traces.values(run, "final", 10, 1)["student"]
+    counts = np.frombuffer(base64.b64decode(side["counts"]), np.uint8)
+    p = np.exp(np.stack(frame.student_top_logps.tolist()).astype(float))
+    shown = p >= side["least"]
+    assert (counts == np.maximum(shown.sum(axis=1), 1)).all() and side["k"] == p.shape[1]
+    sent = np.frombuffer(base64.b64decode(side["p"]), np.uint16) / 65535
+    assert len(sent) == counts.sum()
+    np.testing.assert_allclose(sent[np.cumsum(counts) - counts], p[:, 0], atol=1e-4)
 
 
 def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:

@@ -64,6 +64,10 @@ function build() {
   chart.box = element("div", "frame box");
   chart.cell = element("div", "frame at");
   chart.watch = new ResizeObserver(() => chart.root.isConnected && draw(chart));
+  parts.theme.addEventListener("transitionend", () => {
+    chart.width = 0;
+    draw(chart);
+  });
   listen(chart);
   return chart;
 }

@@ -26,7 +26,9 @@ _component = component(
 
 @dataclass(frozen=True)
 class State:
-    """What of the pane a link keeps. `light`: categories; `cut`: "signal:value", empty for the default; `rest`: dim, hide, underline."""
+    """What of the pane a link keeps. `light`: categories; `span`: first and last of the selected positions, or empty; `types`: the
+    selected token ids; `cut`: "signal:value", empty for the default; `rest`: dim, hide, underline.
+    """
 
     rollout: int
     step: int
@@ -34,6 +36,8 @@ class State:
     light: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
+    span: list[int] = field(default_factory=list)
+    types: list[int] = field(default_factory=list)
     rest: str = "dim"
     cut: str = ""
 

@@ -30,7 +30,8 @@ function buildBar(pane) {
     button("rock", "‹ rock", "Previous rock (N)", () => toRock(pane, -1)), button("rock next", "rock ›", "Next rock (n)", () => toRock(pane, 1)),
     search, hits,
     button("export html", "HTML", "Save this view as one HTML file that needs no network", () => save(pane, "html")),
-    button("export svg", "SVG", "Save this view as a picture", () => save(pane, "svg")),
+    button("export png", "PNG", "Save this view as a picture", () => save(pane, "png")),
+    button("export svg", "SVG", "Save this view as a picture that can be scaled", () => save(pane, "svg")),
     button("ask", "?", "All keys (?)", () => pane.help.showModal()),
   );
   pane.bar = { root: bar, step, play, search, hits, rollouts };
@@ -84,7 +85,7 @@ function listenToKeys(pane) {
 function toRollout(pane, way) {
   const rollout = way > 0 ? pane.view.after : pane.view.before;
   if (rollout === null) return say(pane, way > 0 ? "This is the last rollout." : "This is the first rollout.");
-  change(pane, { rollout, token: null }, 0);
+  change(pane, { rollout, token: null, span: [] }, 0); // positions are those of one text
 }
 
 function toStep(pane, way) {

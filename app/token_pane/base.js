@@ -56,12 +56,23 @@ function bytes(base64) {
 }
 
 function floats(base64) {
-  return new Float32Array(bytes(base64).buffer);
+  // the upper three bytes of each float
+  const raw = bytes(base64), found = new Uint32Array(raw.length / 3);
+  for (let i = 0, j = 0; i < found.length; i++, j += 3) found[i] = (raw[j] << 8) | (raw[j + 1] << 16) | (raw[j + 2] << 24);
+  return new Float32Array(found.buffer);
+}
+
+function rounded(x) {
+  // as Python rounded the values that it is compared with
+  const bits = new Uint32Array(Float32Array.of(x).buffer);
+  bits[0] = (bits[0] + 0x80) & 0xffffff00;
+  return new Float32Array(bits.buffer)[0];
 }
 
 function alternativesOf(side) {
-  const at = bytes(side.at).buffer;
-  return { ...side, at: side.wide ? new Int32Array(at) : new Uint16Array(at), p: new Uint16Array(bytes(side.p).buffer) };
+  const at = bytes(side.at).buffer, starts = [0];
+  for (const n of bytes(side.counts)) starts.push(starts.at(-1) + n);
+  return { ...side, starts, at: side.wide ? new Int32Array(at) : new Uint16Array(at), p: new Uint16Array(bytes(side.p).buffer) };
 }
 
 function bin(value, edges) {

@@ -102,12 +102,14 @@ function alternatives(pane, i) {
     list.setAttribute("aria-label", `Likeliest tokens of the ${who}`);
     list.append(element("li", "title", who === "student" && values.step !== pane.state.step ? `student, step ${values.step}` : who));
     let there = false;
-    for (let k = 0; k < side.k; k++) {
-      const at = side.at[i * side.k + k], p = side.p[i * side.k + k] / 65535, sampled = side.ids[at] === text.ids[i];
+    for (let k = side.starts[i]; k < side.starts[i + 1]; k++) {
+      const at = side.at[k], p = side.p[k] / 65535, sampled = side.ids[at] === text.ids[i];
       there ||= sampled;
       list.append(alternative(visible(side.words[at]), p, sampled));
     }
     if (!there) list.append(element("li", "outside", `▸ the token here is not among them: ${number(valueOf(pane, `${who}_p`, i))}`));
+    const more = side.k - (side.starts[i + 1] - side.starts[i]);
+    if (more) list.append(element("li", "outside", `${more} more below ${side.least}`));
     both.append(list);
   }
   return both;
@@ -125,8 +127,8 @@ function alternative(label, p, sampled) {
 
 function copyLink(pane, i) {
   const url = new URL(location.href);
-  const { step, light, classes, only, rest, cut } = pane.state; // newer, perhaps, than what the address bar says
-  const parameters = { step, token_at: i, light: light.join(), light_class: classes.join(), only: only.join(), rest: rest === "dim" ? "" : rest, cut };
+  const { step, light, classes, only, span, types, rest, cut } = pane.state; // newer, perhaps, than what the address bar says
+  const parameters = { step, token_at: i, light: light.join(), light_class: classes.join(), only: only.join(), span: span.join("-"), types: types.join(), rest: rest === "dim" ? "" : rest, cut };
   for (const [name, value] of Object.entries(parameters)) {
     if (value === "") url.searchParams.delete(name);
     else url.searchParams.set(name, value);

@@ -1,10 +1,13 @@
-// This view as a file: HTML that asks for nothing and runs nothing, or SVG around it. The serializer escapes every token.
+// This view as a file: HTML that asks for nothing and runs nothing, SVG around it, PNG painted from that. The serializer
+// escapes every token.
+
+const MOST_PIXELS = 16_384; // a canvas of more in one direction stays empty in some browsers
 
 const PAGE = `
   :root { color-scheme: light dark; } body { font: 16px/1.75 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
   .response, .prompt { white-space: pre-wrap; overflow-wrap: anywhere; } .prompt { opacity: .7; }
   .t { unicode-bidi: isolate; } .newline::before { content: "⏎"; opacity: .55; font-style: normal; } .head { font-size: .9rem; }
-  .key span { padding: 0 .5rem; }`;
+  .key span { padding: 0 .5rem; display: inline-block; }`;
 
 function standalone(pane) {
   const { text, view, state, now } = pane, { scale } = view;
@@ -66,11 +69,32 @@ function asSvg(pane) {
   return new XMLSerializer().serializeToString(svg);
 }
 
-function save(pane, kind) {
-  const [text, type] = kind === "svg" ? [asSvg(pane), "image/svg+xml"] : [asHtml(pane), "text/html"];
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
-  link.download = `${pane.view.file}-step${pane.state.step}.${kind}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+async function asPng(pane) {
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(asSvg(pane))}`; // from a blob, the canvas could not be read again
+  await image.decode();
+  const tallest = Math.max(image.width, image.height), scale = [2, 1].find((by) => by * tallest <= MOST_PIXELS);
+  if (!scale) throw new RangeError(`This text is ${whole(tallest)} pixels tall, a PNG may have ${whole(MOST_PIXELS)}: save it as SVG or HTML.`);
+  const canvas = element("canvas");
+  Object.assign(canvas, { width: scale * image.width, height: scale * image.height });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((done, fail) => canvas.toBlob((blob) => (blob ? done(blob) : fail(new RangeError("The browser made no PNG of it: save it as SVG or HTML."))), "image/png"));
+}
+
+const FORMATS = {
+  html: (pane) => new Blob([asHtml(pane)], { type: "text/html;charset=utf-8" }),
+  svg: (pane) => new Blob([asSvg(pane)], { type: "image/svg+xml;charset=utf-8" }),
+  png: asPng,
+};
+
+async function save(pane, kind) {
+  try {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await FORMATS[kind](pane));
+    link.download = `${pane.view.file}-step${pane.state.step}.${kind}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  } catch (error) {
+    say(pane, error instanceof RangeError ? error.message : `The browser could not paint this view (${error.name}): save it as SVG or HTML.`);
+  }
 }

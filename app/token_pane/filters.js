@@ -20,7 +20,7 @@ function buildFilters(pane) {
   const result = element("span", "result");
   result.setAttribute("role", "status");
   const clear = button("clear", "Clear", "Lift all toggles", () => {
-    change(pane, { light: [], classes: [], only: [] });
+    change(pane, { light: [], classes: [], only: [], span: [], types: [] });
     paint(pane);
   });
   const groups = element("div", "groups");
@@ -37,12 +37,14 @@ function seatFilters(pane) {
   const there = (list, of) => list.filter((_, index) => of.includes(index));
   const categories = there(view.categories, new Set(text.categories).size ? [...new Set(text.categories)] : []);
   const classes = there(names, [...new Set(pane.classes ?? [])]);
-  const key = JSON.stringify([categories, classes, text.key, view.judged.why]);
+  const { span, types } = pane.state;
+  const key = JSON.stringify([categories, classes, text.key, view.judged.why, span, types]);
   if (filters.seated === key) return;
   filters.seated = key;
   filters.buttons = [];
   filters.groups.replaceChildren(
     group(pane, "Only", "only", Object.keys(ONLY)),
+    ...(span.length || types.length ? [selected(pane)] : []),
     group(pane, "Category", "light", categories),
     ...(classes.length ? [group(pane, "Class", "classes", classes)] : []),
   );
@@ -63,6 +65,27 @@ function group(pane, title, field, values) {
     pane.filters.buttons.push({ toggle, field, value });
     node.append(toggle);
   }
+  return node;
+}
+
+function selected(pane) {
+  // What was selected over the heatmaps of the page Steps. It can only be lifted here, so it is a list of what to lift.
+  const { state, text } = pane, { span, types } = state;
+  const node = element("div", "group selected");
+  node.setAttribute("role", "group");
+  node.setAttribute("aria-label", "Selected in Steps");
+  node.append(element("span", "title", "Selected in Steps"));
+  const lift = (field, what, n) => {
+    const toggle = button("toggle", `${what} ${whole(n)} ×`, `${whole(n)} of ${whole(text.tokens.length)} tokens. Press to lift this selection.`, () => {
+      change(pane, { [field]: [] });
+      paint(pane);
+    });
+    toggle.setAttribute("aria-pressed", "true");
+    toggle.dataset.name = field;
+    node.append(toggle);
+  };
+  if (span.length) lift("span", `positions ${span[0]}–${span[1]}`, span[1] - span[0] + 1);
+  if (types.length) lift("types", types.length === 1 ? "one token type" : `${whole(types.length)} token types`, sumOf(text.tokens.length, ofTypes(pane)));
   return node;
 }
 

@@ -35,9 +35,9 @@ function persistence(pane) {
   if (!series || tau === null) return null;
   const known = pane.persistence;
   if (known?.series === series && known.tau === tau) return known.values;
-  const values = new Float32Array(tokens.length);
+  const values = new Float32Array(tokens.length), least = rounded(tau);
   series.kl.forEach((kl, at) => {
-    if (kl >= tau) values[at % tokens.length] += 1 / series.steps.length;
+    if (kl >= least) values[at % tokens.length] += 1 / series.steps.length;
   });
   pane.persistence = { series, tau, values };
   return values;
@@ -74,12 +74,12 @@ function cutOf(pane) {
 function measure(pane) {
   const { scale } = pane.view;
   const n = pane.text.tokens.length;
-  const values = valuesOf(pane, scale.name), kl = klAt(pane, pane.state.step), cut = cutOf(pane);
+  const values = valuesOf(pane, scale.name), kl = klAt(pane, pane.state.step), cut = cutOf(pane), least = cut === null ? Infinity : rounded(cut);
   const above = new Uint8Array(n);
   let tokens = 0, loss = 0, total = 0;
   for (let i = 0; i < n; i++) {
     if (kl && kl[i] === kl[i]) total += kl[i];
-    if (!values || cut === null || !(values[i] >= cut)) continue;
+    if (!values || !(values[i] >= least)) continue;
     above[i] = 1;
     tokens++;
     if (kl && kl[i] === kl[i]) loss += kl[i];
@@ -94,10 +94,10 @@ function buckets(pane, values) {
   const { scale } = pane.view, before = pane.now;
   const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)}`;
   if (before?.buckets?.key === key) return before.buckets;
-  const found = new Int8Array(pane.text.tokens.length).fill(-1);
+  const found = new Int8Array(pane.text.tokens.length).fill(-1), edges = scale.edges.map(rounded);
   if (values && (scale.edges.length || scale.kind === "class")) {
     for (let i = 0; i < found.length; i++) {
-      if (values[i] === values[i]) found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], scale.edges), FILLS - 1);
+      if (values[i] === values[i]) found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], edges), FILLS - 1);
     }
   }
   found.key = key;
@@ -116,18 +116,25 @@ function toggles(pane) {
 }
 
 function chosen(pane) {
-  const { light, classes, only } = pane.state;
+  const { light, classes, only, span, types } = pane.state;
   const { categories, judged } = pane.view;
   const wanted = new Set(light.map((name) => categories.indexOf(name)));
   const inClass = new Set(pane.classes ? classes.map((name) => judged.names.indexOf(name)) : []);
   const all = toggles(pane);
   const tests = only.map((name) => all[name]).filter(Boolean);
+  if (span.length) tests.push((i) => i >= span[0] && i <= span[1]);
+  if (types.length) tests.push(ofTypes(pane));
   if (!wanted.size && !inClass.size && !tests.length) return null;
   return Uint8Array.from(pane.text.tokens, (_, i) => {
     if (wanted.size && !wanted.has(pane.text.categories[i])) return 0;
     if (inClass.size && !inClass.has(pane.classes[i])) return 0;
     return tests.every((holds) => holds(i)) ? 1 : 0;
   });
+}
+
+function ofTypes(pane) {
+  const wanted = new Set(pane.state.types);
+  return (i) => wanted.has(pane.text.ids[i]);
 }
 
 function isRock(pane, i) {

@@ -39,7 +39,7 @@ st.markdown(
     f"At step {steps[-1]}, the top {share.top} of {share.types} token types are **{100 * share.token_share:.0f} %** of the "
     f"{share.tokens:,} tokens and **{100 * share.kl_share:.0f} %** of their summed kl."
 )
-st.page_link("views/rock_tokens.py", label="See which ones")
+selection.link("rock_tokens", "See which ones")
 
 st.subheader("Over the training")
 st.plotly_chart(charts.kl_curve(facts.metrics, meta.name, facts.estimator), key="kl", alt="Mean kl over steps with its interval")

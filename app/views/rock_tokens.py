@@ -193,7 +193,7 @@ def page() -> None:
     rocks, table = found.rocks, detections.table(run, rule)
     st.badge(data.plain(facts.estimator), help="What the numbers called kl are.")
     st.text(f"Rule: {rule.short()} · {detections.corpus_line(run, rule)}")
-    st.page_link("views/threshold_lab.py", label="Change the rule in the Threshold lab")
+    selection.link("threshold_lab", "Change the rule in the Threshold lab")
     headline(rocks)
     rows = filtered(table, rocks)
     picked = show_table(rows.head(MOST_ROWS), rule.column)

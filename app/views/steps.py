@@ -228,8 +228,8 @@ def by_category(source: str, signal: str, step: int) -> None:
 
 
 def trace_link(step: int, rollout: int | None) -> None:
-    """Trace opens at the same step, rollout and signal, which travel with the person."""
-    st.page_link("views/trace.py", label=f"Read {'the texts' if rollout is None else f'rollout {rollout}'} at step {step} in Trace")
+    """Trace opens at the same step, rollout and signal, with what is selected here."""
+    selection.link("trace", f"Read {'the texts' if rollout is None else f'rollout {rollout}'} at step {step} in Trace")
 
 
 def page(sources: list[str]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, detections, selection, token_pane, traces
+from app import data, detections, selection, stepwise, token_pane, traces
 
 PANE = "token pane"
 SOURCES = {"fresh": "Fresh rollouts", "first": "Probe: first student", "final": "Probe: final student"}
@@ -22,6 +22,8 @@ def heard() -> None:
     texts = {name: ",".join(told.get(part, [])) for part, name in LISTS.items()}
     texts |= {
         "cut": told.get("cut", ""),
+        "span": "-".join(map(str, told.get("span", []))),
+        "types": ",".join(map(str, told.get("types", []))),
         "rest": "" if (rest := told.get("rest", "dim")) == "dim" else rest,
         "token_at": "" if told.get("token") is None else str(told["token"]),
     }
@@ -38,6 +40,14 @@ def some(name: str, options: list[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
+def span(length: int) -> list[int]:
+    """The positions selected on the page Steps, if the text has them."""
+    try:
+        return list(stepwise.span_of(selection.text("span", ""), length) or ())
+    except stepwise.NoSpan:
+        return []
+
+
 def state(rollout: int, step: int, length: int, categories: list[str], classes: list[str]) -> token_pane.State:
     """What the link asks of the pane, as far as it can be had."""
     at, cut, rest = (selection.text(name, "") for name in ("token_at", "cut", "rest"))
@@ -48,6 +58,8 @@ def state(rollout: int, step: int, length: int, categories: list[str], classes: 
         light=some("light", categories),
         classes=some("light_class", classes),
         only=some("only", list(token_pane.ONLY)),
+        span=span(length),
+        types=[int(i) for i in selection.text("types", "").split(",") if i.isdecimal() and len(i) < 10],
         rest=rest if rest in token_pane.RESTS else "dim",
         cut=cut if token_pane.is_cut(cut) else "",
     )
