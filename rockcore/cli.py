@@ -1,4 +1,4 @@
-"""The command line: `rockcore train | rocks | app`. Only `train` loads torch."""
+"""The command line: `rockcore train | rocks | compare | app`. Only `train` loads torch."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from rockcore.config import BadConfig, SessionConfig
 from rockcore.schema import RockError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rockcore.rockset import RockSet
     from rockcore.rule import RockRule
 
@@ -53,6 +55,28 @@ class Rocks:
 
 
 @dataclass(frozen=True)
+class Compare:
+    """Set two runs, or two steps of one, side by side: which Rock Tokens they share, and which types changed rank."""
+
+    a: tyro.conf.Positional[Path]
+    """Folder of run A."""
+    b: tyro.conf.Positional[Path]
+    """Folder of run B; the same one compares two of its steps."""
+    step_a: int | None = None
+    """Rank the types of this step by Rock Score, in place of a rule over the whole run; default: the last, of one run the first."""
+    step_b: int | None = None
+    """The same for B; default: the last."""
+    preset: str = "default"
+    """The rule for two whole runs: default, paper, authors, strict or lenient."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Change a field of the rule, as for rocks."""
+    top: int = 20
+    """Where steps are ranked: so many types count as rocks."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+@dataclass(frozen=True)
 class App:
     """Open the dashboard in a browser, on this machine only."""
 
@@ -67,6 +91,7 @@ class App:
 Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
     | Annotated[Rocks, tyro.conf.subcommand("rocks")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[App, tyro.conf.subcommand("app")]
 )
 
@@ -85,6 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
             _train(command)
         elif isinstance(command, Rocks):
             _rocks(command)
+        elif isinstance(command, Compare):
+            _compare(command)
         else:
             _app(command)
     except KeyboardInterrupt:
@@ -108,7 +135,7 @@ def _train(config: SessionConfig) -> None:
     what = "going on" if config.resume else f"a new run of {'your pair' if config.prompts else config.scenario}"
     _out.print(f"{config.out}: {what}", markup=False, highlight=False)
     with TrainingBar(_out) as bar:
-        meta = train(config, bar.listen)
+        meta = train(config, bar.listen, bar.say)
     _out.print(f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""), markup=False, highlight=False)
     _out.print(f"look at it: rockcore app {config.out}", markup=False, highlight=False)
 
@@ -197,18 +224,53 @@ def _summary(found: RockSet) -> list[str]:
     ]
 
 
+def _compare(command: Compare) -> None:
+    from rockcore import compare
+    from rockcore.log import Run
+    from rockcore.rule import preset
+
+    rule = preset(command.preset).with_settings(command.set)
+    with _err.status("comparing") if _err.is_terminal else nullcontext():
+        sides = compare.rankings(Run.open(command.a), Run.open(command.b), rule, (command.step_a, command.step_b), command.top)
+    if command.json:
+        print(compare.to_json(sides))
+        return
+    shared = compare.overlap(sides.a.ids, sides.b.ids)
+    _out.print(_change_table(compare.rank_changes(*sides).head(30)))
+    for letter, side in zip("AB", sides, strict=True):
+        where = f"steps {side.steps[0]} to {side.steps[-1]}" if side.by == "rule" else f"step {side.steps[0]}"
+        line = (
+            f"{letter}: {side.name}, {where}, {len(side.ids)} of {len(side.types)} types by {side.score}, {side.column}: {side.estimator}"
+        )
+        _out.print(line, markup=False, highlight=False)
+    both = f"{len(shared.both)} in both, {len(shared.only_a)} only in A, {len(shared.only_b)} only in B"
+    _out.print(f"{both}, Jaccard {shared.jaccard:.2f}", markup=False, highlight=False)
+
+
+def _change_table(rows: pd.DataFrame) -> Table:
+    from rich.text import Text
+
+    table = Table()
+    cells = {"token": "{!r}", "where": "{}", "rank_a": "{}", "rank_b": "{}", "moved": "{:+}", "score_a": "{:.3f}", "score_b": "{:.3f}"}
+    for name in cells:
+        table.add_column(name.replace("_a", " A").replace("_b", " B"), justify="left" if name in ("token", "where") else "right")
+    for row in rows[list(cells)].astype(object).where(rows[list(cells)].notna(), None).to_dict("records"):
+        table.add_row(*(Text("–" if row[name] is None else form.format(row[name])) for name, form in cells.items()))
+    return table
+
+
 def _app(command: App) -> None:
     from rockcore.log import Run, find_runs
 
     for place in command.runs:
         if not find_runs([place]):
             Run.open(place)  # says what is wrong with it
-    main_file = Path(__file__).parent.parent / "app" / "main.py"
+    app = Path(__file__).parent.parent / "app"
     # all that does not change from call to call stands in app/.streamlit/config.toml, which Streamlit reads beside main.py
     options = {"server.address": "127.0.0.1", "server.port": command.port, "server.headless": str(command.headless).lower()}
     flags = [f"--{name}={value}" for name, value in options.items()]
     runs = [str(p.resolve()) for p in command.runs]
-    child = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(main_file), *flags, "--", *runs])
+    child = subprocess.Popen([sys.executable, str(app / "serve.py"), "run", str(app / "main.py"), *flags, "--", *runs])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child too, which then ends by itself
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     raise SystemExit(child.wait())

@@ -59,6 +59,11 @@ class SessionConfig:
     """Fixed texts of the final student, where Rock Tokens are found; 0 for none (default: --probes if that is 0 or above 128, else 128)."""
     held_out: int = 256
     """Held-out problems graded at each of these steps; 0 for none."""
+    gradients: Literal["off", "sums", "full"] = "sums"
+    """Sums of the fixed texts' gradients by token type (of the starting student's texts at every second scoring); full: also
+    exact norms of a sample, for a stated price."""
+    exact_positions: int = 200
+    """How many positions get an exact norm with --gradients full: one backward pass each, after the last step."""
     resume: bool = False
     """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads may change."""
     device: str | None = None
@@ -111,7 +116,7 @@ class ResolvedConfig(SessionConfig):
 
     def check(self) -> None:
         """Raises BadConfig, which names the first setting out of its range."""
-        least: dict[str, int] = dict.fromkeys(("steps", "rollouts", "max_new_tokens", "log_every", "probe_every"), 1)
+        least: dict[str, int] = dict.fromkeys(("steps", "rollouts", "max_new_tokens", "log_every", "probe_every", "exact_positions"), 1)
         least |= dict.fromkeys(("probes", "final_probes", "held_out", "seed"), 0)
         if self.threads is not None:
             least["threads"] = 1

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from rockcore import schema
 from rockcore.schema import Column, DamagedRun, LogWriteError
 
+STOP, CATEGORIES = "stop", "categories.toml"
+STDOUT = "output.txt"  # where a page that starts a run lets it print
 Columns = Mapping[str, Any]  # column name -> array of equal length; lists as (N, k), where a masked row is null
 
 
@@ -33,7 +35,12 @@ def step_files(folder: Path) -> list[Path]:
 
 
 def to_arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
-    arrays = [_array(values[name], column.type) for name, column in columns.items()]
+    """The values as a table with exactly these columns; an optional one that is not among the values is null."""
+    rows = len(next(iter(values.values())))
+    arrays = [
+        pa.nulls(rows, column.type) if column.optional and name not in values else _array(values[name], column.type)
+        for name, column in columns.items()
+    ]
     return pa.Table.from_arrays(arrays, schema=schema.arrow_schema(columns))
 
 
@@ -43,6 +50,10 @@ def _array(values: Any, type: pa.DataType) -> pa.Array:
         flat = pa.array(np.ma.getdata(values)[~null].astype(type.value_type.to_pandas_dtype()).ravel())
         ends = np.append(0, np.cumsum(~null)) * values.shape[1]
         return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat, type=type, mask=pa.array(null))
+    if type == pa.binary():
+        return pa.array([row.tobytes() for row in values], type)
+    if type == pa.float16():
+        values = np.asarray(values, np.float16)  # Arrow does not narrow by itself
     return pa.array(values, type=type, from_pandas=True)
 
 
@@ -50,11 +61,13 @@ def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None
     """Write a Parquet file with exactly these columns; raises LogWriteError."""
     table = to_arrow(columns, values)
     leaves = {f"{n}.list.element" if pa.types.is_list(c.type) else n: c.type for n, c in columns.items()}
-    floats = [n for n, type in leaves.items() if type == pa.float32()]
+    floats = [n for n, type in leaves.items() if type in (pa.float32(), pa.float64())]
+    whole = [n for n, type in leaves.items() if type not in (pa.float64(), pa.float32(), pa.float16(), pa.binary())]
     how: dict[str, Any] = {
         "compression": "zstd",
-        "compression_level": 6,
-        "use_dictionary": [n for n in leaves if n not in floats],
+        # rows of bytes are as small at level 1, in a quarter of the time
+        "compression_level": {n: 1 if type == pa.binary() else 6 for n, type in leaves.items()},
+        "use_dictionary": whole,  # a third smaller without it where values hardly repeat
         "use_byte_stream_split": floats,
         "write_statistics": [n for n in leaves if n == "rollout_id"],  # the one column that is ever searched
         "store_schema": False,  # nothing in the contract needs more than Parquet's own types, and most files are small
@@ -88,22 +101,25 @@ def unreadable(what: str, cause: Exception) -> DamagedRun:
     )
 
 
-_checked: set[tuple[str, int, int]] = set()  # files whose schema has been read: (path, size, mtime)
+_checked: dict[tuple[str, int, int], frozenset[str]] = {}  # (path, size, mtime) -> the columns of a file whose schema fits
 
 
-def check_schema(path: Path, columns: dict[str, Column]) -> None:
-    """Raises DamagedRun unless `path` is a readable Parquet file with these columns."""
+def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
+    """The names of the columns of `path`. Raises DamagedRun unless it is a readable Parquet file with these columns.
+
+    Optional ones may be missing. A file that a resumed run has just dropped has no columns.
+    """
     try:
         stat = path.stat()
         key = (str(path), stat.st_size, stat.st_mtime_ns)
         if key in _checked:
-            return
+            return _checked[key]
         found = pq.read_schema(path)
     except FileNotFoundError:
-        return  # a run that goes on has just dropped it, and will write it again
+        return frozenset()
     except (pa.ArrowInvalid, OSError) as e:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
-    wrong = [n for n, c in columns.items() if n not in found.names or found.field(n).type != c.type]
+    wrong = [n for n, c in columns.items() if not (found.field(n).type == c.type if n in found.names else c.optional)]
     if wrong:
         wanted = ", ".join(f"{n!r} of type {columns[n].type}" for n in wrong)
         there = ", ".join(f"{f.name} {f.type}" for f in found)
@@ -112,4 +128,5 @@ def check_schema(path: Path, columns: dict[str, Column]) -> None:
             "Pages and detection rely on these columns",
             "If the file comes from another trainer, import that log instead of copying the file here",
         )
-    _checked.add(key)
+    _checked[key] = frozenset(found.names)
+    return _checked[key]

@@ -121,7 +121,7 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
                 "Log the probe set again under every checkpoint, or set mode to bounds",
             )
         losses.append(_checked_loss(path, column, rows[column], run.meta.dtype))
-        grad = rows["grad_norm"]
+        grad = rows.get("grad_norm")  # a log may lack it
     if first is None or not len(first["token_id"]):
         raise NothingToCompare(
             f"{run.path.name} has texts without a single token in {table}",
@@ -138,7 +138,7 @@ def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
         table = pq.ParquetFile(path).read(columns=names)
     except (pa.ArrowInvalid, OSError) as e:
         raise unreadable(f"{path} cannot be read", e) from e
-    rows = {name: table[name].to_numpy() for name in names}
+    rows = {name: table[name].to_numpy() for name in names if name in table.column_names}
     rollout, position = rows["rollout_id"], rows["position"]
     if len(rollout) > 1:
         ahead = (rollout[1:] > rollout[:-1]) | ((rollout[1:] == rollout[:-1]) & (position[1:] > position[:-1]))

@@ -61,8 +61,13 @@ class Model:
         return sum(p.numel() for p in self.net.parameters())
 
     @property
+    def head(self) -> Tensor:
+        """The weight (V, D) of the vocabulary projection."""
+        return self.net.get_output_embeddings().weight
+
+    @property
     def vocab_size(self) -> int:
-        return self.net.get_output_embeddings().weight.shape[0]
+        return self.head.shape[0]
 
     def encode(self, prompt: str) -> Ids:
         """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the bare text."""

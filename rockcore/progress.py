@@ -37,6 +37,9 @@ class TrainingBar:
     def __exit__(self, *exception: object) -> None:
         self.bar.stop()
 
+    def say(self, sentence: str) -> None:
+        self.console.print(sentence, markup=False, highlight=False)
+
     def listen(self, step: StepProgress) -> None:
         if step.accuracy is not None:
             self.accuracy = ", ".join(f"{value:.2f} {decoding}" for decoding, value in step.accuracy.items()) or "not graded"

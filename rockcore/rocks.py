@@ -126,6 +126,18 @@ def _occurrences(found: Detection) -> dict[str, int | None]:
     return {**n, "persistent": len(found.candidates.at), "consistent": consistent, "in_set": in_set}
 
 
+def chosen_by_halves(found: Detection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Token ids of as many rocks as the set has: by all rollouts, by those of even id alone, by those of odd id alone.
+
+    What chooses on one half may measure on the other, see gradient_groups.
+    """
+    corpus, k = found.corpus, len(found.stats.token_id[found.in_set])
+    even = corpus.rollout_ids % 2 == 0
+    halves = next(iter(found.in_parts(even[None, :])))
+    chosen = (found.in_set, *(_top(found.score_of(known), corpus.types, k) for known in halves))
+    return tuple(corpus.types[c] for c in chosen)  # pyright: ignore[reportReturnType]
+
+
 def _mostly_open_sentences(found: Detection, run: Run) -> np.ndarray:
     """(V,) bool: at least half of the type's occurrences open a sentence."""
     corpus = found.corpus

@@ -8,16 +8,22 @@ Everything else in the project imports this module; it imports nothing of ours. 
     rollouts/step=000050.parquet   ROLLOUTS: the fresh rollouts of a step
     tokens/step=000050.parquet     TOKENS: one row an occurrence of these rollouts
     types/step=000050.parquet      TYPES: additive sums over these occurrences, by token type
+    optimizer/step=000050.parquet  OPTIMIZER: what Adam has gathered about each row of the vocabulary projection
     probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first, final)
     probe/SET/step=000050.parquet  PROBE: these texts rescored by the student of step 50
     probe/SET/teacher.parquet      PROBE_TEACHER: what the teacher would have said there, which no step changes
                                    (of `final` only the first texts have alternatives, the others have null)
+    gradients/SET/step=000050.parquet  GRADIENTS: summed gradients over a probe set, by token type and fold of rollouts
+    gradients/SET/exact.parquet    EXACT: gradients in all parameters, for a sample of the positions of a probe set
     evals/step=000050.parquet      EVALS: graded answers to held-out problems
     checkpoints/step=000050/       students, and what is needed to resume
 
 *Step s is the student after s updates*, everywhere: its fresh rollouts, its probe values, its accuracy.
 *A value sits at the index of the token it judges*: position t of a response carries what student and teacher
 predicted for the token at t. Prompts are not scored.
+
+A column may be *optional*: a log written before it existed, or by a trainer that cannot tell it, lacks it or has null
+there, opens all the same, and is read as NaN.
 """
 
 from __future__ import annotations
@@ -34,6 +40,7 @@ import pyarrow as pa
 SCHEMA_VERSION = 1
 TOP_ALTERNATIVES = 8
 PROBE_SETS = ("first", "final")
+FOLDS = 16  # rollout r belongs to fold r % FOLDS: what intervals of gradients resample, and even so that halves can be told apart
 
 
 class RockError(Exception):
@@ -57,6 +64,10 @@ class SchemaMismatch(RockError, ValueError):
 
 class LogWriteError(RockError, OSError):
     """A file of the run could not be written; what was finished before is still there."""
+
+
+class NoGradients(RockError, LookupError):
+    """The run does not hold the gradients that a question needs."""
 
 
 class Prompt(NamedTuple):
@@ -130,6 +141,7 @@ class Column(NamedTuple):
     type: pa.DataType
     unit: str
     meaning: str
+    optional: bool = False  # a file without it is whole
 
 
 TOKENS: dict[str, Column] = {
@@ -147,7 +159,13 @@ TOKENS: dict[str, Column] = {
     "teacher_logp": Column(pa.float32(), "nats", "log probability that the teacher gave this token."),
     "student_entropy": Column(pa.float32(), "nats", "Entropy of the student's prediction."),
     "teacher_entropy": Column(pa.float32(), "nats", "Entropy of the teacher's prediction."),
-    "grad_norm": Column(pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form."),
+    "grad_norm": Column(pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form.", optional=True),
+    "proj_grad_norm": Column(
+        pa.float16(),
+        "",
+        "‖∂kl/∂W‖ of the vocabulary projection W, which is ‖g‖·‖h‖ for the last hidden state h; null where a model has more between them.",
+        optional=True,
+    ),
     "weight": Column(pa.float32(), "", "Factor on this position's kl in the training objective."),
 }
 # TOP_ALTERNATIVES entries each; float16 tells a probability to a thousandth of itself in half the space
@@ -180,8 +198,9 @@ TYPES: dict[str, Column] = {
     "kl_sum": Column(pa.float64(), "nats", "Σ kl: the Rock Score R(v) of this step."),
     "kl_sq_sum": Column(pa.float64(), "nats²", "Σ kl²."),
     "sampled_loss_sum": Column(pa.float64(), "nats", "Σ sampled_loss."),
-    "grad_norm_sum": Column(pa.float64(), "", "Σ ‖g‖."),
-    "grad_norm_sq_sum": Column(pa.float64(), "", "Σ ‖g‖²."),
+    "grad_norm_sum": Column(pa.float64(), "", "Σ grad_norm.", optional=True),
+    "grad_norm_sq_sum": Column(pa.float64(), "", "Σ grad_norm².", optional=True),
+    "proj_grad_norm_sum": Column(pa.float64(), "", "Σ proj_grad_norm.", optional=True),
     "kl_histogram": Column(pa.list_(pa.int32()), "tokens", "Occurrences in each bin of KL_EDGES."),
 }
 METRICS: dict[str, Column] = {
@@ -198,6 +217,12 @@ METRICS: dict[str, Column] = {
     "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts."),
     "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher."),
     "student_s": Column(pa.float64(), "s", "Time for the student's forward and backward pass."),
+    "projection_s": Column(
+        pa.float64(),
+        "s",
+        "Part of teacher_s and student_s: the vocabulary projections, the losses, and the way back through the student's projection.",
+        optional=True,
+    ),
     "update_s": Column(pa.float64(), "s", "Time for the optimizer."),
     "log_s": Column(pa.float64(), "s", "Time to write the log of the step."),
 }
@@ -207,12 +232,42 @@ EVALS: dict[str, Column] = {
     "decoding": Column(pa.string(), "", "greedy, or sampled at the run's temperature."),
     "correct": Column(pa.bool_(), "", "Whether the answer was right."),
 }
+# g is the gradient of kl in the student's logits, divergence.judge; r a rollout of the fold, n_r the type's occurrences in it
+GRADIENTS: dict[str, Column] = {
+    "step": Column(pa.int32(), "updates", "The student had been updated this often."),
+    "token_id": Column(pa.int32(), "", "The token type."),
+    "fold": Column(pa.int32(), "", "rollout_id modulo FOLDS."),
+    "n": Column(pa.int32(), "tokens", "Occurrences of the type in this fold."),
+    "n_sq_sum": Column(pa.int64(), "", "Σ_r n_r²: the pairs of occurrences that share a rollout, each with itself included."),
+    "kl_sum": Column(pa.float64(), "nats", "Σ kl."),
+    "norm_sum": Column(pa.float64(), "", "Σ ‖g‖."),
+    "sq_sum": Column(pa.float64(), "", "Σ ‖g‖²."),
+    "within_sq_sum": Column(pa.float64(), "", "Σ_r ‖Σ g over the occurrences in r‖², of the projected g where direction is projected."),
+    "scale": Column(pa.float32(), "", "direction times scale is Σ g."),
+    "direction": Column(
+        pa.binary(),  # written and read in a fifth of the time of a list
+        "",
+        "Σ g over scale as little-endian float16: the vocabulary, or a random projection where it is too large; small entries are 0.",
+    ),
+}
+EXACT: dict[str, Column] = {
+    "step": Column(pa.int32(), "updates", "The student had been updated this often."),
+    **{name: TOKENS[name] for name in ("rollout_id", "position", "token_id", "grad_norm", "proj_grad_norm")},
+    "exact_norm": Column(pa.float32(), "", "‖∂kl/∂θ‖₂ over all parameters θ of the student, by automatic differentiation."),
+}
+OPTIMIZER: dict[str, Column] = {
+    "step": Column(pa.int32(), "updates", "The student had been updated this often."),
+    "token_id": Column(pa.int32(), "", "The row of the vocabulary projection."),
+    "second_moment": Column(
+        pa.float32(), "", "Mean over the row of Adam's bias-corrected second moment; of the input embedding too, where the two are one."
+    ),
+}
 VOCAB: dict[str, Column] = {
     "token_id": Column(pa.int32(), "", "Token id."),
     "token": Column(pa.string(), "", "Its text; a byte that is no text by itself is written \\xNN."),
     "special": Column(pa.bool_(), "", "Whether the tokenizer calls it special."),
 }
-TABLES = {"metrics": METRICS, "rollouts": ROLLOUTS, "tokens": TOKENS, "types": TYPES, "evals": EVALS}
+TABLES = {"metrics": METRICS, "rollouts": ROLLOUTS, "tokens": TOKENS, "types": TYPES, "evals": EVALS, "optimizer": OPTIMIZER}
 
 # 64 bins: below 1e-4 nats, 62 of equal width in log kl, above 20 nats.
 KL_EDGES: np.ndarray = np.geomspace(1e-4, 20.0, 63)

@@ -18,10 +18,12 @@ from rockcore import schema
 def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
     """Sums per token type over the occurrences of one step: the columns of schema.TYPES, sorted by token id.
 
-    The sums are additive: over steps, rollouts and runs they may simply be added up.
+    The sums are additive: over steps, rollouts and runs they may simply be added up. Of gradients that are not known they
+    are NaN, which is null in the log.
     """
     ids, first = np.unique(np.asarray(tokens["token_id"]), return_inverse=True)
-    kl, g = (np.asarray(tokens[c], dtype=np.float64) for c in ("kl", "grad_norm"))
+    unknown = np.full(len(first), np.nan)
+    kl, g, w = (np.asarray(tokens.get(c, unknown), dtype=np.float64) for c in ("kl", "grad_norm", "proj_grad_norm"))
     bins = len(schema.KL_EDGES) + 1
     cell = first * bins + np.searchsorted(schema.KL_EDGES, kl, side="right")
     histogram = np.bincount(cell, minlength=len(ids) * bins).reshape(len(ids), bins)
@@ -38,7 +40,8 @@ def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
         "sampled_loss_sum": total(np.asarray(tokens["sampled_loss"], dtype=np.float64)),
         "grad_norm_sum": total(g),
         "grad_norm_sq_sum": total(g**2),
-        "kl_histogram": histogram.tolist(),
+        "proj_grad_norm_sum": total(w),
+        "kl_histogram": histogram,  # as lists, a log with many types took 2 ms more a step
     }
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -83,27 +84,57 @@ class Scored:
     losses: dict[str, np.ndarray]
     alternatives: dict[str, np.ndarray] = field(default_factory=dict)
 
-    @classmethod
-    def joined(cls, parts: Sequence[Scored]) -> Scored:
-        """The parts one after another; only the first may have alternatives."""
-        losses = {name: np.concatenate([part.losses[name] for part in parts]) for name in parts[0].losses}
-        return cls(losses, parts[0].alternatives)
+
+class Piece(NamedTuple):
+    """P positions on their way through `score`: what would be too large to keep of all N, for those who reduce it."""
+
+    at: Tensor  # (P,) index among the N response tokens; the positions of a rollout follow each other, over pieces too
+    student_logits: Tensor  # (P, V)
+    teacher_logits: Tensor  # (P, V)
+    gradient: Tensor  # (P, V) float32, of kl in the student's logits; only valid during the call
+
+
+class Alternatives:
+    """Collects both models' likeliest tokens at the first M response tokens while they are scored."""
+
+    def __init__(self, first: int):
+        self.first, self._tops, self._at = first, [], []
+
+    def __call__(self, piece: Piece) -> None:
+        kept = piece.at < self.first
+        if bool(kept.any()):
+            logits = piece.student_logits[kept], piece.teacher_logits[kept]
+            self._tops.append([part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)])
+            self._at.append(piece.at[kept])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """(M, TOP_ALTERNATIVES) each, by the names in TOPS; empty where there is no token."""
+        if not self._at:
+            return {}
+        back = torch.argsort(torch.cat(self._at))
+        return {name: torch.cat([t[i] for t in self._tops])[back].cpu().numpy() for i, name in enumerate(TOPS)}
 
 
 def score(
-    student: Model, teacher: Model, rollouts: Rollouts, clock: Clock, weight_N: Tensor | None = None, alternatives: bool = False
+    student: Model,
+    teacher: Model,
+    rollouts: Rollouts,
+    clock: Clock,
+    weight_N: Tensor | None = None,
+    watchers: Sequence[Callable[[Piece], None]] = (),
 ) -> Scored:
     """Judge every response token under both models; with `weight_N`, also accumulate the student's gradient.
 
     The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the normaliser. It enters at the
     logits in closed form and runs back from there. Rows are taken in groups of similar length and the vocabulary
-    projection in pieces, so memory does not grow with the batch.
+    projection in pieces, so memory does not grow with the batch; each piece is shown to the `watchers`. Beside the numbers
+    of TokenLosses there is `proj_grad_norm`: the gradient in the projection W is g h^T, an outer product with the last
+    hidden state, so its norm is ||g|| ||h||. It is NaN where a model has more than a projection behind h.
     """
     ids_N = torch.from_numpy(rollouts.token_ids()).long().to(student.device)
     starts = [0, *accumulate(rollouts.lengths)]
     losses_CN = torch.empty(len(TokenLosses._fields), len(ids_N), device=student.device)
-    tops: list[tuple[Tensor, ...]] = []
-    order: list[Tensor] = []
+    hidden_norm_N = torch.full((len(ids_N),), torch.nan, device=student.device)
     longest_prompt = [max(a, b, key=len) for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)]
     for rows in chunks(longest_prompt, rollouts.responses, _padded_budget(teacher)):
         at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(student.device)
@@ -113,30 +144,28 @@ def score(
         with clock.phase("student_s"), torch.set_grad_enabled(weight_N is not None):
             p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
         leaf = p_features.detach().requires_grad_(weight_N is not None)
+        if student.projects:
+            hidden_norm_N[at] = leaf.detach().float().norm(dim=-1)
         for piece in pieces(len(at), student.vocab_size, student.device):
-            with clock.phase("teacher_s"), torch.no_grad():
-                q_logits = teacher.logits(q_features[piece])
-            with clock.phase("student_s"):
-                with torch.set_grad_enabled(weight_N is not None):
-                    p_logits = student.logits(leaf[piece])
-                with torch.no_grad():
-                    losses, gradient = judge(p_logits, q_logits, ids_N[at[piece]])
-                    losses_CN[:, at[piece]] = torch.stack(losses)
-                if weight_N is not None:
+            with clock.phase("projection_s"):
+                with clock.phase("teacher_s"), torch.no_grad():
+                    q_logits = teacher.logits(q_features[piece])
+                with clock.phase("student_s"):
+                    with torch.set_grad_enabled(weight_N is not None):
+                        p_logits = student.logits(leaf[piece])
+                    with torch.no_grad():
+                        losses, gradient = judge(p_logits, q_logits, ids_N[at[piece]])
+                        losses_CN[:, at[piece]] = torch.stack(losses)
+            for watch in watchers:
+                watch(Piece(at[piece], p_logits.detach(), q_logits, gradient))
+            if weight_N is not None:
+                with clock.phase("projection_s"), clock.phase("student_s"):
                     p_logits.backward(gradient.mul_(weight_N[at[piece], None]).to(p_logits.dtype))
-            if alternatives:
-                tops.append((*top_alternatives(p_logits.detach(), TOP_ALTERNATIVES), *top_alternatives(q_logits, TOP_ALTERNATIVES)))
-                order.append(at[piece])
         if weight_N is not None:
             with clock.phase("student_s"):
                 p_features.backward(leaf.grad)
     losses = dict(zip(TokenLosses._fields, losses_CN.cpu().numpy(), strict=True))
-    return Scored(losses, _in_order(tops, order) if alternatives else {})
-
-
-def _in_order(tops: list[tuple[Tensor, ...]], order: list[Tensor]) -> dict[str, np.ndarray]:
-    back = torch.argsort(torch.cat(order))
-    return {name: torch.cat([t[i] for t in tops])[back].cpu().numpy() for i, name in enumerate(TOPS)}
+    return Scored({**losses, "proj_grad_norm": losses["grad_norm"] * hidden_norm_N.cpu().numpy()})
 
 
 def _padded_budget(model: Model) -> int:

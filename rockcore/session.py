@@ -13,7 +13,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from itertools import cycle, islice
@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from rockcore import evals, models
+from rockcore import evals, gradients, models
 from rockcore.checkpoints import Checkpoints
 from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
 from rockcore.models import SMALL, Model
 from rockcore.rows import alternative_columns, eval_columns, occurrence_columns, rollout_columns, step_summary
 from rockcore.schema import LogWriteError, Prompt, RockError, RunMeta, tokenizer_hash
-from rockcore.scoring import Clock, Rollouts, Scored, rollouts_of, sample, score
+from rockcore.scoring import Alternatives, Clock, Rollouts, Scored, rollouts_of, sample, score
 from rockcore.tasks import Tasks
 from rockcore.threads import choose_threads
 
@@ -57,8 +57,8 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
-def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
-    """Run a session and return its final RunMeta; the log is in `config.out`.
+def train(config: SessionConfig, listen: Listener = lambda _: None, say: Callable[[str], object] = lambda _: None) -> RunMeta:
+    """Run a session and return its final RunMeta; the log is in `config.out`. `say`: takes a sentence for the user.
 
     Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig, BadPrompts, BadResponse,
     ModelNotFound, VocabularyMismatch or RunExists before anything is written, NonFiniteLoss or LogWriteError after
@@ -74,7 +74,7 @@ def train(config: SessionConfig, listen: Listener = lambda _: None) -> RunMeta:
     writer = session.writer
     try:
         with _interrupt_as_flag() as interrupted:
-            session.begin()
+            session.begin(say)
             last = session.run(lambda: interrupted() or writer.stop_requested(), listen)
             session.close(last)
     except KeyboardInterrupt:
@@ -139,7 +139,7 @@ class Session:
         else:
             self.writer = RunWriter.create(config.out, self._meta(), models.vocabulary(student))
 
-    def begin(self) -> None:
+    def begin(self, say: Callable[[str], object]) -> None:
         """Let the first student write its probe texts; a run that goes on drops what it will write again, and reads them back."""
         if self.config.resume:
             self.probes = self._old_probes()
@@ -148,6 +148,8 @@ class Session:
             self.writer.clear_stop()
         else:
             self.probes = self._new_probes("first", 0)
+        if self.config.gradients == "full":
+            say(gradients.exact_price(self.student, self.teacher, self.probes or self._short_texts(), self.config.exact_positions))
 
     def run(self, stop: Callable[[], bool], listen: Listener) -> int:
         """All steps, or until `stop`; returns the last step that was logged."""
@@ -209,7 +211,10 @@ class Session:
                 accuracy[decoding] = evals.graded(self.student, self.tasks.held_out, config.max_new_tokens, temperature, seed)
             self.writer.append("evals", step, eval_columns(step, accuracy))
         if self.probes is not None:
-            self.writer.append_probe("first", step, self._probe_columns(step, self.probes))
+            # of small models with large vocabularies the sums at every scoring would take 4 % of the time between two
+            self.log_probes("first", step, self.probes, sums=step % (2 * config.probe_every) == 0 or step == config.steps)
+        if config.gradients != "off" and (moments := gradients.second_moments(step, self.optimizer, self.student.head)):
+            self.writer.append("optimizer", step, moments)
         self.checkpoints.save(step, self.student, self.optimizer, every=config.probe_every)
         return {decoding: float(outcome.mean()) for decoding, outcome in accuracy.items()}
 
@@ -227,7 +232,7 @@ class Session:
             **step_summary(step, rollouts, scored),
             "learning_rate": None if update_norm is None else self.learning_rate(step),
             "update_norm": update_norm,
-            **{name: clock.seconds.get(name, 0.0) for name in ("sample_s", "teacher_s", "student_s", "update_s")},
+            **{name: clock.seconds.get(name, 0.0) for name in ("sample_s", "teacher_s", "student_s", "projection_s", "update_s")},
             "log_s": clock.seconds["log_s"] + self.metrics_seconds,
         }
         own = Clock()
@@ -241,8 +246,10 @@ class Session:
         if final is not None:
             for step in self.checkpoints.steps():
                 self.checkpoints.load_weights(step, self.student)
-                self.writer.append_probe("final", step, self._probe_columns(step, final))
+                self.log_probes("final", step, final)
             self.checkpoints.load_weights(last, self.student)
+        if self.config.gradients == "full":
+            self._log_exact(last, *(("first", self.probes) if final is None else ("final", final)))
         if last == self.config.steps:
             self.writer.save_meta(status="finished", reason="")
         else:
@@ -269,13 +276,29 @@ class Session:
         tasks = [Prompt(p, q, None) for p, q in zip(texts.prompt, texts.teacher_prompt, strict=True)]
         return rollouts_of(self.student, self.teacher, tasks, run.probe_ids("first")) if tasks else None
 
-    def _probe_columns(self, step: int, probes: Rollouts) -> dict[str, Any]:
-        """What schema.PROBE and PROBE_TEACHER hold; alternatives are kept of the first texts only, or they would fill the log."""
-        n = self.config.probes
-        parts = [(probes[:n], True), (probes[n:], False)]
-        scored = Scored.joined([score(self.student, self.teacher, part, Clock(), alternatives=top) for part, top in parts if part.tasks])
+    def log_probes(self, probe_set: str, step: int, probes: Rollouts, sums: bool = True) -> None:
+        """Score the texts of a probe set; alternatives are kept of the first texts only, or they would fill the log."""
+        tops = Alternatives(sum(probes.lengths[: self.config.probes]))
+        added = gradients.sums_of(self.student, probes) if sums and self.config.gradients != "off" else None
+        scored = score(self.student, self.teacher, probes, Clock(), watchers=[tops] if added is None else [tops, added])
         self._refuse_non_finite(step, probes, scored)
-        return {**occurrence_columns(step, probes, scored), **alternative_columns(scored)}
+        scored = replace(scored, alternatives=tops.arrays())
+        self.writer.append_probe(probe_set, step, {**occurrence_columns(step, probes, scored), **alternative_columns(scored)})
+        if added is not None:
+            self.writer.append_gradients(probe_set, step, added.columns(step, scored))
+
+    def _log_exact(self, step: int, probe_set: str, probes: Rollouts | None) -> None:
+        """Exact gradients of a random sample of the positions of a probe set, beside the closed forms of the same ones."""
+        if probes is None:
+            return
+        at = gradients.exact_sample(probes, self.config.exact_positions, derived_seed(self.config.seed, "exact", step))
+        columns = occurrence_columns(step, probes, score(self.student, self.teacher, probes, Clock()))
+        norms = gradients.exact_norms(self.student, self.teacher, probes, at)
+        self.writer.write_exact(probe_set, {**{name: values[at] for name, values in columns.items()}, "exact_norm": norms})
+
+    def _short_texts(self) -> Rollouts:
+        """A few responses to try things on, where there are no fixed texts."""
+        return sample(self.student, self.teacher, self.tasks.known[:3], self.config.max_new_tokens, self.config.temperature, seed=0)
 
     @staticmethod
     def _refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:

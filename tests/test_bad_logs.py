@@ -161,6 +161,22 @@ def test_the_middle_checkpoint_is_the_one_nearest_to_halfway(tmp_path):
     assert gather(run, replace(RULE, pre_step=10, post_step=20)).steps == (10, 20)
 
 
+@pytest.mark.parametrize("missing", ["null", "absent"])
+def test_a_log_that_knows_no_gradient_gives_the_same_set(missing, tmp_path):
+    run = brute.write(tmp_path / "r", LOG, FRESH)
+    want = [detect(run, replace(RULE, mode=mode)).tokens for mode in ("paired", "bounds")]
+    for file in run.path.rglob("step=*.parquet"):
+        table = pq.read_table(file)
+        for name in [n for n in table.column_names if "grad" in n]:
+            type = table.field(name).type
+            table = table.drop_columns(name)
+            table = table.append_column(name, pa.nulls(len(table), type)) if missing == "null" else table
+        pq.write_table(table, file)
+    run = Run.open(run.path)
+    for mode, tokens in zip(("paired", "bounds"), want, strict=True):
+        assert detect(run, replace(RULE, mode=mode)).tokens.equals(tokens)
+
+
 def whole(run: Run, rule: RockRule = RULE) -> RockSet:
     """A detection to its end and through JSON."""
     return RockSet.from_json(detect(run, rule).to_json())

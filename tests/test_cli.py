@@ -127,7 +127,7 @@ def test_a_step_that_is_not_logged_names_those_that_are(run_path):  # noqa: F811
 
 def test_help_names_every_command():
     out = rockcore("--help").stdout
-    assert all(command in out for command in ("train", "rocks", "app"))
+    assert all(command in out for command in ("train", "rocks", "compare", "app"))
 
 
 NO_TORCH = """

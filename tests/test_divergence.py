@@ -42,6 +42,21 @@ def test_the_closed_form_gradient_equals_autograd():
     torch.testing.assert_close(judgement.losses.grad_norm, student.grad.norm(dim=-1), rtol=1e-5, atol=1e-7)
 
 
+def test_norms_of_the_closed_form_equal_autograd_through_the_vocabulary_projection():
+    """Against kl written out in float64, by automatic differentiation to the logits and to the projection W."""
+    student, teacher, _ = pair(B=2, T=4, V=50, scale=1.0)
+    h, W = torch.randn(8, 16), torch.randn(50, 16, requires_grad=True, dtype=torch.float64)
+    teacher = teacher.flatten(0, 1)
+    logits = h.double() @ W.T
+    judgement = judge(logits.float().detach(), teacher, torch.zeros(8, dtype=torch.long))
+    p, q = logits.log_softmax(-1), teacher.double().log_softmax(-1)
+    for i, kl in enumerate((p.exp() * (p - q)).sum(-1)):
+        g, G = torch.autograd.grad(kl, (logits, W), retain_graph=True)
+        assert (judgement.logit_gradient[i] - g[i]).norm() < 1e-5 * g[i].norm()
+        assert float(judgement.losses.grad_norm[i]) == pytest.approx(float(g[i].norm()), rel=1e-5)
+        assert float(judgement.losses.grad_norm[i] * h[i].norm()) == pytest.approx(float(G.norm()), rel=1e-5)
+
+
 def test_the_logit_gradient_sums_to_zero_over_the_vocabulary():
     assert judge(*pair()).logit_gradient.sum(-1).abs().max() < 1e-5
 

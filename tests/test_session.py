@@ -18,16 +18,17 @@ import small_pairs
 import torch
 from safetensors.torch import load_file
 
-from rockcore import session
+from rockcore import gradients, session
 from rockcore.checkpoints import Checkpoints
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run, RunExists, request_stop
 from rockcore.models import ModelNotFound, load
 from rockcore.session import NonFiniteLoss, Session, stored_config, train
+from rockcore.shares import given_up, second_moments
 from rockcore.tasks import Tasks
 
 SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "final_probes": 6, "held_out": 8, "probe_every": 2, "threads": 1}
-TIMES = {"sample_s", "teacher_s", "student_s", "update_s", "log_s"}
+TIMES = {"sample_s", "teacher_s", "student_s", "projection_s", "update_s", "log_s"}
 
 
 def config(out: Path, **changes) -> SessionConfig:
@@ -143,6 +144,38 @@ def test_the_same_seed_gives_the_same_log_to_the_bit_and_another_seed_another(tr
     assert logged(tmp_path / "again") == logged(trained)
     train(config(tmp_path / "other", seed=1, steps=1))
     assert logged(tmp_path / "other")["tokens/step=000000.parquet"] != logged(trained)["tokens/step=000000.parquet"]
+
+
+def test_logging_gradients_changes_nothing_of_the_training_and_leaves_what_it_promises(trained, tmp_path):
+    said: list[str] = []
+    for how in ("off", "full"):
+        train(config(tmp_path / how, gradients=how, exact_positions=5), say=said.append)
+    mine = {"gradients", "optimizer"}
+    plain = {name: rows for name, rows in logged(trained).items() if name.split("/")[0] not in mine}
+    assert logged(tmp_path / "off") == plain
+    full = logged(tmp_path / "full")
+    exact = full.pop("gradients/final/exact.parquet")
+    assert full == logged(trained)
+    assert len(exact) == 5 and all(row["exact_norm"] > row["proj_grad_norm"] * 0.2 > 0 for row in exact)
+    assert len(said) == 1 and "5 positions" in said[0] and " s (" in said[0]
+    run = Run.open(trained)
+    assert (
+        run.steps("gradients/first") == [0, 4, 6] and run.steps("gradients/final") == [0, 2, 4, 6] and run.steps("optimizer") == [2, 4, 6]
+    )
+    assert given_up(run, [5]).projection_share > 0 and (second_moments(run).second_moment > 0).all()
+
+
+def test_the_second_moment_is_that_of_adams_definition(tmp_path):
+    """One parameter, updated by hand: v = sum over steps of (1 - b) b^(t - s) g_s^2, over 1 - b^t."""
+    weight = torch.nn.Parameter(torch.zeros(3, 2))
+    optimizer = torch.optim.AdamW([weight], betas=(0.9, 0.98), weight_decay=0.0)
+    assert gradients.second_moments(0, optimizer, weight) is None
+    steps = torch.randn(4, 3, 2)
+    for g in steps:
+        weight.grad = g.clone()
+        optimizer.step()
+    want = sum(0.02 * 0.98 ** (3 - s) * g**2 for s, g in enumerate(steps)) / (1 - 0.98**4)
+    np.testing.assert_allclose(gradients.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5)
 
 
 def test_a_stopped_run_is_usable_and_resuming_it_gives_the_log_of_one_never_stopped(trained, tmp_path):

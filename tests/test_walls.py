@@ -8,9 +8,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PURE = {"schema", "divergence", "scores", "categories", "stats", "world", "config", "rule", "context", "corpus"}
-READ = {"files", "log", "material", "persistence", "detection", "change", "controls", "thresholds", "rockset", "rocks", "prompts"}
-TRAIN = {"llama", "models", "scoring", "evals", "tasks", "checkpoints", "rows", "threads", "session"}
+PURE = {"schema", "divergence", "scores", "categories", "stats", "world", "config", "rule", "context", "corpus", "sketch"}
+READ = {
+    "files",
+    "folder",
+    "writer",
+    "log",
+    "material",
+    "persistence",
+    "detection",
+    "change",
+    "controls",
+    "thresholds",
+    "rockset",
+    "rocks",
+    "prompts",
+    "compare",
+    "geometry",
+    "gradient_groups",
+    "shares",
+}
+TRAIN = {"llama", "models", "scoring", "evals", "tasks", "checkpoints", "rows", "threads", "gradients", "session"}
 DOORS = {"cli", "progress", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
 
@@ -53,13 +71,14 @@ def test_nothing_in_training_imports_a_door(module):
     assert not ours(module) & DOORS
 
 
-def test_only_models_knows_transformers_and_only_log_knows_duckdb():
+def test_only_models_knows_transformers_and_only_folder_knows_duckdb():
     users = {name: {m.stem for m in MODULES if any(i.split(".")[0] == name for i in imports(m))} for name in ("transformers", "duckdb")}
-    assert users == {"transformers": {"models"}, "duckdb": {"log"}}
+    assert users == {"transformers": {"models"}, "duckdb": {"folder"}}
 
 
 def test_the_dashboard_and_the_readers_load_neither_torch_nor_transformers():
-    code = "import sys, rockcore.rocks, rockcore.cli, rockcore.config, rockcore.prompts, app.data, app.charts; print(*sys.modules)"
+    readers = "rocks, rockcore.gradient_groups, rockcore.shares, rockcore.cli, rockcore.config, rockcore.prompts"
+    code = f"import sys, rockcore.{readers}, app.data, app.charts; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     assert not HEAVY & set(loaded)
 
@@ -67,13 +86,14 @@ def test_the_dashboard_and_the_readers_load_neither_torch_nor_transformers():
 @pytest.mark.parametrize("view", sorted((ROOT / "app" / "views").glob("*.py")), ids=lambda v: v.stem)
 def test_views_know_only_data_charts_selection_and_the_text_pane(view):
     reached = {name for name in imports(view) if name.split(".")[0] in {"app", "rockcore"}}
-    doors = ("app.data", "app.detections", "app.stepwise", "app.traces", "app.selection")
-    allowed = (*doors, "app.charts", "app.rock_charts", "app.step_charts", "app.token_pane", "app.loss_histogram", "app.heatmap")
+    doors = ("data", "comparisons", "rankings", "detections", "gradients", "live", "stepwise", "traces", "selection", "controls")
+    charts = ("charts", "rock_charts", "step_charts", "compare_charts", "gradient_charts")
+    allowed = tuple(f"app.{name}" for name in (*doors, *charts, "token_pane", "pane_pair", "loss_histogram", "heatmap"))
     assert all(name == "app" or name.startswith(allowed) for name in reached)
     assert not {"duckdb", "pandas", "pyarrow"} & {name.split(".")[0] for name in imports(view)}
 
 
-@pytest.mark.parametrize("module", ["charts", "rock_charts", "step_charts"])
+@pytest.mark.parametrize("module", ["charts", "rock_charts", "step_charts", "compare_charts", "gradient_charts"])
 def test_charts_neither_draw_on_the_page_nor_fetch_data(module):
     assert not {"streamlit", "rockcore", "duckdb"} & {name.split(".")[0] for name in imports(ROOT / "app" / f"{module}.py")}
 

@@ -1,4 +1,9 @@
-"""How fast a training step is, where its time goes, and what logging costs: writing, and numbers only the log wants ("extra").
+"""How fast a training step is, where its time goes, and what logging costs.
+
+Logging is writing ("log"), numbers that only the log wants ("extra"), and the sums of gradients over the starting student's
+48 fixed texts ("sums": adding up and writing, divided by the steps between two such sums in a run of default length).
+The 128 texts of the final student follow after the last step: what the sums add to their scoring is told apart, and so is
+what --gradients full costs a position.
 
     python tests/benchmarks/train_step.py [--steps 12] [--against-trl] [--json]
 
@@ -13,7 +18,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -25,11 +30,12 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from rockcore import world
-from rockcore.config import SessionConfig
+from rockcore import gradients, models, world
+from rockcore.config import OWN_PAIR, TUNED, SessionConfig
 from rockcore.divergence import judge
-from rockcore.log import Run, sample_runs
-from rockcore.scoring import pieces
+from rockcore.log import Run, RunWriter, sample_runs
+from rockcore.schema import Prompt
+from rockcore.scoring import Clock, Rollouts, pieces, sample, score
 from rockcore.session import train
 
 PHASES = ["sample_s", "teacher_s", "student_s", "update_s", "log_s"]
@@ -43,6 +49,7 @@ class Shape:
     prompts: Path
     rollouts: int
     max_new_tokens: int
+    probe_every: int  # in a run of default length; sums are taken at every second
 
 
 def shapes(folder: Path) -> list[Shape]:
@@ -54,8 +61,16 @@ def shapes(folder: Path) -> list[Shape]:
         random_model(folder / role, width, layers, inner) for role, width, layers, inner in (("s", 96, 2, 256), ("t", 128, 4, 352))
     ]
     return [
-        Shape("built-in pair, 32 x 150", str(builtin / "student-mixed"), str(builtin / "teacher"), prompts, 32, 150),
-        Shape("random pair, V = 4096, 8 x 64", *random_pair, prompts, 8, 64),
+        Shape(
+            "built-in pair, 32 x 150",
+            str(builtin / "student-mixed"),
+            str(builtin / "teacher"),
+            prompts,
+            32,
+            150,
+            TUNED["habit"]["steps"] // 10,
+        ),
+        Shape("random pair, V = 4096, 8 x 64", *random_pair, prompts, 8, 64, OWN_PAIR["steps"] // 10),
     ]
 
 
@@ -106,7 +121,8 @@ def ours(shape: Shape, steps: int, folder: Path) -> dict:
         "step_s": step_s,
         "phases_s": {name: float(metrics[name].median()) for name in PHASES},
         "extra_s": extra_s,
-        "log_share": (float(metrics.log_s.median()) + extra_s) / step_s,
+        **(sums := sums_for_the_log(shape, folder)),
+        "log_share": (float(metrics.log_s.median()) + extra_s + sums["sums_s"] / (2 * shape.probe_every)) / step_s,
         "tokens_per_step": float(metrics.tokens.mean()),
         "threads": run.meta.threads,
     }
@@ -133,6 +149,48 @@ def extra_for_the_log(n: int, vocab_size: int, repeats: int = 9) -> float:
 
     with torch.no_grad():
         return max(0.0, seconds(judge) - seconds(only_what_training_needs))
+
+
+class Timed:
+    """A watcher that is timed."""
+
+    def __init__(self, watch):
+        self.watch, self.seconds = watch, 0.0
+
+    def __call__(self, piece) -> None:
+        start = time.perf_counter()
+        self.watch(piece)
+        self.seconds += time.perf_counter() - start
+
+
+def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, float]:
+    """Seconds that the sums of gradients add to one scoring of the fixed texts, and that an exact gradient takes."""
+    student, teacher = models.load_pair(shape.student, shape.teacher, "cpu", "float32")
+    texts = [json.loads(line)["prompt"] for line in shape.prompts.read_text().splitlines()[:128]]
+    tasks = [Prompt(text, text, None) for text in texts]
+    final = sample(student, teacher, tasks, shape.max_new_tokens, 1.0, seed=0)
+    optimizer = torch.optim.AdamW(student.net.parameters(), fused=True)
+    student.head.grad = torch.ones_like(student.head)
+    optimizer.step()
+    writer = RunWriter.create(folder / "sums", replace(Run.open(folder / "run").meta, name="sums"), models.vocabulary(student))
+
+    def adding(texts: Rollouts) -> tuple[float, float]:
+        start = time.perf_counter()
+        sums = gradients.sums_of(student, texts)
+        watch, made = Timed(sums), time.perf_counter() - start
+        scored = score(student, teacher, texts, Clock(), watchers=[watch])
+        scored_s = time.perf_counter() - start - made - watch.seconds
+        start = time.perf_counter()
+        writer.append_gradients("first", 1, sums.columns(1, scored))
+        writer.append("optimizer", 1, gradients.second_moments(1, optimizer, student.head) or {})
+        return made + watch.seconds + time.perf_counter() - start, scored_s
+
+    first, last = (np.median([adding(texts) for _ in range(repeats)], axis=0) for texts in (final[:48], final))
+    at = gradients.exact_sample(final, 20, seed=0)
+    start = time.perf_counter()
+    gradients.exact_norms(student, teacher, final, at)
+    exact_s = (time.perf_counter() - start) / len(at)
+    return {"sums_s": float(first[0]), "score_s": float(first[1]), "final_share": float(last[0] / last[1]), "exact_s": exact_s}
 
 
 def trl(shape: Shape, steps: int, folder: Path) -> dict:
@@ -190,7 +248,8 @@ def main(
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for i, shape in enumerate(shapes(root)):
+        shape_by_name = {shape.name: shape for shape in shapes(root)}
+        for i, shape in enumerate(shape_by_name.values()):
             rounds = []
             for j in range(repeats):
                 torch.set_num_threads(threads)
@@ -206,7 +265,10 @@ def main(
         "ours, ms a step",
         *(p.removesuffix("_s") for p in PHASES),
         "extra",
-        "(log + extra) / step",
+        "sums / step",
+        "logging / step",
+        "sums / scoring of final texts",
+        "exact, ms",
         "threads",
         "TRL, ms a step",
         "TRL / ours",
@@ -220,11 +282,14 @@ def main(
             f"{mine['step_s'] * 1e3:.0f}",
             *phases,
             f"{mine['extra_s'] * 1e3:.1f}",
+            f"{mine['sums_s'] / (2 * shape_by_name[shape_name].probe_every) / mine['step_s']:.1%}",
             f"{mine['log_share']:.1%}",
+            f"{mine['final_share']:.0%}",
+            f"{mine['exact_s'] * 1e3:.0f}",
             str(mine["threads"]),
             *theirs,
         )
-    Console(width=170).print(table)
+    Console(width=220).print(table)
     if as_json:
         print(json.dumps(results))
 
