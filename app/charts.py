@@ -20,11 +20,12 @@ def label(shown: str) -> str:
 
 
 def finish(figure: go.Figure, title: str, x: str, y: str, height: int = 340, legend: bool = True) -> go.Figure:
-    heading, about = title.split("<br>", 1)
+    """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names from a log are shown as they are."""
+    heading, *about = (html.escape(line, quote=True) for line in title.split("<br>"))
     figure.update_layout(
         title={
             "text": heading,
-            "subtitle": {"text": about},
+            "subtitle": {"text": "<br>".join(about)},
             "font": {"size": 15},
             "x": 0,
             "xref": "container",
@@ -41,7 +42,8 @@ def finish(figure: go.Figure, title: str, x: str, y: str, height: int = 340, leg
     return figure
 
 
-def _band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:
+def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:
+    """An interval over the steps: step, low, high."""
     x = pd.concat([frame.step, frame.step[::-1]])
     y = pd.concat([frame.high, frame.low[::-1]])
     fill = f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)"
@@ -53,7 +55,7 @@ def _band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> No
 def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
     """Mean kl of each step's fresh rollouts with its 95 % interval: step, kl_mean, low, high, tokens, rollouts."""
     figure = go.Figure()
-    _band(figure, metrics, STUDENT, "kl")
+    band(figure, metrics, STUDENT, "kl")
     figure.add_scatter(
         x=metrics.step,
         y=metrics.kl_mean,
@@ -68,7 +70,7 @@ def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
     figure.update_yaxes(rangemode="tozero")
     return finish(
         figure,
-        f"Mean kl of fresh rollouts, 95 % interval over rollouts<br>{label(run)} · {estimator}",
+        f"Mean kl of fresh rollouts, 95 % interval over rollouts<br>{run} · {estimator}",
         "step (updates)",
         "kl (nats)",
         legend=False,
@@ -81,7 +83,7 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
     looks = {"greedy": (STUDENT, "solid", "circle"), "sampled": (TEACHER, "dash", "diamond")}
     for decoding, frame in evals.groupby("decoding"):
         colour, dash, symbol = looks.get(str(decoding), (NEUTRAL, "dot", "square"))
-        _band(figure, frame, colour, str(decoding))
+        band(figure, frame, colour, str(decoding))
         figure.add_scatter(
             x=frame.step,
             y=frame.accuracy,
@@ -95,8 +97,9 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
             "<br>95 %: %{customdata[2]:.3f}–%{customdata[3]:.3f}<extra>%{fullData.name}</extra>",
         )
     figure.update_yaxes(tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(rangemode="nonnegative")
     n = "–".join(sorted({str(n) for n in (evals.n.min(), evals.n.max())}))
-    return finish(figure, f"Accuracy on {n} held-out problems, 95 % Wilson interval<br>{label(run)}", "step (updates)", "share right")
+    return finish(figure, f"Accuracy on {n} held-out problems, 95 % Wilson interval<br>{run}", "step (updates)", "share right")
 
 
 def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
@@ -113,4 +116,4 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
             hovertemplate="step %{x}: %{y:.3f} s<extra>" + phase + "</extra>",
         )
     figure.update_layout(barmode="stack", bargap=0)
-    return finish(figure, f"Time per phase of a step<br>{label(run)}", "step (updates)", "time (s)")
+    return finish(figure, f"Time per phase of a step<br>{run}", "step (updates)", "time (s)")

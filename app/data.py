@@ -30,8 +30,8 @@ __all__ = ["SCENARIOS", "CannotStart", "Order", "RockError", "can_train", "reque
 SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
 SOURCES = ("fresh", *schema.PROBE_SETS)
 _SILENT_S = 600  # a run without a step for so long is not counted as training
-_QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
-_SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
+QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
+SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
 
 
 class RunKey(NamedTuple):
@@ -193,14 +193,17 @@ class Concentration(NamedTuple):
     tokens: int
     token_share: float
     kl_share: float
+    gradient_share: float | None  # of the summed gradient norm; None where it is not logged
 
 
 def concentration(run: RunKey, step: int, top: int) -> Concentration:
-    """How much of a step's tokens and of their kl falls on the `top` token types by Rock Score."""
+    """How much of a step's tokens, of their kl and of their gradient norm falls on the `top` token types by Rock Score."""
     frame = ranking(run, step)
     head = frame.head(top)
     tokens = int(frame.frequency.sum())
-    return Concentration(len(head), len(frame), tokens, head.frequency.sum() / max(tokens, 1), head.share.sum())
+    norm = frame.grad_norm_sum.sum(skipna=False)
+    gradient = float(head.grad_norm_sum.sum() / norm) if norm > 0 else None
+    return Concentration(len(head), len(frame), tokens, head.frequency.sum() / max(tokens, 1), head.share.sum(), gradient)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -230,7 +233,7 @@ class Scale(NamedTuple):
 def scale(run: RunKey, signal: str) -> Scale:
     """Edges at quantiles of all logged fresh tokens of the run; sampled_loss gets edges of |value| on both sides of 0."""
     signed = signal == "sampled_loss"
-    probabilities = _SIGNED_QUANTILES if signed else _QUANTILES
+    probabilities = SIGNED_QUANTILES if signed else QUANTILES
     tokens, edges = log(run).quantiles(signal, probabilities, absolute=signed)
     if signed:
         edges = [-e for e in reversed(edges)] + edges

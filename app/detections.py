@@ -101,6 +101,7 @@ class Found(NamedTuple):
     rocks: RockSet
     at: np.ndarray  # (M,) persistent occurrences, indices into the corpus; empty where only bounds are known
     mark: np.ndarray  # (M,) 1 persistent, 2 and context-consistent, 3 and of a type in the set
+    halves: tuple[np.ndarray, ...]  # rocks.chosen_by_halves
 
 
 def found(run: RunKey, rule: RockRule) -> Found:
@@ -113,7 +114,7 @@ def found(run: RunKey, rule: RockRule) -> Found:
         classes = known(classes_key)  # they do not depend on thresholds: worked out once for many rules
         if classes is None:
             classes = remember(classes_key, rocks.classes_of(material, rule, pulse))
-        return Found(rocks.conclude(log, detection, classes), *_marks(detection))
+        return Found(rocks.conclude(log, detection, classes), *_marks(detection), rocks.chosen_by_halves(detection))
 
     return work((run, rule), task, "Looking for recurring contexts and stable types")
 
@@ -223,14 +224,21 @@ class Judged(NamedTuple):
     why: str  # why something is missing; empty if nothing is
 
 
+def is_pending(run: RunKey, rule: RockRule) -> bool:
+    """Whether the rule has not been worked out here yet, and can be in a moment. Raises RockError."""
+    return known((run, rule)) is None and len(_material(run, _reads(rule)).last) <= _MOMENT
+
+
 def judged(run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarray, at_once: bool = False) -> Judged:
     """The text `rollout` of the source `where`, token ids (T,), under a rule.
 
-    `at_once`: only if that takes a moment. Never raises for a rule that finds nothing: then `why` says so.
+    `at_once`: only if it has been worked out before. Never raises for a rule that finds nothing: then `why` says so.
     """
     try:
-        if at_once and known((run, rule)) is None and len(_material(run, _reads(rule)).last) > _MOMENT:
-            return Judged(None, [], "", "", "Classes and kept occurrences are worked out on the page Rock tokens first: this log is large.")
+        if at_once and known((run, rule)) is None:
+            if is_pending(run, rule):
+                return Judged(taus(run, rule)["tau_post"], [], "", "", "The rule is being worked out.")
+            return Judged(None, [], "", "", "This log is large: open the page Rock tokens once, which works the rule out.")
         material, done = _material(run, _reads(rule)), found(run, rule)
     except data.RockError as e:
         return Judged(None, [], "", "", str(e))

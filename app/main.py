@@ -17,6 +17,12 @@ import streamlit as st  # noqa: E402
 from app import data, selection  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
+# Streamlit's own: a sixth of a small screen is empty, captions are too faint to read, buttons are white on light blue.
+STYLE = """
+.stMainBlockContainer {padding-top: 3.5rem}
+[data-testid=stCaptionContainer] {opacity: 0.8}
+[data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
+"""
 
 
 def open_picked(places: list[Path]) -> data.RunKey | None:
@@ -57,14 +63,18 @@ def _look(run: data.RunKey) -> None:
 
 def main() -> None:
     st.set_page_config(page_title="Rock Token Explorer", layout="wide")
-    st.html("<style>.stMainBlockContainer {padding-top: 3.5rem}</style>")  # the default leaves a sixth of a small screen empty
-    session = st.Page(VIEWS / "session.py", title="Session")
+    st.html(f"<style>{STYLE}</style>")
+    live, session = st.Page(VIEWS / "live.py", title="Live"), st.Page(VIEWS / "session.py", title="Session")
+    own_pace = (live, session)  # pages that look for news by themselves, and can do without a run
     pages = [
         st.Page(VIEWS / "overview.py", title="Overview", default=True),
         st.Page(VIEWS / "trace.py", title="Trace"),
         st.Page(VIEWS / "rock_tokens.py", title="Rock tokens"),
         st.Page(VIEWS / "steps.py", title="Steps"),
+        st.Page(VIEWS / "gradients.py", title="Gradients"),
+        st.Page(VIEWS / "compare.py", title="Compare"),
         st.Page(VIEWS / "threshold_lab.py", title="Threshold lab"),
+        live,
         session,
     ]
     page = st.navigation(pages)
@@ -72,9 +82,9 @@ def main() -> None:
     try:
         run = open_picked(data.places(sys.argv[1:]))
         selection.open_run(run)
-        if run is not None and page is not session:
+        if run is not None and page not in own_pace:
             follow(run)
-        if run is not None or page is session:
+        if run is not None or page in own_pace:
             page.run()
     except data.RockError as e:
         st.subheader("This part of the run cannot be read")

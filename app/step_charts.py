@@ -132,17 +132,12 @@ def figure(chart: Heatmap, dark: bool) -> go.Figure:
     most = 34 if chart.flat else 24
     size = len(chart.steps) if chart.flat else len(chart.names)
     height = int(np.clip(most * size, 210, 640)) + (165 if gapped else 140)
-    finish(fig, f"{label_line(chart.title)}<br>{label_line(chart.about)}", along, across, height, legend=gapped)
+    finish(fig, f"{chart.title}<br>{chart.about}", along, across, height, legend=gapped)
     fig.update_layout(dragmode="select", selectdirection="h" if chart.flat else "v", margin_r=5)
     fig.update_xaxes(showgrid=False, zeroline=False, range=_range(chart.row_edges if chart.flat else chart.step_edges))
     fig.update_yaxes(showgrid=False, zeroline=False, range=_range(chart.step_edges if chart.flat else chart.row_edges[::-1]))
     _ticks(fig, chart)
     return fig
-
-
-def label_line(text: str) -> str:
-    """A line of our own words around names from a log, that Plotly shows as it is."""
-    return label(text) if len(text) <= 40 else "".join(label(text[i : i + 40]) for i in range(0, len(text), 40))
 
 
 def _range(edges: np.ndarray) -> list[float]:

@@ -61,7 +61,7 @@ _NO_ALTERNATIVES = {
 
 
 def packed(values: Any, dtype: str) -> str:
-    """An array as base64, little-endian: i4, u2, u1, or f3, which is float32 rounded to its upper three bytes (to 1 in 65,536 of itself)."""
+    """An array as base64, little-endian: i4, u2, u1, or f3: float32 rounded to its upper three bytes (1 in 65,536)."""
     if dtype != "f3":
         return base64.b64encode(np.ascontiguousarray(values, dtype="<" + dtype).tobytes()).decode()
     bits = np.ascontiguousarray(values, dtype="<f4").reshape(-1).view("<u4")
@@ -103,8 +103,9 @@ def _stamped(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
-    """What a step does not change: key, prompt, teacher_prompt, tokens, ids (i4), categories (u1, through data.categories),
-    series (probe texts: steps, and kl as S × T f3) and the teacher's alternatives. One step of a probe is as good as another.
+    """What a step does not change: key, prompt, teacher_prompt, length, the words that occur with their ids, at (index of each
+    token into them, u2 or i4 if `wide`), categories (u1, through data.categories), series (probe texts: steps, and kl as S × T
+    f3) and the teacher's alternatives. One step of a probe is as good as another.
     """
     return _text(run, source, step if source == "fresh" else data.steps(run, source)[-1], rollout)
 
@@ -122,8 +123,8 @@ def _text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         "key": _key(run, source, rollout, frame.token_id),
         "prompt": prompt,
         "teacher_prompt": teacher_prompt if teacher_prompt != prompt else "",
-        "tokens": frame.token.tolist(),
-        "ids": packed(frame.token_id, "i4"),
+        "length": len(frame),
+        **_words(frame),
         "categories": packed([index[k] for k in kinds], "u1"),
     }
     if probe:
@@ -136,12 +137,21 @@ def _text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     return _stamped(found)
 
 
+def _words(frame: pd.DataFrame) -> dict[str, Any]:
+    """Each token once, and which stands where."""
+    ids, first, at = np.unique(frame.token_id, return_index=True, return_inverse=True)
+    wide = len(ids) >= 65536
+    return {"words": frame.token.iloc[first].tolist(), "ids": ids.tolist(), "wide": wide, "at": packed(at, "i4" if wide else "u2")}
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
-    """What the text is at one step: key of the text, step, signals (name -> f3), the student's alternatives, missing (name -> why)."""
+    """What the text is at one step: key of the text, step, signals (name -> f3), flags (name -> u1), the student's alternatives, missing
+    (name -> why). The teacher's probability of the token follows from the student's and sampled_loss.
+    """
     frame = data.log(run).trace(step, rollout, data.probe_set(source))
     signals = {name: frame[name].to_numpy(float) for name in _COLUMNS if name in frame}
-    signals |= {f"{who}_p": np.exp(frame[f"{who}_logp"].to_numpy(float)) for who in ("student", "teacher")}
+    signals["student_p"] = np.exp(frame.student_logp.to_numpy(float))
     found: dict[str, Any] = {"key": _key(run, source, rollout, frame.token_id), "step": step}
     missing = {"weight": "The training weighs fresh rollouts only; a probe text has no weight."} if "weight" not in frame else {}
     missing |= {name: f"The log of this run has no {name} here." for name, v in signals.items() if len(v) and not np.isfinite(v).any()}
@@ -154,7 +164,9 @@ def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         missing["persistence"] = "A fresh rollout exists at one step only; probe texts are scored at every logged step."
     else:
         del signals["kl"]  # the text has it, for every step
-    found["signals"] = {name: packed(v, "f3") for name, v in signals.items() if name not in missing}
+    flags = {"top1_disagreement"}
+    found["signals"] = {name: packed(v, "f3") for name, v in signals.items() if name not in missing | dict.fromkeys(flags)}
+    found["flags"] = {name: packed(v, "u1") for name, v in signals.items() if name in flags}
     return _stamped({**found, "missing": missing})
 
 
@@ -257,7 +269,8 @@ def to_parquet(run: RunKey, source: str, step: int, rollout: int) -> bytes:
 
 def ids(text: dict[str, Any]) -> np.ndarray:
     """The token ids (T,) of a text."""
-    return np.frombuffer(base64.b64decode(text["ids"]), "<i4")
+    at = np.frombuffer(base64.b64decode(text["at"]), "<i4" if text["wide"] else "<u2")
+    return np.array(text["ids"], np.int64)[at]
 
 
 def tau(run: RunKey) -> float | None:

@@ -21,14 +21,18 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import figures
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 import tyro
 from rich.progress import Progress, track
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rockcore import evals, models, world
+from rockcore import evals, models, schema, world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
+from rockcore.files import step_files, write_table
 from rockcore.llama import FastLlama
 from rockcore.models import Ids, Model
 from rockcore.session import train
@@ -183,10 +187,31 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
     with Progress() as progress:
         task = progress.add_task(scenario)
         train(
-            SessionConfig(out=out, scenario=scenario, seed=seed, probes=16, final_probes=96, probe_every=every, log_every=every),
+            SessionConfig(
+                out=out, scenario=scenario, seed=seed, probes=16, final_probes=96, probe_every=every, log_every=every, gradients="full"
+            ),
             lambda p: progress.update(task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"),
         )
     shutil.rmtree(out / "checkpoints")
+    slim(out)
+
+
+def slim(run: Path) -> None:
+    """What these runs leave out of a log to stay small, and others have no need to.
+
+    Floats of the probe texts keep 16 of their 24 significant bits, and of the summed gradients only those of the final
+    texts under the first and the last student stay.
+    """
+    for file in run.glob("probe/*/step=*.parquet"):
+        table = pq.read_table(file)
+        values = table.to_pydict()
+        for name in (n for n in table.column_names if table.schema.field(n).type == pa.float32()):
+            bits = table[name].to_numpy().view(np.uint32)
+            values[name] = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
+        write_table(file, schema.PROBE, values)
+    shutil.rmtree(run / "gradients" / "first")
+    for file in step_files(run / "gradients" / "final")[1:-1]:
+        file.unlink()
 
 
 def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0) -> None:

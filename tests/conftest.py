@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,17 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return write_tiny_run(tmp_path_factory.mktemp("runs") / name, **changes)
 
     return make
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep a picture of every page that a failed browser test has open, in a folder that git ignores."""
+    report = yield
+    browser = getattr(item, "funcargs", {}).get("browser")
+    if report.failed and browser is not None:
+        folder = item.config.rootpath / "test-screenshots"
+        folder.mkdir(exist_ok=True)
+        name = re.sub(r"[^\w.=,-]+", " ", item.name)
+        for i, page in enumerate([page for context in browser.contexts for page in context.pages], 1):
+            page.screenshot(path=folder / f"{name} {i}.png")
+    return report

@@ -8,15 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import plotly.graph_objects as go
 import pytest
 from conftest import HOSTILE, PLAIN, ROLLOUTS, STEPS
 from streamlit.testing.v1 import AppTest
 
-from app import data, training
+from app import charts, data, training
 from rockcore.log import Run, sample_runs
 
 MAIN = str(Path(data.__file__).parent / "main.py")
-PAGES = ("overview", "trace", "rock_tokens", "steps", "threshold_lab", "session")
+PAGES = ("overview", "trace", "rock_tokens", "steps", "gradients", "compare", "threshold_lab", "live", "session")
 RunFactory = Callable[..., Path]
 
 
@@ -98,7 +99,7 @@ DAMAGES = {
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_run_is_explained_and_never_a_traceback(page: str, damage: str, open_app, tiny_run: RunFactory) -> None:
-    run = tiny_run("hurt")
+    run = tiny_run("hurt", status="running" if page == "live" else "finished")
     DAMAGES[damage](run)
     app = open_app(page, run)
     assert not app.exception
@@ -170,8 +171,15 @@ def test_the_shares_on_the_page_are_those_of_the_log(open_app, tiny_run: RunFact
     tokens = Run.open(run).types(STEPS[-1]).sort_values("kl_sum", ascending=False)
     head = tokens.head(5)
     app = open_app("overview", run, top="5")
-    share, kl_share = (round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum"))
-    assert f"**{share} %** of the {tokens.n.sum():,} tokens and **{kl_share} %** of their summed kl" in words(app)
+    share, kl, gradient = (round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum", "grad_norm_sum"))
+    said = f"**{share} %** of the {tokens.n.sum():,} tokens, **{kl} %** of their summed kl and **{gradient} %** of their gradient norm"
+    assert said in words(app)
+
+
+def test_names_in_a_title_are_shown_as_they_are() -> None:
+    layout = charts.finish(go.Figure(), "Loss of <i>x</i><br>run <b>&<br>more", "x", "y").layout
+    assert layout.title.text == "Loss of &lt;i&gt;x&lt;/i&gt;"
+    assert layout.title.subtitle.text == "run &lt;b&gt;&amp;<br>more"
 
 
 @pytest.mark.parametrize("token", HOSTILE + PLAIN)

@@ -1,8 +1,8 @@
 """The text pane: one rollout as running text, each token coloured by a signal on the run's own scale, with its values at hand.
 
 The text is built once; another signal, step, threshold or toggle only changes which layer a token is in. Text, values and
-view are mounts of one component, so that a rerun sends again only the part that changed. Every string reaches the page
-through `textContent`, so a log cannot bring markup with it.
+view are mounts of their own, so that a rerun sends again only the part that changed, and never the script. Every string
+reaches the page through `textContent`, so a log cannot bring markup with it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _component = component(
     css=(_HERE / "pane.css").read_text(encoding="utf-8"),
     js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _PARTS),
 )
+_part = component("rock_token_part", js=(_HERE / "part.js").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,15 @@ def show(key: str, text: dict[str, Any], values: dict[str, Any], view: View, on_
     In the run that `on_move` begins, the session state holds under [key]["moved"] the fields of `State` as a dict: a trigger,
     not a state, for the reason given in app.loss_histogram. Give them back in `view.state` in the next run.
     """
-    drawn = asdict(view) | {"pane": key, "part": "view", "key": text["key"], "scale_kl": view.tau}
-    _component(key=key, data=drawn, on_moved_change=on_move or (lambda: None))
-    _component(key=f"{key} text", data=text | {"pane": key, "part": "text"})
-    _component(key=f"{key} values", data=values | {"pane": key, "part": "values"})
+    _component(key=key, data={"pane": key, "quiet": view.quiet}, on_moved_change=on_move or (lambda: None))
+    for name, part in (("text", text), ("values", values), ("view", _drawn(text, view))):
+        _part(key=f"{key} {name}", data=part | {"pane": key, "part": name})
+
+
+def update(key: str, text: dict[str, Any], view: View) -> None:
+    """Show the pane that `show` has drawn in this run in another `view`, which has taken a while to work out."""
+    _part(key=f"{key} later view", data=_drawn(text, view) | {"pane": key, "part": "view"})
+
+
+def _drawn(text: dict[str, Any], view: View) -> dict[str, Any]:
+    return asdict(view) | {"key": text["key"], "scale_kl": view.tau}

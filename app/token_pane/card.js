@@ -61,10 +61,11 @@ function cardOf(pane, i) {
     element("p", "where", `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`),
   ];
   const values = element("dl", "values");
-  for (const name of CARD_SIGNALS) {
+  const names = CARD_SIGNALS.includes(view.scale.name) || view.scale.kind === "class" || view.scale.kind === "flag" ? CARD_SIGNALS : [view.scale.name, ...CARD_SIGNALS];
+  for (const name of names) {
     const value = valueOf(pane, name, i), shown = name === view.scale.name ? "shown" : "";
     if (value === null && name !== view.scale.name && (ESTIMATED.includes(name) || name === "weight" || name === "persistence")) continue;
-    const unit = name === "persistence" ? `of ${text.series?.steps.length ?? 0} logged steps ≥ τ` : `${UNITS[name] ?? ""}${ESTIMATED.includes(name) ? ", top-8 + tail" : ""}`;
+    const unit = name === "persistence" ? `of ${text.series?.steps.length ?? 0} logged steps ≥ τ` : `${UNITS[name] ?? (name === view.scale.name ? view.scale.unit : "")}${ESTIMATED.includes(name) ? ", top-8 + tail" : ""}`;
     values.append(element("dt", shown, name), element("dd", shown, value === null ? "not logged" : `${number(value)} ${unit}`));
   }
   found.push(values, sparkline(pane, i), alternatives(pane, i));

@@ -27,20 +27,18 @@ function buildFilters(pane) {
   const foot = element("div", "foot");
   foot.append(result, rest, clear);
   root.append(groups, foot);
-  pane.filters = { root, groups, rest, result, clear, buttons: [], seated: "" };
+  pane.filters = { root, groups, rest, result, clear, buttons: [], of: null };
   return root;
 }
 
 function seatFilters(pane) {
   const { filters, view, text } = pane;
-  const names = pane.classes ? view.judged.names : [];
-  const there = (list, of) => list.filter((_, index) => of.includes(index));
-  const categories = there(view.categories, new Set(text.categories).size ? [...new Set(text.categories)] : []);
-  const classes = there(names, [...new Set(pane.classes ?? [])]);
   const { span, types } = pane.state;
-  const key = JSON.stringify([categories, classes, text.key, view.judged.why, span, types]);
-  if (filters.seated === key) return;
-  filters.seated = key;
+  const of = [text, pane.classes, view.categories.join(), view.judged.names.join(), view.judged.why, span.join(), types.join()];
+  if (filters.of?.every((part, i) => part === of[i])) return;
+  Object.assign(filters, { of, inCategory: tally(text.categories), inClass: tally(pane.classes ?? []) });
+  const categories = view.categories.filter((_, index) => filters.inCategory[index]);
+  const classes = view.judged.names.filter((_, index) => filters.inClass[index]);
   filters.buttons = [];
   filters.groups.replaceChildren(
     group(pane, "Only", "only", Object.keys(ONLY)),
@@ -94,7 +92,7 @@ function drawFilters(pane) {
   seatFilters(pane);
   const holds = toggles(pane);
   const n = text.tokens.length;
-  const inCategory = tally(text.categories), inClass = tally(pane.classes ?? []);
+  const { inCategory, inClass } = filters;
   for (const { toggle, field, value } of filters.buttons) {
     const count = field === "only" ? (holds[value] ? sumOf(n, holds[value]) : null)
       : field === "light" ? inCategory[view.categories.indexOf(value)] : inClass[view.judged.names.indexOf(value)];

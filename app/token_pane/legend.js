@@ -67,7 +67,7 @@ function listenToHandle(pane) {
 
 function moveCut(pane, value) {
   change(pane, { cut: `${pane.view.scale.name}:${value}` });
-  paint(pane);
+  (pane.state.only.includes("above") ? paint : paintCut)(pane);
 }
 
 function drawLegend(pane) {
@@ -108,7 +108,7 @@ function drawScale(pane) {
   const { legend, view, now } = pane;
   const { scale } = view;
   write(legend.name, scale.unit ? `${scale.name}, ${scale.unit}` : scale.name);
-  const run = `One scale for the whole run: colours change at quantiles of ${scale.kind === "diverging" ? "|value| of " : ""}its ${whole(scale.tokens)} logged tokens.`;
+  const run = `One scale for ${scale.over ?? "the whole run"}: colours change at quantiles ${scale.kind === "diverging" ? "of |value| " : ""}over ${whole(scale.tokens)} logged tokens.`;
   const other = scale.of && scale.of !== scale.name ? ` Shown on the scale of ${scale.of}; the bars are those of ${scale.of}.` : "";
   const fixed = scale.kind === "class" ? "" : "A fixed scale; the bars are this text.";
   const height = scale.kind === "class" ? "" : " Height: square root of the count.";

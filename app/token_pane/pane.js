@@ -4,32 +4,31 @@
 
 const SAY_MS = 300; // after the last change
 const PATIENCE_MS = 10_000;
-const panes = (globalThis.rockPanes ??= new Map()); // pane name -> pane; the parts may be run by several copies of this script
+const panes = (globalThis.rockPanes ??= new Map()); // pane name -> pane; several copies of this script may be running
+const inbox = (globalThis.rockParts ??= new Map()); // pane name -> its parts, which part.js puts there
 const numbered = (globalThis.rockPaneCount ??= { n: 0 });
 
 export default function (component) {
   const { data, parentElement } = component;
-  if (!panes.has(data.pane)) panes.set(data.pane, { id: `rock${numbered.n++}`, parts: {}, asked: [], sentAt: 0, timer: null, playing: null });
+  if (!panes.has(data.pane)) panes.set(data.pane, { id: `rock${numbered.n++}`, asked: [], sentAt: 0, timer: null, playing: null });
   const pane = panes.get(data.pane);
-  pane.parts[data.part] = data;
-  if (data.part === "view") {
-    pane.mount = parentElement;
-    pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
-  }
-  refresh(pane);
-  return () => setTimeout(() => leave(pane), 0);
+  pane.mount = parentElement;
+  pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
+  pane.arrived = () => refresh(pane, inbox.get(data.pane) ?? {});
+  pane.arrived();
+  return () => setTimeout(() => leave(pane, data.pane), 0);
 }
 
-function leave(pane) {
+function leave(pane, name) {
   if (pane.root?.isConnected) return;
+  inbox.delete(name);
   pane.layers?.drop();
   clearInterval(pane.playing);
   clearTimeout(pane.timer);
   Object.assign(pane, { playing: null, timer: null, layers: null });
 }
 
-function refresh(pane) {
-  const { text, values, view } = pane.parts;
+function refresh(pane, { text, values, view }) {
   if (!view || text?.key !== view.key || values?.key !== view.key || !pane.mount?.isConnected) return;
   pane.view = view;
   if (pane.text?.stamp !== text.stamp) pane.text = decodeText(text);
@@ -109,19 +108,34 @@ function prompts(text) {
 function paint(pane) {
   measure(pane);
   const { layers, now, state, marks, view } = pane;
-  const { chosen, buckets, above } = now;
+  const { chosen, buckets } = now;
   layers.restyle(view.scale);
   const out = chosen && state.rest !== "underline" ? chosen : null;
   const gone = state.rest === "hide" ? GONE : DIM;
   const fills = palette(view.scale).map(([light], b) => (light ? `f${b}` : ""));
   layers.refill((i) => (out && !out[i] ? gone : buckets[i] < 0 ? "" : fills[buckets[i]]));
   const seen = (i) => !out || (out[i] === 1 || gone === DIM);
-  layers.decorate("cut", (i) => !view.quiet && above[i] && view.scale.kind !== "class" && seen(i));
+  now.seen = seen;
   for (const mark of [1, 2, 3]) layers.decorate(`m${mark}`, (i) => marks && marks[i] === mark && (view.quiet || mark > 1) && seen(i));
   layers.decorate("lit", (i) => chosen && state.rest === "underline" && chosen[i]);
+  drawCut(pane);
+  drawBar(pane);
+}
+
+function paintCut(pane) {
+  // A threshold on its way: only what it changes.
+  const { seen } = pane.now;
+  measure(pane);
+  pane.now.seen = seen;
+  drawCut(pane);
+}
+
+function drawCut(pane) {
+  const { layers, view, now } = pane;
+  if (view.quiet || view.scale.kind === "class") layers.decorate("cut", () => false);
+  else layers.decorate("cut", (i) => now.above[i] && now.seen(i));
   drawLegend(pane);
   drawFilters(pane);
-  drawBar(pane);
 }
 
 function redescribe(pane) {

@@ -10,12 +10,16 @@ const ESTIMATED = ["reverse_kl", "forward_kl", "jensen_shannon"];
 
 function decodeText(raw) {
   const series = raw.series && { steps: raw.series.steps, kl: floats(raw.series.kl) };
-  const ids = new Int32Array(bytes(raw.ids).buffer);
-  return { ...raw, ids, categories: bytes(raw.categories), series, teacher: raw.teacher && alternativesOf(raw.teacher) };
+  const packed = bytes(raw.at).buffer, at = raw.wide ? new Int32Array(packed) : new Uint16Array(packed);
+  const tokens = Array.from(at, (k) => raw.words[k]), ids = Int32Array.from(at, (k) => raw.ids[k]);
+  return { ...raw, tokens, ids, categories: bytes(raw.categories), series, teacher: raw.teacher && alternativesOf(raw.teacher) };
 }
 
 function decodeValues(raw) {
   const signals = Object.fromEntries(Object.entries(raw.signals).map(([name, packed]) => [name, floats(packed)]));
+  for (const [name, packed] of Object.entries(raw.flags)) signals[name] = Float32Array.from(bytes(packed));
+  const { student_p, sampled_loss } = signals;
+  if (student_p && sampled_loss) signals.teacher_p = student_p.map((p, i) => p * Math.exp(-sampled_loss[i]));
   return { ...raw, signals, student: raw.student && alternativesOf(raw.student) };
 }
 

@@ -42,6 +42,7 @@ function tokenSpan(token, i) {
   span.dataset.i = i;
   span.tabIndex = -1;
   span.setAttribute("role", "option");
+  nameBlank(span, token);
   // A line break gets a mark that is drawn by the style sheet, so that copied text stays the text.
   for (const part of token.split(/(\n)/)) {
     if (part === "\n") {
@@ -53,6 +54,10 @@ function tokenSpan(token, i) {
     }
   }
   return span;
+}
+
+function nameBlank(span, token) {
+  if (!token.trim()) span.setAttribute("aria-label", visible(token)); // white space alone is no name to a screen reader
 }
 
 function listenToWords(pane) {
@@ -70,7 +75,9 @@ function listenToWords(pane) {
   });
   pane.response.addEventListener("focusout", (event) => {
     const i = at(event);
-    if (i !== null) pane.spans[i].removeAttribute("aria-label");
+    if (i === null) return;
+    pane.spans[i].removeAttribute("aria-label");
+    nameBlank(pane.spans[i], pane.text.tokens[i]);
   });
   pane.response.addEventListener("keydown", (event) => {
     const i = at(event);

@@ -37,9 +37,15 @@ top = selection.count("top", "Token types counted as rocks, by Rock Score", 1, 1
 share = data.concentration(run, steps[-1], top)
 st.markdown(
     f"At step {steps[-1]}, the top {share.top} of {share.types} token types are **{100 * share.token_share:.0f} %** of the "
-    f"{share.tokens:,} tokens and **{100 * share.kl_share:.0f} %** of their summed kl."
+    f"{share.tokens:,} tokens, **{100 * share.kl_share:.0f} %** of their summed kl and "
+    + ("an unknown share" if share.gradient_share is None else f"**{100 * share.gradient_share:.0f} %**")
+    + " of their gradient norm."
 )
-selection.link("rock_tokens", "See which ones")
+left, right, _ = st.columns([1, 1, 2])
+with left:
+    selection.link("rock_tokens", "See which ones")
+with right:
+    selection.link("gradients", "See who takes the gradient")
 
 st.subheader("Over the training")
 st.plotly_chart(charts.kl_curve(facts.metrics, meta.name, facts.estimator), key="kl", alt="Mean kl over steps with its interval")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts, data, selection
+from app import data, selection
 
 OWN = "own pair"
 
@@ -44,18 +44,18 @@ def order_form() -> None:
 
 
 def watch(name: str, was_running: bool) -> None:
-    """How the training stands: one line, the kl so far, the end of its output."""
+    """How the training stands: one line, how far it is, the end of its output."""
     now = data.watch(name)
     st.text(now.line)
     if now.run is not None:
         if now.running and st.button("Stop after this step"):
             data.request_stop(now.run.path)
             st.text("Stop requested: it ends after its current step, and everything logged so far stays.")
-        if st.button("Open this run"):
+        if st.button("Watch it live" if now.running else "Open this run"):
             selection.pick("run", name)
-            st.switch_page("views/overview.py")
+            st.switch_page("views/live.py" if now.running else "views/overview.py")
         try:
-            draw(now.run)
+            progress(now.run)
         except data.RockError as e:
             st.text(str(e))
     elif now.running and st.button("Cancel"):
@@ -67,7 +67,7 @@ def watch(name: str, was_running: bool) -> None:
         st.rerun()  # the whole page: no need to look again every two seconds
 
 
-def draw(run: data.RunKey) -> None:
+def progress(run: data.RunKey) -> None:
     facts = data.facts(run)
     if facts.metrics.empty:
         st.text("No step is finished yet.")
@@ -75,10 +75,6 @@ def draw(run: data.RunKey) -> None:
     last = facts.metrics.iloc[-1]
     done = min(int(last.step) / max(facts.meta.steps_planned, 1), 1.0)
     st.progress(done, f"Step {int(last.step)} of {facts.meta.steps_planned} · mean kl {last.kl_mean:.4f} nats")
-    left, right = st.columns(2)
-    left.plotly_chart(charts.kl_curve(facts.metrics, facts.meta.name, facts.estimator), key="live kl", alt="Mean kl so far")
-    if not facts.evals.empty:
-        right.plotly_chart(charts.accuracy_curve(facts.evals, facts.meta.name), key="live accuracy", alt="Held-out accuracy so far")
 
 
 st.title("Train a student")

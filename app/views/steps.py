@@ -2,10 +2,8 @@
 
 import streamlit as st
 
-from app import data, detections, heatmap, selection, step_charts, stepwise
+from app import controls, data, detections, heatmap, selection, step_charts, stepwise
 
-SOURCES = {"fresh": "Fresh rollouts", "first": "Probe: first student", "final": "Probe: final student"}
-HELP = "Probe texts were sampled once, by the first or the final student, and are scored again by the student of every logged step."
 VIEWS = {"position": "position × step", "type": "type × step", "category": "category × step"}
 WHICH = {"set": "the set of the rule", "top": "top by score", "picked": "those selected"}
 SORT_HELP = (
@@ -235,9 +233,7 @@ def trace_link(step: int, rollout: int | None) -> None:
 def page(sources: list[str]) -> None:
     left, right = st.columns([3, 2])
     with left:
-        source = selection.choose(
-            "source", st.segmented_control, "Texts", sources, sources[-1], format_func=SOURCES.get, required=True, help=HELP
-        )
+        source = controls.source(sources)
     with right:
         steps = data.steps(run, source)
         step = selection.choose("step", st.select_slider, "Step cursor", steps, steps[-1])
@@ -261,7 +257,7 @@ def page(sources: list[str]) -> None:
         return
     trace_link(step, None)
     if view == "position":
-        probes = [SOURCES[s] for s in sources if s != "fresh"]
+        probes = [controls.TEXTS[s] for s in sources if s != "fresh"]
         have = f"Choose “{'” or “'.join(probes)}” above." if probes else "This run has logged no probe texts (yet)."
         empty(
             f"Fresh rollouts are other texts at every step, so a position has no history. {have} Types and categories can be followed here."

@@ -1,14 +1,12 @@
 """One rollout as text, each token coloured by a signal: where, in what words, does the student differ from its teacher?"""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
-from app import data, detections, selection, stepwise, token_pane, traces
+from app import controls, data, detections, selection, stepwise, token_pane, traces
 
 PANE = "token pane"
-SOURCES = {"fresh": "Fresh rollouts", "first": "Probe: first student", "final": "Probe: final student"}
-HELP = "Probe texts were sampled once, by the first or the final student, and are scored again by the student of every logged step."
 # field of the pane's state -> name in the link; each "" where it is at its default
 LISTS = {"light": "light", "classes": "light_class", "only": "only"}
 
@@ -65,13 +63,13 @@ def state(rollout: int, step: int, length: int, categories: list[str], classes: 
     )
 
 
-def judged(source: str, rollout: int, ids: Any) -> detections.Judged:
-    """What the rule of the link makes of the text, if that is known in a moment."""
+def judged(source: str, rollout: int, ids: Any, at_once: bool) -> detections.Judged:
+    """What the rule of the link makes of the text; `at_once`: as far as that is known by now."""
     try:
         rule = detections.rule(selection.text("rule", "default"))
     except data.RockError as e:
         return detections.Judged(None, [], "", "", str(e))
-    return detections.judged(run, rule, source, rollout, ids, at_once=True)
+    return detections.judged(run, rule, source, rollout, ids, at_once)
 
 
 def downloads(source: str, step: int, rollout: int) -> None:
@@ -84,30 +82,54 @@ def downloads(source: str, step: int, rollout: int) -> None:
     )
 
 
-def read(source: str, steps: list[int], step: int, rollouts: list[int], rollout: int, signal: str) -> None:
-    """The pane and what belongs to it."""
-    text, values = traces.text(run, source, step, rollout), traces.values(run, source, step, rollout)
-    if not text["tokens"]:
+def pending() -> bool:
+    """Whether the rule can be worked out in a moment, and has not been."""
+    try:
+        return detections.is_pending(run, detections.rule(selection.text("rule", "default")))
+    except data.RockError:
+        return False
+
+
+class Reading(NamedTuple):
+    """What is read, and among what."""
+
+    source: str
+    steps: list[int]
+    step: int
+    rollouts: list[int]
+    rollout: int
+    signal: str
+
+    def view(self, length: int, verdict: detections.Judged) -> token_pane.View:
+        names, at = data.categories(run), self.rollouts.index(self.rollout)
+        whose = "the student of this step wrote it" if self.source == "fresh" else "a fixed text, scored by the student of each logged step"
+        meaning = facts.estimator if self.signal == "kl" else traces.SIGNALS[self.signal].meaning
+        return token_pane.View(
+            scale=traces.scale(run, self.signal),
+            caption=f"{facts.meta.name}, {controls.TEXTS[self.source]}, rollout {self.rollout}: {whose}. {meaning.rstrip('.')}.",
+            categories=names,
+            state=state(self.rollout, self.step, length, names, verdict.names),
+            steps=self.steps,
+            judged=verdict._asdict(),
+            tau=traces.tau(run),
+            before=self.rollouts[at - 1] if at else None,
+            after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
+            file=f"{facts.meta.name}-{self.source}-rollout{self.rollout}",
+        )
+
+
+def read(chosen: Reading) -> None:
+    """The pane and what belongs to it: the text at once, the verdict of the rule when it is known."""
+    where = chosen.source, chosen.step, chosen.rollout
+    text, values = traces.text(run, *where), traces.values(run, *where)
+    if not text["length"]:
         st.text("This rollout is empty: the student ended at once.")
         return
-    verdict = judged(source, rollout, traces.ids(text))
-    names, at = data.categories(run), rollouts.index(rollout)
-    whose = "the student of this step wrote it" if source == "fresh" else "a fixed text, scored by the student of each logged step"
-    meaning = facts.estimator if signal == "kl" else traces.SIGNALS[signal].meaning
-    view = token_pane.View(
-        scale=traces.scale(run, signal),
-        caption=f"{facts.meta.name}, {SOURCES[source]}, rollout {rollout}: {whose}. {meaning.rstrip('.')}.",
-        categories=names,
-        state=state(rollout, step, len(text["tokens"]), names, verdict.names),
-        steps=steps,
-        judged=verdict._asdict(),
-        tau=traces.tau(run),
-        before=rollouts[at - 1] if at else None,
-        after=rollouts[at + 1] if at + 1 < len(rollouts) else None,
-        file=f"{facts.meta.name}-{source}-rollout{rollout}",
-    )
-    token_pane.show(PANE, text, values, view, heard)
-    downloads(source, step, rollout)
+    ids = traces.ids(text)
+    token_pane.show(PANE, text, values, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=True)), heard)
+    downloads(*where)
+    if pending():
+        token_pane.update(PANE, text, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
 
 
 def page() -> None:
@@ -117,9 +139,7 @@ def page() -> None:
         return
     left, right = st.columns([3, 2])
     with left:
-        source = selection.choose(
-            "source", st.segmented_control, "Texts", sources, sources[-1], format_func=SOURCES.get, required=True, help=HELP
-        )
+        source = controls.source(sources)
     with right:
         steps = data.steps(run, source)
         step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
@@ -133,7 +153,7 @@ def page() -> None:
         rollout = selection.choose("rollout", st.selectbox, "Rollout", list(hints), next(iter(hints)), format_func=hints.get)
     with right:
         signal = selection.choose("signal", st.selectbox, "Colour", list(traces.SIGNALS), "kl")
-    read(source, steps, step, list(hints), rollout, signal)
+    read(Reading(source, steps, step, list(hints), rollout, signal))
 
 
 st.title("Trace")

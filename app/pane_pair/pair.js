@@ -1,0 +1,76 @@
+// The token pointed at, or walked to by keys, is framed in the other pane too, its card opens there, and one line says both values.
+
+const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
+const FRAME = "2px dashed var(--st-text-color)";
+
+function visible(token) {
+  return Array.from(token, (c) => MARKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c)).join("");
+}
+
+function number(x) {
+  if (x === null || x === undefined) return "no value";
+  const size = Math.abs(x);
+  return (size === 0 ? "0" : size >= 1 ? x.toFixed(2) : size >= 0.001 ? x.toFixed(4) : x.toExponential(1)).replaceAll("-", "−");
+}
+
+function paneOf(data, side) {
+  return globalThis.rockPanes?.get(data.panes[side]);
+}
+
+function pointedAt(data, event) {
+  const span = event.composedPath().find((node) => node.classList?.contains("t"));
+  const at = span ? Number(span.dataset.i) : -1;
+  const side = span ? ["A", "B"].find((name) => paneOf(data, name)?.spans?.[at] === span) : undefined;
+  return side ? { side, at } : null;
+}
+
+function partnerOf(data, side, at) {
+  for (const [a, b, n] of data.blocks) {
+    const [here, there] = side === "A" ? [a, b] : [b, a];
+    if (at >= here && at < here + n) return there + at - here;
+  }
+  return null;
+}
+
+function frame(span, on) {
+  if (!span) return;
+  span.style.outline = on ? FRAME : "";
+  if (on) span.dispatchEvent(new PointerEvent("pointerover", { bubbles: true })); // its pane shows the card; goes no further
+}
+
+function inWords(data, { side, at }, partner) {
+  const token = document.createElement("b");
+  token.textContent = visible(paneOf(data, side).text.tokens[at]);
+  const there = side === "A" ? "B" : "A", a = side === "A" ? at : partner, b = side === "B" ? at : partner;
+  if (partner === null) return [token, ` position ${at} of ${side} · ${data.signal} ${number(data[side][at])} ${data.unit} · no partner in ${there}`];
+  const [of, from] = [data.B[b], data.A[a]], change = of === null || from === null ? null : of - from;
+  const sign = change > 0 ? "+" : "";
+  return [token, ` ${data.signal}: A ${number(from)} · B ${number(of)} · B − A ${sign}${number(change)} ${data.unit} · position ${a === b ? a : `${a} in A, ${b} in B`}`];
+}
+
+export default function (component) {
+  const { data, parentElement } = component;
+  parentElement.stopPair?.();
+  const line = parentElement.querySelector(".readout") ?? parentElement.appendChild(document.createElement("div"));
+  line.className = "readout";
+  line.setAttribute("role", "status");
+  let framed = null;
+  const point = (event) => {
+    const found = pointedAt(data, event);
+    if (!found && event.type === "focusin") return;
+    frame(framed, false);
+    framed = null;
+    if (!found) return line.replaceChildren();
+    const partner = partnerOf(data, found.side, found.at);
+    line.replaceChildren(...inWords(data, found, partner));
+    framed = partner === null ? null : paneOf(data, found.side === "A" ? "B" : "A")?.spans?.[partner] ?? null;
+    frame(framed, true);
+  };
+  for (const type of ["pointerover", "focusin"]) document.addEventListener(type, point);
+  parentElement.stopPair = () => {
+    for (const type of ["pointerover", "focusin"]) document.removeEventListener(type, point);
+    frame(framed, false);
+    line.replaceChildren();
+  };
+  return parentElement.stopPair;
+}

@@ -1,0 +1,22 @@
+"""The benchmark of the dashboard still runs against the pages as they are; what it measures is not judged."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+from test_browser import playwright  # noqa: F401  (skips without a browser)
+
+BENCHMARK = Path(__file__).parent / "benchmarks" / "browser.py"
+
+
+def test_the_dashboard_can_be_measured() -> None:
+    done = subprocess.run([sys.executable, str(BENCHMARK), "--quick", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])
+    for name in ("recolour_8k_ms", "recolour_32k_ms", "step_change_ms", "cold_start_s", "rerun_bytes"):
+        assert all(math.isfinite(results[name][which]) and results[name][which] > 0 for which in ("median", "p95")), name
+    assert results["environment"]["cores"] and results["rerun_bytes_by_kind"]
