@@ -101,9 +101,10 @@ def group_histogram(
             customdata=counts,
             hovertemplate=f"%{{customdata}} of {len(own)}<extra>{name}</extra>",
         )
-        if len(at):
+        middle = np.median(own) if len(own) else np.nan
+        if middle > 0 or (limits is not None and np.isfinite(middle)):
             figure.add_scatter(
-                x=[float(np.median(at))],
+                x=[float(np.log10(middle) if limits is None else np.clip(middle, *limits))],
                 y=[-0.03],
                 mode="markers",
                 marker={"color": colour, "symbol": symbol, "size": 12, "line": {"width": 1, "color": NEUTRAL}},
@@ -172,7 +173,7 @@ def change_histogram(frame: pd.DataFrame, first: str, last: str, title: str, abo
             hovertemplate=f"%{{customdata}} of {len(own)}<extra>{name}</extra>",
         )
     ticks = np.arange(-np.floor(most), np.floor(most) + 1)
-    ticks = ticks[ticks % max(1, len(ticks) // 9) == 0]
+    ticks = ticks[ticks % -(-len(ticks) // 9) == 0]
     figure.update_xaxes(tickvals=ticks, ticktext=[f"×{2.0**t:.3g}" for t in ticks])
     figure.update_yaxes(tickformat=".0%")
     figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot"})

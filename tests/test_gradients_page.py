@@ -40,7 +40,8 @@ def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # n
     for part in ("Where mean gradients point", "One type", "What if these tokens were not trained?", "Two checks"):
         assert part in shown
     assert "against the gradient in all parameters: correlation" in shown and "24 positions" in shown
-    assert len(app.get("plotly_chart")) == 8
+    assert len(app.get("plotly_chart")) + ("No corrected cosine can be told" in shown) == 8
+    assert "The paper (arXiv 2605.09253) finds" in shown
 
 
 @pytest.mark.parametrize("by", gradients.BY)
