@@ -84,9 +84,10 @@ def server(folder: Path) -> Iterator[str]:
 
 
 def read(tab: Tab, query: str) -> playwright.Page:  # noqa: F811
-    """The page of a trace, its text there."""
+    """The page of a trace, its text there, and what the rule makes of it."""
     tab.open(f"/trace?{query}")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
+    tab.settle()  # the text comes before the rule has been worked out
     return tab.page
 
 
@@ -480,6 +481,8 @@ def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> No
 def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # noqa: F811
     page = read(tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}")
     playwright.expect(page.locator(".legend .name")).to_contain_text(signal)
+    if signal == "rock class":
+        playwright.expect(page.locator(".legend .class").first).to_be_visible()  # once the rule has been worked out
     if signal != "weight":
         assert any(re.fullmatch(r"f\d+", c) for cs in layers(page) for c in cs)
 

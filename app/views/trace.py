@@ -125,10 +125,10 @@ def read(chosen: Reading) -> None:
     if not text["length"]:
         st.text("This rollout is empty: the student ended at once.")
         return
-    ids = traces.ids(text)
+    ids, later = traces.ids(text), pending()  # asked once: it may be known to another visitor's page a moment later
     token_pane.show(PANE, text, values, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=True)), heard)
     downloads(*where)
-    if pending():
+    if later:
         token_pane.update(PANE, text, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
 
 
