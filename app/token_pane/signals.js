@@ -96,7 +96,7 @@ function measure(pane) {
 function buckets(pane, values) {
   // -1: no value. Kept while values and scale stay, so that a dragged threshold costs no binning.
   const { scale } = pane.view, before = pane.now;
-  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)}`;
+  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${scale.kind === "class" ? pane.view.judged.classes : ""}`;
   if (before?.buckets?.key === key) return before.buckets;
   const found = new Int8Array(pane.text.tokens.length).fill(-1), edges = scale.edges.map(rounded);
   if (values && (scale.edges.length || scale.kind === "class")) {
