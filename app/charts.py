@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 STUDENT, TEACHER, NEUTRAL = "#3a82bd", "#e08214", "#8c8c8c"
+HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}  # over a bar, with a shape
 
 
 def label(shown: str) -> str:
@@ -112,7 +113,7 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
             x=metrics.step,
             y=metrics[f"{phase}_s"],
             name=phase,
-            marker={"color": colour, "pattern": {"shape": pattern, "size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}},
+            marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             hovertemplate="step %{x}: %{y:.3f} s<extra>" + phase + "</extra>",
         )
     figure.update_layout(barmode="stack", bargap=0)

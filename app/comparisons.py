@@ -5,7 +5,6 @@ One scale serves both sides: its anchors are quantiles over the tokens of both r
 
 from __future__ import annotations
 
-import sys
 import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -45,11 +44,6 @@ class Shared(NamedTuple):
     partners: dict[int, dict[int, str]]
     prompts: tuple[int, int]  # how many different ones A and B have
     both: int
-
-
-def runs() -> dict[str, str]:
-    """Name -> path of every run that the sidebar offers."""
-    return data.find(data.places(sys.argv[1:]))
 
 
 def check(a: RunKey, b: RunKey) -> None:

@@ -6,6 +6,7 @@ written something, and nothing else is ever recomputed. Raises RockError where r
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,11 @@ def find(where: list[Path]) -> dict[str, str]:
     paths = list(dict.fromkeys(paths))
     names = [p.name for p in paths]
     return {str(p) if names.count(p.name) > 1 else p.name: str(p) for p in paths}
+
+
+def offered() -> dict[str, str]:
+    """Name -> path of the runs that the sidebar offers."""
+    return find(places(sys.argv[1:]))
 
 
 def opened_first(found: dict[str, str]) -> str:
@@ -168,10 +174,11 @@ def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
 @st.cache_data(max_entries=64, show_spinner=False)
 def steps(run: RunKey, source: str = "fresh") -> list[int]:
     """The steps at which a trace of `source` can be shown."""
-    return log(run).steps(_table(source))
+    return log(run).steps(table(source))
 
 
-def _table(source: str) -> str:
+def table(source: str) -> str:
+    """The table of the log that holds the tokens of `source`."""
     return "tokens" if source == "fresh" else f"probe/{source}"
 
 

@@ -101,7 +101,6 @@ class Found(NamedTuple):
     rocks: RockSet
     at: np.ndarray  # (M,) persistent occurrences, indices into the corpus; empty where only bounds are known
     mark: np.ndarray  # (M,) 1 persistent, 2 and context-consistent, 3 and of a type in the set
-    halves: tuple[np.ndarray, ...]  # rocks.chosen_by_halves
 
 
 def found(run: RunKey, rule: RockRule) -> Found:
@@ -114,9 +113,16 @@ def found(run: RunKey, rule: RockRule) -> Found:
         classes = known(classes_key)  # they do not depend on thresholds: worked out once for many rules
         if classes is None:
             classes = remember(classes_key, rocks.classes_of(material, rule, pulse))
-        return Found(rocks.conclude(log, detection, classes), *_marks(detection), rocks.chosen_by_halves(detection))
+        return Found(rocks.conclude(log, detection, classes), *_marks(detection))
 
     return work((run, rule), task, "Looking for recurring contexts and stable types")
+
+
+def chosen_by_halves(run: RunKey, rule: RockRule) -> tuple[np.ndarray, ...]:
+    """rocks.chosen_by_halves, from a detection of its own: only one page asks, and all others would wait for it."""
+    log, material = data.log(run), _material(run, _reads(rule))
+    task = lambda pulse: rocks.chosen_by_halves(rocks.examine(log, rule, pulse=pulse, material=material))  # noqa: E731
+    return work(("halves", run, rule), task, "Choosing on either half")
 
 
 def found_before(run: RunKey, rule: RockRule) -> RockSet | None:
@@ -222,11 +228,7 @@ class Judged(NamedTuple):
     classes: str  # (T,) u1, base64: index into `names`, 255 where the rule does not know the type; empty if `why`
     marks: str  # (T,) u1, base64: 0, or as in Found; empty where the text is none that the rule judges
     why: str  # why something is missing; empty if nothing is
-
-
-def is_pending(run: RunKey, rule: RockRule) -> bool:
-    """Whether the rule has not been worked out here yet, and can be in a moment. Raises RockError."""
-    return known((run, rule)) is None and len(_material(run, _reads(rule)).last) <= _MOMENT
+    later: bool = False  # whether more can be known in a moment
 
 
 def judged(run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarray, at_once: bool = False) -> Judged:
@@ -236,8 +238,8 @@ def judged(run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarra
     """
     try:
         if at_once and known((run, rule)) is None:
-            if is_pending(run, rule):
-                return Judged(taus(run, rule)["tau_post"], [], "", "", "The rule is being worked out.")
+            if len(_material(run, _reads(rule)).last) <= _MOMENT:
+                return Judged(taus(run, rule)["tau_post"], [], "", "", "The rule is being worked out.", later=True)
             return Judged(None, [], "", "", "This log is large: open the page Rock tokens once, which works the rule out.")
         material, done = _material(run, _reads(rule)), found(run, rule)
     except data.RockError as e:
@@ -297,7 +299,7 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def _series(run: RunKey, source: str, column: str) -> dict[int, list[float]]:
-    frame = data.log(run).type_means("tokens" if source == "fresh" else f"probe/{source}", column)
+    frame = data.log(run).type_means(data.table(source), column)
     wide = frame.pivot(index="token_id", columns="step", values="mean").sort_index(axis=1)
     return {int(token): row[~np.isnan(row)].round(4).tolist() for token, row in zip(wide.index, wide.to_numpy(), strict=True)}
 

@@ -10,11 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.charts import NEUTRAL, STUDENT, TEACHER, finish, label
+from app.charts import HATCH, NEUTRAL, STUDENT, TEACHER, finish, label
+from app.rock_charts import CONTROL, ROCK
 
 _SHADES = ("#3a82bd", "#e08214", "#8073ac", "#5ab4d6", "#b35806", "#b2abd2", "#1f4e79", "#fdb863", "#8c8c8c", "#c7c7c7")
 _SHAPES = ("", "/", "x", ".", "-", "\\", "+", "|", "", "/")
-_GROUPS = (("#e08214", "diamond", "/"), ("#8073ac", "triangle-up", "x"), ("#8c8c8c", "circle", ""))  # rocks, rare, others
+_GROUPS = ((ROCK, "diamond", "/"), (CONTROL, "triangle-up", "x"), (NEUTRAL, "circle", ""))  # rocks, rare, others
 _MOST_POINTS = 3_000
 _PANELS = (("tokens_share", "of the tokens"), ("kl_share", "of the kl"), ("gradient_share", "of the gradient norm"))
 
@@ -72,6 +73,20 @@ def lorenz(curves: Mapping[str, Any], about: str) -> go.Figure:
     )
 
 
+def _bars(figure: go.Figure, at: np.ndarray, of: int, edges: np.ndarray, group: str, name: str, colour: str, shape: str) -> None:
+    """How many places `at` fall between edges, as shares of the `of` members of a group."""
+    counts, _ = np.histogram(at, edges)
+    figure.add_bar(
+        x=(edges[1:] + edges[:-1]) / 2,
+        y=counts / max(of, 1),
+        name=name,
+        legendgroup=group,
+        marker={"color": colour, "pattern": {"shape": shape, **HATCH}},
+        customdata=counts,
+        hovertemplate=f"%{{customdata}} of {of}<extra>{group}</extra>",
+    )
+
+
 def group_histogram(
     members: pd.DataFrame, groups: Sequence[str], column: str, title: str, axis: str, about: str, limits: tuple[float, float] | None
 ) -> go.Figure:
@@ -88,19 +103,10 @@ def group_histogram(
     edges = np.linspace(low, high, 25)
     for name, (colour, symbol, shape) in zip(groups, _GROUPS, strict=True):
         own, at = values[name], placed[name]
-        counts, _ = np.histogram(at, edges)
         off = len(own) - len(at) if limits is None else int((np.abs(own - np.clip(own, *limits)) > 0).sum())
         beyond = f", {off} {'not positive' if limits is None else 'beyond the axis'}" if off else ""
         median = f"median {np.median(own):.3g}" if len(own) else "none"
-        figure.add_bar(
-            x=(edges[1:] + edges[:-1]) / 2,
-            y=counts / max(len(own), 1),
-            name=f"{name}: {len(own)} values, {median}{beyond}",
-            legendgroup=name,
-            marker={"color": colour, "pattern": {"shape": shape, "size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}},
-            customdata=counts,
-            hovertemplate=f"%{{customdata}} of {len(own)}<extra>{name}</extra>",
-        )
+        _bars(figure, at, len(own), edges, name, f"{name}: {len(own)} values, {median}{beyond}", colour, shape)
         middle = np.median(own) if len(own) else np.nan
         if middle > 0 or (limits is not None and np.isfinite(middle)):
             figure.add_scatter(
@@ -163,15 +169,7 @@ def change_histogram(frame: pd.DataFrame, first: str, last: str, title: str, abo
         own = factors[chosen]
         if not len(own):
             continue
-        counts, _ = np.histogram(own, edges)
-        figure.add_bar(
-            x=(edges[1:] + edges[:-1]) / 2,
-            y=counts / len(own),
-            name=f"{name}: {len(own)}, median ×{2 ** own.median():.2f}",
-            marker={"color": colour, "pattern": {"shape": shape, "size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}},
-            customdata=counts,
-            hovertemplate=f"%{{customdata}} of {len(own)}<extra>{name}</extra>",
-        )
+        _bars(figure, own.to_numpy(), len(own), edges, name, f"{name}: {len(own)}, median ×{2 ** own.median():.2f}", colour, shape)
     ticks = np.arange(-np.floor(most), np.floor(most) + 1)
     ticks = ticks[ticks % -(-len(ticks) // 9) == 0]
     figure.update_xaxes(tickvals=ticks, ticktext=[f"×{2.0**t:.3g}" for t in ticks])
@@ -190,15 +188,7 @@ def bubbles(frame: pd.DataFrame, about: str) -> go.Figure:
         size=np.maximum(45 * np.sqrt(frame.gradient_share / max(biggest, 1e-12)), 3),
         category=frame.category + [f", {x:.2%} of the norm" for x in frame.gradient_share],
     )
-    _points(
-        figure,
-        sized,
-        "n",
-        "kl",
-        "%{x} tokens, mean kl %{y:.4g} nats",
-        size=sized["size"],
-        sizemode="diameter",
-    )
+    _points(figure, sized, "n", "kl", "%{x} tokens, mean kl %{y:.4g} nats", size=sized["size"], sizemode="diameter")
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
     figure.update_yaxes(type="log", dtick=1, tickformat="~g")
     return finish(

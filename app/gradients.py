@@ -6,7 +6,6 @@ does, NoGradients where the log has nothing to answer with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ import streamlit as st
 
 from app import data, detections, stepwise
 from app.data import RunKey
+from app.work import known, remember
 from rockcore import gradient_groups, shares
 from rockcore.geometry import Geometry, early_and_late
 from rockcore.gradient_groups import GROUPS, Comparison, RockChoice
@@ -28,22 +28,17 @@ BY = {"category": "category", "class": "class", "set": "Rock Tokens"}
 _IN, _OUT = "Rock Tokens", "other types"
 
 
-def _table(source: str) -> str:
-    return "tokens" if source == "fresh" else f"probe/{source}"
-
-
 @st.cache_data(max_entries=32, show_spinner=False)
 def _shares(run: RunKey, source: str, norm: str) -> pd.DataFrame:
-    return shares.type_shares(data.log(run), _table(source), norm)
+    return shares.type_shares(data.log(run), data.table(source), norm)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
 def logged_norms(run: RunKey, source: str) -> list[str]:
     """The norms that the log has of these texts; raises NoGradients if there is none."""
     found, why = [], None
     for norm in NORMS:
         try:
-            shares.type_shares(data.log(run), _table(source), norm)
+            _shares(run, source, norm)
             found.append(norm)
         except NoGradients as e:
             why = why or e
@@ -69,8 +64,8 @@ class Stacked(NamedTuple):
 def stacked(run: RunKey, source: str, norm: str, by: str, rule: detections.RockRule) -> Stacked:
     """Shares by category, class or membership in the set of the rule, at every logged step."""
     if by == "category":
-        known = _categories(run, source)
-        labels = dict(zip(known.token_id, known.category, strict=True))
+        types = _categories(run, source)
+        labels = dict(zip(types.token_id, types.category, strict=True))
     else:
         table = detections.table(run, rule)
         values = table["class"] if by == "class" else np.where(table.in_set, _IN, _OUT)
@@ -90,7 +85,7 @@ def at_step(run: RunKey, source: str, norm: str, step: int, rocks: set[int]) -> 
 def inequality(run: RunKey, source: str, norm: str, step: int) -> dict[str, Lorenz]:
     """Lorenz curves of the norm over types and over tokens."""
     by_type = _shares(run, source, norm).query("step == @step").gradient.to_numpy()
-    by_token = data.log(run).values(_table(source), step, norm)
+    by_token = data.log(run).values(data.table(source), step, norm)
     return {"token types": shares.lorenz(by_type), "tokens": shares.lorenz(by_token)}
 
 
@@ -139,9 +134,12 @@ def change(run: RunKey, probe_set: str, first: int, last: int, rocks: set[int]) 
 
 def groups(run: RunKey, probe_set: str, step: int, rule: detections.RockRule) -> Comparison:
     """Rocks under the rule, rare types of high kl, others: see gradient_groups.compare. The rare ones are chosen at the first step."""
-    choice = RockChoice(*detections.found(run, rule).halves)
+    key = ("gradient groups", run, probe_set, step, rule)
+    if (before := known(key)) is not None:
+        return before
+    choice = RockChoice(*detections.chosen_by_halves(run, rule))
     first = direction_steps(run, probe_set)[0]
-    return gradient_groups.compare(_geometry(run, probe_set, step), _geometry(run, probe_set, first), choice)
+    return remember(key, gradient_groups.compare(_geometry(run, probe_set, step), _geometry(run, probe_set, first), choice))
 
 
 def counted(found: Comparison, group: str, stat: str) -> int:
@@ -157,20 +155,16 @@ def rocks(run: RunKey, rule: detections.RockRule) -> set[int]:
 
 def given_up(run: RunKey, ids: set[int], source: str, norm: str) -> GivenUp:
     """What a training without these types would have skipped: see shares.given_up."""
-    return shares.given_up(data.log(run), ids, _table(source), norm)
-
-
-def _or_none(ask: Callable[[], Correlation]) -> Correlation | None:
-    try:
-        return ask()
-    except NoGradients:
-        return None
+    return shares.given_up(data.log(run), ids, data.table(source), norm)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def exact(run: RunKey, probe_set: str, norm: str) -> Correlation | None:
     """How well the closed-form norm stands for the gradient in all parameters; None where no exact ones were taken."""
-    return _or_none(lambda: shares.exact_correlation(data.log(run), probe_set, norm))
+    try:
+        return shares.exact_correlation(data.log(run), probe_set, norm)
+    except NoGradients:
+        return None
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -6,7 +6,6 @@ measured, and the next one is put off until it is a small share of the time.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import streamlit as st
 
 from app import data
 from app.data import RunKey
+from rockcore.schema import PHASES
 
 _SHARE = 0.2  # of one core, at most, on average
 
@@ -32,6 +32,7 @@ class Progress(NamedTuple):
 
     step: int
     steps: int
+    kl_mean: float
     step_s: float
     tokens_per_s: float
     left_s: float
@@ -63,11 +64,11 @@ def progress(run: RunKey) -> Progress | None:
     if facts.metrics.empty:
         return None
     last = facts.metrics.iloc[-1]
-    seconds = facts.metrics[["sample_s", "teacher_s", "student_s", "update_s", "log_s"]].sum(axis=1).tail(50)
+    seconds = facts.metrics[list(PHASES)].sum(axis=1).tail(50)
     step_s = float(seconds.median())
     rate = float(facts.metrics.tokens.tail(50).sum() / seconds.sum()) if seconds.sum() > 0 else 0.0
     steps = max(facts.meta.steps_planned, int(last.step))
-    return Progress(int(last.step), steps, step_s, rate, step_s * (steps - int(last.step)))
+    return Progress(int(last.step), steps, float(last.kl_mean), step_s, rate, step_s * (steps - int(last.step)))
 
 
 def most_rollouts(run: RunKey) -> int:
@@ -78,8 +79,7 @@ def most_rollouts(run: RunKey) -> int:
 
 def others(run: RunKey | None) -> list[str]:
     """Names of the runs in training but the one that is shown."""
-    found = data.find(data.places(sys.argv[1:]))
-    return [name for name, path in found.items() if (run is None or path != run.path) and _is_live(path)]
+    return [name for name, path in data.offered().items() if (run is None or path != run.path) and _is_live(path)]
 
 
 def _is_live(path: str) -> bool:

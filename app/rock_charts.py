@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.charts import NEUTRAL, STUDENT, TEACHER, finish, label
+from app.charts import HATCH, NEUTRAL, STUDENT, TEACHER, finish, label
 
 ROCK, CONTROL = TEACHER, "#8073ac"
 _MOST_POINTS = 4_000
-_HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}
 
 
 def funnel(tokens: pd.DataFrame, controls: list[int], about: str, column: str) -> go.Figure:
@@ -151,7 +150,7 @@ def category_pair(frame: pd.DataFrame, about: str) -> go.Figure:
             x=rows[name],
             name=f"{name}: {int(rows[f'n_{name}'].sum()):,} positions",
             orientation="h",
-            marker={"color": colour, "pattern": {"shape": pattern, **_HATCH}},
+            marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             text=[f"{100 * v:.0f} %" for v in rows[name]],
             textposition="outside",
             cliponaxis=False,
@@ -178,7 +177,7 @@ def densities(frame: pd.DataFrame, about: str) -> go.Figure:
             x=frame[column],
             xbins=edges,
             name=f"{names[column]}, median {frame[column].median():.1%}",
-            marker={"color": colour, "pattern": {"shape": pattern, **_HATCH}},
+            marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             opacity=0.7,
             hovertemplate="%{x}: %{y} rollouts<extra>" + column + "</extra>",
         )

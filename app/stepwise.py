@@ -99,7 +99,7 @@ def positions(run: RunKey, source: str, rollout: int, signal: str) -> Surface:
 def types(run: RunKey, source: str, signal: str) -> TypeSteps:
     """Every token type that occurs in the texts of `source`, by falling score."""
     opened, axis = data.log(run), step_axis(run, source)
-    table = "tokens" if source == "fresh" else f"probe/{source}"
+    table = data.table(source)
     losses = opened.type_means(table, "sampled_loss" if opened.meta.estimator == "absent" else "kl")
     means = losses if signal == "kl" and opened.meta.estimator != "absent" else opened.type_means(table, signal)
     values, counts, loss = (

@@ -152,11 +152,12 @@ def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     frame = data.log(run).trace(step, rollout, data.probe_set(source))
     signals = {name: frame[name].to_numpy(float) for name in _COLUMNS if name in frame}
     signals["student_p"] = np.exp(frame.student_logp.to_numpy(float))
-    found: dict[str, Any] = {"key": _key(run, source, rollout, frame.token_id), "step": step}
+    found: dict[str, Any] = {"key": _key(run, source, rollout, frame.token_id), "step": step, "flags": {}}
     missing = {"weight": "The training weighs fresh rollouts only; a probe text has no weight."} if "weight" not in frame else {}
     missing |= {name: f"The log of this run has no {name} here." for name, v in signals.items() if len(v) and not np.isfinite(v).any()}
     if _has_alternatives(frame):
         signals |= divergences(frame)._asdict()
+        found["flags"]["top1_disagreement"] = packed(signals.pop("top1_disagreement"), "u1")
         found["student"] = _side(run, frame, "student")
     else:
         missing |= dict.fromkeys(Divergences._fields, _NO_ALTERNATIVES[source])
@@ -164,9 +165,7 @@ def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         missing["persistence"] = "A fresh rollout exists at one step only; probe texts are scored at every logged step."
     else:
         del signals["kl"]  # the text has it, for every step
-    flags = {"top1_disagreement"}
-    found["signals"] = {name: packed(v, "f3") for name, v in signals.items() if name not in missing | dict.fromkeys(flags)}
-    found["flags"] = {name: packed(v, "u1") for name, v in signals.items() if name in flags}
+    found["signals"] = {name: packed(v, "f3") for name, v in signals.items() if name not in missing}
     return _stamped({**found, "missing": missing})
 
 

@@ -238,10 +238,8 @@ def _compare(command: Compare) -> None:
     shared = compare.overlap(sides.a.ids, sides.b.ids)
     _out.print(_change_table(compare.rank_changes(*sides).head(30)))
     for letter, side in zip("AB", sides, strict=True):
-        where = f"steps {side.steps[0]} to {side.steps[-1]}" if side.by == "rule" else f"step {side.steps[0]}"
-        line = (
-            f"{letter}: {side.name}, {where}, {len(side.ids)} of {len(side.types)} types by {side.score}, {side.column}: {side.estimator}"
-        )
+        which = f"{len(side.ids)} of {len(side.types)} types by {side.score}"
+        line = f"{letter}: {side.name}, {side.where}, {which}, {side.column}: {side.estimator}"
         _out.print(line, markup=False, highlight=False)
     both = f"{len(shared.both)} in both, {len(shared.only_a)} only in A, {len(shared.only_b)} only in B"
     _out.print(f"{both}, Jaccard {shared.jaccard:.2f}", markup=False, highlight=False)

@@ -161,6 +161,11 @@ class Ranking:
         return cls(run.meta.name, "rock_score", "rock_score", "kl", (step,), "fresh", run.meta.estimator, types)
 
     @property
+    def where(self) -> str:
+        """The checkpoints, or the one step, in words."""
+        return f"steps {self.steps[0]} to {self.steps[-1]}" if self.by == "rule" else f"step {self.steps[0]}"
+
+    @property
     def ids(self) -> list[int]:
         """The token ids that count as rocks, the best first."""
         return self.types.token_id[self.types.in_set].tolist()

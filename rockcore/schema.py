@@ -226,6 +226,7 @@ METRICS: dict[str, Column] = {
     "update_s": Column(pa.float64(), "s", "Time for the optimizer."),
     "log_s": Column(pa.float64(), "s", "Time to write the log of the step."),
 }
+PHASES = ("sample_s", "teacher_s", "student_s", "update_s", "log_s")  # of METRICS: together the time of a step
 EVALS: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The step whose student answered."),
     "problem_id": Column(pa.int32(), "", "Index of the held-out problem; the same problems at every step."),

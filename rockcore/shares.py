@@ -11,11 +11,10 @@ import pandas as pd
 
 from rockcore import stats
 from rockcore.log import Run
-from rockcore.schema import NoGradients
+from rockcore.schema import PHASES, NoGradients
 from rockcore.stats import Interval
 
 NORMS = ("grad_norm", "proj_grad_norm")
-_PHASES = ("sample_s", "teacher_s", "student_s", "update_s", "log_s")
 
 
 def type_shares(run: Run, table: str = "tokens", norm: str = "grad_norm") -> pd.DataFrame:
@@ -109,7 +108,7 @@ def given_up(run: Run, token_ids: Iterable[int], table: str = "tokens", norm: st
     metrics = run.metrics().sort_values("step")
     trained = metrics[metrics.update_norm.notna() & metrics.projection_s.notna()]
     trained = trained.iloc[1:] if len(trained) > 1 else trained
-    step_s = trained[list(_PHASES)].sum(axis=1)
+    step_s = trained[list(PHASES)].sum(axis=1)
     share = float((trained.projection_s / step_s).median()) if len(trained) else None
     tokens, of_tokens = int(some.n.sum()), int(types.n.sum())
     return GivenUp(

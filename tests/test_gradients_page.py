@@ -12,7 +12,7 @@ import pytest
 from test_app import RunFactory, open_app, words  # noqa: F401
 from test_browser import Tab, browser, serving, tab  # noqa: F401
 
-from app import data, gradients
+from app import data, detections, gradients
 from rockcore.config import SessionConfig
 from rockcore.log import Run
 from rockcore.session import train
@@ -47,8 +47,6 @@ def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # n
 @pytest.mark.parametrize("by", gradients.BY)
 @pytest.mark.parametrize("source", data.SOURCES)
 def test_shares_are_those_of_the_log_and_sum_to_one(by: str, source: str, trained: Path) -> None:
-    from app import detections
-
     run, rule = key(trained), detections.rule(RULE)
     frame, labels = gradients.stacked(run, source, "grad_norm", by, rule)
     for name in ("tokens_share", "kl_share", "gradient_share"):
@@ -61,11 +59,8 @@ def test_shares_are_those_of_the_log_and_sum_to_one(by: str, source: str, traine
 
 
 def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -> None:  # noqa: F811
-    from app import detections
-
     run, rule = key(trained), detections.rule(RULE)
     ids = gradients.rocks(run, rule)
-    frame = Run.open(trained).trace  # noqa: F841
     logged = pq.read_table(trained / "probe" / "final" / "step=000004.parquet").to_pandas()
     of_rocks = logged.token_id.isin(list(ids))
     app = open_app("gradients", trained, rule=RULE, by="set", source="final")
@@ -78,7 +73,7 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
     app = open_app("gradients", trained, rule=RULE, source="fresh")
     metric = {m.label: m.value for m in app.metric}
     run = Run.open(trained)
-    ids = gradients.rocks(key(trained), gradients.detections.rule(RULE))
+    ids = gradients.rocks(key(trained), detections.rule(RULE))
     tokens = np.concatenate([pq.read_table(f)["token_id"].to_numpy() for f in sorted((trained / "tokens").glob("*.parquet"))])
     skipped = np.isin(tokens, list(ids)).mean()
     assert metric["Tokens skipped"] == f"{skipped:.1%}"

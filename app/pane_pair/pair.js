@@ -1,16 +1,9 @@
 // The token pointed at, or walked to by keys, is framed in the other pane too, its card opens there, and one line says both values.
 
-const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
 const FRAME = "2px dashed var(--st-text-color)";
 
-function visible(token) {
-  return Array.from(token, (c) => MARKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c)).join("");
-}
-
-function number(x) {
-  if (x === null || x === undefined) return "no value";
-  const size = Math.abs(x);
-  return (size === 0 ? "0" : size >= 1 ? x.toFixed(2) : size >= 0.001 ? x.toFixed(4) : x.toExponential(1)).replaceAll("-", "−");
+function value(x) {
+  return x === null || x === undefined ? "no value" : number(x);
 }
 
 function paneOf(data, side) {
@@ -39,13 +32,12 @@ function frame(span, on) {
 }
 
 function inWords(data, { side, at }, partner) {
-  const token = document.createElement("b");
-  token.textContent = visible(paneOf(data, side).text.tokens[at]);
+  const token = element("b", "", visible(paneOf(data, side).text.tokens[at]));
   const there = side === "A" ? "B" : "A", a = side === "A" ? at : partner, b = side === "B" ? at : partner;
-  if (partner === null) return [token, ` position ${at} of ${side} · ${data.signal} ${number(data[side][at])} ${data.unit} · no partner in ${there}`];
+  if (partner === null) return [token, ` position ${at} of ${side} · ${data.signal} ${value(data[side][at])} ${data.unit} · no partner in ${there}`];
   const [of, from] = [data.B[b], data.A[a]], change = of === null || from === null ? null : of - from;
   const sign = change > 0 ? "+" : "";
-  return [token, ` ${data.signal}: A ${number(from)} · B ${number(of)} · B − A ${sign}${number(change)} ${data.unit} · position ${a === b ? a : `${a} in A, ${b} in B`}`];
+  return [token, ` ${data.signal}: A ${value(from)} · B ${value(of)} · B − A ${sign}${value(change)} ${data.unit} · position ${a === b ? a : `${a} in A, ${b} in B`}`];
 }
 
 export default function (component) {

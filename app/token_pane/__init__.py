@@ -16,6 +16,7 @@ from typing import Any
 from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
+WORDS = _HERE / "base.js"  # how tokens and numbers are written, for others who show them
 _PARTS = ("base", "signals", "layers", "words", "legend", "card", "filters", "bar", "export", "pane")  # one script in this order
 _component = component(
     "rock_token_pane",

@@ -114,8 +114,7 @@ function paint(pane) {
   const gone = state.rest === "hide" ? GONE : DIM;
   const fills = palette(view.scale).map(([light], b) => (light ? `f${b}` : ""));
   layers.refill((i) => (out && !out[i] ? gone : buckets[i] < 0 ? "" : fills[buckets[i]]));
-  const seen = (i) => !out || (out[i] === 1 || gone === DIM);
-  now.seen = seen;
+  const seen = (i) => !now.hidden || now.hidden[i] === 1;
   for (const mark of [1, 2, 3]) layers.decorate(`m${mark}`, (i) => marks && marks[i] === mark && (view.quiet || mark > 1) && seen(i));
   layers.decorate("lit", (i) => chosen && state.rest === "underline" && chosen[i]);
   drawCut(pane);
@@ -124,16 +123,14 @@ function paint(pane) {
 
 function paintCut(pane) {
   // A threshold on its way: only what it changes.
-  const { seen } = pane.now;
   measure(pane);
-  pane.now.seen = seen;
   drawCut(pane);
 }
 
 function drawCut(pane) {
   const { layers, view, now } = pane;
   if (view.quiet || view.scale.kind === "class") layers.decorate("cut", () => false);
-  else layers.decorate("cut", (i) => now.above[i] && now.seen(i));
+  else layers.decorate("cut", (i) => now.above[i] && (!now.hidden || now.hidden[i] === 1));
   drawLegend(pane);
   drawFilters(pane);
 }

@@ -91,6 +91,7 @@ function measure(pane) {
   const now = { values, kl, cut, above, tokens, loss, total, buckets: buckets(pane, values) };
   pane.now = now;
   now.chosen = chosen(pane);
+  now.hidden = pane.state.rest === "hide" ? now.chosen : null; // what does not pass is not seen
 }
 
 function buckets(pane, values) {

@@ -43,7 +43,7 @@ def part(draw: Callable[[], None], what: str) -> None:
 
 def choose_b() -> tuple[str, data.RunKey] | None:
     """The name and key of B's run, or None after saying why it cannot be had."""
-    found = comparisons.runs()
+    found = data.offered()
     own = next((name for name, path in found.items() if path == run.path), facts.meta.name)
     found.setdefault(own, run.path)
     left, right = st.columns(2)
@@ -233,17 +233,13 @@ def rocks(sides: Sides) -> None:
         st.text("Neither side has a set under this rule: below stand all types by rank. Loosen the rule in the Threshold lab.")
     drawn = table.head(DRAWN)
     loss = facts.estimator if found.a.column == "kl" else found.a.column
-    about = f"A: {found.a.name}, {steps_of(found.a)}<br>B: {found.b.name}, {steps_of(found.b)}"
+    about = f"A: {found.a.name}, {found.a.where}<br>B: {found.b.name}, {found.b.where}"
     st.plotly_chart(
         compare_charts.ranks(drawn, f"{about}<br>{found.a.score} · {loss}"), key="ranks",
         alt="Rank of token types in A and in B; the table below holds the numbers",
     )  # fmt: skip
     st.caption(f"The {len(drawn)} of {len(table):,} types that stand highest on either side. A long line: the type moved far.")
     show_table(table, ["ccr_a", "ccr_b"] if found.a.by == "rule" else [])
-
-
-def steps_of(side: rankings.Ranking) -> str:
-    return f"steps {side.steps[0]} to {side.steps[-1]}" if side.by == "rule" else f"step {side.steps[0]}"
 
 
 def show_table(table, known: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import data, selection
+from app import data, live, selection
 
 OWN = "own pair"
 
@@ -68,13 +68,11 @@ def watch(name: str, was_running: bool) -> None:
 
 
 def progress(run: data.RunKey) -> None:
-    facts = data.facts(run)
-    if facts.metrics.empty:
+    far = live.progress(run)
+    if far is None:
         st.text("No step is finished yet.")
         return
-    last = facts.metrics.iloc[-1]
-    done = min(int(last.step) / max(facts.meta.steps_planned, 1), 1.0)
-    st.progress(done, f"Step {int(last.step)} of {facts.meta.steps_planned} · mean kl {last.kl_mean:.4f} nats")
+    st.progress(far.step / max(far.steps, 1), f"Step {far.step} of {far.steps} · mean kl {far.kl_mean:.4f} nats")
 
 
 st.title("Train a student")

@@ -82,14 +82,6 @@ def downloads(source: str, step: int, rollout: int) -> None:
     )
 
 
-def pending() -> bool:
-    """Whether the rule can be worked out in a moment, and has not been."""
-    try:
-        return detections.is_pending(run, detections.rule(selection.text("rule", "default")))
-    except data.RockError:
-        return False
-
-
 class Reading(NamedTuple):
     """What is read, and among what."""
 
@@ -125,10 +117,11 @@ def read(chosen: Reading) -> None:
     if not text["length"]:
         st.text("This rollout is empty: the student ended at once.")
         return
-    ids, later = traces.ids(text), pending()  # asked once: it may be known to another visitor's page a moment later
-    token_pane.show(PANE, text, values, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=True)), heard)
+    ids = traces.ids(text)
+    verdict = judged(chosen.source, chosen.rollout, ids, at_once=True)
+    token_pane.show(PANE, text, values, chosen.view(len(ids), verdict), heard)
     downloads(*where)
-    if later:
+    if verdict.later:
         token_pane.update(PANE, text, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
 
 

@@ -34,11 +34,9 @@ from rockcore import gradients, models, world
 from rockcore.config import OWN_PAIR, TUNED, SessionConfig
 from rockcore.divergence import judge
 from rockcore.log import Run, RunWriter, sample_runs
-from rockcore.schema import Prompt
+from rockcore.schema import PHASES, Prompt
 from rockcore.scoring import Clock, Rollouts, pieces, sample, score
 from rockcore.session import train
-
-PHASES = ["sample_s", "teacher_s", "student_s", "update_s", "log_s"]
 
 
 @dataclass(frozen=True)
