@@ -275,6 +275,12 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
     tab.wait_for_url(rest="underline")
 
 
+def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:  # noqa: F811
+    for i in range(1, 7):  # rules that nobody has asked for: each is worked out while the page mounts its parts in any order
+        page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}{i}")
+        playwright.expect(toggle(page, "undecided")).to_be_visible()
+
+
 def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None:  # noqa: F811
     page = read(tab, "run=tiny&source=final&rollout=1&step=20&light=special&cut=kl:19&only=above")
     playwright.expect(page.locator(".result")).to_contain_text("No token passes all of them")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import streamlit as st
 from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
@@ -76,21 +77,24 @@ class View:
     quiet: bool = False
 
 
-def show(key: str, text: dict[str, Any], values: dict[str, Any], view: View, on_move: Callable[[], None] | None = None) -> None:
+def show(
+    key: str, text: dict[str, Any], values: dict[str, Any], view: View, on_move: Callable[[], None] | None = None
+) -> Callable[[View], None]:
     """Draw `text` with `values` (traces.text and traces.values of one rollout) as `view` says.
+
+    Returns what shows them, in this run, in another view: one that has taken a while to work out.
 
     In the run that `on_move` begins, the session state holds under [key]["moved"] the fields of `State` as a dict: a trigger,
     not a state, for the reason given in app.loss_histogram. Give them back in `view.state` in the next run.
     """
     _component(key=key, data={"pane": key, "quiet": view.quiet}, on_moved_change=on_move or (lambda: None))
-    for name, part in (("text", text), ("values", values), ("view", _drawn(text, view))):
+    for name, part in (("text", text), ("values", values)):
         _part(key=f"{key} {name}", data=part | {"pane": key, "part": name})
+    slot = st.empty()  # mounts arrive in any order: of two views only the last may be on the page
 
+    def draw(view: View, name: str = "later view") -> None:
+        with slot:
+            _part(key=f"{key} {name}", data=asdict(view) | {"key": text["key"], "scale_kl": view.tau, "pane": key, "part": "view"})
 
-def update(key: str, text: dict[str, Any], view: View) -> None:
-    """Show the pane that `show` has drawn in this run in another `view`, which has taken a while to work out."""
-    _part(key=f"{key} later view", data=_drawn(text, view) | {"pane": key, "part": "view"})
-
-
-def _drawn(text: dict[str, Any], view: View) -> dict[str, Any]:
-    return asdict(view) | {"key": text["key"], "scale_kl": view.tau}
+    draw(view, "view")
+    return draw

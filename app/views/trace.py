@@ -119,10 +119,10 @@ def read(chosen: Reading) -> None:
         return
     ids = traces.ids(text)
     verdict = judged(chosen.source, chosen.rollout, ids, at_once=True)
-    token_pane.show(PANE, text, values, chosen.view(len(ids), verdict), heard)
+    draw = token_pane.show(PANE, text, values, chosen.view(len(ids), verdict), heard)
     downloads(*where)
     if verdict.later:
-        token_pane.update(PANE, text, chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
+        draw(chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
 
 
 def page() -> None:
