@@ -90,6 +90,7 @@ def main() -> None:
         st.subheader("This part of the run cannot be read")
         st.text(str(e))
     selection.publish()
+    selection.arrive(page.url_path)
 
 
 main()

@@ -8,6 +8,7 @@ does not exist where it is asked for falls back to the default of that place.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -24,7 +25,9 @@ _TOUCHED = "touched"  # whether this script run was asked for by a control
 _COMPLAINT = "complaint"  # why the last change was not taken
 _BEFORE = "before"  # name -> what stood there earlier, the latest last: for undo
 _RUN = "open run"
+_PAGE = "page"  # the one whose URL the browser has for certain
 _MOST_UNDONE = 100
+_ARRIVAL_S = 0.2
 
 
 def begin() -> None:
@@ -46,6 +49,17 @@ def publish() -> None:
     if st.query_params.to_dict() != shown:
         st.query_params.from_dict(shown)
     st.session_state[_PUBLISHED] = dict(shown)
+
+
+def arrive(page: str) -> None:
+    """After publish: on another page than before, write the URL a second time, as it has been seen to stay bare under load.
+
+    The browser empties it on its way to a page, at a moment of its own, and takes no notice of a URL that it has already.
+    """
+    if st.session_state.get(_PAGE, page) != page:
+        time.sleep(_ARRIVAL_S)
+        st.query_params.from_dict(st.session_state[_PUBLISHED])
+    st.session_state[_PAGE] = page
 
 
 def stop() -> NoReturn:

@@ -124,14 +124,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _train(config: SessionConfig) -> None:
+    if not config.resume:
+        config = replace(config, out=config.resolved().out)  # what is wrong with the settings is told before torch is loaded
     try:
         from rockcore.session import train
     except ModuleNotFoundError as e:
         raise BadConfig(f"{e.name} is not installed", "Training needs torch and transformers", 'python -m pip install -e ".[train]"') from e
     from rockcore.progress import TrainingBar
 
-    if config.out is None and not config.resume:
-        config = replace(config, out=config.resolved().out)
     what = "going on" if config.resume else f"a new run of {'your pair' if config.prompts else config.scenario}"
     _out.print(f"{config.out}: {what}", markup=False, highlight=False)
     with TrainingBar(_out) as bar:

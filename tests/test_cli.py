@@ -115,9 +115,15 @@ def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
         (["train", "--out", "x", "--max-new-tokens", "600"], "has room for 512"),
     ],
 )
-def test_errors_are_told_in_words_with_exit_code_one(arguments, says):
-    done = rockcore(*arguments)
-    assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr
+def test_errors_are_told_in_words_with_exit_code_one(arguments, says, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 1 and says in capsys.readouterr().err
+
+
+def test_an_error_leaves_the_program_with_exit_code_one_and_no_traceback():
+    done = rockcore("train", "--out", "x", "--steps", "0")
+    assert done.returncode == 1 and done.stderr.startswith("error: BadConfig\nsteps = 0") and "Traceback" not in done.stderr
 
 
 def test_a_step_that_is_not_logged_names_those_that_are(run_path):  # noqa: F811

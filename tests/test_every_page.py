@@ -1,0 +1,104 @@
+"""Every page of the dashboard, light and dark: it works with the network cut off, for the browser and for the server, neither
+tries to reach anything, and nothing on it is what axe-core calls serious or critical.
+
+axe judges elements and their styles, inside our components too. It does not see what is drawn on a canvas, nor the colours
+of highlighted tokens.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chrome import APP, PAGES, serving
+from test_browser import Tab, browser, playwright, tab  # noqa: F401  (fixtures; `tab` refuses what is not on this machine)
+
+from rockcore.log import sample_runs
+
+HERE = Path(__file__).parent
+AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+ADDRESSES = [page for page in PAGES if page not in ("overview", "trace")]
+ADDRESSES += ["", "trace?source=fresh&token_at=5", "trace?source=final&token_at=5"]
+SCHEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 22, 20)"}  # and what Streamlit paints the page in then
+# What Streamlit draws and we cannot mend, by the rule it breaks.
+NOT_OURS = {
+    # color-contrast: the label of a disabled control is faint on purpose (WCAG 1.4.3 exempts it), but not said to belong to it
+    "color-contrast": "[data-testid=stSelectbox]:has(:disabled) [data-testid=stWidgetLabel]",
+}
+JUDGE = """async (exclude) => (await axe.run({ exclude }, { resultTypes: ['violations'] })).violations
+    .filter(rule => ['serious', 'critical'].includes(rule.impact))
+    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))"""
+
+# Python imports this by itself at its start. What it refuses it writes down.
+NO_NETWORK = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[1][0] if event == "socket.connect" and isinstance(arguments[1], tuple) else arguments[0]
+        if isinstance(host, str) and host not in ("127.0.0.1", "::1", "localhost"):
+            with open(FILE, "a") as file:
+                file.write(f"{event} {host}\\n")
+            raise OSError("The network is cut off.")
+sys.addaudithook(refuse)
+"""
+
+
+def violations(page: playwright.Page) -> list[str]:
+    page.evaluate(AXE)
+    return page.evaluate(JUDGE, [[selector] for selector in NOT_OURS.values()])
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where Python, started in this module, writes down its attempts to reach another machine."""
+    folder = tmp_path_factory.mktemp("offline")
+    (folder / "sitecustomize.py").write_text(NO_NETWORK.replace("FILE", repr(str(folder / "refused.txt"))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        yield folder / "refused.txt"
+
+
+@pytest.fixture(scope="module")
+def server(refused: Path) -> Iterator[str]:
+    with serving(lambda port: ["-m", "rockcore", "app", str(sample_runs()), "--port", port, "--headless"], refused.parent) as address:
+        yield address
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_dark_screen(tab: Tab, refused: Path, address: str) -> None:  # noqa: F811
+    tab.page.set_default_timeout(60_000)  # some pages look for rocks first
+    tab.open(f"/{address}")
+    for scheme, background in SCHEMES.items():
+        tab.page.emulate_media(color_scheme=scheme)
+        playwright.expect(tab.page.get_by_test_id("stApp")).to_have_css("background-color", background)
+        tab.rest()
+        if "token_at" in address:
+            playwright.expect(tab.page.locator(".reading .where")).to_contain_text("position 5 of")
+        found = violations(tab.page)
+        assert not found, "\n".join([scheme, *found])
+    playwright.expect(tab.page.get_by_role("heading", level=1)).to_be_visible()
+    assert tab.page.get_by_test_id("stException").count() == 0
+    assert not refused.exists(), refused.read_text()
+
+
+def test_every_page_of_the_menu_is_judged(tab: Tab) -> None:  # noqa: F811
+    tab.open("/")
+    playwright.expect(tab.page.get_by_test_id("stSidebarNavLink")).to_have_count(len(PAGES))
+    assert len(PAGES) == len(list((APP / "views").glob("*.py")))
+
+
+def test_what_is_wrong_inside_a_component_is_found(tab: Tab) -> None:  # noqa: F811
+    tab.open("/trace")
+    tab.page.locator(".tools").evaluate("bar => bar.append(document.createElement('button'))")
+    assert any(line.startswith("button-name: <button></button>") for line in violations(tab.page))
+
+
+def test_a_server_that_asks_for_another_machine_is_found_out(refused: Path) -> None:
+    ask = "import socket; socket.create_connection(('192.0.2.1', 80), 1)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True)
+    assert "The network is cut off." in done.stderr and "192.0.2.1" in refused.read_text()
+    refused.unlink()
