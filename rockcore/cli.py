@@ -258,11 +258,13 @@ def _change_table(rows: pd.DataFrame) -> Table:
 
 
 def _app(command: App) -> None:
-    from rockcore.log import Run, find_runs
+    from rockcore.files import find_runs
 
     for place in command.runs:
         if not find_runs([place]):
-            Run.open(place)  # says what is wrong with it
+            from rockcore.log import Run  # a second to load: only to say what is wrong
+
+            Run.open(place)
     app = Path(__file__).parent.parent / "app"
     # all that does not change from call to call stands in app/.streamlit/config.toml, which Streamlit reads beside main.py
     options = {"server.address": "127.0.0.1", "server.port": command.port, "server.headless": str(command.headless).lower()}

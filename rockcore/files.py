@@ -1,10 +1,10 @@
-"""Single files of a run: how they are named, written whole or not at all, and checked before anyone relies on them."""
+"""Where runs lie, and their single files: how they are named, written whole or not at all, and checked before anyone relies on them."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -130,3 +130,23 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
         )
     _checked[key] = frozenset(found.names)
     return _checked[key]
+
+
+def find_runs(places: Iterable[str | Path]) -> list[Path]:
+    """Folders with a run.json: the places themselves, or their direct children."""
+    found: list[Path] = []
+    for place in map(Path, places):
+        inside = sorted(p.parent for p in place.glob("*/run.json")) if place.is_dir() else []
+        found += [place] if (place / "run.json").exists() else inside
+    return list(dict.fromkeys(p.resolve() for p in found))
+
+
+def request_stop(path: str | Path) -> None:
+    """Ask the process that trains this run to end after its current step."""
+    (Path(path) / STOP).touch()
+
+
+def sample_runs() -> Path:
+    """The folder of the runs that come with the project, in a checkout or inside an installed package."""
+    installed = Path(__file__).parent / "sample_runs"
+    return installed if installed.is_dir() else installed.parent.parent / "sample_runs"

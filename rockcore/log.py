@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import pandas as pd
 
 from rockcore import schema, stats
 from rockcore.categories import RULES, Rule, load_rules
-from rockcore.files import CATEGORIES, STOP, step_name, step_of
+from rockcore.files import CATEGORIES, find_runs, request_stop, sample_runs, step_name, step_of
 from rockcore.folder import RunFolder
 from rockcore.schema import DamagedRun
 from rockcore.writer import RunExists, RunWriter
@@ -239,23 +239,3 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
         what = f"vocab.parquet lacks {len(ids)} ids, e.g. {ids[:5]}"
         raise DamagedRun(what, "These tokens have no text", "Import the run again with its own tokenizer")
     return frame
-
-
-def find_runs(places: Iterable[str | Path]) -> list[Path]:
-    """Folders with a run.json: the places themselves, or their direct children."""
-    found: list[Path] = []
-    for place in map(Path, places):
-        inside = sorted(p.parent for p in place.glob("*/run.json")) if place.is_dir() else []
-        found += [place] if (place / "run.json").exists() else inside
-    return list(dict.fromkeys(p.resolve() for p in found))
-
-
-def request_stop(path: str | Path) -> None:
-    """Ask the process that trains this run to end after its current step."""
-    (Path(path) / STOP).touch()
-
-
-def sample_runs() -> Path:
-    """The folder of the runs that come with the project, in a checkout or inside an installed package."""
-    installed = Path(__file__).parent / "sample_runs"
-    return installed if installed.is_dir() else installed.parent.parent / "sample_runs"
