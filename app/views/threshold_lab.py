@@ -75,7 +75,7 @@ def thresholds(rule: detections.RockRule, now: detections.Instant | None) -> Non
         detections.histogram(run, rule),
         tau,
         linked,
-        f"{facts.meta.name} · {detections.corpus_line(run, rule)} · {rule.column}: {facts.meta.estimator}",
+        f"{facts.meta.name} · {detections.corpus_line(run, rule)} · {rule.column}: {facts.meta.estimator}.",
         lambda: follow_hand(linked),
     )
     left, middle, right = st.columns(3)
