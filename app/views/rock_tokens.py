@@ -158,7 +158,7 @@ def contexts(rule: detections.RockRule, tokens, picked: int | None) -> None:
 
 
 def figures(rule: detections.RockRule, rocks: detections.RockSet, table) -> None:
-    about = f"{facts.meta.name} · {detections.corpus_line(run, rule)} · {rule.column}: {facts.meta.estimator}, nats"
+    about = f"{facts.meta.name} · {rule.column}: {facts.meta.estimator}, nats<br>{detections.corpus_line(run, rule)}"
     pair = detections.category_pair(run, rule)
     control_types = detections.control_types(run, rule)
     st.plotly_chart(

@@ -237,7 +237,7 @@ def page(sources: list[str]) -> None:
     with right:
         steps = data.steps(run, source)
         step = selection.choose("step", st.select_slider, "Step cursor", steps, steps[-1])
-    left, middle, right = st.columns([3, 3, 2])
+    left, middle, right = st.columns([5, 4, 2])
     with left:
         view = selection.choose("view", st.segmented_control, "View", list(VIEWS), "position", format_func=VIEWS.get, required=True)
     with right:
