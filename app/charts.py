@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 STUDENT, TEACHER, NEUTRAL = "#3a82bd", "#e08214", "#8c8c8c"
+ROCK, CONTROL = TEACHER, "#8073ac"
 HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}  # over a bar, with a shape
 
 

@@ -13,6 +13,7 @@ if sys.path[0] != ROOT:  # a script called app.py in the current folder must not
     sys.path.insert(0, ROOT)
 
 import streamlit as st  # noqa: E402
+from streamlit.navigation.page import StreamlitPage  # noqa: E402
 
 from app import data, selection  # noqa: E402
 
@@ -25,68 +26,72 @@ STYLE = """
 """
 
 
-def open_picked(places: list[Path]) -> data.RunKey | None:
+def open_picked(places: list[Path]) -> data.runs.RunKey | None:
     """The run picked in the sidebar, or None after saying why there is none."""
-    found = data.find(places)
+    found = data.runs.find(places)
     if not found:
         st.subheader("No run to show")
         st.text(f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.")
         st.text("Start one on the page “Session”, or give a run's folder on the command line: rockcore app RUN_OR_FOLDER")
         return None
     with st.sidebar:
-        name = selection.choose("run", st.selectbox, "Run", list(found), data.opened_first(found))
+        name = selection.choose("run", st.selectbox, "Run", list(found), data.runs.opened_first(found))
     try:
-        return data.key(found[name])
-    except data.RockError as e:
+        return data.runs.key(found[name])
+    except data.runs.RockError as e:
         st.subheader("This run cannot be opened")
         st.text(str(e))
         st.text("Other runs can still be picked in the sidebar.")
         return None
 
 
-def follow(run: data.RunKey) -> None:
+def follow(run: data.runs.RunKey) -> None:
     """For a run in training: say how it stands, and show the page anew when it has logged something."""
     with st.sidebar:
-        if data.is_live(run) and st.toggle("Follow the training", value=True, help="Looks for a new step every 10 seconds."):
+        if data.runs.is_live(run) and st.toggle("Follow the training", value=True, help="Looks for a new step every 10 seconds."):
             st.fragment(_look, run_every=10)(run)
 
 
-def _look(run: data.RunKey) -> None:
+def _look(run: data.runs.RunKey) -> None:
     try:
-        st.text(data.status(run))
-        changed = data.key(run.path) != run
-    except data.RockError:
+        st.text(data.runs.status(run))
+        changed = data.runs.key(run.path) != run
+    except data.runs.RockError:
         changed = True  # the whole page says what is wrong
     if changed:
         st.rerun()
 
 
+def _page(view: str, title: str, default: bool = False) -> StreamlitPage:
+    return st.Page(VIEWS / view / "page.py", title=title, url_path=view, default=default)
+
+
 def main() -> None:
     st.set_page_config(page_title="Rock Token Explorer", layout="wide")
     st.html(f"<style>{STYLE}</style>")
-    live, session = st.Page(VIEWS / "live.py", title="Live"), st.Page(VIEWS / "session.py", title="Session")
+    live, session = _page("live", "Live"), _page("session", "Session")
     own_pace = (live, session)  # pages that look for news by themselves, and can do without a run
     pages = [
-        st.Page(VIEWS / "overview.py", title="Overview", default=True),
-        st.Page(VIEWS / "trace.py", title="Trace"),
-        st.Page(VIEWS / "rock_tokens.py", title="Rock tokens"),
-        st.Page(VIEWS / "steps.py", title="Steps"),
-        st.Page(VIEWS / "gradients.py", title="Gradients"),
-        st.Page(VIEWS / "compare.py", title="Compare"),
-        st.Page(VIEWS / "threshold_lab.py", title="Threshold lab"),
+        _page("overview", "Overview", default=True),
+        _page("trace", "Trace"),
+        _page("rock_tokens", "Rock tokens"),
+        _page("steps", "Steps"),
+        _page("gradients", "Gradients"),
+        _page("compare", "Compare"),
+        _page("threshold_lab", "Threshold lab"),
         live,
         session,
     ]
     page = st.navigation(pages)
     selection.begin()
     try:
-        run = open_picked(data.places(sys.argv[1:]))
+        run = open_picked(data.runs.places(sys.argv[1:]))
         selection.open_run(run)
         if run is not None and page not in own_pace:
             follow(run)
         if run is not None or page in own_pace:
             page.run()
-    except data.RockError as e:
+    except data.runs.RockError as e:
         st.subheader("This part of the run cannot be read")
         st.text(str(e))
     selection.publish()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
 
-from app.data import RunKey
+from app.data.runs import RunKey
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ def asked(name: str) -> str:
 def link(view: str, label: str, **changes: str) -> None:
     """A link to another page that shows the same there but for `changes`, in a tab of its own too."""
     asked = {name: text for name, text in (st.session_state[_PICKED] | st.session_state[_SHOWN] | changes).items() if text}
-    st.page_link(f"views/{view}.py", label=label, query_params=asked)
+    st.page_link(f"views/{view}/page.py", label=label, query_params=asked)
 
 
 def is_new(name: str, value: Any) -> bool:

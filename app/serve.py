@@ -16,7 +16,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder, wh
 from streamlit import runtime  # noqa: E402
 from streamlit.web import cli  # noqa: E402
 
-FIRST = ("pandas", "pyarrow.parquet", "duckdb", "rockcore.rocks")  # never app: components want a page to register
+FIRST = ("pandas", "pyarrow.parquet", "duckdb", "rockcore.rocks.search")  # never app: components want a page to register
 
 
 def load() -> None:

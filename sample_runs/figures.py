@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from scipy.stats import bootstrap
 
-from rockcore import evals, models, rocks, world
+from rockcore import world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
 from rockcore.log import Run
-from rockcore.rule import preset
+from rockcore.rocks import search
+from rockcore.rocks.rule import preset
 from rockcore.schema import Prompt
-from rockcore.session import train
 from rockcore.stats import Interval, proportion
+from rockcore.training import evals, models
+from rockcore.training.session import train
 
 HERE = Path(__file__).parent
 SWEEP = HERE / "sweep.json"
@@ -137,7 +139,7 @@ def training_rows() -> list[str]:
 def detection_rows() -> list[str]:
     rows = []
     for scenario, name in product(world.SCENARIOS, ("default", "paper")):
-        found = rocks.detect(Run.open(HERE / scenario), preset(name))
+        found = search.detect(Run.open(HERE / scenario), preset(name))
         chosen = found.tokens.query("in_set")
         kl = chosen.groupby("category").rock_score.sum().sort_values(ascending=False)
         stable, density, n = found.stability, found.density, found.occurrences

@@ -30,13 +30,14 @@ import tyro
 from rich.progress import Progress, track
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rockcore import evals, models, schema, world
+from rockcore import schema, world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
-from rockcore.files import step_files, write_table
-from rockcore.llama import FastLlama
-from rockcore.models import Ids, Model
-from rockcore.session import train
+from rockcore.log.files import step_files, write_table
 from rockcore.tasks import epochs
+from rockcore.training import evals, models
+from rockcore.training.llama import FastLlama
+from rockcore.training.models import Ids, Model
+from rockcore.training.session import train
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"

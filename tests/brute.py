@@ -17,9 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from rockcore import schema
-from rockcore.corpus import Corpus
 from rockcore.log import Run, RunWriter
-from rockcore.rule import RockRule
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.rule import RockRule
 from rockcore.schema import RunMeta
 
 Occurrence = tuple[int, int]  # rollout, position

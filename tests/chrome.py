@@ -28,7 +28,7 @@ AT_REST = """() => new Promise(done => {
     again();
 })"""
 APP = Path(__file__).parent.parent / "app"
-PAGES = re.findall(r'VIEWS / "(\w+)\.py"', (APP / "main.py").read_text(encoding="utf-8"))  # the names of the views
+PAGES = re.findall(r'_page\("(\w+)"', (APP / "main.py").read_text(encoding="utf-8"))  # the names of the views
 
 
 @contextmanager

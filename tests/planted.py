@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.corpus import Corpus
-from rockcore.files import step_name, to_arrow
 from rockcore.log import RunWriter
+from rockcore.log.files import step_name, to_arrow
+from rockcore.rocks.corpus import Corpus
 from rockcore.schema import RunMeta
 
 STEPS = (0, 50, 100)

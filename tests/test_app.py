@@ -12,18 +12,31 @@ import plotly.graph_objects as go
 import pytest
 from conftest import HOSTILE, PLAIN, ROLLOUTS, STEPS
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
-from app import charts, data, training
+from app import charts, data
 from rockcore.log import Run, sample_runs
 
-MAIN = str(Path(data.__file__).parent / "main.py")
-PAGES = ("overview", "trace", "rock_tokens", "steps", "gradients", "compare", "threshold_lab", "live", "session")
+MAIN = str(Path(data.runs.__file__).parents[1] / "main.py")
+PAGES = (
+    "overview",
+    "trace",
+    "rock_tokens",
+    "steps",
+    "gradients",
+    "compare",
+    "threshold_lab",
+    "live",
+    "session",
+)
 RunFactory = Callable[..., Path]
 
 
 @pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
-    """open_app(page, place, …, step="10") runs that page on these places with this URL; the folder is an empty one."""
+    """open_app(page, place, …, step="10") runs that page on these places with this URL; the folder
+    is an empty one.
+    """
     monkeypatch.chdir(tmp_path)
 
     def run(page: str, *places: Path, **url: str) -> AppTest:
@@ -31,7 +44,9 @@ def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., A
         app = AppTest.from_file(MAIN, default_timeout=30)
         for name, value in url.items():
             app.query_params[name] = value
-        return app.run() if page == "overview" else app.switch_page(f"views/{page}.py").run()
+        # switch_page knows a page by its url_path only after a run, and another page would run first
+        app._page_hash = "" if page == "overview" else calc_hash(page)
+        return app.run()
 
     return run
 
@@ -48,7 +63,7 @@ def test_every_page_renders_on_a_finished_run(page: str, open_app, tiny_run: Run
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("name", data.SCENARIOS)
+@pytest.mark.parametrize("name", data.runs.SCENARIOS)
 def test_every_page_renders_on_the_bundled_runs(page: str, name: str, open_app) -> None:
     app = open_app(page, sample_runs() / name)
     assert not app.exception
@@ -63,7 +78,7 @@ def test_every_page_says_so_when_nothing_is_logged_yet(page: str, open_app, tiny
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_what_to_do_without_a_run(page: str, open_app, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(data, "sample_runs", lambda: tmp_path / "sample_runs")
+    monkeypatch.setattr(data.runs, "sample_runs", lambda: tmp_path / "sample_runs")
     app = open_app(page)
     assert not app.exception
     assert "Start one on the page" in words(app)
@@ -128,7 +143,14 @@ def test_a_link_reproduces_what_was_looked_at(open_app, tiny_run: RunFactory) ->
     app.query_params["light"] = "digit,latex"  # the pane's own toggles need a browser
     app.run()
     link = dict(app.query_params)
-    expected = {"run": "second", "source": "final", "step": "10", "rollout": "2", "signal": "sampled_loss", "light": "digit,latex"}
+    expected = {
+        "run": "second",
+        "source": "final",
+        "step": "10",
+        "rollout": "2",
+        "signal": "sampled_loss",
+        "light": "digit,latex",
+    }
     assert link == expected
 
     again = open_app("trace", first, second, **link)
@@ -153,7 +175,16 @@ def test_the_url_wins_where_no_control_was_moved(open_app, tiny_run: RunFactory)
 
 
 def test_a_link_to_what_is_not_there_falls_back(open_app, tiny_run: RunFactory) -> None:
-    app = open_app("trace", tiny_run(), run="gone", step="99999999999999", rollout="-1", signal="weight", light="<script>", source="../x")
+    app = open_app(
+        "trace",
+        tiny_run(),
+        run="gone",
+        step="99999999999999",
+        rollout="-1",
+        signal="weight",
+        light="<script>",
+        source="../x",
+    )
     assert not app.exception
     assert app.select_slider(key="widget step").value == STEPS[-1]
 
@@ -161,8 +192,8 @@ def test_a_link_to_what_is_not_there_falls_back(open_app, tiny_run: RunFactory) 
 def test_a_picked_step_survives_a_change_of_page(open_app, tiny_run: RunFactory) -> None:
     app = open_app("trace", tiny_run())
     app.select_slider(key="widget step").set_value(10).run()
-    app.switch_page("views/rock_tokens.py").run()
-    app.switch_page("views/trace.py").run()
+    app.switch_page("views/rock_tokens/page.py").run()
+    app.switch_page("views/trace/page.py").run()
     assert app.select_slider(key="widget step").value == 10
 
 
@@ -184,37 +215,42 @@ def test_names_in_a_title_are_shown_as_they_are() -> None:
 
 @pytest.mark.parametrize("token", HOSTILE + PLAIN)
 def test_a_visible_token_is_one_printable_line(token: str) -> None:
-    assert data.visible(token).isprintable()
-    assert " " not in data.visible(token)
+    assert data.runs.visible(token).isprintable()
+    assert " " not in data.runs.visible(token)
 
 
-def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(tiny_run: RunFactory) -> None:
+def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(
+    tiny_run: RunFactory,
+) -> None:
     run = tiny_run()
-    scale = data.scale(data.key(str(run)), "sampled_loss")
+    scale = data.runs.scale(data.runs.key(str(run)), "sampled_loss")
     assert scale.tokens == sum(len(Run.open(run).trace(s, r)) for s in STEPS for r in range(ROLLOUTS))
     assert scale.edges == [-e for e in reversed(scale.edges)]
 
 
 def test_an_order_leaves_empty_fields_to_the_scenario() -> None:
-    assert training.Order(scenario="habit", steps=3).flags() == ["--scenario=habit", "--steps=3"]
+    assert data.children.Order(scenario="habit", steps=3).flags() == [
+        "--scenario=habit",
+        "--steps=3",
+    ]
 
 
 def test_a_name_that_leads_out_of_runs_is_refused() -> None:
     for name in ("", "..", "../x", "/x", ".hidden", "a/b"):
-        with pytest.raises(data.CannotStart):
-            data.start_training(data.Order(scenario="habit"), name)
+        with pytest.raises(data.runs.CannotStart):
+            data.runs.start_training(data.runs.Order(scenario="habit"), name)
 
 
 def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = data.start_training(data.Order(student="gone", teacher="gone", prompts="gone.jsonl"), "own-1")
-    training._children[folder.resolve()].wait(120)
-    seen = data.watch("own-1")
-    assert data.trainings() == ["own-1"]
+    folder = data.runs.start_training(data.runs.Order(student="gone", teacher="gone", prompts="gone.jsonl"), "own-1")
+    data.children._children[folder.resolve()].wait(120)
+    seen = data.runs.watch("own-1")
+    assert data.runs.trainings() == ["own-1"]
     assert not seen.running and "exit code 1" in seen.line
     assert "gone.jsonl does not exist" in seen.output
 
 
 def test_an_own_pair_needs_all_three_fields(tmp_path: Path) -> None:
-    with pytest.raises(data.CannotStart):
-        training.start(training.Order(student="x"), tmp_path / "own")
+    with pytest.raises(data.runs.CannotStart):
+        data.children.start(data.children.Order(student="x"), tmp_path / "own")

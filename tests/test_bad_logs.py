@@ -12,10 +12,10 @@ import pytest
 from brute import Log
 
 from rockcore.log import Run
-from rockcore.material import BadLoss, NothingToCompare, gather
-from rockcore.rocks import detect, examine
-from rockcore.rockset import RockSet
-from rockcore.rule import BadRule, RockRule
+from rockcore.rocks.gather import BadLoss, NothingToCompare, gather
+from rockcore.rocks.rockset import RockSet
+from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.search import detect, examine
 from rockcore.schema import DamagedRun, RockError
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -18,7 +18,7 @@ from conftest import HOSTILE, WORDS
 
 from app import data
 from rockcore.log import sample_runs
-from rockcore.rule import RockRule
+from rockcore.rocks.rule import RockRule
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'")
 
@@ -269,7 +269,9 @@ def test_hostile_token_text_is_shown_as_text(tab: Tab) -> None:
 def test_copied_text_is_the_text_of_the_log(tab: Tab) -> None:
     tab.open("/trace?run=tiny&source=first&rollout=0")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
-    assert {"\n", "\n\n", " ", "\t"} <= set(tab.tokens()) <= {data.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
+    assert (
+        {"\n", "\n\n", " ", "\t"} <= set(tab.tokens()) <= {data.runs.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
+    )
 
 
 def test_the_keyboard_walks_the_tokens_and_the_card_names_them(tab: Tab) -> None:

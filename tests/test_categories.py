@@ -13,7 +13,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers import models as token_models
 from transformers import PreTrainedTokenizerFast
 
-from rockcore import models
 from rockcore.categories import (
     BETWEEN,
     BREAKS,
@@ -32,6 +31,7 @@ from rockcore.categories import (
     sentence_starts,
     sentence_starts_of,
 )
+from rockcore.training import models
 
 EXAMPLES = {
     "latex": [

@@ -9,10 +9,10 @@ import pytest
 from brute import Log
 from hypothesis import given
 
-from rockcore.change import CLASSES, LEAST_ROLLOUTS, History, classify, group_change
-from rockcore.corpus import Corpus
-from rockcore.rocks import detect
-from rockcore.rule import RockRule
+from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, History, classify, group_change
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.search import detect
 
 pytestmark = pytest.mark.filterwarnings("error")
 WANTED = {  # hard at the first, the middle and the last checkpoint

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from test_log import VOCAB, meta, run_path, tokens  # noqa: F401  (run_path is a fixture)
 
-from rockcore import rocks
 from rockcore.cli import main
 from rockcore.log import Run, RunWriter
-from rockcore.rule import preset
+from rockcore.rocks import search
+from rockcore.rocks.rule import preset
 
 
 def rockcore(*arguments: str) -> subprocess.CompletedProcess:
@@ -24,14 +24,14 @@ def test_rocks_json_prints_the_rock_set_of_the_library(tiny_run, capsys):
     run = tiny_run()
     main(["rocks", str(run), "--preset", "lenient", "--set", "window=2", "--set", "tau_pre=0.3", "--json", "--step", "10"])
     rule = preset("lenient").changed(window=2, tau_pre=0.3, tau_post=0.3, post_step=10)
-    assert capsys.readouterr().out.strip() == rocks.detect(Run.open(run), rule).to_json()
+    assert capsys.readouterr().out.strip() == search.detect(Run.open(run), rule).to_json()
 
 
 def test_rocks_csv_has_a_row_a_type_and_gives_every_token_back(tiny_run, capsys):
     run = tiny_run()
     main(["rocks", str(run), "--csv"])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [json.loads(row["token"]) for row in rows] == rocks.detect(Run.open(run)).tokens.token.tolist()
+    assert [json.loads(row["token"]) for row in rows] == search.detect(Run.open(run)).tokens.token.tolist()
     assert not any(value.startswith(("=", "+", "@")) for row in rows for value in (row["token"], row["category"]))
 
 

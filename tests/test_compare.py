@@ -16,10 +16,11 @@ from conftest import STEPS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore import compare, rocks
+from rockcore.analysis import compare
 from rockcore.cli import main
 from rockcore.log import Run
-from rockcore.rule import RockRule
+from rockcore.rocks import ranking, search
+from rockcore.rocks.rule import RockRule
 
 RunFactory = Callable[..., Path]
 LENIENT = RockRule.from_short("lenient;gamma=0.125;tau_quantile=0.5")  # finds rocks in drawn numbers too
@@ -98,7 +99,7 @@ def test_overlap_is_that_of_sets(a: list[int], b: list[int]) -> None:
 
 
 def test_every_type_of_either_side_has_its_rank_once(tiny_run: RunFactory) -> None:
-    a, b = (rocks.detect(Run.open(tiny_run(name, seed=seed)), LENIENT.changed(top_k=15)) for name, seed in (("a", 0), ("b", 1)))
+    a, b = (search.detect(Run.open(tiny_run(name, seed=seed)), LENIENT.changed(top_k=15)) for name, seed in (("a", 0), ("b", 1)))
     gone = a.tokens.token_id[3]
     b = replace(b, tokens=b.tokens[b.tokens.token_id != gone])
     table = compare.rank_changes(compare.Ranking.of_set(a), compare.Ranking.of_set(b))
@@ -125,7 +126,7 @@ def test_sides_changed_over_give_the_mirrored_table(tiny_run: RunFactory) -> Non
 
 def test_a_step_ranks_by_rock_score(tiny_run: RunFactory) -> None:
     run = Run.open(tiny_run())
-    side, ranked = compare.Ranking.of_step(run, 10, 7), rocks.rank(run, 10)
+    side, ranked = compare.Ranking.of_step(run, 10, 7), ranking.rank(run, 10)
     assert side.types.token_id.tolist() == ranked.token_id.tolist() and side.types.score.tolist() == ranked.rock_score.tolist()
     assert side.ids == ranked.token_id.head(7).tolist()
 

@@ -18,10 +18,10 @@ from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
 from test_browser import Tab, browser, playwright, tab  # noqa: F401  (fixtures)
 from test_compare import LENIENT
 
-from app import comparisons, data
-from rockcore import compare
+from app import data
+from rockcore.analysis import compare
 from rockcore.log import Run, sample_runs
-from rockcore.rocks import detect
+from rockcore.rocks.search import detect
 
 RunFactory = Callable[..., Path]
 
@@ -31,12 +31,12 @@ def two(tiny_run: RunFactory, **meta: str) -> tuple[Path, Path]:
     return tiny_run("one"), tiny_run("two", seed=1, **meta)
 
 
-def key(run: Path) -> data.RunKey:
-    return data.key(str(run))
+def key(run: Path) -> data.runs.RunKey:
+    return data.runs.key(str(run))
 
 
-def text_of(run: Path, source: str, step: int, rollout: int) -> comparisons.Text:
-    return comparisons.Text(key(run), source, step, rollout)
+def text_of(run: Path, source: str, step: int, rollout: int) -> data.compare.Text:
+    return data.compare.Text(key(run), source, step, rollout)
 
 
 def metric(app: AppTest, label: str) -> str:
@@ -69,7 +69,7 @@ def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(open_app, 
 
 
 @pytest.mark.parametrize(
-    ("panes", "signal"), [*((mode, "kl") for mode in ("both", "a", "b")), *(("difference", signal) for signal in data.SIGNALS)]
+    ("panes", "signal"), [*((mode, "kl") for mode in ("both", "a", "b")), *(("difference", signal) for signal in data.runs.SIGNALS)]
 )
 def test_every_mode_and_signal_renders(panes: str, signal: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     app = open_app("compare", *two(tiny_run), panes=panes, signal=signal, run_b="two", source="fresh", by="score")
@@ -77,12 +77,12 @@ def test_every_mode_and_signal_renders(panes: str, signal: str, open_app, tiny_r
     assert dict(app.query_params) | {"panes": panes, "signal": signal} == dict(app.query_params)
 
 
-@pytest.mark.parametrize("source", data.SOURCES)
+@pytest.mark.parametrize("source", data.runs.SOURCES)
 def test_other_texts_line_up_by_token_and_subtract_where_they_do(source: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     one, other = two(tiny_run)
     a, b = text_of(one, source, 10, 2), text_of(other, source, 20, 2)
-    pair = comparisons.pair(a, b, "sampled_loss")
-    probe = data.probe_set(source)
+    pair = data.compare.pair(a, b, "sampled_loss")
+    probe = data.runs.probe_set(source)
     rows_a, rows_b = Run.open(one).trace(10, 2, probe), Run.open(other).trace(20, 2, probe)
     expected = compare.align(rows_a.token_id.to_numpy(), rows_b.token_id.to_numpy())
     assert pair.aligned.blocks() == expected.blocks() and 0 < len(expected.a) < len(rows_a)
@@ -100,14 +100,14 @@ def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) 
     one, other = two(tiny_run)
     values = [[Run.open(r).trace(s, i) for s in STEPS for i in range(4)] for r in (one, other)]
     both = np.concatenate([frame.kl for side in values for frame in side]).astype(float)
-    scale = comparisons.scale(key(one), key(other), "kl")
-    assert scale == comparisons.scale(key(other), key(one), "kl")
-    np.testing.assert_allclose(scale["edges"], np.quantile(both, data.QUANTILES), rtol=1e-5)
+    scale = data.compare.scale(key(one), key(other), "kl")
+    assert scale == data.compare.scale(key(other), key(one), "kl")
+    np.testing.assert_allclose(scale["edges"], np.quantile(both, data.runs.QUANTILES), rtol=1e-5)
     assert scale["tokens"] == sum(scale["counts"]) == len(both)
-    change = comparisons.change_scale(key(one), key(other), "kl")
-    np.testing.assert_allclose(change["edges"][5:], np.maximum(np.quantile(np.abs(both), data.SIGNED_QUANTILES), 1e-4), rtol=1e-5)
+    change = data.compare.change_scale(key(one), key(other), "kl")
+    np.testing.assert_allclose(change["edges"][5:], np.maximum(np.quantile(np.abs(both), data.runs.SIGNED_QUANTILES), 1e-4), rtol=1e-5)
     assert change["edges"] == [-e for e in reversed(change["edges"])]
-    assert comparisons.scale(key(one), key(one), "kl")["tokens"] == sum(len(frame) for frame in values[0])
+    assert data.compare.scale(key(one), key(one), "kl")["tokens"] == sum(len(frame) for frame in values[0])
 
 
 def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -263,7 +263,7 @@ def fills(tab: Tab, side: str) -> list[int]:  # noqa: F811
 def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told(tab: Tab, tiny_run: RunFactory) -> None:  # noqa: F811
     opened(tab, "run=one&run_b=two&source=final&rollout=1&by=score", 2)
     one, other = two(tiny_run)  # the same numbers are drawn again
-    pair = comparisons.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
+    pair = data.compare.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
     at, partner = (int(side[3]) for side in pair.aligned)
     alone = np.setdiff1d(np.arange(len(pair.values_b)), pair.aligned.b)
     assert [i for i, cs in enumerate(layers(tab, "B")) if "lit" in cs] == alone.tolist()
@@ -303,8 +303,8 @@ def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(tab: Ta
     playwright.expect(tab.page.locator(".response")).to_have_count(1)
     playwright.expect(tab.page.locator(".legend .name")).to_have_text("difference, nats")
     one, other = two(tiny_run)  # the same numbers are drawn again
-    pair = comparisons.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
-    edges = comparisons.change_scale(key(one), key(other), "kl")["edges"]
+    pair = data.compare.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
+    edges = data.compare.change_scale(key(one), key(other), "kl")["edges"]
     bins = np.searchsorted(edges, pair.change, "right")
     expected = [-1 if np.isnan(v) or b == 5 else int(b) for v, b in zip(pair.change, bins, strict=True)]
     assert fills(tab, "B") == expected and len(set(expected)) > 5

@@ -10,8 +10,8 @@ from brute import Log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore.context import WIDEST, agreements_needed, neighbours, similar_sums
-from rockcore.rule import RockRule
+from rockcore.rocks.context import WIDEST, agreements_needed, neighbours, similar_sums
+from rockcore.rocks.rule import RockRule
 
 
 def counted(log: Log, rule: RockRule, weights: np.ndarray, wanted: np.ndarray | None = None, shuffle: int | None = None) -> np.ndarray:

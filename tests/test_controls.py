@@ -7,10 +7,10 @@ from brute import Log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore import controls
-from rockcore.corpus import Corpus
-from rockcore.rocks import detect
-from rockcore.rule import CONTROLS, RockRule
+from rockcore.rocks import controls
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.rule import CONTROLS, RockRule
+from rockcore.rocks.search import detect
 
 pytestmark = pytest.mark.filterwarnings("error")
 TAU = 0.5

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rockcore import stats
-from rockcore.detection import Detection
-from rockcore.rocks import detect, examine
-from rockcore.rule import RockRule, preset
-from rockcore.scores import SCORES
+from rockcore.rocks.detection import Detection
+from rockcore.rocks.rule import RockRule, preset
+from rockcore.rocks.scores import SCORES
+from rockcore.rocks.search import detect, examine
 
 ALL = RockRule(score="rock_score", min_frequency=1, tau_pre=0.25, tau_post=0.25)
 

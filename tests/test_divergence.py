@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rockcore.divergence import VocabularyMismatch, judge, token_losses, top_alternatives
+from rockcore.training.divergence import VocabularyMismatch, judge, token_losses, top_alternatives
 
 
 def pair(seed: int = 0, B: int = 3, T: int = 5, V: int = 11, scale: float = 3.0):

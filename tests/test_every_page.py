@@ -88,7 +88,7 @@ def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_d
 def test_every_page_of_the_menu_is_judged(tab: Tab) -> None:  # noqa: F811
     tab.open("/")
     playwright.expect(tab.page.get_by_test_id("stSidebarNavLink")).to_have_count(len(PAGES))
-    assert len(PAGES) == len(list((APP / "views").glob("*.py")))
+    assert len(PAGES) == len(list((APP / "views").glob("*/page.py")))
 
 
 def test_what_is_wrong_inside_a_component_is_found(tab: Tab) -> None:  # noqa: F811

@@ -9,12 +9,14 @@ import pytest
 import small_pairs
 import torch
 
-from rockcore import gradient_groups, models, sketch
-from rockcore.geometry import Geometry, early_and_late
-from rockcore.gradients import GradientSums, Projection, without_small_entries
-from rockcore.log import GradientRows, Run, RunWriter
+from rockcore.analysis import groups, projection
+from rockcore.analysis.geometry import Geometry, early_and_late
+from rockcore.log import Run, RunWriter
+from rockcore.log.run import GradientRows
 from rockcore.schema import FOLDS, DamagedRun, NoGradients, Prompt, RunMeta
-from rockcore.scoring import Clock, rollouts_of, score
+from rockcore.training import models
+from rockcore.training.gradient_sums import GradientSums, Projection, without_small_entries
+from rockcore.training.scoring import Clock, rollouts_of, score
 
 EVERY = np.ones(FOLDS)
 
@@ -175,8 +177,8 @@ def scene(tmp_path_factory) -> SimpleNamespace:
 @pytest.mark.parametrize("budget", [1 << 20, 60_000])
 @pytest.mark.parametrize("cut", [10_000, 7])
 def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_in_pieces(scene, budget, cut, monkeypatch):
-    monkeypatch.setattr("rockcore.scoring._padded_budget", lambda model: 10_000 if cut > 7 else 60)
-    monkeypatch.setattr("rockcore.scoring.pieces", lambda n, V, device: (slice(i, min(i + cut, n)) for i in range(0, n, cut)))
+    monkeypatch.setattr("rockcore.training.scoring._padded_budget", lambda model: 10_000 if cut > 7 else 60)
+    monkeypatch.setattr("rockcore.training.scoring.pieces", lambda n, V, device: (slice(i, min(i + cut, n)) for i in range(0, n, cut)))
     sums = GradientSums(scene.rollouts, scene.student.vocab_size, scene.student.device, budget)
     seen: dict[int, np.ndarray] = {}
     watchers = [sums, lambda piece: seen.update(zip(piece.at.tolist(), piece.gradient.clone(), strict=True))]
@@ -229,7 +231,7 @@ def test_projected_cosines_err_as_much_as_they_are_said_to(width, peaked):
     V, (a, b) = 4096, peaked
     assert (a.square().topk(10).values.sum(1) / a.square().sum(1)).median() > 0.9, "few entries dominate"
     project, cosine = Projection(V, width, torch.device("cpu")), torch.nn.functional.cosine_similarity
-    said = sketch.cosine_error(width, V)
+    said = projection.cosine_error(width, V)
     for other, least in ((b, 0.8), (a + b, 0.0), (0.2 * a + b, 0.0)):
         error = (cosine(project(a), project(other)) - cosine(a, other)).square().mean().sqrt()
         assert least * said < error < 1.2 * said, (width, error, said)
@@ -240,10 +242,10 @@ def test_small_entries_are_dropped_at_the_stated_price():
     kept, scale = without_small_entries(vectors)
     back = kept.double() * scale[:, None].double()
     lost = (back - vectors).norm(dim=1) / vectors.norm(dim=1).clamp(min=1e-30)
-    assert lost.max() <= sketch.SMALL + 1e-3 and (back[:200] == 0).double().mean() > 0.5
+    assert lost.max() <= projection.SMALL + 1e-3 and (back[:200] == 0).double().mean() > 0.5
     cosine = torch.nn.functional.cosine_similarity
     change = cosine(back[:100], back[100:200]) - cosine(vectors[:100].double(), vectors[100:200].double())
-    assert change.abs().max() <= 2 * sketch.SMALL + sketch.SMALL**2
+    assert change.abs().max() <= 2 * projection.SMALL + projection.SMALL**2
 
 
 # --- groups
@@ -264,7 +266,7 @@ def test_where_all_types_are_alike_the_corrected_comparison_seldom_finds_a_diffe
     for seed in range(15):
         one = geometry(*world_of_one_kind(seed))
         frequent = np.arange(15)
-        result = gradient_groups.compare(one, one, gradient_groups.RockChoice(frequent, frequent, frequent), seed)
+        result = groups.compare(one, one, groups.RockChoice(frequent, frequent, frequent), seed)
         tests = result.tests[result.tests.stat.isin(["norm", "kl"])]
         found += [(p < 0.05) for p in tests.p]
         naive += [(p < 0.05) for p in tests[tests.other == "rare, high KL"].p_naive]
@@ -279,7 +281,7 @@ def test_groups_that_differ_are_told_apart():
     g[token_id < 15] += 0.5
     one = geometry(token_id, rollout, g)
     rocks = np.arange(15)
-    result = gradient_groups.compare(one, one, gradient_groups.RockChoice(rocks, rocks, rocks))
+    result = groups.compare(one, one, groups.RockChoice(rocks, rocks, rocks))
     tests = result.tests.set_index(["other", "stat"])
     assert tests.loc[("others", "norm"), "p"] < 0.01 and tests.loc[("others", "norm"), "ratio_low"] > 1
     assert result.groups.types.tolist() == [15, 15, 15] and set(result.members.chosen_by) == {"all", "even", "odd"}

@@ -12,10 +12,10 @@ import pytest
 from test_app import RunFactory, open_app, words  # noqa: F401
 from test_browser import Tab, browser, serving, tab  # noqa: F401
 
-from app import data, detections, gradients
+from app import data
 from rockcore.config import SessionConfig
 from rockcore.log import Run
-from rockcore.session import train
+from rockcore.training.session import train
 
 RULE = "lenient"
 
@@ -29,8 +29,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def key(path: Path) -> data.RunKey:
-    return data.key(str(path))
+def key(path: Path) -> data.runs.RunKey:
+    return data.runs.key(str(path))
 
 
 def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # noqa: F811
@@ -44,23 +44,23 @@ def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # n
     assert "The paper (arXiv 2605.09253) finds" in shown
 
 
-@pytest.mark.parametrize("by", gradients.BY)
-@pytest.mark.parametrize("source", data.SOURCES)
+@pytest.mark.parametrize("by", data.gradients.BY)
+@pytest.mark.parametrize("source", data.runs.SOURCES)
 def test_shares_are_those_of_the_log_and_sum_to_one(by: str, source: str, trained: Path) -> None:
-    run, rule = key(trained), detections.rule(RULE)
-    frame, labels = gradients.stacked(run, source, "grad_norm", by, rule)
+    run, rule = key(trained), data.rocks.rule(RULE)
+    frame, labels = data.gradients.stacked(run, source, "grad_norm", by, rule)
     for name in ("tokens_share", "kl_share", "gradient_share"):
         np.testing.assert_allclose(frame.groupby("step")[name].sum(), 1.0)
     assert set(labels) == set(frame.label)
-    step = gradients.steps(run, source, "grad_norm")[-1]
+    step = data.gradients.norm_steps(run, source, "grad_norm")[-1]
     table = "tokens" if source == "fresh" else f"probe/{source}"
     logged = pq.read_table(trained / table / f"step={step:06d}.parquet")["grad_norm"].to_numpy()
     assert np.isclose(frame[frame.step == step].gradient.sum(), logged.sum(dtype=float), rtol=1e-5)
 
 
 def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -> None:  # noqa: F811
-    run, rule = key(trained), detections.rule(RULE)
-    ids = gradients.rocks(run, rule)
+    run, rule = key(trained), data.rocks.rule(RULE)
+    ids = data.gradients.rocks_of(run, rule)
     logged = pq.read_table(trained / "probe" / "final" / "step=000004.parquet").to_pandas()
     of_rocks = logged.token_id.isin(list(ids))
     app = open_app("gradients", trained, rule=RULE, by="set", source="final")
@@ -73,7 +73,7 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
     app = open_app("gradients", trained, rule=RULE, source="fresh")
     metric = {m.label: m.value for m in app.metric}
     run = Run.open(trained)
-    ids = gradients.rocks(key(trained), detections.rule(RULE))
+    ids = data.gradients.rocks_of(key(trained), data.rocks.rule(RULE))
     tokens = np.concatenate([pq.read_table(f)["token_id"].to_numpy() for f in sorted((trained / "tokens").glob("*.parquet"))])
     skipped = np.isin(tokens, list(ids)).mean()
     assert metric["Tokens skipped"] == f"{skipped:.1%}"
@@ -83,7 +83,7 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
 
 
 def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -> None:  # noqa: F811
-    now = gradients.at_step(key(trained), "final", "grad_norm", 4, set())
+    now = data.gradients.at_step(key(trained), "final", "grad_norm", 4, set())
     row = now.iloc[3]
     shown = words(open_app("gradients", trained, source="final", token=str(row.token_id)))
     assert f"{row.shown} is {row.tokens_share:.2%} of the tokens ({row.n} of {now.n.sum():,})" in shown

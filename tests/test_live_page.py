@@ -14,11 +14,11 @@ import pytest
 from test_app import RunFactory, open_app, words  # noqa: F401
 from test_browser import Tab, browser, serving, tab  # noqa: F401
 
-from app import live
-from app.data import RunKey
+from app import data
+from app.data.runs import RunKey
 from rockcore.config import SessionConfig
 from rockcore.log import Run, RunWriter
-from rockcore.session import train
+from rockcore.training.session import train
 
 
 def append(run: Path, step: int) -> None:
@@ -70,11 +70,11 @@ def test_a_damaged_file_is_explained(open_app, tiny_run: RunFactory) -> None:  #
 def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny_run("young", status="running")
     clock = [100.0]
-    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(data.live.time, "monotonic", lambda: clock[0])
     opened = RunKey(str(path), Run.open(path).fingerprint())
 
     def look(cost: float) -> RunKey:
-        with live.looking(opened) as now:
+        with data.live.looking(opened) as now:
             clock[0] += cost
         return now
 

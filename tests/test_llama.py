@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from rockcore.llama import FastLlama, fits
-from rockcore.models import greedy, inverse_cdf
+from rockcore.training.llama import FastLlama, fits
+from rockcore.training.models import greedy, inverse_cdf
 
 
 def llama(kv_heads: int = 4, tied: bool = True, **more) -> LlamaForCausalLM:

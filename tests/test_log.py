@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from rockcore import schema
-from rockcore.log import Run, RunExists, RunWriter, find_runs
+from rockcore.log import Run, RunWriter, find_runs
+from rockcore.log.writer import RunExists, type_sums
 from rockcore.schema import DamagedRun, LogWriteError, RunMeta, RunNotFound, SchemaMismatch
-from rockcore.scores import type_sums
 
 VOCAB = {"token_id": [0, 1, 2], "token": ["a", "\n", "\\xff"], "special": [True, False, False]}
 

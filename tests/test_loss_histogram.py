@@ -14,7 +14,7 @@ import test_browser
 from conftest import HOSTILE
 from test_browser import Tab
 
-from app.loss_histogram import BadHistogram, Histogram, show
+from app.components.loss_histogram import BadHistogram, Histogram, show
 from rockcore.schema import KL_EDGES
 
 browser, tab = test_browser.browser, test_browser.tab  # the fixtures; `tab` opens the server below
@@ -38,7 +38,7 @@ SCRIPT = """
 import json, sys
 sys.path.insert(0, ROOT)
 import streamlit as st
-from app.loss_histogram import Histogram, show
+from app.components.loss_histogram import Histogram, show
 
 st.set_page_config(layout="wide")
 

@@ -8,13 +8,13 @@ import small_pairs
 import torch
 from safetensors.torch import load_file, save_file
 
-from rockcore import models
-from rockcore.divergence import VocabularyMismatch, token_losses
-from rockcore.gradients import exact_norms
-from rockcore.models import ModelNotFound, chunks, piece_text
-from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt
-from rockcore.scoring import Alternatives, Clock, rollouts_of, score
+from rockcore.tasks import BadPrompts
+from rockcore.training import models
+from rockcore.training.divergence import VocabularyMismatch, token_losses
+from rockcore.training.gradient_sums import exact_norms
+from rockcore.training.models import ModelNotFound, chunks, piece_text
+from rockcore.training.scoring import Alternatives, Clock, rollouts_of, score
 
 FAMILIES = list(small_pairs.FAMILIES)
 
@@ -86,8 +86,8 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
     student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     weight = torch.linspace(0, 1, 11)
-    monkeypatch.setattr("rockcore.scoring._padded_budget", lambda model: 20)  # several groups of rows
-    monkeypatch.setattr("rockcore.scoring.pieces", lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)))
+    monkeypatch.setattr("rockcore.training.scoring._padded_budget", lambda model: 20)  # several groups of rows
+    monkeypatch.setattr("rockcore.training.scoring.pieces", lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)))
     score(student, teacher, rollouts, Clock(), weight)
     got = [p.grad.clone() for p in student.net.parameters()]
     student.net.zero_grad()

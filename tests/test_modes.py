@@ -10,8 +10,8 @@ from brute import Log
 from hypothesis import given
 from test_detection import ALL, chosen, examined, one_type_each, where
 
-from rockcore.rocks import examine
-from rockcore.rule import RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.search import examine
 
 
 def test_the_mode_says_what_the_texts_allow():

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rockcore import persistence
-from rockcore.persistence import Candidates, Consistency
-from rockcore.rule import RockRule, preset
+from rockcore.rocks import persistence
+from rockcore.rocks.persistence import Candidates, Consistency
+from rockcore.rocks.rule import RockRule, preset
 
 TAU = (0.25, 0.25)  # two thirds of the losses of brute.logs are as high, half of the positions at both ends
 

@@ -7,11 +7,11 @@ import planted
 import pytest
 from benchmarks.detect import null_rates
 
-from rockcore.detection import Detection
 from rockcore.log import Run
-from rockcore.material import Material, gather
-from rockcore.rocks import classes_of
-from rockcore.rule import RockRule
+from rockcore.rocks.detection import Detection
+from rockcore.rocks.gather import Material, gather
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.search import classes_of
 
 NULL_LOGS = 25
 

@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from rockcore.prompts import BadPrompts, load_prompts
 from rockcore.schema import Prompt
+from rockcore.tasks import BadPrompts, load_prompts
 
 ROWS = [{"prompt": "2+2?", "answer": 4}, {"prompt": "3+3?", "teacher_prompt": "Be brief. 3+3?", "answer": "6"}, {"prompt": "Hello"}]
 WANT = [Prompt("2+2?", "2+2?", "4"), Prompt("3+3?", "Be brief. 3+3?", "6"), Prompt("Hello", "Hello", None)]

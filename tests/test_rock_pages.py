@@ -14,10 +14,11 @@ from conftest import HOSTILE
 from streamlit.testing.v1 import AppTest
 from test_app import open_app, words  # noqa: F401  (a fixture)
 
-from app import data, detections, rock_charts
-from rockcore import rocks
+from app import data
+from app.views.rock_tokens import charts
 from rockcore.log import Run, sample_runs
-from rockcore.rule import PRESETS, RockRule
+from rockcore.rocks import search
+from rockcore.rocks.rule import PRESETS, RockRule
 
 RunFactory = Callable[..., Path]
 LENIENT = "lenient;gamma=0.125;tau_quantile=0.5"  # finds rocks in drawn numbers too
@@ -32,12 +33,12 @@ def metric(app: AppTest, label: str) -> str:
 def test_every_preset_renders_on_a_bundled_run(page: str, preset: str, open_app) -> None:  # noqa: F811
     app = open_app(page, sample_runs() / "habit", rule=preset)
     assert not app.exception
-    assert metric(app, "Rock Tokens K") == str(len(rocks.detect(Run.open(sample_runs() / "habit"), PRESETS[preset]).ids))
+    assert metric(app, "Rock Tokens K") == str(len(search.detect(Run.open(sample_runs() / "habit"), PRESETS[preset]).ids))
 
 
 def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     run = tiny_run()
-    found = rocks.detect(Run.open(run), RockRule.from_short(LENIENT))
+    found = search.detect(Run.open(run), RockRule.from_short(LENIENT))
     app = open_app("rock_tokens", run, rule=LENIENT)
     n = found.occurrences
     assert f"{n['scored']:,} occurrences → {n['persistent']:,} persistent" in words(app)
@@ -68,7 +69,7 @@ def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:  # noq
 def test_a_rule_from_the_lab_holds_on_the_table_too(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     app = open_app("threshold_lab", tiny_run(), rule=LENIENT)
     app.number_input(key="widget top_k").set_value(3).run()
-    app.switch_page("views/rock_tokens.py").run()
+    app.switch_page("views/rock_tokens/page.py").run()
     assert metric(app, "Rock Tokens K") == "3"
 
 
@@ -98,7 +99,7 @@ def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: R
     app = open_app("threshold_lab", run)
     app.segmented_control(key="widget tau mode").set_value("nats").run()
     rule = RockRule.from_short(app.query_params["rule"])
-    found = rocks.detect(Run.open(run))
+    found = search.detect(Run.open(run))
     assert (rule.tau_pre, rule.tau_post) == (found.rule.tau_pre, found.rule.tau_post)
     app.segmented_control(key="widget tau mode").set_value("quantile").run()
     assert "rule" not in app.query_params
@@ -118,8 +119,8 @@ def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
 @pytest.mark.parametrize("name", ["../up", "", "/x", "paper", "a/b", ".hidden"])
 def test_a_name_that_is_no_file_of_its_own_is_refused(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(detections.BadRule):
-        detections.save_rule(RockRule(), name)
+    with pytest.raises(data.rocks.BadRule):
+        data.rocks.save_rule(RockRule(), name)
     assert list(tmp_path.rglob("*.json")) == []
 
 
@@ -174,7 +175,7 @@ def test_bad_input_is_told_in_words_and_other_pages_keep_working(what: str, page
     app = open_app(page, run, rule=rule)
     assert not app.exception and says in words(app)
     if what != "a vocabulary that lacks ids":
-        app.switch_page("views/overview.py").run()
+        app.switch_page("views/overview/page.py").run()
         assert not app.exception and "cannot be read" not in words(app)
 
 
@@ -199,11 +200,11 @@ def test_search_and_facets_narrow_the_table(open_app, tiny_run: RunFactory) -> N
 
 
 def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFactory) -> None:
-    key = data.key(str(tiny_run()))
+    key = data.runs.key(str(tiny_run()))
     rule = RockRule.from_short(LENIENT)
-    found = detections.found(key, rule)
+    found = data.rocks.found(key, rule)
     token = found.rocks.ids[0]
-    rows = detections.examples(key, rule, token)
+    rows = data.rocks.examples(key, rule, token)
     kept = int(found.rocks.tokens.set_index("token_id").consistent[token])
     assert (rows.judged == "kept, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
@@ -215,16 +216,16 @@ def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) ->
     for page in ("rock_tokens", "threshold_lab"):
         app = open_app(page, run)
         assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info))
-    table = detections.table(data.key(str(run)), RockRule())
-    figure = rock_charts.funnel(table, [], "tiny", "kl").to_json() or ""
+    table = data.rocks.table(data.runs.key(str(run)), RockRule())
+    figure = charts.funnel(table, [], "tiny", "kl").to_json() or ""
     assert any(text in table.token.tolist() for text in HOSTILE)
     assert "<script" not in figure and "<img" not in figure and "<style" not in figure
 
 
 def test_the_preview_marks_what_the_detection_kept(tiny_run: RunFactory) -> None:
-    key, rule = data.key(str(tiny_run())), RockRule.from_short(LENIENT)
-    rollout = detections.texts(key, rule)[0]
-    text = detections.preview(key, rule, rollout, 0)
-    counts = detections.found(key, rule).rocks.rollouts.set_index("rollout_id")
+    key, rule = data.runs.key(str(tiny_run())), RockRule.from_short(LENIENT)
+    rollout = data.rocks.rollouts(key, rule)[0]
+    text = data.rocks.preview(key, rule, rollout, 0)
+    counts = data.rocks.found(key, rule).rocks.rollouts.set_index("rollout_id")
     assert sum(m == 3 for m in text["marks"]) == counts.occurrence[rollout]
     json.dumps(text, allow_nan=False)

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rockcore.log import Run
-from rockcore.rocks import detect
-from rockcore.rockset import BadRockSet, RockSet
-from rockcore.rule import PRESETS, BadRule, RockRule
-from rockcore.scores import SCORES
+from rockcore.rocks.rockset import BadRockSet, RockSet
+from rockcore.rocks.rule import PRESETS, BadRule, RockRule
+from rockcore.rocks.scores import SCORES
+from rockcore.rocks.search import detect
 
 TOKEN_FIELDS = """token_id token category frequency mean_kl rock_score share coverage persistent consistent ccr rock_score_ctx class
 in_set""".split()

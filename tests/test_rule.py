@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore.rule import COLUMNS, CONTROLS, KNOBS, MODES, PRESETS, BadRule, RockRule, preset
-from rockcore.scores import SCORES
+from rockcore.rocks.rule import COLUMNS, CONTROLS, KNOBS, MODES, PRESETS, BadRule, RockRule, preset
+from rockcore.rocks.scores import SCORES
 
 WHOLE = {name for name, knob in KNOBS.items() if isinstance(knob.low, int)}
 OPEN = {"tau_pre", "tau_post", "top_k", "tau_rock"}  # found from the run where they are None

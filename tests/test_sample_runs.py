@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rockcore import rocks, world
+from rockcore import world
 from rockcore.log import Run, sample_runs
-from rockcore.models import load_pair
-from rockcore.rule import preset
+from rockcore.rocks import ranking, search
+from rockcore.rocks.rule import preset
 from rockcore.schema import Prompt
-from rockcore.scoring import Clock, rollouts_of, score
 from rockcore.tasks import STARTING_STUDENT
+from rockcore.training.models import load_pair
+from rockcore.training.scoring import Clock, rollouts_of, score
 
 FOLDER = sample_runs()
 
@@ -30,7 +31,7 @@ def test_a_sample_run_is_finished_and_opens_without_a_warning(run):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run = Run.open(run.path)
-        run.metrics(), run.evals(), rocks.rank(run), run.rollouts(probe_set="final")
+        run.metrics(), run.evals(), ranking.rank(run), run.rollouts(probe_set="final")
     assert run.meta.status == "finished" and run.meta.origin
     assert run.steps("metrics") == list(range(run.meta.steps_planned + 1))
     assert run.steps("probe/first") == run.steps("probe/final") == run.steps("evals")
@@ -39,7 +40,7 @@ def test_a_sample_run_is_finished_and_opens_without_a_warning(run):
 def test_rock_scores_of_a_sample_run_sum_to_its_kl(run):
     for step in run.steps()[:: max(1, len(run.steps()) // 4)]:
         kl = pq.read_table(run.path / "tokens" / f"step={step:06d}.parquet")["kl"].to_numpy()
-        assert np.isclose(rocks.rank(run, step).rock_score.sum(), kl.sum(dtype=np.float64), rtol=1e-9)
+        assert np.isclose(ranking.rank(run, step).rock_score.sum(), kl.sum(dtype=np.float64), rtol=1e-9)
 
 
 def test_distillation_lowers_the_kl_and_lifts_accuracy_beyond_its_interval(run):
@@ -77,7 +78,7 @@ def test_the_final_student_wrote_enough_texts_for_detection_and_the_first_of_the
 
 
 def test_detection_as_in_the_paper_gives_finite_shares_and_rock_scores_that_sum_to_the_kl(run):
-    found = rocks.detect(run, preset("paper"))
+    found = search.detect(run, preset("paper"))
     step = run.steps("probe/final")[-1]
     kl = pq.read_table(run.path / "probe" / "final" / f"step={step:06d}.parquet")["kl"].to_numpy()
     assert (found.mode, found.source, found.steps[-1]) == ("paired", "final", step)

@@ -9,11 +9,12 @@ from brute import Log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore import scores, stats
-from rockcore.detection import Detection
-from rockcore.material import Material
-from rockcore.rule import RockRule
-from rockcore.scores import SCORES, TypeStats
+from rockcore import stats
+from rockcore.rocks import scores
+from rockcore.rocks.detection import Detection
+from rockcore.rocks.gather import Material
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.scores import SCORES, TypeStats
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -18,14 +18,15 @@ import small_pairs
 import torch
 from safetensors.torch import load_file
 
-from rockcore import gradients, session
-from rockcore.checkpoints import Checkpoints
+from rockcore.analysis.shares import given_up, second_moments
 from rockcore.config import BadConfig, SessionConfig
-from rockcore.log import Run, RunExists, request_stop
-from rockcore.models import ModelNotFound, load
-from rockcore.session import NonFiniteLoss, Session, stored_config, train
-from rockcore.shares import given_up, second_moments
+from rockcore.log import Run, request_stop
+from rockcore.log.writer import RunExists
 from rockcore.tasks import Tasks
+from rockcore.training import gradient_sums, session
+from rockcore.training.checkpoints import Checkpoints
+from rockcore.training.models import ModelNotFound, load
+from rockcore.training.session import NonFiniteLoss, Session, stored_config, train
 
 SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "final_probes": 6, "held_out": 8, "probe_every": 2, "threads": 1}
 TIMES = {"sample_s", "teacher_s", "student_s", "projection_s", "update_s", "log_s"}
@@ -169,13 +170,13 @@ def test_the_second_moment_is_that_of_adams_definition(tmp_path):
     """One parameter, updated by hand: v = sum over steps of (1 - b) b^(t - s) g_s^2, over 1 - b^t."""
     weight = torch.nn.Parameter(torch.zeros(3, 2))
     optimizer = torch.optim.AdamW([weight], betas=(0.9, 0.98), weight_decay=0.0)
-    assert gradients.second_moments(0, optimizer, weight) is None
+    assert gradient_sums.second_moments(0, optimizer, weight) is None
     steps = torch.randn(4, 3, 2)
     for g in steps:
         weight.grad = g.clone()
         optimizer.step()
     want = sum(0.02 * 0.98 ** (3 - s) * g**2 for s, g in enumerate(steps)) / (1 - 0.98**4)
-    np.testing.assert_allclose(gradients.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(gradient_sums.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5)
 
 
 def test_a_stopped_run_is_usable_and_resuming_it_gives_the_log_of_one_never_stopped(trained, tmp_path):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from rockcore import schema, shares
+from rockcore import schema
+from rockcore.analysis import shares
 from rockcore.log import Run, RunWriter
 from rockcore.schema import NoGradients
 

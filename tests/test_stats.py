@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm, t
 
 from rockcore import stats
-from rockcore.scores import rank_order
+from rockcore.rocks.scores import rank_order
 
 
 @brute.examples(60)

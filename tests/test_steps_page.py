@@ -18,7 +18,9 @@ from streamlit.testing.v1 import AppTest
 from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
 from test_browser import Tab, browser, playwright, server, serving, tab  # noqa: F401  (fixtures)
 
-from app import data, heatmap, step_charts, stepwise
+from app import data
+from app.components import heatmap
+from app.components.heatmap import chart
 from rockcore.log import Run, sample_runs
 
 RunFactory = Callable[..., Path]
@@ -44,7 +46,7 @@ def charts(app: AppTest) -> list[dict]:
 # What is shown is what was logged.
 
 
-@pytest.mark.parametrize("source", data.SOURCES)
+@pytest.mark.parametrize("source", data.runs.SOURCES)
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     for run in (tiny_run(), sample_runs() / "habit"):
@@ -56,12 +58,12 @@ def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFacto
 
 def test_positions_carry_the_values_of_the_log(tiny_run: RunFactory) -> None:
     run = tiny_run()
-    for signal in data.SIGNALS:
-        surface = stepwise.positions(data.key(str(run)), "first", 2, signal)
+    for signal in data.runs.SIGNALS:
+        surface = data.steps.positions(data.runs.key(str(run)), "first", 2, signal)
         for s, step in enumerate(STEPS):
             trace = Run.open(run).trace(step, 2, "first")
             np.testing.assert_array_equal(surface.values[:, s], trace[signal])
-            assert surface.names == [data.visible(t) for t in trace.token]
+            assert surface.names == [data.runs.visible(t) for t in trace.token]
 
 
 def occurrences(run: Path, source: str) -> pd.DataFrame:
@@ -69,11 +71,11 @@ def occurrences(run: Path, source: str) -> pd.DataFrame:
     return pd.concat([pq.ParquetFile(f).read().to_pandas() for f in sorted((run / table).glob("step=*.parquet"))])
 
 
-@pytest.mark.parametrize("source", data.SOURCES)
+@pytest.mark.parametrize("source", data.runs.SOURCES)
 def test_types_and_categories_carry_means_over_the_logged_tokens(source: str, tiny_run: RunFactory) -> None:
     run = tiny_run()
-    key, rows = data.key(str(run)), occurrences(run, source)
-    by_type = stepwise.types(key, source, "grad_norm")
+    key, rows = data.runs.key(str(run)), occurrences(run, source)
+    by_type = data.steps.types(key, source, "grad_norm")
     means, n = rows.groupby(["token_id", "step"]).grad_norm.mean(), rows.groupby(["token_id", "step"]).size()
     for i, token in enumerate(by_type.frame.token_id):
         np.testing.assert_allclose(by_type.values[i], means[token].loc[list(STEPS)], rtol=1e-5)
@@ -82,7 +84,7 @@ def test_types_and_categories_carry_means_over_the_logged_tokens(source: str, ti
     score = last.groupby("token_id").kl.sum().loc[by_type.frame.token_id]
     np.testing.assert_allclose(by_type.frame.score, score, rtol=1e-4)
     assert by_type.frame.score.is_monotonic_decreasing
-    surface, tokens = stepwise.categories(key, source, "grad_norm")
+    surface, tokens = data.steps.categories(key, source, "grad_norm")
     assert tokens[:, -1].sum() == len(last)
     kinds = by_type.frame.set_index("token_id").category
     for name, value in zip(surface.names, surface.values[:, -1], strict=True):
@@ -93,21 +95,21 @@ def test_a_slope_is_that_of_least_squares_over_the_steps_with_a_value() -> None:
     rng = np.random.default_rng(0)
     steps, values = [0, 10, 15, 40, 90], rng.normal(size=(50, 5))
     values[rng.random(values.shape) < 0.3] = np.nan
-    slope, n = stepwise.slopes(steps, values)
+    slope, n = data.steps.slopes(steps, values)
     for row, found, count in zip(values, slope, n, strict=True):
         there = np.isfinite(row)
         assert count == there.sum()
         assert np.isnan(found) if count < 2 else found == pytest.approx(np.polyfit(np.array(steps)[there], row[there], 1)[0])
 
 
-@pytest.mark.parametrize("sort", stepwise.SORTS)
+@pytest.mark.parametrize("sort", data.steps.SORTS)
 def test_types_stand_in_the_order_that_was_asked_for(sort: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     table = open_app("steps", tiny_run(), view="type", which="top", sort=sort).dataframe[0].value
     assert len(table) == 40
     if sort == "category":
         assert table.category.is_monotonic_increasing
     elif sort == "class":
-        order = list(stepwise.detections.CLASSES)
+        order = list(data.rocks.CLASSES)
         assert [order.index(c) for c in table["class"]] == sorted(order.index(c) for c in table["class"])
     else:
         assert table[sort].is_monotonic_decreasing
@@ -118,15 +120,15 @@ def test_types_stand_in_the_order_that_was_asked_for(sort: str, open_app, tiny_r
 
 def test_a_step_that_is_not_logged_is_a_hatched_gap(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     run = probed(tiny_run, 20)
-    key = data.key(str(run))
-    assert stepwise.step_axis(key, "final").missing == [20] and stepwise.step_axis(key, "first").missing == []
-    for surface in (stepwise.positions(key, "final", 0, "kl"), stepwise.categories(key, "final", "kl")[0]):
+    key = data.runs.key(str(run))
+    assert data.steps.step_axis(key, "final").missing == [20] and data.steps.step_axis(key, "first").missing == []
+    for surface in (data.steps.positions(key, "final", 0, "kl"), data.steps.categories(key, "final", "kl")[0]):
         assert np.isnan(surface.values[:, 2]).all() and np.isfinite(surface.values[:, [0, 1, 3]]).all()
     for view in VIEWS:
         app = open_app("steps", run, view=view, which="top")
         assert "Not logged, though planned: step 20." in words(app)
         figure = charts(app)[0]
-        assert [t["name"] for t in figure["data"][1:]] == [step_charts.NOT_LOGGED]
+        assert [t["name"] for t in figure["data"][1:]] == [chart.NOT_LOGGED]
         hatch = figure["data"][1]
         along = [v for v in hatch["y" if view == "position" else "x"] if v is not None]
         assert (min(along), max(along)) == (15, 25) and hatch["fillpattern"]["shape"] == "/"
@@ -134,9 +136,9 @@ def test_a_step_that_is_not_logged_is_a_hatched_gap(open_app, tiny_run: RunFacto
 
 def test_steps_stand_on_a_true_axis(tiny_run: RunFactory) -> None:
     run = tiny_run("uneven", steps=(0, 10, 20, 40, 47), config={"probe_every": 10})
-    axis = stepwise.step_axis(data.key(str(run)), "final")
+    axis = data.steps.step_axis(data.runs.key(str(run)), "final")
     assert axis.steps == [0, 10, 20, 30, 40, 47] and axis.missing == [30]
-    assert stepwise.step_axis(data.key(str(tiny_run("plain", steps=(0, 10, 20, 40)))), "final").missing == [30]
+    assert data.steps.step_axis(data.runs.key(str(tiny_run("plain", steps=(0, 10, 20, 40)))), "final").missing == [30]
 
 
 def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -145,7 +147,7 @@ def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFa
     table = pq.ParquetFile(file).read()
     gone = WORDS.index("So")
     pq.write_table(table.filter(pc.not_equal(table["token_id"], gone)), file)
-    by_type = stepwise.types(data.key(str(run)), "fresh", "kl")
+    by_type = data.steps.types(data.runs.key(str(run)), "fresh", "kl")
     i = by_type.frame.token_id.tolist().index(gone)
     assert np.isnan(by_type.values[i, 1]) and by_type.counts[i].tolist()[1] == 0 and by_type.frame.slope_steps[i] == 2
     app = open_app("steps", run, view="type", source="fresh", which="picked", types=str(gone), step="10")
@@ -209,7 +211,7 @@ def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -
     table = app.dataframe[0].value
     assert table.position.tolist() == [3, 4, 5]
     np.testing.assert_array_equal(table.cursor.astype(np.float32), trace.kl[3:6].astype(np.float32))
-    assert "".join(data.visible(t, spaces=True) for t in trace.token[3:6]) in words(app).replace("␣", " ")
+    assert "".join(data.runs.visible(t, spaces=True) for t in trace.token[3:6]) in words(app).replace("␣", " ")
     assert dict(app.query_params)["span"] == "3-5"
 
 
@@ -219,17 +221,17 @@ def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: 
     app.selectbox(key="widget rollout").set_value(2).run()
     app.selectbox(key="widget signal").set_value("sampled_loss").run()
     assert "step 10" in charts(app)[0]["layout"]["title"]["subtitle"]["text"]
-    app.switch_page("views/trace.py").run()
+    app.switch_page("views/trace/page.py").run()
     assert {n: app.query_params[n] for n in ("source", "step", "rollout")} == {"source": "final", "step": "10", "rollout": "2"}
 
 
 @pytest.mark.parametrize("text, span", [("", None), ("7", (7, 7)), ("12-40", (12, 19)), ("9 – 3", (3, 9)), ("19-", 0), ("20", 0), ("a", 0)])
 def test_a_span_is_read_or_refused(text: str, span: tuple[int, int] | None | int) -> None:
     if span == 0:
-        with pytest.raises(stepwise.NoSpan):
-            stepwise.span_of(text, 20)
+        with pytest.raises(data.steps.NoSpan):
+            data.steps.span_of(text, 20)
     else:
-        assert stepwise.span_of(text, 20) == span
+        assert data.steps.span_of(text, 20) == span
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_a_span_is_read_or_refused(text: str, span: tuple[int, int] | None | int
     [((2.4, 5.6), (3, 5)), ((5.6, 2.4), (3, 5)), ((2.8, 3.2), (3, 3)), ((2.6, 2.7), (3, 3)), ((-3, 99), (0, 9)), ((11, 12), None)],
 )
 def test_a_box_takes_the_rows_whose_middle_it_covers(box: tuple[float, float], rows: tuple[int, int] | None) -> None:
-    assert step_charts.rows_within(box, 10) == rows
+    assert chart.rows_within(box, 10) == rows
 
 
 # Colours, hostile text, size.
@@ -245,7 +247,7 @@ def test_a_box_takes_the_rows_whose_middle_it_covers(box: tuple[float, float], r
 
 def test_colours_are_those_of_the_text_pane() -> None:
     pane = "".join(f.read_text(encoding="utf-8") for f in (Path(heatmap.__file__).parent.parent / "token_pane").iterdir() if f.is_file())
-    for pair in (*step_charts.SEQUENTIAL, *step_charts.DIVERGING):
+    for pair in (*chart.SEQUENTIAL, *chart.DIVERGING):
         assert all(colour in pane or colour.startswith("rgba") for colour in pair)
 
 
@@ -263,14 +265,14 @@ def test_halves_never_cross_an_edge() -> None:
     values[:7, 0] = edges
     values[0, 1] = np.nan
     half = np.frombuffer(base64.b64decode(heatmap.packed(values, edges)), "<f2").reshape(values.shape).astype(np.float32)
-    np.testing.assert_array_equal(step_charts.shades(half, edges), step_charts.shades(values, edges))
+    np.testing.assert_array_equal(chart.shades(half, edges), chart.shades(values, edges))
     np.testing.assert_allclose(half, values, rtol=2e-3, atol=1e-6)
 
 
 def test_what_is_too_large_is_binned_as_means_and_said(open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     run = probed(tiny_run, 20)
-    surface = stepwise.positions(data.key(str(run)), "final", 0, "kl")
-    small = stepwise.binned(surface, 100)
+    surface = data.steps.positions(data.runs.key(str(run)), "final", 0, "kl")
+    small = data.steps.binned(surface, 100)
     assert small.cells <= 100 + 4 and small.per == 3
     np.testing.assert_allclose(small.values[0], surface.values[:3].mean(0), rtol=1e-5)
     assert np.isnan(small.values[:, 2]).all()
@@ -278,7 +280,7 @@ def test_what_is_too_large_is_binned_as_means_and_said(open_app, tiny_run: RunFa
     app = open_app("steps", run)
     assert not app.exception and "the mean of 3 neighbouring" in str(app.info[0].value)
     assert len(charts(app)) == 1
-    monkeypatch.setattr(step_charts, "MOST_CELLS", 50)
+    monkeypatch.setattr(chart, "MOST_CELLS", 50)
     app = open_app("steps", run)
     assert not app.exception and len(charts(app)) == 0 and len(app.get("bidi_component")) == 1
 
@@ -330,13 +332,14 @@ def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:  #
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
     drag(tab, tab.page.locator(".js-plotly-plot .nsewdrag"), (0.2, 2 / 20), (0.6, 5 / 20))
     playwright.expect(tab.page.get_by_text("3 of 42 types of these texts.")).to_be_visible()
-    top = stepwise.types(data.key(str(tiny_run("tiny"))), "final", "kl").frame  # the same numbers are drawn again
+    top = data.steps.types(data.runs.key(str(tiny_run("tiny"))), "final", "kl").frame  # the same numbers are drawn again
     assert tab.parameters["types"] == ",".join(map(str, top.token_id[2:5]))
 
 
 CANVAS = """
 import numpy as np, streamlit as st
-from app import heatmap, step_charts
+from app.components import heatmap
+from app.components.heatmap import chart as painting
 rows, steps = (int(st.query_params[n]) for n in ("rows", "steps"))
 edges = [0.1, 0.2, 0.4, 0.8, 1.6]
 values = np.random.default_rng(0).gamma(0.3, 1.0, (rows, steps)).astype(np.float32)
@@ -344,7 +347,7 @@ if rows == 6:
     values[:] = np.array([0.05, 0.1, 0.3, 0.7, 1.0, 2.0])[:, None]
     values[2, 1] = np.nan
     values[:, 3] = np.nan
-chart = step_charts.Heatmap(
+chart = painting.Heatmap(
     values, [f"<b>row {i}</b>" for i in range(rows)], [10 * s for s in range(steps)], [s != 3 for s in range(steps)], edges,
     [0.5, 0.6, 0.7, 0.8, 0.9], False, "kl", "nats", "A heatmap", "drawn numbers", "token type", 10,
     flat="flat" in st.query_params,
@@ -381,7 +384,7 @@ def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwri
 def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(flat: str, browser, canvas_server: str) -> None:  # noqa: F811
     page = canvas_page(browser, canvas_server, f"rows=6&steps=5{flat}")
     canvas = page.locator("canvas")
-    colours = [light for light, _ in step_charts.Heatmap(
+    colours = [light for light, _ in chart.Heatmap(
         np.zeros((1, 1)), ["a"], [0], [True], [0.1, 0.2, 0.4, 0.8, 1.6], [0.5] * 5, False, "kl", "", "", "", "", 0
     ).palette]  # fmt: skip
     for row in range(6):
@@ -392,8 +395,8 @@ def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(flat: str, browser
                 assert pixel[3] in (0, 255) and pixel[:3] in ([0, 0, 0], [140, 140, 140])
             else:
                 assert "#{:02x}{:02x}{:02x}".format(*pixel[:3]) == colours[row] and pixel[3] == 255
-    playwright.expect(page.get_by_text(step_charts.NOT_LOGGED)).to_be_visible()
-    playwright.expect(page.get_by_text(step_charts.NO_VALUE)).to_be_visible()
+    playwright.expect(page.get_by_text(chart.NOT_LOGGED)).to_be_visible()
+    playwright.expect(page.get_by_text(chart.NO_VALUE)).to_be_visible()
     page.context.close()
 
 
@@ -419,7 +422,7 @@ def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> No
 def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:  # noqa: F811
     page = canvas_page(browser, canvas_server, "rows=6&steps=5")
     canvas, at = page.locator("canvas"), [0.5 / 5, 5.5 / 6]
-    light, dark = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in step_charts.SEQUENTIAL[-1])
+    light, dark = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in chart.SEQUENTIAL[-1])
     assert canvas.evaluate(PIXEL, at)[:3] == light
     page.emulate_media(color_scheme="dark")
     painted = f"([canvas, at, want]) => String(({PIXEL})(canvas, at).slice(0, 3)) === String(want)"

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from rockcore import threads
+from rockcore.training import threads
 
 
 @pytest.fixture(autouse=True)

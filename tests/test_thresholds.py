@@ -10,12 +10,12 @@ from brute import Log
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore import thresholds
-from rockcore.corpus import Corpus
-from rockcore.detection import Detection
-from rockcore.material import Material
-from rockcore.rule import RockRule
-from rockcore.thresholds import Reading, ThresholdTable
+from rockcore.rocks import thresholds
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.detection import Detection
+from rockcore.rocks.gather import Material
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.thresholds import Reading, ThresholdTable
 
 pytestmark = pytest.mark.filterwarnings("error")
 taus = st.sampled_from([0.0, 0.125, 0.25, 0.375, 0.5, 0.875, 1.0, 1.1, 50.0]) | st.floats(0, 1.2)

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
-from app import data, detections, token_pane, traces
+from app import data
+from app.components import token_pane
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import RunMeta
 
@@ -128,8 +129,8 @@ def ink(page: playwright.Page) -> list[str]:
     )
 
 
-def key(folder: Path, name: str) -> data.RunKey:
-    return data.key(str(folder / name if name != "habit" else sample_runs() / "habit"))
+def key(folder: Path, name: str) -> data.runs.RunKey:
+    return data.runs.key(str(folder / name if name != "habit" else sample_runs() / "habit"))
 
 
 def toggle(page: playwright.Page, name: str) -> playwright.Locator:
@@ -147,7 +148,7 @@ def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> Non
         p = np.sort(rng.dirichlet(np.ones(9) * 0.4, n), axis=1)[:, :0:-1]
         frame[f"{who}_top_ids"] = [rng.permutation(12)[:8] for _ in range(n)]
         frame[f"{who}_top_logps"] = list(np.log(p))
-    found = traces.divergences(pd.DataFrame(frame))
+    found = data.texts.divergences(pd.DataFrame(frame))
     for i in range(n):
         side = {
             w: dict(zip(frame[f"{w}_top_ids"][i].tolist(), np.exp(frame[f"{w}_top_logps"][i]).tolist(), strict=True))
@@ -169,7 +170,7 @@ def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> Non
 
 def test_identical_alternatives_have_no_divergence() -> None:
     top = {f"{w}_top_{k}": [v] for w in ("student", "teacher") for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))}
-    assert all(v[0] == pytest.approx(0) for v in traces.divergences(pd.DataFrame(top)))
+    assert all(v[0] == pytest.approx(0) for v in data.texts.divergences(pd.DataFrame(top)))
 
 
 def test_the_colours_are_the_same_with_and_without_highlights(tab: Tab, browser: playwright.Browser) -> None:  # noqa: F811
@@ -206,7 +207,7 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
     tab.wait_for_url(step="10")
     playwright.expect(page.locator(".tools .step")).to_contain_text("step 10, 2 of 3")
     kl = Run.open(folder / "tiny").trace(10, 1, "final").kl
-    edges = traces.scale(key(folder, "tiny"), "kl")["edges"]
+    edges = data.texts.scale(key(folder, "tiny"), "kl")["edges"]
     expected = [int(b) for b in np.searchsorted(edges, kl, side="right")]
     assert [next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), 0) for cs in layers(page)] == expected
     assert all_marked(page)
@@ -251,11 +252,11 @@ def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the
 
 def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain(tab: Tab, folder: Path) -> None:  # noqa: F811
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
-    run, rule = key(folder, "tiny"), detections.rule(LENIENT)
-    text, frame = traces.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
-    seen = detections.judged(run, rule, "final", 1, traces.ids(text))
+    run, rule = key(folder, "tiny"), data.rocks.rule(LENIENT)
+    text, frame = data.texts.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
+    seen = data.rocks.judged(run, rule, "final", 1, data.texts.ids(text))
     unpack = lambda packed, kind: np.frombuffer(base64.b64decode(packed), kind)  # noqa: E731
-    categories = np.array(data.categories(run))[unpack(text["categories"], "u1")]
+    categories = np.array(data.runs.categories(run))[unpack(text["categories"], "u1")]
     classes = np.array(seen.names)[unpack(seen.classes, "u1")]
     marks = unpack(seen.marks, "u1")
     for name, n in [*pd.Series(categories).value_counts().items(), *pd.Series(classes).value_counts().items()]:
@@ -294,7 +295,7 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
     page.locator(".response .t").nth(4).hover()
     card = page.locator(".reading .card")
     frame = Run.open(folder / "tiny").trace(10, 1, "final")
-    playwright.expect(card.locator(".token")).to_have_text(data.visible(frame.token[4]))
+    playwright.expect(card.locator(".token")).to_have_text(data.runs.visible(frame.token[4]))
     playwright.expect(card.locator(".where")).to_contain_text(f"id {frame.token_id[4]} · position 4 of {len(frame)}")
     playwright.expect(card.locator(".where")).to_contain_text("class: ")
     playwright.expect(card).to_contain_text("top-8 + tail")
@@ -307,7 +308,7 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
     page.keyboard.press("p")
     playwright.expect(page.locator(".pins .card")).to_have_count(2)
     page.locator(".pins .card").first.get_by_role("button", name="Unpin").click()
-    playwright.expect(page.locator(".pins .token")).to_have_text([data.visible(frame.token[9])])
+    playwright.expect(page.locator(".pins .token")).to_have_text([data.runs.visible(frame.token[9])])
 
 
 def test_a_link_to_a_token_opens_it_with_its_card_in_view(tab: Tab, browser: playwright.Browser) -> None:  # noqa: F811
@@ -334,7 +335,7 @@ def test_a_link_to_a_token_opens_it_with_its_card_in_view(tab: Tab, browser: pla
 def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> None:  # noqa: F811
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run = key(folder, "tiny")
-    marks = detections.preview(run, detections.rule(LENIENT), 1, 20)["marks"]
+    marks = data.rocks.preview(run, data.rocks.rule(LENIENT), 1, 20)["marks"]
     rocks = [i for i, m in enumerate(marks) if m == 3]
     page.locator(".response .t[tabindex='0']").focus()
     where = page.locator(".reading .where")
@@ -521,24 +522,24 @@ def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:  #
 def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(folder: Path) -> None:
     run = key(folder, "nasty")
     frame = Run.open(run.path).trace(20, 0, "final")
-    table = pd.read_parquet(io.BytesIO(traces.to_parquet(run, "final", 20, 0)))
+    table = pd.read_parquet(io.BytesIO(data.texts.to_parquet(run, "final", 20, 0)))
     assert table.token.tolist() == frame.token.tolist() and table.kl.tolist() == frame.kl.tolist()
     assert "reverse_kl_top8" in table
-    csv = pd.read_csv(io.StringIO(traces.to_csv(run, "final", 20, 0)))
+    csv = pd.read_csv(io.StringIO(data.texts.to_csv(run, "final", 20, 0)))
     assert [json.loads(t) for t in csv.token] == frame.token.tolist()
 
 
 def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
-    run = data.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
-    for source in data.SOURCES:
-        json.dumps([traces.text(run, source, 10, 1), traces.values(run, source, 10, 1)], allow_nan=False)
-    for signal in traces.SIGNALS:
-        json.dumps(traces.scale(run, signal), allow_nan=False)
+    run = data.runs.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
+    for source in data.runs.SOURCES:
+        json.dumps([data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)], allow_nan=False)
+    for signal in data.texts.SIGNALS:
+        json.dumps(data.texts.scale(run, signal), allow_nan=False)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20))
 def test_three_bytes_keep_a_float_to_one_in_65_536_and_its_order(values: list[float]) -> None:
-    raw = np.frombuffer(base64.b64decode(traces.packed(values, "f3")), np.uint8).reshape(-1, 3)
+    raw = np.frombuffer(base64.b64decode(data.texts.packed(values, "f3")), np.uint8).reshape(-1, 3)
     got = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")[:, 0]
     want = np.array(values, np.float32)
     assert (np.isnan(got) == np.isnan(want)).all()
@@ -551,8 +552,8 @@ def test_three_bytes_keep_a_float_to_one_in_65_536_and_its_order(values: list[fl
 
 def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) -> None:
     run = key(folder, "tiny")
-    frame = data.log(run).trace(10, 1, "final")
-    side = traces.values(run, "final", 10, 1)["student"]
+    frame = data.runs.log(run).trace(10, 1, "final")
+    side = data.texts.values(run, "final", 10, 1)["student"]
     counts = np.frombuffer(base64.b64decode(side["counts"]), np.uint8)
     p = np.exp(np.stack(frame.student_top_logps.tolist()).astype(float))
     shown = p >= side["least"]
@@ -564,8 +565,8 @@ def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) ->
 
 def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:
     run = key(folder, "tiny")
-    assert traces.text(run, "final", 0, 1) == traces.text(run, "final", 20, 1)
-    assert traces.values(run, "final", 0, 1)["key"] == traces.text(run, "final", 20, 1)["key"]
+    assert data.texts.text(run, "final", 0, 1) == data.texts.text(run, "final", 20, 1)
+    assert data.texts.values(run, "final", 0, 1)["key"] == data.texts.text(run, "final", 20, 1)["key"]
 
 
 @pytest.mark.parametrize("text", ["kl:0.5", "rock class:3", "sampled_loss:-0.25", "kl:1e-7", "kl:5"])

@@ -1,4 +1,6 @@
-"""The rooms of the house and who may enter which. A breach of a wall fails here."""
+"""The rooms of the house and who may enter which: folders are the walls, and a breach fails here."""
+
+from __future__ import annotations
 
 import ast
 import subprocess
@@ -8,36 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PURE = {"schema", "divergence", "scores", "categories", "stats", "world", "config", "rule", "context", "corpus", "sketch"}
-READ = {
-    "files",
-    "folder",
-    "writer",
-    "log",
-    "material",
-    "persistence",
-    "detection",
-    "change",
-    "controls",
-    "thresholds",
-    "rockset",
-    "rocks",
-    "prompts",
-    "compare",
-    "geometry",
-    "gradient_groups",
-    "shares",
-}
-TRAIN = {"llama", "models", "scoring", "evals", "tasks", "checkpoints", "rows", "threads", "gradients", "session"}
-DOORS = {"cli", "progress", "__init__", "__main__"}
+# each room may import itself and the rooms before it
+FLOORS = ("log", "rocks", "analysis", "training")
+PURE = {"schema", "config", "stats", "categories", "world"}
+OF_LOGS = {"tasks"}  # knows where the bundled models lie
+DOORS = {"cli", "commands", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
 
 
-def imports(file: Path) -> set[str]:
-    """The modules a file imports, by their full names."""
+def imports(file: Path, lazy: bool = True) -> set[str]:
+    """The full names that a file imports; without `lazy`, only those it loads by itself."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(tree) if lazy else tree.body:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -45,67 +30,116 @@ def imports(file: Path) -> set[str]:
     return names
 
 
-def ours(file: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports(file) if name.startswith("rockcore.")}
+def packages(file: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(file)}
 
 
-MODULES = sorted((ROOT / "rockcore").glob("*.py"))
+def rooms(file: Path) -> set[str]:
+    """The rooms of rockcore that a file enters."""
+    return {name.split(".")[1] for name in imports(file) if name.startswith("rockcore.")} & ROOMS
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(ROOT / "rockcore").with_suffix("").parts[0]
+
+
+FILES = sorted((ROOT / "rockcore").rglob("*.py"))
+ROOMS = {room_of(file) for file in FILES}
+
+
+def ids(file: Path) -> str:
+    return str(file.relative_to(ROOT))
 
 
 def test_every_module_has_a_room():
-    assert {m.stem for m in MODULES} == PURE | READ | TRAIN | DOORS
+    assert {*FLOORS, *PURE, *OF_LOGS, *DOORS} == ROOMS
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.stem in PURE], ids=lambda m: m.stem)
-def test_pure_modules_import_nothing_of_ours_but_the_schema(module):
-    assert ours(module) & {m.stem for m in MODULES} <= {"schema"}
+@pytest.mark.parametrize("file", FILES, ids=ids)
+def test_each_room_imports_only_itself_and_the_rooms_below(file: Path):
+    room = room_of(file)
+    if room in DOORS:
+        return
+    if room in PURE:
+        allowed = {"schema"}
+    elif room in OF_LOGS:
+        allowed = PURE | {"log"}
+    else:
+        allowed = {*PURE, *FLOORS[: FLOORS.index(room) + 1]} | (OF_LOGS if room == "training" else set())
+    assert rooms(file) <= allowed
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.stem in READ], ids=lambda m: m.stem)
-def test_reading_modules_stay_with_pure_and_reading(module):
-    assert ours(module) & {m.stem for m in MODULES} <= PURE | READ
+def test_only_doors_are_left_unimported():
+    assert not {room for file in FILES if room_of(file) not in DOORS for room in rooms(file)} & DOORS
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.stem in TRAIN], ids=lambda m: m.stem)
-def test_nothing_in_training_imports_a_door(module):
-    assert not ours(module) & DOORS
+def users_of(package: str) -> set[str]:
+    return {ids(file) for file in FILES if package in packages(file)}
 
 
-def test_only_models_knows_transformers_and_only_folder_knows_duckdb():
-    users = {name: {m.stem for m in MODULES if any(i.split(".")[0] == name for i in imports(m))} for name in ("transformers", "duckdb")}
-    assert users == {"transformers": {"models"}, "duckdb": {"folder"}}
+def test_each_foreign_engine_has_one_user():
+    assert users_of("transformers") == {"rockcore/training/models.py"}
+    assert users_of("duckdb") == {"rockcore/log/folder.py"}
+
+
+def test_torch_lives_in_training_alone():
+    heavy = {name for package in HEAVY - {"tokenizers"} for name in users_of(package)}
+    assert {name.split("/")[1] for name in heavy} == {"training"}
 
 
 def test_the_dashboard_and_the_readers_load_neither_torch_nor_transformers():
-    readers = "rocks, rockcore.gradient_groups, rockcore.shares, rockcore.cli, rockcore.config, rockcore.prompts"
-    code = f"import sys, rockcore.{readers}, app.data, app.charts; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
-    assert not HEAVY & set(loaded)
+    readers = [
+        "rockcore.rocks.search",
+        "rockcore.analysis.groups",
+        "rockcore.analysis.shares",
+        "rockcore.cli",
+        "rockcore.config",
+        "rockcore.tasks",
+        "app.data.runs",
+        "app.charts",
+    ]
+    code = f"import sys, {', '.join(readers)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not HEAVY & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("view", sorted((ROOT / "app" / "views").glob("*.py")), ids=lambda v: v.stem)
-def test_views_know_only_data_charts_selection_and_the_text_pane(view):
-    reached = {name for name in imports(view) if name.split(".")[0] in {"app", "rockcore"}}
-    doors = ("data", "comparisons", "rankings", "detections", "gradients", "live", "stepwise", "traces", "selection", "controls")
-    charts = ("charts", "rock_charts", "step_charts", "compare_charts", "gradient_charts")
-    allowed = tuple(f"app.{name}" for name in (*doors, *charts, "token_pane", "pane_pair", "loss_histogram", "heatmap"))
-    assert all(name == "app" or name.startswith(allowed) for name in reached)
-    assert not {"duckdb", "pandas", "pyarrow"} & {name.split(".")[0] for name in imports(view)}
+def test_the_public_names_are_there_and_load_nothing_heavy_before_they_are_asked_for():
+    code = "import sys, rockcore; early = set(sys.modules); from rockcore import Run, RockRule, RockSet, detect; print(*early)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not {"duckdb", "pandas", "numpy", "pyarrow", "rockcore.log"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["charts", "rock_charts", "step_charts", "compare_charts", "gradient_charts"])
-def test_charts_neither_draw_on_the_page_nor_fetch_data(module):
-    assert not {"streamlit", "rockcore", "duckdb"} & {name.split(".")[0] for name in imports(ROOT / "app" / f"{module}.py")}
+# The app.
+
+VIEWS = sorted(path.parent for path in (ROOT / "app" / "views").glob("*/page.py"))
+APP = sorted((ROOT / "app").rglob("*.py"))
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_page_knows_its_own_folder_and_what_all_pages_share(view: Path):
+    shared = {"data", "charts", "controls", "selection", "words", "components"}
+    for file in view.glob("*.py"):
+        for name in imports(file):
+            package, *rest = name.split(".")
+            assert package != "rockcore", (file, name)
+            if package == "app" and rest:
+                own = rest[:2] == ["views", view.name]
+                assert rest[0] in shared or own or name == "app.views", (file, name)
+
+
+@pytest.mark.parametrize("file", [f for f in APP if f.name in ("charts.py", "chart.py")], ids=ids)
+def test_charts_neither_draw_on_the_page_nor_fetch_data(file: Path):
+    assert not {"streamlit", "rockcore", "duckdb"} & packages(file)
 
 
 def test_only_selection_touches_session_and_query_state():
-    for file in (ROOT / "app").rglob("*.py"):
+    for file in APP:
         text = file.read_text(encoding="utf-8")
         if file.name != "selection.py":
             assert "session_state" not in text and "query_params" not in text, file
 
 
 def test_no_module_unpickles():
-    for file in [*(ROOT / "rockcore").rglob("*.py"), *(ROOT / "app").rglob("*.py"), *(ROOT / "sample_runs").glob("*.py")]:
+    for file in [*FILES, *APP, *(ROOT / "sample_runs").glob("*.py")]:
         assert not {"pickle", "dill", "joblib"} & imports(file), file
         assert "torch.load(" not in file.read_text(encoding="utf-8"), file

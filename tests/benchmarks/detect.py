@@ -31,12 +31,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import planted  # noqa: E402
 
 from rockcore import stats  # noqa: E402
-from rockcore.change import LEAST_ROLLOUTS, History, classify, group_change  # noqa: E402
-from rockcore.detection import Detection  # noqa: E402
 from rockcore.log import Run  # noqa: E402
-from rockcore.material import gather  # noqa: E402
-from rockcore.rocks import classes_of, conclude, examine  # noqa: E402
-from rockcore.rule import preset  # noqa: E402
+from rockcore.rocks.change import LEAST_ROLLOUTS, History, classify, group_change  # noqa: E402
+from rockcore.rocks.detection import Detection  # noqa: E402
+from rockcore.rocks.gather import gather  # noqa: E402
+from rockcore.rocks.rule import preset  # noqa: E402
+from rockcore.rocks.search import classes_of, conclude, examine  # noqa: E402
 
 STAGES = ("read", "contexts", "stability", "classes", "precision", "rest")
 
@@ -106,7 +106,7 @@ def labels(found: Detection, classes: Any, truth: planted.Truth) -> dict[str, An
 
 def threshold_queries(folder: Path, questions: int = 100) -> dict[str, float]:
     """The live path of the Threshold lab: seconds to prepare a log, milliseconds a question, with one threshold and with two."""
-    from rockcore.thresholds import ThresholdTable
+    from rockcore.rocks.thresholds import ThresholdTable
 
     corpus = gather(Run.open(folder / "log"), preset("default")).last
     start = time.perf_counter()

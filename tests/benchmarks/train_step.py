@@ -30,13 +30,14 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from rockcore import gradients, models, world
+from rockcore import world
 from rockcore.config import OWN_PAIR, TUNED, SessionConfig
-from rockcore.divergence import judge
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import PHASES, Prompt
-from rockcore.scoring import Clock, Rollouts, pieces, sample, score
-from rockcore.session import train
+from rockcore.training import gradient_sums, models
+from rockcore.training.divergence import judge
+from rockcore.training.scoring import Clock, Rollouts, pieces, sample, score
+from rockcore.training.session import train
 
 
 @dataclass(frozen=True)
@@ -174,19 +175,19 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
 
     def adding(texts: Rollouts) -> tuple[float, float]:
         start = time.perf_counter()
-        sums = gradients.sums_of(student, texts)
+        sums = gradient_sums.sums_of(student, texts)
         watch, made = Timed(sums), time.perf_counter() - start
         scored = score(student, teacher, texts, Clock(), watchers=[watch])
         scored_s = time.perf_counter() - start - made - watch.seconds
         start = time.perf_counter()
         writer.append_gradients("first", 1, sums.columns(1, scored))
-        writer.append("optimizer", 1, gradients.second_moments(1, optimizer, student.head) or {})
+        writer.append("optimizer", 1, gradient_sums.second_moments(1, optimizer, student.head) or {})
         return made + watch.seconds + time.perf_counter() - start, scored_s
 
     first, last = (np.median([adding(texts) for _ in range(repeats)], axis=0) for texts in (final[:48], final))
-    at = gradients.exact_sample(final, 20, seed=0)
+    at = gradient_sums.exact_sample(final, 20, seed=0)
     start = time.perf_counter()
-    gradients.exact_norms(student, teacher, final, at)
+    gradient_sums.exact_norms(student, teacher, final, at)
     exact_s = (time.perf_counter() - start) / len(at)
     return {"sums_s": float(first[0]), "score_s": float(first[1]), "final_share": float(last[0] / last[1]), "exact_s": exact_s}
 

@@ -1,0 +1,154 @@
+"""One rollout as text, each token coloured by a signal: where, in what words, does the student differ from its teacher?"""
+
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from app import controls, data, selection
+from app.components import token_pane
+
+PANE = "token pane"
+# field of the pane's state -> name in the link; each "" where it is at its default
+LISTS = {"light": "light", "classes": "light_class", "only": "only"}
+
+run = selection.run()
+facts = data.runs.facts(run)
+
+
+def heard() -> None:
+    """The pane was walked, stepped or filtered by hand: what it shows now is what the link says."""
+    told: dict[str, Any] = dict(selection.moved(PANE) or {})
+    texts = {name: ",".join(told.get(part, [])) for part, name in LISTS.items()}
+    texts |= {
+        "cut": told.get("cut", ""),
+        "span": "-".join(map(str, told.get("span", []))),
+        "types": ",".join(map(str, told.get("types", []))),
+        "rest": "" if (rest := told.get("rest", "dim")) == "dim" else rest,
+        "token_at": "" if told.get("token") is None else str(told["token"]),
+    }
+    texts |= {name: str(told[name]) for name in ("step", "rollout") if name in told}
+    for name, text in texts.items():
+        if selection.asked(name) != text:
+            selection.put(name, text)
+
+
+def some(name: str, options: list[str]) -> list[str]:
+    """The values of a list in the link that exist here, in the order of the link."""
+    wanted = [value for value in selection.asked(name).split(",") if value in options]
+    selection.text(name, "")
+    return list(dict.fromkeys(wanted))
+
+
+def span(length: int) -> list[int]:
+    """The positions selected on the page Steps, if the text has them."""
+    try:
+        return list(data.steps.span_of(selection.text("span", ""), length) or ())
+    except data.steps.NoSpan:
+        return []
+
+
+def state(rollout: int, step: int, length: int, categories: list[str], classes: list[str]) -> token_pane.State:
+    """What the link asks of the pane, as far as it can be had."""
+    at, cut, rest = (selection.text(name, "") for name in ("token_at", "cut", "rest"))
+    return token_pane.State(
+        rollout=rollout,
+        step=step,
+        token=int(at) if at.isdecimal() and len(at) < 10 and int(at) < length else None,
+        light=some("light", categories),
+        classes=some("light_class", classes),
+        only=some("only", list(token_pane.ONLY)),
+        span=span(length),
+        types=[int(i) for i in selection.text("types", "").split(",") if i.isdecimal() and len(i) < 10],
+        rest=rest if rest in token_pane.RESTS else "dim",
+        cut=cut if token_pane.is_cut(cut) else "",
+    )
+
+
+def judged(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Judged:
+    """What the rule of the link makes of the text; `at_once`: as far as that is known by now."""
+    try:
+        rule = data.rocks.rule(selection.text("rule", "default"))
+    except data.runs.RockError as e:
+        return data.rocks.Judged(None, [], "", "", str(e))
+    return data.rocks.judged(run, rule, source, rollout, ids, at_once)
+
+
+def downloads(source: str, step: int, rollout: int) -> None:
+    left, right, _ = st.columns([1, 1, 3])
+    name = f"{facts.meta.name}-{source}-step{step}-rollout{rollout}"
+    asked = (run, source, step, rollout)
+    left.download_button("Tokens as CSV", lambda: data.texts.to_csv(*asked), f"{name}.csv", "text/csv", on_click="ignore")
+    right.download_button(
+        "Tokens as Parquet", lambda: data.texts.to_parquet(*asked), f"{name}.parquet", "application/vnd.apache.parquet", on_click="ignore"
+    )
+
+
+class Reading(NamedTuple):
+    """What is read, and among what."""
+
+    source: str
+    steps: list[int]
+    step: int
+    rollouts: list[int]
+    rollout: int
+    signal: str
+
+    def view(self, length: int, verdict: data.rocks.Judged) -> token_pane.View:
+        names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
+        whose = "the student of this step wrote it" if self.source == "fresh" else "a fixed text, scored by the student of each logged step"
+        meaning = facts.estimator if self.signal == "kl" else data.texts.SIGNALS[self.signal].meaning
+        return token_pane.View(
+            scale=data.texts.scale(run, self.signal),
+            caption=f"{facts.meta.name}, {controls.TEXTS[self.source]}, rollout {self.rollout}: {whose}. {meaning.rstrip('.')}.",
+            categories=names,
+            state=state(self.rollout, self.step, length, names, verdict.names),
+            steps=self.steps,
+            judged=verdict._asdict(),
+            tau=data.texts.tau(run),
+            before=self.rollouts[at - 1] if at else None,
+            after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
+            file=f"{facts.meta.name}-{self.source}-rollout{self.rollout}",
+        )
+
+
+def read(chosen: Reading) -> None:
+    """The pane and what belongs to it: the text at once, the verdict of the rule when it is known."""
+    where = chosen.source, chosen.step, chosen.rollout
+    text, values = data.texts.text(run, *where), data.texts.values(run, *where)
+    if not text["length"]:
+        st.text("This rollout is empty: the student ended at once.")
+        return
+    ids = data.texts.ids(text)
+    verdict = judged(chosen.source, chosen.rollout, ids, at_once=True)
+    draw = token_pane.show(PANE, text, values, chosen.view(len(ids), verdict), heard)
+    downloads(*where)
+    if verdict.later:
+        draw(chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
+
+
+def page() -> None:
+    sources = [s for s in data.runs.SOURCES if data.runs.steps(run, s)]
+    if not sources:
+        st.text("No step has logged its tokens yet. Reload in a moment (press R) if the run is training.")
+        return
+    left, right = st.columns([3, 2])
+    with left:
+        source = controls.source(sources)
+    with right:
+        steps = data.runs.steps(run, source)
+        step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
+    texts = data.runs.rollouts(run, source, step)
+    if texts.empty:
+        st.text(f"Step {step} has no rollouts of this kind.")
+        return
+    left, right = st.columns([3, 2])
+    hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
+    with left:
+        rollout = selection.choose("rollout", st.selectbox, "Rollout", list(hints), next(iter(hints)), format_func=hints.get)
+    with right:
+        signal = selection.choose("signal", st.selectbox, "Colour", list(data.texts.SIGNALS), "kl")
+    read(Reading(source, steps, step, list(hints), rollout, signal))
+
+
+st.title("Trace")
+page()

@@ -1,0 +1,270 @@
+"""Where the gradients of each token type point, and how long they are beyond their noise.
+
+The mean of n noisy gradients is long by noise alone: ||mean of n||² = ||mu||² + tr(Sigma) / n, so rare types look long and
+turned away from everything. Here lengths and products come from pairs of occurrences in *different* rollouts, whose noise
+does not meet; the naive numbers stand beside them. Whatever is resampled is folds of rollouts, never positions.
+
+A fold is weighted by w_f: 1 for the log as it is, 0 for folds that are left out. Every number is a function of w, so an
+interval is the same function asked again with one fold less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rockcore.analysis import projection
+from rockcore.log import Run
+from rockcore.log.run import GradientRows
+from rockcore.schema import FOLDS, DamagedRun, NoGradients
+
+
+class Lengths(NamedTuple):
+    """Of T mean gradients, each (T,) float64; NaN where there are too few occurrences."""
+
+    n: np.ndarray  # occurrences
+    naive: np.ndarray  # ||mean||, noise and all
+    squared: np.ndarray  # ||mu||² without bias, from pairs of different rollouts; may be negative
+
+
+class Cosines(NamedTuple):
+    """Of T mean gradients with the sum of all *other* types, each (T,) float64."""
+
+    naive: np.ndarray
+    corrected: np.ndarray  # without the noise of either; NaN where a squared length is not positive, beyond 1 by noise
+
+
+class Estimate(NamedTuple):
+    value: np.ndarray
+    low: np.ndarray  # 95 %, delete-a-group jackknife over folds; NaN for types in fewer than three folds
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The gradients of a probe set at one step: R sums, by token type (T of them) and fold (F)."""
+
+    step: int
+    vocab_size: int
+    types: np.ndarray  # (T,) token ids, ascending
+    row_type: np.ndarray  # (R,) index into types, ascending
+    row_fold: np.ndarray  # (R,)
+    sums: np.ndarray  # (R, D) float32
+    columns: dict[str, np.ndarray]  # of schema.GRADIENTS: (T, F) float64, 0 where a type is not in a fold
+
+    @classmethod
+    def of(cls, run: Run, probe_set: str, step: int | None = None) -> Geometry:
+        """Read one step, by default the last one logged. Raises NoGradients, or RunNotFound for a step that is not logged."""
+        steps = run.steps(f"gradients/{probe_set}")
+        if not steps:
+            raise NoGradients(
+                f"{run.path.name} has no summed gradients of the probe set {probe_set!r}",
+                "A direction cannot be recovered from the norms of single positions",
+                "Train with --gradients sums (the default) and with --probes or --final-probes above 0",
+            )
+        step = steps[-1] if step is None else step
+        return cls.from_rows(run.gradients(probe_set, step), step, run.meta.vocab_size)
+
+    @classmethod
+    def from_rows(cls, rows: GradientRows, step: int, vocab_size: int) -> Geometry:
+        types, row_type = np.unique(rows.frame.token_id.to_numpy(), return_inverse=True)
+        fold = rows.frame.fold.to_numpy()
+        columns = {}
+        for name in ("n", "n_sq_sum", "kl_sum", "norm_sum", "sq_sum", "within_sq_sum"):
+            columns[name] = np.zeros((len(types), FOLDS))
+            columns[name][row_type, fold] = rows.frame[name]
+        return cls(step, vocab_size, types, row_type, fold, rows.sums, columns)
+
+    def refuse_other_texts(self, other: Geometry) -> None:
+        """Raises DamagedRun unless `other` is of the same occurrences, projected in the same way."""
+        alike = np.array_equal(self.types, other.types) and np.array_equal(self.columns["n"], other.columns["n"])
+        if not alike or self.sums.shape != other.sums.shape:
+            shapes = " and ".join(f"{s[0]} x {s[1]}" for s in (self.sums.shape, other.sums.shape))
+            raise DamagedRun(
+                f"The gradients of steps {self.step} and {other.step} are of other texts (sums of {shapes})",
+                "They are compared occurrence by occurrence",
+                "Take two steps of one probe set; if these are, log the set again under every checkpoint",
+            )
+
+    @property
+    def cosine_error(self) -> float:
+        """What the projection adds to the cosine of two vectors at a right angle, as a standard deviation; 0 without one."""
+        return projection.cosine_error(self.sums.shape[1], self.vocab_size)
+
+    def products(self, other: Geometry) -> np.ndarray:
+        """(T, F, F) inner products of each type's sums by fold with its own in `other`, which is of the same texts."""
+        found = np.zeros((len(self.types), FOLDS, FOLDS))
+        edges = np.searchsorted(self.row_type, np.arange(len(self.types) + 1))
+        for v, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+            folds = self.row_fold[a:b]
+            found[v][np.ix_(folds, folds)] = self.sums[a:b] @ other.sums[a:b].T
+        return found
+
+    @cached_property
+    def gram(self) -> np.ndarray:
+        """(T, F, F) inner products of each type's sums by fold."""
+        return self.products(self)
+
+    def lengths(self, w: np.ndarray) -> Lengths:
+        """The length of each type's mean gradient, with the folds weighted by w (F,)."""
+        c = self.columns
+        n = c["n"] @ w
+        total = np.maximum(_weigh(self.gram, w), 0.0)
+        pairs = n**2 - c["n_sq_sum"] @ w**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            squared = np.where(pairs > 0, (total - c["within_sq_sum"] @ w**2) / pairs, np.nan)
+            return Lengths(n, np.sqrt(total) / n, squared)
+
+    def cosines(self, w: np.ndarray, balanced: bool) -> Cosines:
+        """The cosine of each type's mean gradient with that of all other types: its own part is taken out.
+
+        `balanced`: G_balanced, each type's mean once, else G_global, each occurrence once. Corrected: products and the
+        length of G are taken over pairs of different folds, the length of the mean over different rollouts.
+        Source: arXiv 2605.09253, section 3, which leaves the own part in and corrects nothing.
+        """
+        n_TF = self.columns["n"]
+        n = n_TF @ w
+        with np.errstate(divide="ignore", invalid="ignore"):
+            a = np.where(n > 0, 1 / n, 0.0) if balanced else np.ones(len(n))  # what a type's sum counts in G
+            sum_FD = self._by_fold(a)
+            cross = self._with(sum_FD)  # (T, F, F): <S_vf, G_f'>
+            same_TF, own_TF = np.einsum("tff->tf", cross), np.einsum("tff->tf", self.gram)
+            own = _weigh(self.gram, w)
+            dot = _weigh(cross, w) - a * own
+            G2 = w @ (sum_FD @ sum_FD.T) @ w - 2 * a * _weigh(cross, w) + a**2 * own
+            naive = dot / np.sqrt(own * G2)
+            # the same over different folds; the shares of pairs that are left make up for those left out
+            dot_x = dot - (same_TF - a[:, None] * own_TF) @ w**2
+            G2_x = G2 - (np.square(sum_FD).sum(1) - 2 * a[:, None] * same_TF + a[:, None] ** 2 * own_TF) @ w**2
+            rest_TF = (a @ n_TF) - a[:, None] * n_TF
+            rest = rest_TF @ w
+            dot_x /= 1 - (n_TF * rest_TF) @ w**2 / (n * rest)
+            G2_x /= 1 - rest_TF**2 @ w**2 / rest**2
+            length2 = self.lengths(w).squared
+            positive = (length2 > 0) & (G2_x > 0)
+            return Cosines(naive, np.where(positive, dot_x / n / np.sqrt(length2 * G2_x), np.nan))
+
+    def contributions(self, w: np.ndarray) -> np.ndarray:
+        """(T,) contrib(v) = n_v ||mean g_v|| cos(mean g_v, G_balanced), own part included: eq. 16 of arXiv 2605.09253."""
+        n = self.columns["n"] @ w
+        a = np.divide(1, n, out=np.zeros(len(n)), where=n > 0)
+        sum_FD = self._by_fold(a)
+        return _weigh(self._with(sum_FD), w) / np.sqrt(w @ (sum_FD @ sum_FD.T) @ w)
+
+    def jackknife(self, value: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+        """A number per type with its interval, from leaving out one fold at a time.
+
+        `value` maps weights (F,) to (T,). Folds that hold none of a type do not count for it: with G that do, the interval
+        is +- t_{G-1} sqrt((G - 1) / G sum of squared deviations). Source: Kott 2001, "The delete-a-group jackknife".
+        """
+        return jackknife(value, self.columns["n"] > 0)
+
+    def table(self) -> pd.DataFrame:
+        """One row a type, by token id.
+
+        token_id, n, folds; kl and grad_norm (means over occurrences); norm_naive; norm_sq (without bias, may be negative),
+        norm (its root, 0 if negative), norm_low, norm_high; cos_balanced and cos_global (corrected), each with _naive, _low,
+        _high; contrib (eq. 16). NaN where a type has too few rollouts.
+        """
+        every = np.ones(FOLDS)
+        known, c = self.lengths(every), self.columns
+        squared = self.jackknife(lambda w: self.lengths(w).squared)
+        columns: dict[str, Any] = {
+            "token_id": self.types,
+            "n": known.n.astype(int),
+            "folds": (c["n"] > 0).sum(1),
+            "kl": c["kl_sum"].sum(1) / known.n,
+            "grad_norm": c["norm_sum"].sum(1) / known.n,
+            "norm_naive": known.naive,
+            "norm_sq": squared.value,
+            **{name: root(x) for name, x in zip(("norm", "norm_low", "norm_high"), squared, strict=True)},
+        }
+        for name, balanced in (("cos_balanced", True), ("cos_global", False)):
+            columns[f"{name}_naive"] = self.cosines(every, balanced).naive
+            columns[name], columns[f"{name}_low"], columns[f"{name}_high"] = self.jackknife(
+                lambda w, balanced=balanced: self.cosines(w, balanced).corrected
+            )
+        return pd.DataFrame({**columns, "contrib": self.contributions(every)})
+
+    def _by_fold(self, a: np.ndarray) -> np.ndarray:
+        """(F, D) float32: Σ_v a_v S_vf."""
+        counts_FR = np.zeros((FOLDS, len(self.row_type)), np.float32)
+        counts_FR[self.row_fold, np.arange(len(self.row_type))] = a[self.row_type]
+        return counts_FR @ self.sums
+
+    def _with(self, sum_FD: np.ndarray) -> np.ndarray:
+        """(T, F, F): <S_vf, sum_f'>."""
+        found = np.zeros((len(self.types), FOLDS, FOLDS))
+        found[self.row_type, self.row_fold] = self.sums @ sum_FD.T
+        return found
+
+
+def root(squared: np.ndarray) -> np.ndarray:
+    """The length behind an estimate of its square: 0 if that is negative, NaN if it is unknown."""
+    return np.sqrt(np.maximum(squared, 0.0))
+
+
+def jackknife(value: Callable[[np.ndarray], np.ndarray], present_TF: np.ndarray, folds: np.ndarray | None = None) -> Estimate:
+    """See Geometry.jackknife. `present_TF`: which folds a number depends on; `folds`: weights to start from, default all."""
+    from scipy.stats import t
+
+    start = np.ones(present_TF.shape[1]) if folds is None else folds
+    used = np.flatnonzero(start)
+    counted = present_TF[:, used].T
+    without = np.stack([value(np.where(np.arange(len(start)) == f, 0.0, start)) for f in used])
+    G = counted.sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(counted, without, 0.0).sum(0) / G
+        spread = np.where(counted, (without - mean) ** 2, 0.0).sum(0) * (G - 1) / G
+        half = np.where(G > 2, t.ppf(0.975, np.maximum(G - 1, 1)) * np.sqrt(spread), np.nan)
+    whole = value(start)
+    return Estimate(whole, whole - half, whole + half)
+
+
+def early_and_late(first: Geometry, last: Geometry) -> pd.DataFrame:
+    """What became of each type's mean gradient on the same texts, one row a type.
+
+    token_id, n; kl_first, kl_last, kl_change with _low, _high (nats a token); norm_first, norm_last (corrected) and both
+    with _naive; ratio = norm_last / norm_first with _low, _high; cosine (between early and late direction, from different
+    folds) with _low, _high and _naive. NaN where a length is not positive or a type is in too few folds.
+    Raises DamagedRun if the texts are not the same.
+    """
+    a, b = first, last
+    a.refuse_other_texts(b)
+    n_TF, every, between = a.columns["n"], np.ones(FOLDS), a.products(b)
+    same_TF = np.einsum("tff->tf", between)
+
+    def ratio(w: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            early, late = a.lengths(w).squared, b.lengths(w).squared
+            return np.where((early > 0) & (late > 0), np.log(late / early) / 2, np.nan)
+
+    def cosine(w: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            product = (_weigh(between, w) - same_TF @ w**2) / ((n_TF @ w) ** 2 - n_TF**2 @ w**2)
+            lengths = a.lengths(w).squared, b.lengths(w).squared
+            return np.where((lengths[0] > 0) & (lengths[1] > 0), product / np.sqrt(lengths[0] * lengths[1]), np.nan)
+
+    def change(w: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return ((b.columns["kl_sum"] - a.columns["kl_sum"]) @ w) / (n_TF @ w)
+
+    early, late = a.lengths(every), b.lengths(every)
+    columns: dict[str, Any] = {"token_id": a.types, "n": early.n.astype(int)}
+    columns |= {f"kl_{name}": g.columns["kl_sum"].sum(1) / early.n for name, g in (("first", a), ("last", b))}
+    columns |= {"norm_first": root(early.squared), "norm_last": root(late.squared)}
+    columns |= {"norm_first_naive": early.naive, "norm_last_naive": late.naive}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        columns["cosine_naive"] = _weigh(between, every) / (early.naive * late.naive * early.n**2)
+    for name, value, back in (("kl_change", change, lambda x: x), ("ratio", ratio, np.exp), ("cosine", cosine, lambda x: x)):
+        columns |= {f"{name}{end}": back(x) for end, x in zip(("", "_low", "_high"), a.jackknife(value), strict=True)}
+    return pd.DataFrame(columns)
+
+
+def _weigh(matrix_TFF: np.ndarray, w: np.ndarray) -> np.ndarray:
+    return matrix_TFF @ w @ w

@@ -1,0 +1,275 @@
+"""One detection, stage by stage: thresholds, persistent occurrences, consistent contexts, scores, cutoff, set.
+
+Each stage is worked out when it is first asked for, so a page can show the early ones while the later ones are still at
+work; `pulse` is called all along and stops the work by raising.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from rockcore import stats
+from rockcore.rocks import persistence
+from rockcore.rocks.context import Pulse
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.gather import Material
+from rockcore.rocks.persistence import Candidates, Consistency
+from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats, rank_order
+from rockcore.schema import noise_floor
+
+K_MAX = 500
+SATURATED = 0.95  # beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree again
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """The curves over K = 1 .. k_max, and the K that was taken."""
+
+    coverage: np.ndarray  # (k_max,) share of the summed loss on the K best types
+    jaccard: np.ndarray  # (k_max,) mean over draws, disjoint halves
+    low: np.ndarray  # (k_max,) 2.5 % and 97.5 % quantile of the draws
+    high: np.ndarray
+    nested: np.ndarray  # (k_max,) the paper's nested samples, mean over their sizes
+    knee: int  # K at the knee of coverage
+    k: int
+    chosen_by: str  # given | stability | knee | tau_rock
+
+
+class Detection:
+    """A rule at work on a run's occurrences. Arrays over types follow `corpus.types`, arrays over occurrences `corpus`.
+
+    Raises BadRule for a score that does not exist, or that the material cannot give.
+    """
+
+    def __init__(
+        self, material: Material, rule: RockRule, dtype: str = "float32", other: np.ndarray | None = None, pulse: Pulse = lambda: None
+    ):
+        """`other`: the joint score's other side, a summed loss for each of `corpus.types`, in place of the first checkpoint."""
+        self.material, self.rule, self.pulse, self._other = material, rule, pulse, other
+        self.floor = noise_floor(dtype)
+        if rule.score not in SCORES:
+            raise BadRule(f"score = {rule.score!r}", f"There is only {', '.join(SCORES)}", "Choose one of them")
+
+    @property
+    def corpus(self) -> Corpus:
+        """The occurrences that are judged: those with a loss at the last checkpoint."""
+        return self.material.last
+
+    @cached_property
+    def tau(self) -> tuple[float, float]:
+        """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both, never below the noise floor."""
+        if self.rule.tau_pre is not None and self.rule.tau_post is not None:
+            return self.rule.tau_pre, self.rule.tau_post
+        value = max(*stats.quantiles(self.material.before(), [self.rule.tau_quantile]), self.floor)
+        return value, value
+
+    @property
+    def score(self) -> str:
+        """The score that ranks: the rule's, but without persistent occurrences R_ctx is unknown and R takes its place."""
+        return "rock_score" if self.rule.score == "rock_score_ctx" and self.material.mode == "bounds" else self.rule.score
+
+    @cached_property
+    def high(self) -> np.ndarray | None:
+        """(N,) bool: O_PH, at or above both thresholds; None where only bounds are known."""
+        pre, post = self.tau
+        if self.material.paired:
+            return (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
+        if self.material.mode == "bounds":
+            return None
+        found, self.unmatched = persistence.matched(self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse)
+        return found
+
+    unmatched = 0  # high occurrences without a similar context before, in matched mode
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(V,) least and greatest number of persistent occurrences that the shares at or above each threshold allow.
+
+        Not whole numbers: the share before was seen on other texts.
+        """
+        first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
+        n = np.bincount(last.type, minlength=len(last.types))
+        q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
+        before_n, before_high = (_of_types(np.bincount(first.token_id[at]), last.types) for at in (slice(None), first.losses[0] >= pre))
+        p = np.divide(before_high, before_n, out=np.zeros(len(n)), where=before_n > 0)
+        low, high = stats.frechet(p, q)
+        unseen = before_n == 0  # of a type that did not occur before, nothing is known
+        return np.where(unseen, 0.0, low) * n, np.where(unseen, q, high) * n
+
+    @cached_property
+    def candidates(self) -> Candidates | None:
+        """The persistent occurrences and their contexts."""
+        return None if self.high is None else persistence.candidates(self.corpus, np.flatnonzero(self.high), self.rule)
+
+    @cached_property
+    def consistency(self) -> Consistency | None:
+        return None if self.candidates is None else persistence.consistency(self.candidates, self.rule, self.pulse)
+
+    @cached_property
+    def persistent(self) -> np.ndarray:
+        """(V,) persistent occurrences; in bounds mode the number there are at least."""
+        return self.bounds[0] if self.candidates is None else np.bincount(self.candidates.type, minlength=len(self.corpus.types))
+
+    @cached_property
+    def consistent(self) -> np.ndarray | None:
+        """(V,) persistent occurrences that recur in similar contexts."""
+        if self.candidates is None or self.consistency is None:
+            return None
+        return np.bincount(self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types))
+
+    def type_stats(self, rollouts: np.ndarray | None = None, consistent: np.ndarray | None = None) -> TypeStats:
+        """The statistics of every type over all rollouts, or those of a mask (B,), for which `consistent` (V,) has to be given."""
+        cells, v = self.corpus.cells, len(self.corpus.types)
+        part = slice(None) if rollouts is None else rollouts[cells.rollout]
+        kind, n, loss = cells.type[part], cells.n[part], cells.sums[-1][part]
+
+        def total(weight: np.ndarray | None = None) -> np.ndarray:
+            return np.bincount(kind, weight, v)
+
+        return TypeStats(
+            token_id=self.corpus.types,
+            n=total(n).astype(np.int64),
+            kl_sum=total(loss),
+            spread=Spread(total(), total(loss**2), total(loss * n), total(n.astype(np.float64) ** 2))
+            if self.score in NEED_SPREAD
+            else None,
+            kl_sum_before=self._before(cells.sums[0][part], kind) if self.score == "joint" else None,
+            consistent=self.consistent if rollouts is None else consistent,
+        )
+
+    def _before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
+        if self._other is not None:
+            return self._other
+        if self.material.paired:
+            return np.bincount(kind, loss, len(self.corpus.types))
+        first = self.material.corpora[0]
+        return _of_types(np.bincount(first.token_id, first.losses[0]), self.corpus.types)
+
+    def in_parts(self, parts_PB: np.ndarray) -> Iterator[tuple[TypeStats, TypeStats]]:
+        """The statistics of each part of the rollouts and of the rest; contexts are compared within each alone."""
+        found, v = self.candidates, len(self.corpus.types)
+        needed = found is not None and self.score == "rock_score_ctx"
+        kept = persistence.kept_in_parts(found, parts_PB, self.rule, self.pulse) if needed and found is not None else repeat((None, None))
+        for part, sides in zip(parts_PB, kept, strict=False):
+            self.pulse()
+            counts = [None if found is None or k is None else np.bincount(found.type[k], minlength=v) for k in sides]
+            yield self.type_stats(part, counts[0]), self.type_stats(~part, counts[1])
+
+    def score_of(self, known: TypeStats) -> np.ndarray:
+        """(V,) score, 0 for types that the rule keeps out of the set."""
+        score = np.array(SCORES[self.score](known), dtype=np.float64)
+        most = np.lexsort((known.token_id, -known.n))[: self.rule.drop_most_frequent]
+        score[most] = 0
+        score[known.n < self.rule.min_frequency] = 0
+        score[np.isin(known.token_id, self.rule.excluded_types)] = 0
+        return score
+
+    @cached_property
+    def stats(self) -> TypeStats:
+        return self.type_stats()
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        return self.score_of(self.stats)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(V,) types by falling score, ties by token id; those without a score by falling Rock Score."""
+        return np.lexsort((self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores))
+
+    def _places(self, known: TypeStats) -> tuple[np.ndarray, int]:
+        """(V,) the place of each type by score, and how many have one."""
+        score = self.score_of(known)
+        place = np.empty(len(score), np.int64)
+        place[rank_order(score, self.corpus.types)] = np.arange(len(score))
+        return place, int((score > 0).sum())
+
+    def _agreement(self, k_max: int) -> tuple[np.ndarray, np.ndarray]:
+        """Jaccard index for K = 1 .. k_max: of disjoint halves (draws, k_max), and of nested samples with the whole (5, k_max)."""
+        rollouts, rule = self.corpus.rollouts, self.rule
+        parts = np.concatenate([stats.halves(rollouts, rule.draws, rule.seed), stats.nested(rollouts, rule.seed)])
+        whole = self._places(self.stats)
+        rows = []
+        for i, (part, rest) in enumerate(self.in_parts(parts)):
+            (a, ranked_a), (b, ranked_b) = self._places(part), self._places(rest) if i < rule.draws else whole
+            rows.append(stats.overlap(a, b, (ranked_a, ranked_b), k_max))
+        return np.stack(rows[: rule.draws]), np.stack(rows[rule.draws :])
+
+    @cached_property
+    def cutoff(self) -> Cutoff:
+        """K: as given, or the largest at which disjoint halves of the rollouts agree well enough, while there is loss left to cover."""
+        ranked = int((self.scores > 0).sum())
+        k_max = max(1, min(ranked, K_MAX), self.rule.top_k or 0)
+        loss = self.stats.kl_sum[self.order]
+        total = loss.sum()
+        covered = np.cumsum(loss[:k_max]) / total if ranked and total > 0 else np.zeros(1)
+        coverage = np.pad(covered, (0, k_max - len(covered)), mode="edge")
+        draws = nested = np.zeros((1, k_max))
+        if ranked and self.corpus.rollouts > 1:
+            draws, nested = self._agreement(k_max)
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        knee = stats.knee(coverage[: max(1, min(ranked, k_max))]) + 1
+        k, how = self._choose(draws.mean(axis=0), coverage, knee, ranked)
+        return Cutoff(coverage, draws.mean(axis=0), low, high, nested.mean(axis=0), knee, k, how)
+
+    def _choose(self, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int) -> tuple[int, str]:
+        if self.rule.tau_rock is not None:
+            return int((self.scores[self.scores > 0] >= self.rule.tau_rock).sum()), "tau_rock"
+        if self.rule.top_k is not None:
+            return min(self.rule.top_k, ranked), "given"
+        sensible = int(np.searchsorted(coverage[:ranked], SATURATED)) + 1
+        stable = np.flatnonzero(jaccard[: min(sensible, ranked)] >= self.rule.min_jaccard)
+        return (int(stable[-1]) + 1, "stability") if len(stable) else (min(knee, ranked), "knee")
+
+    @cached_property
+    def in_set(self) -> np.ndarray:
+        """(V,) bool: the Rock Tokens."""
+        chosen = np.zeros(len(self.corpus.types), bool)
+        chosen[self.order[: self.cutoff.k]] = True
+        return chosen
+
+    @property
+    def next_in_rank(self) -> np.ndarray:
+        """The token ids of as many types again, right below the set; only types that have a score."""
+        k, ranked = self.cutoff.k, int((self.scores > 0).sum())
+        return self.corpus.types[self.order[k : min(2 * k, ranked)]]
+
+    @cached_property
+    def rocks(self) -> np.ndarray | None:
+        """(N,) bool: the kept occurrences of the types in the set; None where only bounds are known."""
+        if self.candidates is None or self.consistency is None:
+            return None
+        found = np.zeros(len(self.corpus), bool)
+        found[self.candidates.at[self.consistency.kept]] = True
+        return found & self.in_set[self.corpus.type]
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """kappa (V,) of the types in the set, NaN for the others."""
+        if self.candidates is None or self.consistency is None:
+            return np.full(len(self.corpus.types), np.nan)
+        kept = self.consistency.kept & self.in_set[self.candidates.type]
+        return persistence.precision(self.corpus, self.candidates, kept, np.flatnonzero(self.in_set), self.rule, self.pulse)
+
+    def density(self) -> dict[str, np.ndarray]:
+        """Per rollout (B,): tokens, those of a type in the set, and kept occurrences (absent where only bounds are known)."""
+        corpus = self.corpus
+
+        def count(mask_N: np.ndarray) -> np.ndarray:
+            return np.bincount(corpus.rollout[mask_N], minlength=corpus.rollouts)
+
+        counts: dict[str, Any] = {"tokens": corpus.lengths, "type": count(self.in_set[corpus.type])}
+        return counts if self.rocks is None else {**counts, "occurrence": count(self.rocks)}
+
+
+def _of_types(by_id: np.ndarray, types: np.ndarray) -> np.ndarray:
+    """A count or sum by token id, for the given ids; 0 for ids beyond its end."""
+    padded = np.append(by_id, np.zeros(max(0, int(types.max(initial=-1)) + 1 - len(by_id)), by_id.dtype))
+    return padded[types]

@@ -1,0 +1,184 @@
+"""From a run to the corpora that a rule asks for, and the refusal of logs that cannot answer it.
+
+*Paired*: fixed texts were scored at every checkpoint, so each position has a loss before and after. *Unpaired*: each
+checkpoint has fresh texts of its own, a `Corpus` each, and what is said of both ends is a bound or a match, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rockcore import schema
+from rockcore.log import Run
+from rockcore.log.files import step_name, unreadable
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.schema import DamagedRun, RockError
+
+_AGAIN = "Log it again from the models, or leave the step out (pre_step, post_step)"
+
+
+class NothingToCompare(RockError, ValueError):
+    """The run holds no second checkpoint, or no texts that meet the mode the rule asks for."""
+
+
+class BadLoss(RockError, ValueError):
+    """A loss that is no number, or a kl that is negative beyond rounding."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a detection works on: one corpus with a loss for each checkpoint, or one corpus a checkpoint."""
+
+    mode: str  # paired | bounds | matched
+    source: str  # final | first | fresh: whose texts these are
+    steps: tuple[int, ...]  # first, middle (where there is one), last
+    corpora: tuple[Corpus, ...]  # one if paired, else one for each of `steps`
+
+    @property
+    def last(self) -> Corpus:
+        return self.corpora[-1]
+
+    @property
+    def paired(self) -> bool:
+        return self.mode == "paired"
+
+    def before(self) -> np.ndarray:
+        """The losses at the first checkpoint, of whatever texts it has."""
+        return self.corpora[0].losses[0]
+
+
+def gather(run: Run, rule: RockRule) -> Material:
+    """Read what the rule needs. Raises NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not logged."""
+    source, steps = _where(run, rule)
+    steps = _checkpoints(run, source, steps, rule)
+    if source != "fresh":
+        return Material("paired", source, steps, (_corpus(run, f"probe/{source}", steps, rule.column),))
+    mode = "matched" if rule.mode == "matched" else "bounds"
+    return Material(mode, source, steps, tuple(_corpus(run, "tokens", [s], rule.column) for s in steps))
+
+
+def _where(run: Run, rule: RockRule) -> tuple[str, list[int]]:
+    """Whose texts to read, and the steps they are logged at."""
+    if rule.mode in ("auto", "paired"):
+        for probe_set in ("final", "first") if rule.probe_set == "auto" else (rule.probe_set,):
+            steps = run.steps(f"probe/{probe_set}")
+            if len(steps) > 1:
+                return probe_set, steps
+        if rule.mode == "paired" or rule.probe_set != "auto":
+            raise NothingToCompare(
+                f"{run.path.name} has no probe texts of the set {rule.probe_set!r} scored at two checkpoints",
+                "Only a text that was scored before and after training has both losses at one position",
+                "Train with --probes and --final-probes, or set mode to bounds or matched, which compare different texts",
+            )
+    return "fresh", run.steps("tokens")
+
+
+def _checkpoints(run: Run, source: str, steps: list[int], rule: RockRule) -> tuple[int, ...]:
+    if len(steps) < 2:
+        has = f"has tokens of one checkpoint only, step {steps[0]}" if steps else "has no logged tokens yet"
+        raise NothingToCompare(
+            f"{run.path.name} {has}",
+            "A token is a rock if its loss is high before and after training, so two checkpoints are needed",
+            "Wait for the next step if the run is training, or log a second checkpoint; rockcore.rocks.rank ranks a single step",
+        )
+    texts = "its texts" if source == "fresh" else f"the probe set {source}"
+    for name in ("pre_step", "post_step"):
+        if getattr(rule, name) not in (None, *steps):
+            raise BadRule(
+                f"{name} = {getattr(rule, name)}, but {run.path.name} has {texts} at {len(steps)} steps from {steps[0]} to {steps[-1]}",
+                "A loss is known at these steps only",
+                f"Choose one of {', '.join(map(str, steps[:20]))}{' …' if len(steps) > 20 else ''}",
+            )
+    pre, post = (steps[0] if rule.pre_step is None else rule.pre_step), (steps[-1] if rule.post_step is None else rule.post_step)
+    if pre >= post:
+        raise BadRule(f"pre_step = {pre} is not before post_step = {post}", "Nothing was trained between them", "Change one of them")
+    between = [s for s in steps if pre < s < post]
+    middle = [min(between, key=lambda s: abs(s - (pre + post) / 2))] if between else []
+    return (pre, *middle, post)
+
+
+def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
+    """Texts of one table with the losses at `steps`, in the order of rollout and position."""
+    losses, first, grad = [], None, None
+    for step in steps:
+        path = run.path / table / f"{step_name(step)}.parquet"
+        rows = _rows(path, column)
+        if first is None:
+            first = rows
+            _check_tokens(path, rows, run)
+        elif not all(np.array_equal(rows[c], first[c]) for c in ("rollout_id", "position", "token_id")):
+            raise DamagedRun(
+                f"{path} holds other tokens than the same probe set at step {steps[0]}",
+                "The losses before and after would belong to different texts",
+                "Log the probe set again under every checkpoint, or set mode to bounds",
+            )
+        losses.append(_checked_loss(path, column, rows[column], run.meta.dtype))
+        grad = rows.get("grad_norm")  # a log may lack it
+    if first is None or not len(first["token_id"]):
+        raise NothingToCompare(
+            f"{run.path.name} has texts without a single token in {table}",
+            "There is nothing to judge",
+            "Look at the first steps of the training: the student may end every response at once",
+        )
+    starts = np.flatnonzero(first["position"] == 0)
+    return Corpus(tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad)
+
+
+def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
+    names = ["rollout_id", "position", "token_id", column, "grad_norm"]
+    try:
+        table = pq.ParquetFile(path).read(columns=names)
+    except (pa.ArrowInvalid, OSError) as e:
+        raise unreadable(f"{path} cannot be read", e) from e
+    rows = {name: table[name].to_numpy() for name in names if name in table.column_names}
+    rollout, position = rows["rollout_id"], rows["position"]
+    if len(rollout) > 1:
+        ahead = (rollout[1:] > rollout[:-1]) | ((rollout[1:] == rollout[:-1]) & (position[1:] > position[:-1]))
+        if not ahead.all():
+            order = np.lexsort((position, rollout))
+            rows = {name: values[order] for name, values in rows.items()}
+    return rows
+
+
+def _check_tokens(path: Path, rows: dict[str, np.ndarray], run: Run) -> None:
+    rollout, position = rows["rollout_id"], rows["position"]
+    fresh = np.append(True, rollout[1:] != rollout[:-1])[: len(rollout)]
+    expected = np.append(0, position[:-1] + 1)[: len(rollout)]
+    wrong = np.flatnonzero(position != np.where(fresh, 0, expected))
+    if len(wrong):
+        raise DamagedRun(
+            f"{path}: rollout {rollout[wrong[0]]} has position {position[wrong[0]]} where {0 if fresh[wrong[0]] else expected[wrong[0]]} "
+            "should stand",
+            "Contexts are read off neighbouring positions, so none may be missing or doubled",
+            "Log every position of a response, from 0",
+        )
+    unknown = np.setdiff1d(pd.unique(rows["token_id"]), run.vocab.token_id.to_numpy())
+    if len(unknown):
+        raise DamagedRun(
+            f"vocab.parquet lacks {len(unknown)} ids of {path.name}, e.g. {unknown[:5].tolist()}",
+            "These tokens have no text",
+            "Import the run again with its own tokenizer",
+        )
+
+
+def _checked_loss(path: Path, column: str, loss: np.ndarray, dtype: str) -> np.ndarray:
+    bad = np.flatnonzero(~np.isfinite(loss))
+    if len(bad):
+        raise BadLoss(f"{path} has {len(bad)} of {len(loss)} values in {column!r} that are no numbers", "They cannot be ranked", _AGAIN)
+    floor = schema.noise_floor(dtype)
+    below = int((loss < -floor).sum()) if column == "kl" else 0
+    if below:
+        raise BadLoss(
+            f"{path} has {below} of {len(loss)} values in 'kl' below {-floor:g} nats, the lowest {loss.min():.3g}",
+            "A divergence is not negative: this may be log p_student - log p_teacher of the sampled token",
+            "Import that column as sampled_loss and set column to sampled_loss",
+        )
+    return loss

@@ -1,0 +1,97 @@
+"""Answers while a threshold moves: which occurrences are persistent at (tau_pre, tau_post), in milliseconds at any size.
+
+The occurrences are sorted once by the smaller of their two losses. Whatever is persistent at thresholds of at least t then
+lies before the place of t, so a question reads only that much: a tenth of the log where the thresholds usually stand.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rockcore import stats
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.rule import RockRule
+from rockcore.schema import noise_floor
+
+_GRID = [i / 200 for i in range(201)]  # quantiles worked out in advance
+_SORTED_AT_MOST = 30_000_000  # further ones are searched through on the rare question that reaches them
+
+
+class Reading(NamedTuple):
+    """What is persistent at two thresholds; shares are of all occurrences of the corpus."""
+
+    types: int
+    occurrences: int
+    token_share: float
+    loss_share: float  # of the summed loss after training
+    grad_share: float | None  # of the summed gradient norm after training; None where it is not logged
+
+
+class ThresholdTable:
+    """A paired corpus, prepared for questions about its thresholds."""
+
+    def __init__(self, corpus: Corpus):
+        self.corpus = corpus
+        smaller = np.minimum(corpus.losses[0], corpus.losses[-1])
+        n = len(corpus)
+        kept = np.argpartition(smaller, n - _SORTED_AT_MOST)[n - _SORTED_AT_MOST :] if n > _SORTED_AT_MOST else np.arange(n)
+        order = kept[np.argsort(-smaller[kept])]
+        self._key = -smaller[order]  # ascending
+        self._type, self._pre, self._post = corpus.type[order], corpus.losses[0][order], corpus.losses[-1][order]
+        self._norm = None if corpus.grad_norm is None else np.nan_to_num(corpus.grad_norm[order])
+        self._loss = self._post.cumsum(dtype=np.float64)
+        self._grad = None if self._norm is None else self._norm.cumsum(dtype=np.float64)
+        self.total_loss = float(corpus.losses[-1].sum(dtype=np.float64))
+        self._quantiles = dict(zip(_GRID, stats.quantiles(corpus.losses[0], _GRID), strict=True))
+        self.total_grad = 0.0 if corpus.grad_norm is None else float(np.nansum(corpus.grad_norm, dtype=np.float64))
+
+    def tau(self, rule: RockRule, dtype: str = "float32") -> tuple[float, float]:
+        """The thresholds of a rule in nats, as detection.Detection.tau has them."""
+        if rule.tau_pre is not None and rule.tau_post is not None:
+            return rule.tau_pre, rule.tau_post
+        known = self._quantiles.get(rule.tau_quantile)
+        value = max(*stats.quantiles(self.corpus.losses[0], [rule.tau_quantile]) if known is None else [known], noise_floor(dtype))
+        return value, value
+
+    def read(self, tau_pre: float, tau_post: float) -> Reading:
+        """Exact, whatever the thresholds."""
+        pre, post = np.float32(tau_pre), np.float32(tau_post)  # as the losses are stored, and as a detection compares them
+        end = int(np.searchsorted(self._key, -min(pre, post), side="right"))
+        if end == len(self._key) < len(self.corpus):
+            return self._scan(pre, post)
+        if pre == post:
+            return self._reading(self._type[:end], _last(self._loss, end), _last(self._grad, end))
+        inside = self._pre[:end] >= pre if pre > post else self._post[:end] >= post
+        at = np.flatnonzero(inside)
+        loss = float(self._post[at].sum(dtype=np.float64))
+        grad = None if self._norm is None else float(self._norm[at].sum(dtype=np.float64))
+        return self._reading(self._type[at], loss, grad)
+
+    def _scan(self, pre: np.float32, post: np.float32) -> Reading:
+        before, after = self.corpus.losses[0], self.corpus.losses[-1]
+        at = np.flatnonzero((before >= pre) & (after >= post))
+        grad = self.corpus.grad_norm
+        return self._reading(
+            self.corpus.type[at],
+            float(after[at].sum(dtype=np.float64)),
+            None if grad is None else float(np.nansum(grad[at], dtype=np.float64)),
+        )
+
+    def _reading(self, types: np.ndarray, loss: float | None, grad: float | None) -> Reading:
+        present = np.zeros(len(self.corpus.types), bool)
+        present[types] = True
+        return Reading(
+            types=int(present.sum()),
+            occurrences=len(types),
+            token_share=len(types) / max(len(self.corpus), 1),
+            loss_share=(loss or 0.0) / self.total_loss if self.total_loss > 0 else 0.0,
+            grad_share=None if grad is None or self.total_grad <= 0 else grad / self.total_grad,
+        )
+
+
+def _last(cumulated: np.ndarray | None, end: int) -> float | None:
+    if cumulated is None:
+        return None
+    return float(cumulated[end - 1]) if end else 0.0

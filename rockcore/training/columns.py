@@ -1,0 +1,83 @@
+"""From rollouts and scores to the columns of the log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rockcore.schema import TOP_ALTERNATIVES
+from rockcore.training.models import Model
+from rockcore.training.scoring import TOPS, Rollouts, Scored
+from rockcore.world import grade
+
+
+def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
+    """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the weight."""
+    lengths = rollouts.lengths
+    n = sum(lengths)
+    return {
+        "step": np.full(n, step, np.int32),
+        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "token_id": rollouts.token_ids(),
+        **scored.losses,
+    }
+
+
+def alternative_columns(scored: Scored) -> dict[str, np.ma.MaskedArray]:
+    """The alternatives in schema.PROBE and PROBE_TEACHER, each (N, k): masked, which is null in the log, where there are none."""
+    columns: dict[str, np.ma.MaskedArray] = {}
+    for name in TOPS:
+        kind: Any = np.int32 if name.endswith("ids") else np.float32
+        columns[name] = np.ma.masked_all((len(scored.losses["kl"]), TOP_ALTERNATIVES), kind)
+        if scored.alternatives:
+            columns[name][: len(scored.alternatives[name])] = scored.alternatives[name]
+    return columns
+
+
+def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:
+    """The columns of schema.ROLLOUTS."""
+    return {
+        "step": [step] * len(rollouts.tasks),
+        "rollout_id": range(len(rollouts.tasks)),
+        "prompt": [task.prompt for task in rollouts.tasks],
+        "teacher_prompt": [task.teacher_prompt for task in rollouts.tasks],
+        "response": rollouts.texts,
+        "answer": [task.answer for task in rollouts.tasks],
+        "correct": grades(rollouts),
+        "truncated": [not r or r[-1] not in student.stop_ids for r in rollouts.responses],
+    }
+
+
+def grades(rollouts: Rollouts) -> list[bool | None]:
+    """Whether each response is right; None where no answer is known."""
+    pairs = zip(rollouts.tasks, rollouts.texts, strict=True)
+    return [None if task.answer is None else grade(text, task.answer) for task, text in pairs]
+
+
+def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any]:
+    """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
+    kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
+    mean = kl.mean()
+    excess = np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths  # of each rollout, over its fair share
+    graded = [c for c in grades(rollouts) if c is not None]
+    return {
+        "step": step,
+        "rollouts": len(lengths),
+        "tokens": len(kl),
+        "kl_mean": mean,
+        "kl_stderr": float(np.sqrt((excess**2).sum()) / len(kl)),
+        "accuracy": float(np.mean(graded)) if graded else None,
+    }
+
+
+def eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The columns of schema.EVALS from one outcome per problem, (n,) bool, for each way of decoding."""
+    n = len(next(iter(outcomes.values())))
+    return {
+        "step": [step] * n * len(outcomes),
+        "problem_id": list(range(n)) * len(outcomes),
+        "decoding": [decoding for decoding in outcomes for _ in range(n)],
+        "correct": np.concatenate(list(outcomes.values())),
+    }
