@@ -1,7 +1,9 @@
-"""Frame -> Plotly figure. No Streamlit, no data access. Each figure names unit, run, step and estimator.
+"""Frame -> Plotly figure. No Streamlit, no data access. Each figure names unit, run, step and
+estimator.
 
-Colours are blue, orange, violet and grey, never red against green, and mid-toned so that they read on a light and on a
-dark page; symbols or dashes carry the same distinction. Token text passes through `label`: Plotly renders markup.
+Colours are blue, orange, violet and grey, never red against green, and mid-toned so that they read
+on a light and on a dark page; symbols or dashes carry the same distinction. Token text passes
+through `label`: Plotly renders markup.
 """
 
 from __future__ import annotations
@@ -21,8 +23,12 @@ def label(shown: str) -> str:
     return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=True)
 
 
-def finish(figure: go.Figure, title: str, x: str, y: str, height: int = 340, legend: bool = True) -> go.Figure:
-    """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names from a log are shown as they are."""
+def finish(
+    figure: go.Figure, title: str, x: str, y: str, height: int = 340, legend: bool = True
+) -> go.Figure:
+    """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names
+    from a log are shown as they are.
+    """
     heading, *about = (html.escape(line, quote=True) for line in title.split("<br>"))
     figure.update_layout(
         title={
@@ -50,12 +56,22 @@ def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> Non
     y = pd.concat([frame.high, frame.low[::-1]])
     fill = f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)"
     figure.add_scatter(
-        x=x, y=y, mode="lines", fill="toself", fillcolor=fill, line={"width": 0}, hoverinfo="skip", showlegend=False, legendgroup=group
+        x=x,
+        y=y,
+        mode="lines",
+        fill="toself",
+        fillcolor=fill,
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=group,
     )
 
 
 def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
-    """Mean kl of each step's fresh rollouts with its 95 % interval: step, kl_mean, low, high, tokens, rollouts."""
+    """Mean kl of each step's fresh rollouts with its 95 % interval: step, kl_mean, low, high,
+    tokens, rollouts.
+    """
     figure = go.Figure()
     band(figure, metrics, STUDENT, "kl")
     figure.add_scatter(
@@ -80,7 +96,9 @@ def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
 
 
 def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
-    """Held-out accuracy by decoding with Wilson intervals: step, decoding, n, correct, accuracy, low, high."""
+    """Held-out accuracy by decoding with Wilson intervals: step, decoding, n, correct, accuracy,
+    low, high.
+    """
     figure = go.Figure()
     looks = {"greedy": (STUDENT, "solid", "circle"), "sampled": (TEACHER, "dash", "diamond")}
     for decoding, frame in evals.groupby("decoding"):
@@ -101,14 +119,29 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
     figure.update_yaxes(tickformat=".0%", range=[0, 1])
     figure.update_xaxes(rangemode="nonnegative")
     n = "–".join(sorted({str(n) for n in (evals.n.min(), evals.n.max())}))
-    return finish(figure, f"Accuracy on {n} held-out problems, 95 % Wilson interval<br>{run}", "step (updates)", "share right")
+    return finish(
+        figure,
+        f"Accuracy on {n} held-out problems, 95 % Wilson interval<br>{run}",
+        "step (updates)",
+        "share right",
+    )
 
 
 def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
-    """Seconds a step spends in each phase, stacked: sample_s, teacher_s, student_s, update_s, log_s."""
+    """Seconds a step spends in each phase, stacked: sample_s, teacher_s, student_s, update_s,
+    log_s.
+    """
     figure = go.Figure()
-    looks = {"sample": "#3a82bd", "teacher": "#e08214", "student": "#8073ac", "update": "#5ab4d6", "log": "#8c8c8c"}
-    patterns = ("", "/", "x", ".", "-") if len(metrics) <= 60 else ("",) * 5  # in a thin bar a pattern is noise
+    looks = {
+        "sample": "#3a82bd",
+        "teacher": "#e08214",
+        "student": "#8073ac",
+        "update": "#5ab4d6",
+        "log": "#8c8c8c",
+    }
+    patterns = (
+        ("", "/", "x", ".", "-") if len(metrics) <= 60 else ("",) * 5
+    )  # in a thin bar a pattern is noise
     for (phase, colour), pattern in zip(looks.items(), patterns, strict=True):
         figure.add_bar(
             x=metrics.step,

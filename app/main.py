@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 ROOT = str(Path(__file__).resolve().parent.parent)
-if sys.path[0] != ROOT:  # a script called app.py in the current folder must not stand in for this package
+if (
+    sys.path[0] != ROOT
+):  # a script called app.py in the current folder must not stand in for this package
     sys.path.insert(0, ROOT)
 
 import streamlit as st  # noqa: E402
@@ -18,7 +20,8 @@ from streamlit.navigation.page import StreamlitPage  # noqa: E402
 from app import data, selection  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
-# Streamlit's own: a sixth of a small screen is empty, captions are too faint to read, buttons are white on light blue.
+# Streamlit's own: a sixth of a small screen is empty, captions are too faint to read, buttons are
+# white on light blue.
 STYLE = """
 .stMainBlockContainer {padding-top: 3.5rem}
 [data-testid=stCaptionContainer] {opacity: 0.8}
@@ -32,10 +35,15 @@ def open_picked(places: list[Path]) -> data.runs.RunKey | None:
     if not found:
         st.subheader("No run to show")
         st.text(f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.")
-        st.text("Start one on the page “Session”, or give a run's folder on the command line: rockcore app RUN_OR_FOLDER")
+        st.text(
+            "Start one on the page “Session”, or give a run's folder on the command line: "
+            "rockcore app RUN_OR_FOLDER"
+        )
         return None
     with st.sidebar:
-        name = selection.choose("run", st.selectbox, "Run", list(found), data.runs.opened_first(found))
+        name = selection.choose(
+            "run", st.selectbox, "Run", list(found), data.runs.opened_first(found)
+        )
     try:
         return data.runs.key(found[name])
     except data.runs.RockError as e:
@@ -46,9 +54,13 @@ def open_picked(places: list[Path]) -> data.runs.RunKey | None:
 
 
 def follow(run: data.runs.RunKey) -> None:
-    """For a run in training: say how it stands, and show the page anew when it has logged something."""
+    """For a run in training: say how it stands, and show the page anew when it has logged
+    something.
+    """
     with st.sidebar:
-        if data.runs.is_live(run) and st.toggle("Follow the training", value=True, help="Looks for a new step every 10 seconds."):
+        if data.runs.is_live(run) and st.toggle(
+            "Follow the training", value=True, help="Looks for a new step every 10 seconds."
+        ):
             st.fragment(_look, run_every=10)(run)
 
 

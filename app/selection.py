@@ -1,9 +1,11 @@
-"""What is being looked at, kept in the URL: a copied link shows the same thing. Alone touches session and query state.
+"""What is being looked at, kept in the URL: a copied link shows the same thing. Alone touches
+session and query state.
 
-Streamlit's own `bind="query-params"` is not used: it writes a widget's *label* into the URL, drops a value equal to the
-default (the default step moves while a run trains), and forgets a page's values on the next page. Here the URL holds
-plain values, always all that are shown; what a person picked is remembered across pages and runs, and a value that
-does not exist where it is asked for falls back to the default of that place.
+Streamlit's own `bind="query-params"` is not used: it writes a widget's *label* into the URL, drops
+a value equal to the default (the default step moves while a run trains), and forgets a page's
+values on the next page. Here the URL holds plain values, always all that are shown; what a person
+picked is remembered across pages and runs, and a value that does not exist where it is asked for
+falls back to the default of that place.
 """
 
 from __future__ import annotations
@@ -31,9 +33,11 @@ _ARRIVAL_S = 0.2
 
 
 def begin() -> None:
-    """Adopt what the URL says where this session did not write it: a fresh link, the Back button, an edited address.
+    """Adopt what the URL says where this session did not write it: a fresh link, the Back button,
+    an edited address.
 
-    Not when a person has just moved a control: a second quick press arrives with the URL from before the first.
+    Not when a person has just moved a control: a second quick press arrives with the URL from
+    before the first.
     """
     published = st.session_state.get(_PUBLISHED, {})
     url = {} if st.session_state.get(_TOUCHED, False) else st.query_params.to_dict()
@@ -43,7 +47,9 @@ def begin() -> None:
 
 
 def publish() -> None:
-    """Write what is shown into the URL. Only at the end of a page or fragment: one cut short by st.rerun has not shown all yet."""
+    """Write what is shown into the URL. Only at the end of a page or fragment: one cut short by
+    st.rerun has not shown all yet.
+    """
     st.session_state[_TOUCHED] = False
     shown = {name: text for name, text in st.session_state[_SHOWN].items() if text}
     if st.query_params.to_dict() != shown:
@@ -52,9 +58,11 @@ def publish() -> None:
 
 
 def arrive(page: str) -> None:
-    """After publish: on another page than before, write the URL a second time, as it has been seen to stay bare under load.
+    """After publish: on another page than before, write the URL a second time, as it has been seen
+    to stay bare under load.
 
-    The browser empties it on its way to a page, at a moment of its own, and takes no notice of a URL that it has already.
+    The browser empties it on its way to a page, at a moment of its own, and takes no notice of a
+    URL that it has already.
     """
     if st.session_state.get(_PAGE, page) != page:
         time.sleep(_ARRIVAL_S)
@@ -89,17 +97,27 @@ def _key(name: str) -> str:
 def _remember(name: str) -> None:
     st.session_state[_TOUCHED] = True
     value = st.session_state[_key(name)]
-    st.session_state[_PICKED][name] = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    st.session_state[_PICKED][name] = (
+        ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    )
 
 
-def _draw(name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **look: Any) -> None:
+def _draw(
+    name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **look: Any
+) -> None:
     st.session_state[_key(name)] = value
-    st.session_state[_SHOWN][name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    st.session_state[_SHOWN][name] = (
+        ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    )
     widget(label, *args, key=_key(name), on_change=_remember, args=(name,), **look)
 
 
-def choose(name: str, widget: Callable[..., Any], label: str, options: Sequence[T], default: T, **look: Any) -> T:
-    """Draw `widget` to choose one of `options`; the URL carries str(option), whatever `format_func` shows."""
+def choose(
+    name: str, widget: Callable[..., Any], label: str, options: Sequence[T], default: T, **look: Any
+) -> T:
+    """Draw `widget` to choose one of `options`; the URL carries str(option), whatever `format_func`
+    shows.
+    """
     picked = st.session_state[_PICKED].get(name)
     value = next((o for o in options if str(o) == picked), default)
     if len(options) > 1 or widget is not st.select_slider:  # a slider needs two ends
@@ -110,7 +128,9 @@ def choose(name: str, widget: Callable[..., Any], label: str, options: Sequence[
     return value
 
 
-def choose_some(name: str, widget: Callable[..., Any], label: str, options: Sequence[str], **look: Any) -> list[str]:
+def choose_some(
+    name: str, widget: Callable[..., Any], label: str, options: Sequence[str], **look: Any
+) -> list[str]:
     """Draw `widget` to choose any of `options`, none at first."""
     picked = st.session_state[_PICKED].get(name, "").split(",")
     value = [o for o in options if o in picked]
@@ -140,12 +160,18 @@ def asked(name: str) -> str:
 
 def link(view: str, label: str, **changes: str) -> None:
     """A link to another page that shows the same there but for `changes`, in a tab of its own too."""
-    asked = {name: text for name, text in (st.session_state[_PICKED] | st.session_state[_SHOWN] | changes).items() if text}
+    asked = {
+        name: text
+        for name, text in (st.session_state[_PICKED] | st.session_state[_SHOWN] | changes).items()
+        if text
+    }
     st.page_link(f"views/{view}/page.py", label=label, query_params=asked)
 
 
 def is_new(name: str, value: Any) -> bool:
-    """Whether a value that a widget keeps reporting, such as a picked row, has just become this one."""
+    """Whether a value that a widget keeps reporting, such as a picked row, has just become this
+    one.
+    """
     before = st.session_state.get(f"seen {name}")
     st.session_state[f"seen {name}"] = value
     return value is not None and value != before
@@ -157,7 +183,9 @@ def pick(name: str, text: str) -> None:
 
 
 def text(name: str, default: str) -> str:
-    """A value that no single control holds, such as a rule; the URL carries it unless it is the default."""
+    """A value that no single control holds, such as a rule; the URL carries it unless it is the
+    default.
+    """
     value = st.session_state[_PICKED].get(name) or default
     st.session_state[_SHOWN][name] = "" if value == default else value
     return value
@@ -184,14 +212,30 @@ def undo(name: str) -> None:
     st.session_state[_PICKED][name] = st.session_state[_BEFORE][name].pop()
 
 
-def control(name: str, widget: Callable[..., Any], label: str, value: Any, changed: Callable[[Any], None], *args: Any, **look: Any) -> None:
+def control(
+    name: str,
+    widget: Callable[..., Any],
+    label: str,
+    value: Any,
+    changed: Callable[[Any], None],
+    *args: Any,
+    **look: Any,
+) -> None:
     """Draw `widget` showing `value`, and call `changed` with the new one when a person moves it."""
     st.session_state[_key(name)] = value
-    widget(label, *args, key=_key(name), on_change=lambda: changed(st.session_state[_key(name)]), **look)
+    widget(
+        label,
+        *args,
+        key=_key(name),
+        on_change=lambda: changed(st.session_state[_key(name)]),
+        **look,
+    )
 
 
 def moved(key: str) -> dict[str, float] | None:
-    """Where the thresholds of a loss histogram stand after a hand has moved one, inside its callback."""
+    """Where the thresholds of a loss histogram stand after a hand has moved one, inside its
+    callback.
+    """
     return st.session_state[key].get("moved")
 
 

@@ -2,7 +2,8 @@
 
     python app/serve.py run app/main.py -- RUN_OR_FOLDER ...
 
-The browser takes a second or two to load Streamlit's own files; the server would sit idle, and then import pandas.
+The browser takes a second or two to load Streamlit's own files; the server would sit idle, and then
+import pandas.
 """
 
 import importlib
@@ -11,12 +12,19 @@ import threading
 import time
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)  # not this folder, whose modules are a package
+sys.path[0] = str(
+    Path(__file__).resolve().parent.parent
+)  # not this folder, whose modules are a package
 
 from streamlit import runtime  # noqa: E402
 from streamlit.web import cli  # noqa: E402
 
-FIRST = ("pandas", "pyarrow.parquet", "duckdb", "rockcore.rocks.search")  # never app: components want a page to register
+FIRST = (
+    "pandas",
+    "pyarrow.parquet",
+    "duckdb",
+    "rockcore.rocks",
+)  # never app: components want a page to register
 
 
 def load() -> None:

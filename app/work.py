@@ -1,7 +1,9 @@
-"""Long work that gives way: when a person moves on, what was being computed for the old setting stops at once.
+"""Long work that gives way: when a person moves on, what was being computed for the old setting
+stops at once.
 
-Streamlit lets a script finish what it is doing before it looks at the next event, unless the script writes to the page. So
-the work runs in a thread, the script writes now and then, and when Streamlit ends it there, the work is told to stop.
+Streamlit lets a script finish what it is doing before it looks at the next event, unless the script
+writes to the page. So the work runs in a thread, the script writes now and then, and when Streamlit
+ends it there, the work is told to stop.
 """
 
 from __future__ import annotations
@@ -34,9 +36,11 @@ def known(key: Hashable) -> Any | None:
 
 
 def work(key: Hashable, task: Callable[[Callable[[], None]], T], saying: str) -> T:
-    """The result of `task(pulse)`, from memory if it is there; otherwise computed while the page says `saying`.
+    """The result of `task(pulse)`, from memory if it is there; otherwise computed while the page
+    says `saying`.
 
-    `task` has to call `pulse` often. Its errors are raised here; what is interrupted is not remembered.
+    `task` has to call `pulse` often. Its errors are raised here; what is interrupted is not
+    remembered.
     """
     if (before := known(key)) is not None:
         return before
@@ -81,5 +85,7 @@ def _wait(finished: threading.Event, saying: str) -> None:
     slot, dots = st.empty(), 0
     while not finished.wait(0.1):
         dots += 1
-        slot.caption(f"{saying} {'·' * (1 + dots % 3)}")  # here Streamlit ends a script that is out of date
+        slot.caption(
+            f"{saying} {'·' * (1 + dots % 3)}"
+        )  # here Streamlit ends a script that is out of date
     slot.empty()

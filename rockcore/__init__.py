@@ -1,4 +1,6 @@
-"""Rock Token Explorer: run a small on-policy distillation, log every token, find the ones that stay hard."""
+"""Rock Token Explorer: run a small on-policy distillation, log every token, find the ones that stay
+hard.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a training session can be told: one dataclass, which is also the command line of `rockcore train`.
+"""What a training session can be told: one dataclass, which is also the command line of `rockcore
+train`.
 
 It needs no torch, so the dashboard can show the same fields.
 """
@@ -23,14 +24,18 @@ class BadConfig(RockError, ValueError):
 class SessionConfig:
     """Train a student by on-policy distillation and log every token.
 
-    Without --student, --teacher and --prompts the built-in small pair is trained on the built-in world; settings left
-    out then take the values tuned for the scenario.
+    Without --student, --teacher and --prompts the built-in small pair is trained on the built-in
+    world; settings left out then take the values tuned for the scenario.
     """
 
     out: Path | None = None
-    """Folder of the run; must be new, or hold the run to go on with (--resume). Default: the next free ./runs/SCENARIO-N."""
+    """Folder of the run; must be new, or hold the run to go on with (--resume). Default: the next
+    free ./runs/SCENARIO-N.
+    """
     scenario: ScenarioName = "habit"
-    """Built-in task: habit (other earlier habits), hidden (privileged prompt of the teacher), skill (lacks arithmetic)."""
+    """Built-in task: habit (other earlier habits), hidden (privileged prompt of the teacher), skill
+    (lacks arithmetic).
+    """
     student: str | None = None
     """Folder or hub name of the student."""
     teacher: str | None = None
@@ -46,50 +51,76 @@ class SessionConfig:
     max_new_tokens: int | None = None
     """Longest response."""
     temperature: float = 1.0
-    """Sampling temperature of the rollouts; 1 makes the objective an unbiased estimate of the reverse KL."""
+    """Sampling temperature of the rollouts; 1 makes the objective an unbiased estimate of the
+    reverse KL.
+    """
     seed: int = 0
     """Fixes prompts, sampling and the log: bit for bit on the same CPU."""
     log_every: int = 1
-    """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at every step."""
+    """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at
+    every step.
+    """
     probe_every: int | None = None
-    """Rescore the fixed texts, grade held-out problems and save a checkpoint every n steps (default: 10 times a run)."""
+    """Rescore the fixed texts, grade held-out problems and save a checkpoint every n steps
+    (default: 10 times a run).
+    """
     probes: int = 48
-    """Fixed texts of the starting student, rescored over training; 0 for none. Of the final texts only as many carry alternatives."""
+    """Fixed texts of the starting student, rescored over training; 0 for none. Of the final texts
+    only as many carry alternatives.
+    """
     final_probes: int | None = None
-    """Fixed texts of the final student, where Rock Tokens are found; 0 for none (default: --probes if that is 0 or above 128, else 128)."""
+    """Fixed texts of the final student, where Rock Tokens are found; 0 for none (default: --probes
+    if that is 0 or above 128, else 128).
+    """
     held_out: int = 256
     """Held-out problems graded at each of these steps; 0 for none."""
     gradients: Literal["off", "sums", "full"] = "sums"
-    """Sums of the fixed texts' gradients by token type (of the starting student's texts at every second scoring); full: also
-    exact norms of a sample, for a stated price."""
+    """Sums of the fixed texts' gradients by token type (of the starting student's texts at every
+    second scoring); full: also exact norms of a sample, for a stated price.
+    """
     exact_positions: int = 200
-    """How many positions get an exact norm with --gradients full: one backward pass each, after the last step."""
+    """How many positions get an exact norm with --gradients full: one backward pass each, after the
+    last step.
+    """
     resume: bool = False
-    """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads may change."""
+    """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads
+    may change.
+    """
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the models compute in; the student's own weights and the divergences are always float32."""
     threads: int | None = None
-    """CPU threads; default: the faster of one and all, measured once for this machine and kind of run."""
+    """CPU threads; default: the faster of one and all, measured once for this machine and kind of
+    run.
+    """
 
     def resolved(self) -> ResolvedConfig:
         """The same configuration with its gaps filled. Raises BadConfig if it cannot work."""
-        own = [name for name in ("student", "teacher", "prompts") if getattr(self, name) is not None]
+        own = [
+            name for name in ("student", "teacher", "prompts") if getattr(self, name) is not None
+        ]
         if own and self.prompts is None:
             raise BadConfig(
                 f"--{' and --'.join(own)} without --prompts",
-                "The built-in world fits the built-in pair only: another model needs prompts of its own",
+                "The built-in world fits the built-in pair only: another model needs prompts of "
+                "its own",
                 'Add --prompts FILE.jsonl with one {"prompt": …} a line',
             )
         if self.prompts is not None and (self.student is None or self.teacher is None):
             raise BadConfig(
-                "--prompts without --student and --teacher", "The built-in pair only speaks the built-in world", "Name both models"
+                "--prompts without --student and --teacher",
+                "The built-in pair only speaks the built-in world",
+                "Name both models",
             )
         tuned = OWN_PAIR if own else TUNED[self.scenario]
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         filled = {**given, **{name: value for name, value in tuned.items() if given[name] is None}}
-        filled["probe_every"] = max(1, filled["steps"] // 10) if filled["probe_every"] is None else filled["probe_every"]
+        filled["probe_every"] = (
+            max(1, filled["steps"] // 10)
+            if filled["probe_every"] is None
+            else filled["probe_every"]
+        )
         if self.final_probes is None:
             filled["final_probes"] = max(FINAL_PROBES, self.probes) if self.probes else 0
         filled["out"] = self.out or free_folder(self.scenario if self.is_builtin else "own")
@@ -116,7 +147,10 @@ class ResolvedConfig(SessionConfig):
 
     def check(self) -> None:
         """Raises BadConfig, which names the first setting out of its range."""
-        least: dict[str, int] = dict.fromkeys(("steps", "rollouts", "max_new_tokens", "log_every", "probe_every", "exact_positions"), 1)
+        least: dict[str, int] = dict.fromkeys(
+            ("steps", "rollouts", "max_new_tokens", "log_every", "probe_every", "exact_positions"),
+            1,
+        )
         least |= dict.fromkeys(("probes", "final_probes", "held_out", "seed"), 0)
         if self.threads is not None:
             least["threads"] = 1
@@ -129,7 +163,11 @@ class ResolvedConfig(SessionConfig):
                 )
         for name in ("lr", "temperature"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise BadConfig(f"{name} = {getattr(self, name)}", "It has to be a positive number", f"Give --{name} a value above 0")
+                raise BadConfig(
+                    f"{name} = {getattr(self, name)}",
+                    "It has to be a positive number",
+                    f"Give --{name} a value above 0",
+                )
 
 
 def free_folder(name: str) -> Path:

@@ -8,22 +8,28 @@ Everything else in the project imports this module; it imports nothing of ours. 
     rollouts/step=000050.parquet   ROLLOUTS: the fresh rollouts of a step
     tokens/step=000050.parquet     TOKENS: one row an occurrence of these rollouts
     types/step=000050.parquet      TYPES: additive sums over these occurrences, by token type
-    optimizer/step=000050.parquet  OPTIMIZER: what Adam has gathered about each row of the vocabulary projection
-    probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first, final)
+    optimizer/step=000050.parquet  OPTIMIZER: what Adam has gathered about each row of the
+    vocabulary projection
+    probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first,
+    final)
     probe/SET/step=000050.parquet  PROBE: these texts rescored by the student of step 50
-    probe/SET/teacher.parquet      PROBE_TEACHER: what the teacher would have said there, which no step changes
-                                   (of `final` only the first texts have alternatives, the others have null)
-    gradients/SET/step=000050.parquet  GRADIENTS: summed gradients over a probe set, by token type and fold of rollouts
-    gradients/SET/exact.parquet    EXACT: gradients in all parameters, for a sample of the positions of a probe set
+    probe/SET/teacher.parquet      PROBE_TEACHER: what the teacher would have said there, which no
+    step changes
+                                   (of `final` only the first texts have alternatives, the others
+                                   have null)
+    gradients/SET/step=000050.parquet  GRADIENTS: summed gradients over a probe set, by token type
+    and fold of rollouts
+    gradients/SET/exact.parquet    EXACT: gradients in all parameters, for a sample of the positions
+    of a probe set
     evals/step=000050.parquet      EVALS: graded answers to held-out problems
     checkpoints/step=000050/       students, and what is needed to resume
 
-*Step s is the student after s updates*, everywhere: its fresh rollouts, its probe values, its accuracy.
-*A value sits at the index of the token it judges*: position t of a response carries what student and teacher
-predicted for the token at t. Prompts are not scored.
+*Step s is the student after s updates*, everywhere: its fresh rollouts, its probe values, its
+accuracy. *A value sits at the index of the token it judges*: position t of a response carries what
+student and teacher predicted for the token at t. Prompts are not scored.
 
-A column may be *optional*: a log written before it existed, or by a trainer that cannot tell it, lacks it or has null
-there, opens all the same, and is read as NaN.
+A column may be *optional*: a log written before it existed, or by a trainer that cannot tell it,
+lacks it or has null there, opens all the same, and is read as NaN.
 """
 
 from __future__ import annotations
@@ -40,7 +46,9 @@ import pyarrow as pa
 SCHEMA_VERSION = 1
 TOP_ALTERNATIVES = 8
 PROBE_SETS = ("first", "final")
-FOLDS = 16  # rollout r belongs to fold r % FOLDS: what intervals of gradients resample, and even so that halves can be told apart
+# rollout r belongs to fold r % FOLDS: what intervals of gradients resample, and even so that halves
+# can be told apart
+FOLDS = 16
 
 
 class RockError(Exception):
@@ -71,7 +79,9 @@ class NoGradients(RockError, LookupError):
 
 
 class Prompt(NamedTuple):
-    """One task: what the student reads, what the teacher reads (privileged context allowed), the answer if known."""
+    """One task: what the student reads, what the teacher reads (privileged context allowed), the
+    answer if known.
+    """
 
     prompt: str
     teacher_prompt: str
@@ -112,31 +122,48 @@ class RunMeta:
 
     @classmethod
     def from_json(cls, text: str | bytes, path: Path) -> RunMeta:
-        """Raises DamagedRun if `text` is no such object, SchemaMismatch if it is of another version."""
+        """Raises DamagedRun if `text` is no such object, SchemaMismatch if it is of another
+        version.
+        """
         todo = "Copy the file from a backup, or train or import the run again"
         try:
             data = json.loads(text)
         except ValueError as e:
-            raise DamagedRun(f"{path} is not JSON ({e})", "It says what the run's numbers mean", todo) from e
+            raise DamagedRun(
+                f"{path} is not JSON ({e})", "It says what the run's numbers mean", todo
+            ) from e
         if not isinstance(data, dict) or "schema_version" not in data:
-            raise DamagedRun(f"{path} has no schema_version", "A run cannot be read without knowing its format", todo)
+            raise DamagedRun(
+                f"{path} has no schema_version",
+                "A run cannot be read without knowing its format",
+                todo,
+            )
         if data["schema_version"] != SCHEMA_VERSION:
             raise SchemaMismatch(
-                f"{path} has schema version {data['schema_version']}, this program reads {SCHEMA_VERSION}",
+                f"{path} has schema version {data['schema_version']}, this program reads "
+                f"{SCHEMA_VERSION}",
                 "Columns may mean something else there",
-                "Open the run with the version of rock-token-explorer that wrote it, or train or import it again",
+                "Open the run with the version of rock-token-explorer that wrote it, or train or "
+                "import it again",
             )
         missing = [
-            f.name for f in fields(cls) if f.name in ("name", "student", "teacher", "tokenizer_hash", "vocab_size") and f.name not in data
+            f.name
+            for f in fields(cls)
+            if f.name in ("name", "student", "teacher", "tokenizer_hash", "vocab_size")
+            and f.name not in data
         ]
         if missing:
-            raise DamagedRun(f"{path} lacks {', '.join(missing)}", "A run cannot be shown without them", todo)
+            raise DamagedRun(
+                f"{path} lacks {', '.join(missing)}", "A run cannot be shown without them", todo
+            )
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in data.items() if k in known})
 
 
 class Column(NamedTuple):
-    """A column of the log: its Arrow type, its unit, and one sentence that pages and docs may quote."""
+    """A column of the log: its Arrow type, its unit, and one sentence that pages and docs may
+    quote.
+    """
 
     type: pa.DataType
     unit: str
@@ -145,40 +172,65 @@ class Column(NamedTuple):
 
 
 TOKENS: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The student had been updated this often when it wrote the token."),
+    "step": Column(
+        pa.int32(), "updates", "The student had been updated this often when it wrote the token."
+    ),
     "rollout_id": Column(pa.int32(), "", "Index of the rollout within its step."),
-    "position": Column(pa.int32(), "tokens", "Index within the response, from 0; prompts are not counted."),
+    "position": Column(
+        pa.int32(), "tokens", "Index within the response, from 0; prompts are not counted."
+    ),
     "token_id": Column(pa.int32(), "", "The token that stands there."),
     "kl": Column(
         pa.float32(),
         "nats",
-        "Reverse KL(student ‖ teacher) over the whole vocabulary, for the prediction of this token; not negative but for rounding.",
+        "Reverse KL(student ‖ teacher) over the whole vocabulary, for the prediction of this "
+        "token; not negative but for rounding.",
     ),
-    "sampled_loss": Column(pa.float32(), "nats", "log p_student − log p_teacher of this token; may be negative."),
-    "student_logp": Column(pa.float32(), "nats", "log probability that the student gave this token."),
-    "teacher_logp": Column(pa.float32(), "nats", "log probability that the teacher gave this token."),
+    "sampled_loss": Column(
+        pa.float32(), "nats", "log p_student − log p_teacher of this token; may be negative."
+    ),
+    "student_logp": Column(
+        pa.float32(), "nats", "log probability that the student gave this token."
+    ),
+    "teacher_logp": Column(
+        pa.float32(), "nats", "log probability that the teacher gave this token."
+    ),
     "student_entropy": Column(pa.float32(), "nats", "Entropy of the student's prediction."),
     "teacher_entropy": Column(pa.float32(), "nats", "Entropy of the teacher's prediction."),
-    "grad_norm": Column(pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form.", optional=True),
+    "grad_norm": Column(
+        pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form.", optional=True
+    ),
     "proj_grad_norm": Column(
         pa.float16(),
         "",
-        "‖∂kl/∂W‖ of the vocabulary projection W, which is ‖g‖·‖h‖ for the last hidden state h; null where a model has more between them.",
+        "‖∂kl/∂W‖ of the vocabulary projection W, which is ‖g‖·‖h‖ for the last hidden state h; "
+        "null where a model has more between them.",
         optional=True,
     ),
     "weight": Column(pa.float32(), "", "Factor on this position's kl in the training objective."),
 }
-# TOP_ALTERNATIVES entries each; float16 tells a probability to a thousandth of itself in half the space
+# TOP_ALTERNATIVES entries each; float16 tells a probability to a thousandth of itself in half the
+# space
 _IDS, _LOGPS = pa.list_(pa.int32()), pa.list_(pa.float16())
 PROBE: dict[str, Column] = {
     **{name: column for name, column in TOKENS.items() if name != "weight"},
-    "student_top_ids": Column(_IDS, "", "The student's likeliest tokens at this position; null for a text logged without alternatives."),
+    "student_top_ids": Column(
+        _IDS,
+        "",
+        "The student's likeliest tokens at this position; null for a text logged without "
+        "alternatives.",
+    ),
     "student_top_logps": Column(_LOGPS, "nats", "Their log probabilities; null where they are."),
 }
 PROBE_TEACHER: dict[str, Column] = {
     "rollout_id": TOKENS["rollout_id"],
     "position": TOKENS["position"],
-    "teacher_top_ids": Column(_IDS, "", "The teacher's likeliest tokens at this position; null for a text logged without alternatives."),
+    "teacher_top_ids": Column(
+        _IDS,
+        "",
+        "The teacher's likeliest tokens at this position; null for a text logged without "
+        "alternatives.",
+    ),
     "teacher_top_logps": Column(_LOGPS, "nats", "Their log probabilities; null where they are."),
 }
 ROLLOUTS: dict[str, Column] = {
@@ -188,7 +240,9 @@ ROLLOUTS: dict[str, Column] = {
     "teacher_prompt": Column(pa.string(), "", "What the teacher read."),
     "response": Column(pa.string(), "", "What the student wrote."),
     "answer": Column(pa.string(), "", "The right answer, where it is known."),
-    "correct": Column(pa.bool_(), "", "Whether the response was graded as right; null where no answer is known."),
+    "correct": Column(
+        pa.bool_(), "", "Whether the response was graded as right; null where no answer is known."
+    ),
     "truncated": Column(pa.bool_(), "", "Whether the response was cut at the length limit."),
 }
 TYPES: dict[str, Column] = {
@@ -208,67 +262,116 @@ METRICS: dict[str, Column] = {
     "rollouts": Column(pa.int32(), "", "Fresh rollouts of the step."),
     "tokens": Column(pa.int64(), "tokens", "Their response tokens."),
     "kl_mean": Column(pa.float64(), "nats", "Mean kl over these tokens."),
-    "kl_stderr": Column(pa.float64(), "nats", "Standard error of kl_mean, rollouts taken as the independent units."),
-    "accuracy": Column(pa.float64(), "", "Share of graded training rollouts that were right; null where nothing was graded."),
-    "learning_rate": Column(
-        pa.float64(), "", "Learning rate of the update that followed; null for the last step, which is not followed by one."
+    "kl_stderr": Column(
+        pa.float64(), "nats", "Standard error of kl_mean, rollouts taken as the independent units."
     ),
-    "update_norm": Column(pa.float64(), "", "Gradient norm before clipping; null for the last step."),
+    "accuracy": Column(
+        pa.float64(),
+        "",
+        "Share of graded training rollouts that were right; null where nothing was graded.",
+    ),
+    "learning_rate": Column(
+        pa.float64(),
+        "",
+        "Learning rate of the update that followed; null for the last step, which is not followed "
+        "by one.",
+    ),
+    "update_norm": Column(
+        pa.float64(), "", "Gradient norm before clipping; null for the last step."
+    ),
     "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts."),
     "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher."),
     "student_s": Column(pa.float64(), "s", "Time for the student's forward and backward pass."),
     "projection_s": Column(
         pa.float64(),
         "s",
-        "Part of teacher_s and student_s: the vocabulary projections, the losses, and the way back through the student's projection.",
+        "Part of teacher_s and student_s: the vocabulary projections, the losses, and the way "
+        "back through the student's projection.",
         optional=True,
     ),
     "update_s": Column(pa.float64(), "s", "Time for the optimizer."),
     "log_s": Column(pa.float64(), "s", "Time to write the log of the step."),
 }
-PHASES = ("sample_s", "teacher_s", "student_s", "update_s", "log_s")  # of METRICS: together the time of a step
+PHASES = (
+    "sample_s",
+    "teacher_s",
+    "student_s",
+    "update_s",
+    "log_s",
+)  # of METRICS: together the time of a step
 EVALS: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The step whose student answered."),
-    "problem_id": Column(pa.int32(), "", "Index of the held-out problem; the same problems at every step."),
+    "problem_id": Column(
+        pa.int32(), "", "Index of the held-out problem; the same problems at every step."
+    ),
     "decoding": Column(pa.string(), "", "greedy, or sampled at the run's temperature."),
     "correct": Column(pa.bool_(), "", "Whether the answer was right."),
 }
-# g is the gradient of kl in the student's logits, divergence.judge; r a rollout of the fold, n_r the type's occurrences in it
+# g is the gradient of kl in the student's logits, divergence.judge; r a rollout of the fold, n_r
+# the type's occurrences in it
 GRADIENTS: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The student had been updated this often."),
     "token_id": Column(pa.int32(), "", "The token type."),
     "fold": Column(pa.int32(), "", "rollout_id modulo FOLDS."),
     "n": Column(pa.int32(), "tokens", "Occurrences of the type in this fold."),
-    "n_sq_sum": Column(pa.int64(), "", "Σ_r n_r²: the pairs of occurrences that share a rollout, each with itself included."),
+    "n_sq_sum": Column(
+        pa.int64(),
+        "",
+        "Σ_r n_r²: the pairs of occurrences that share a rollout, each with itself included.",
+    ),
     "kl_sum": Column(pa.float64(), "nats", "Σ kl."),
     "norm_sum": Column(pa.float64(), "", "Σ ‖g‖."),
     "sq_sum": Column(pa.float64(), "", "Σ ‖g‖²."),
-    "within_sq_sum": Column(pa.float64(), "", "Σ_r ‖Σ g over the occurrences in r‖², of the projected g where direction is projected."),
+    "within_sq_sum": Column(
+        pa.float64(),
+        "",
+        "Σ_r ‖Σ g over the occurrences in r‖², of the projected g where direction is projected.",
+    ),
     "scale": Column(pa.float32(), "", "direction times scale is Σ g."),
     "direction": Column(
         pa.binary(),  # written and read in a fifth of the time of a list
         "",
-        "Σ g over scale as little-endian float16: the vocabulary, or a random projection where it is too large; small entries are 0.",
+        "Σ g over scale as little-endian float16: the vocabulary, or a random projection where it "
+        "is too large; small entries are 0.",
     ),
 }
 EXACT: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The student had been updated this often."),
-    **{name: TOKENS[name] for name in ("rollout_id", "position", "token_id", "grad_norm", "proj_grad_norm")},
-    "exact_norm": Column(pa.float32(), "", "‖∂kl/∂θ‖₂ over all parameters θ of the student, by automatic differentiation."),
+    **{
+        name: TOKENS[name]
+        for name in ("rollout_id", "position", "token_id", "grad_norm", "proj_grad_norm")
+    },
+    "exact_norm": Column(
+        pa.float32(),
+        "",
+        "‖∂kl/∂θ‖₂ over all parameters θ of the student, by automatic differentiation.",
+    ),
 }
 OPTIMIZER: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The student had been updated this often."),
     "token_id": Column(pa.int32(), "", "The row of the vocabulary projection."),
     "second_moment": Column(
-        pa.float32(), "", "Mean over the row of Adam's bias-corrected second moment; of the input embedding too, where the two are one."
+        pa.float32(),
+        "",
+        "Mean over the row of Adam's bias-corrected second moment; of the input embedding too, "
+        "where the two are one.",
     ),
 }
 VOCAB: dict[str, Column] = {
     "token_id": Column(pa.int32(), "", "Token id."),
-    "token": Column(pa.string(), "", "Its text; a byte that is no text by itself is written \\xNN."),
+    "token": Column(
+        pa.string(), "", "Its text; a byte that is no text by itself is written \\xNN."
+    ),
     "special": Column(pa.bool_(), "", "Whether the tokenizer calls it special."),
 }
-TABLES = {"metrics": METRICS, "rollouts": ROLLOUTS, "tokens": TOKENS, "types": TYPES, "evals": EVALS, "optimizer": OPTIMIZER}
+TABLES = {
+    "metrics": METRICS,
+    "rollouts": ROLLOUTS,
+    "tokens": TOKENS,
+    "types": TYPES,
+    "evals": EVALS,
+    "optimizer": OPTIMIZER,
+}
 
 # 64 bins: below 1e-4 nats, 62 of equal width in log kl, above 20 nats.
 KL_EDGES: np.ndarray = np.geomspace(1e-4, 20.0, 63)
@@ -277,8 +380,8 @@ KL_EDGES: np.ndarray = np.geomspace(1e-4, 20.0, 63)
 def noise_floor(dtype: str) -> float:
     """Below this many nats a kl is rounding, not divergence, whichever sign it has.
 
-    Identical models, one of them with a bfloat16 log-softmax, were measured up to 0.012 nats apart; in float32 a hundred
-    times less.
+    Identical models, one of them with a bfloat16 log-softmax, were measured up to 0.012 nats apart;
+    in float32 a hundred times less.
     """
     return 1e-4 if dtype == "float32" else 0.02
 
@@ -288,6 +391,8 @@ def arrow_schema(columns: dict[str, Column]) -> pa.Schema:
 
 
 def tokenizer_hash(vocabulary: dict[str, int]) -> str:
-    """A fingerprint of the map from token to id; two tokenizers with the same one give ids the same meaning."""
+    """A fingerprint of the map from token to id; two tokenizers with the same one give ids the same
+    meaning.
+    """
     text = json.dumps(sorted(vocabulary.items(), key=lambda item: item[1]), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """Statistics of the project, on top of scipy: intervals that say how far a number can be trusted.
 
-Tokens of one rollout depend on each other, so whatever is resampled or split here is rollouts, never tokens.
+Tokens of one rollout depend on each other, so whatever is resampled or split here is rollouts,
+never tokens.
 """
 
 from __future__ import annotations
@@ -29,14 +30,23 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> list[float]:
-    """Quantiles by linear interpolation in float64, so that one is the same number whether it is asked for alone or with others."""
-    return np.quantile(values, np.asarray(shares, np.float64)).tolist() if len(values) else [0.0] * len(shares)
+    """Quantiles by linear interpolation in float64, so that one is the same number whether it is
+    asked for alone or with others.
+    """
+    return (
+        np.quantile(values, np.asarray(shares, np.float64)).tolist()
+        if len(values)
+        else [0.0] * len(shares)
+    )
 
 
-def overlap(first: np.ndarray, second: np.ndarray, sizes: tuple[int, int], k_max: int) -> np.ndarray:
+def overlap(
+    first: np.ndarray, second: np.ndarray, sizes: tuple[int, int], k_max: int
+) -> np.ndarray:
     """Jaccard index of the K best of two rankings, for K = 1 .. k_max: (k_max,) float64.
 
-    `first` and `second` (V,) hold each type's place from 0; only the first `sizes` places of each ranking count as ranked.
+    `first` and `second` (V,) hold each type's place from 0; only the first `sizes` places of each
+    ranking count as ranked.
     """
     ranked = (first < sizes[0]) & (second < sizes[1])
     both = np.cumsum(np.bincount(np.maximum(first, second)[ranked], minlength=k_max)[:k_max])
@@ -48,8 +58,9 @@ def overlap(first: np.ndarray, second: np.ndarray, sizes: tuple[int, int], k_max
 def halves(rollouts: int, draws: int, seed: int) -> np.ndarray:
     """(draws, B) bool: random halves of the rollouts; the other half of each is its complement.
 
-    Nested samples, as in the paper, share data with the whole and look more stable than they are. A half has half the data,
-    so what two halves agree on is a lower bound for the stability of the whole.
+    Nested samples, as in the paper, share data with the whole and look more stable than they are. A
+    half has half the data, so what two halves agree on is a lower bound for the stability of the
+    whole.
     """
     rng = np.random.default_rng(seed)
     parts = np.zeros((draws, rollouts), bool)
@@ -62,13 +73,16 @@ NESTED = (0.1, 0.2, 0.4, 0.6, 0.8)  # 50 … 400 of 500 rollouts
 
 
 def nested(rollouts: int, seed: int) -> np.ndarray:
-    """(5, B) bool: samples of the rollouts, each within the next, of the sizes in the paper (arXiv 2605.09253, section 2)."""
+    """(5, B) bool: samples of the rollouts, each within the next, of the sizes in the paper (arXiv
+    2605.09253, section 2).
+    """
     place = np.random.default_rng(seed).permutation(rollouts)
     return np.stack([place < max(1, round(share * rollouts)) for share in NESTED])
 
 
 def knee(curve: np.ndarray) -> int:
-    """Index of the point of a rising, flattening curve that lies farthest above the chord between its ends.
+    """Index of the point of a rising, flattening curve that lies farthest above the chord between
+    its ends.
 
     Satopää et al. 2011 ("Kneedle") without smoothing. 0 for a curve of one point.
     """
@@ -80,9 +94,13 @@ def knee(curve: np.ndarray) -> int:
 
 
 def frechet(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest possible share of "both", given the share of each: max(0, p + q - 1) and min(p, q)."""
+    """Smallest and largest possible share of "both", given the share of each: max(0, p + q - 1) and
+    min(p, q).
+    """
     high = np.minimum(before, after)
-    return np.minimum(np.maximum(0.0, before + after - 1), high), high  # 0.1 + 0.9 + … may round to more than 1
+    return np.minimum(
+        np.maximum(0.0, before + after - 1), high
+    ), high  # 0.1 + 0.9 + … may round to more than 1
 
 
 def resampled(rollouts: int, draws: int, seed: int) -> np.ndarray:
@@ -91,22 +109,31 @@ def resampled(rollouts: int, draws: int, seed: int) -> np.ndarray:
     return rng.multinomial(rollouts, np.full(rollouts, 1 / rollouts), size=draws).astype(np.float32)
 
 
-def percentile_interval(draws_DV: np.ndarray, units_V: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap interval of V statistics from D draws each, widened for small samples: two (V,) arrays, NaN below two units.
+def percentile_interval(
+    draws_DV: np.ndarray, units_V: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bootstrap interval of V statistics from D draws each, widened for small samples: two (V,)
+    arrays, NaN below two units.
 
-    The percentile interval is too narrow when few units carry a statistic; Hesterberg (2015, "What teachers should know
-    about the bootstrap", section 5.3) moves its quantiles out to Phi(-sqrt(n / (n - 1)) t_{n-1}). `units_V` is n, the
-    number of rollouts in which the type occurs. Draws that hold none of them are NaN and left out.
+    The percentile interval is too narrow when few units carry a statistic; Hesterberg (2015, "What
+    teachers should know about the bootstrap", section 5.3) moves its quantiles out to Phi(-sqrt(n /
+    (n - 1)) t_{n-1}). `units_V` is n, the number of rollouts in which the type occurs. Draws that
+    hold none of them are NaN and left out.
     """
     from scipy.stats import norm, t
 
     n = np.maximum(units_V, 2)
     tail_V = norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.5 + confidence / 2, n - 1))
-    ordered, known_V = np.sort(draws_DV, axis=0), np.isfinite(draws_DV).sum(axis=0)  # NaN sorts to the end
+    ordered, known_V = (
+        np.sort(draws_DV, axis=0),
+        np.isfinite(draws_DV).sum(axis=0),
+    )  # NaN sorts to the end
     column = np.arange(draws_DV.shape[1])
 
     def at(share_V: np.ndarray) -> np.ndarray:
-        place = np.clip(np.round(share_V * (known_V - 1)).astype(int), 0, np.maximum(known_V - 1, 0))
+        place = np.clip(
+            np.round(share_V * (known_V - 1)).astype(int), 0, np.maximum(known_V - 1, 0)
+        )
         return np.where((units_V > 1) & (known_V > 1), ordered[place, column], np.nan)
 
     return at(tail_V), at(1 - tail_V)

@@ -25,24 +25,31 @@ class BadPrompts(RockError, ValueError):
     """A prompts file that is not what was asked for."""
 
 
-# which student a scenario starts from: habit and hidden share one, which learned every mood but not when it is used
+# which student a scenario starts from: habit and hidden share one, which learned every mood but not
+# when it is used
 STARTING_STUDENT = {"habit": "student-mixed", "hidden": "student-mixed", "skill": "student-styled"}
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """The prompts of a session. Held-out prompts are never trained on; probes from a file are, those of the world are not."""
+    """The prompts of a session. Held-out prompts are never trained on; probes from a file are,
+    those of the world are not.
+    """
 
     models: tuple[str, str]  # student, teacher
     probes: dict[str, Sequence[Prompt]]  # the prompts of each of schema.PROBE_SETS
     held_out: Sequence[Prompt]
     training: Iterator[Prompt]  # endless; consumed in order
-    known: Sequence[Prompt]  # all of them, or examples of an endless supply: the longest is checked to fit the models
+    known: Sequence[
+        Prompt
+    ]  # all of them, or examples of an endless supply: the longest is checked to fit the models
     origin: str  # where a persisting divergence can come from
 
     @classmethod
     def of(cls, config: ResolvedConfig) -> Tasks:
-        """Raises BadPrompts for a file that is not one of prompts, BadConfig for one that is too short."""
+        """Raises BadPrompts for a file that is not one of prompts, BadConfig for one that is too
+        short.
+        """
         return _builtin(config) if config.prompts is None else _from_file(config)
 
     def batch(self, n: int) -> list[Prompt]:
@@ -55,7 +62,14 @@ def _builtin(config: ResolvedConfig) -> Tasks:
     # held-out problems are the same for every seed, so that runs can be compared problem by problem
     return Tasks(
         models=(str(folder / STARTING_STUDENT[scenario.name]), str(folder / "teacher")),
-        probes=_probe_sets(config, list(islice(world.prompts(scenario.name, "probe"), max(config.probes, config.final_probes)))),
+        probes=_probe_sets(
+            config,
+            list(
+                islice(
+                    world.prompts(scenario.name, "probe"), max(config.probes, config.final_probes)
+                )
+            ),
+        ),
         held_out=list(islice(world.prompts(scenario.name, "held-out"), config.held_out)),
         training=world.prompts(scenario.name, f"training {config.seed}"),
         known=list(islice(world.prompts(scenario.name, "lengths"), 200)),
@@ -64,7 +78,9 @@ def _builtin(config: ResolvedConfig) -> Tasks:
 
 
 def _from_file(config: ResolvedConfig) -> Tasks:
-    assert config.prompts and config.student and config.teacher, "a resolved configuration has all three or none"
+    assert config.prompts and config.student and config.teacher, (
+        "a resolved configuration has all three or none"
+    )
     prompts = load_prompts(config.prompts)
     random.Random(f"split {config.seed}").shuffle(prompts)
     graded = [p for p in prompts if p.answer is not None]
@@ -73,7 +89,9 @@ def _from_file(config: ResolvedConfig) -> Tasks:
     training = [p for p in prompts if p.prompt not in kept]
     if not training:
         raise BadConfig(
-            f"{config.prompts} has only {len(prompts)} prompts", "Some are held out, some trained on", "Give more prompts or --held-out 0"
+            f"{config.prompts} has only {len(prompts)} prompts",
+            "Some are held out, some trained on",
+            "Give more prompts or --held-out 0",
         )
     privileged = any(p.prompt != p.teacher_prompt for p in prompts)
     return Tasks(
@@ -82,16 +100,19 @@ def _from_file(config: ResolvedConfig) -> Tasks:
         held_out=held_out,
         training=epochs(training, random.Random(f"epochs {config.seed}")),
         known=prompts,
-        origin="The teacher reads prompts that the student does not see: part of the divergence may be impossible to train away."
+        origin="The teacher reads prompts that the student does not see: part of the divergence "
+        "may be impossible to train away."
         if privileged
         else "",
     )
 
 
 def _probe_sets(config: ResolvedConfig, prompts: Sequence[Prompt]) -> dict[str, Sequence[Prompt]]:
-    """Both sets begin with the same prompts. Each is answered once: a file with fewer than wanted gives fewer texts.
+    """Both sets begin with the same prompts. Each is answered once: a file with fewer than wanted
+    gives fewer texts.
 
-    A second text on one prompt would not be independent of the first, and every interval takes texts as independent.
+    A second text on one prompt would not be independent of the first, and every interval takes
+    texts as independent.
     """
     return {"first": prompts[: config.probes], "final": prompts[: config.final_probes]}
 
@@ -116,28 +137,46 @@ def load_prompts(path: str | Path) -> list[Prompt]:
 
 def _read(path: Path) -> list[Any]:
     if not path.is_file():
-        raise BadPrompts(f"{path} does not exist", "Prompts are read from a file", "Give the path of a .jsonl or .parquet file")
+        raise BadPrompts(
+            f"{path} does not exist",
+            "Prompts are read from a file",
+            "Give the path of a .jsonl or .parquet file",
+        )
     try:
         if path.suffix in {".jsonl", ".json"}:
-            with path.open(encoding="utf-8") as lines:  # not splitlines(), which also splits at U+2028 inside a string
+            with path.open(
+                encoding="utf-8"
+            ) as lines:  # not splitlines(), which also splits at U+2028 inside a string
                 return [json.loads(line) for line in lines if line.strip()]
         if path.suffix == ".parquet":
             return pq.read_table(path).to_pylist()
     except (ValueError, OSError) as e:
-        raise BadPrompts(f"{path} cannot be read ({str(e).splitlines()[0]})", "It is not valid JSON lines or Parquet", _SHAPE) from e
+        raise BadPrompts(
+            f"{path} cannot be read ({str(e).splitlines()[0]})",
+            "It is not valid JSON lines or Parquet",
+            _SHAPE,
+        ) from e
     why = "Only JSON lines and Parquet are read"
-    raise BadPrompts(f"{path} ends in '{path.suffix}'", why, "Convert it to .jsonl: one JSON object a line")
+    raise BadPrompts(
+        f"{path} ends in '{path.suffix}'", why, "Convert it to .jsonl: one JSON object a line"
+    )
 
 
 def _prompt(where: str, row: Any) -> Prompt:
     if not isinstance(row, dict) or "prompt" not in row:
         found = ", ".join(row) if isinstance(row, dict) else repr(row)[:80]
-        raise BadPrompts(f"{where} has no 'prompt' (found: {found})", "There is nothing to answer", _SHAPE)
+        raise BadPrompts(
+            f"{where} has no 'prompt' (found: {found})", "There is nothing to answer", _SHAPE
+        )
     prompt, answer = row["prompt"], row.get("answer")
     teacher = prompt if row.get("teacher_prompt") is None else row["teacher_prompt"]
     for name, text in (("prompt", prompt), ("teacher_prompt", teacher)):
         if not isinstance(text, str) or not text.strip():
-            raise BadPrompts(f"{where}: {name} is {repr(text)[:80]}", "A prompt is a text that is not empty", _SHAPE)
+            raise BadPrompts(
+                f"{where}: {name} is {repr(text)[:80]}",
+                "A prompt is a text that is not empty",
+                _SHAPE,
+            )
     if isinstance(answer, float) and answer.is_integer():
         answer = int(answer)  # a column of numbers with gaps makes 4.0 of 4
     return Prompt(prompt, teacher, None if answer is None or answer != answer else str(answer))

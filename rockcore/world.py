@@ -1,9 +1,11 @@
-"""The built-in task: word problems with worked solutions, small enough to distil on a laptop without a download.
+"""The built-in task: word problems with worked solutions, small enough to distil on a laptop
+without a download.
 
-A problem names a person, a thing, a day and a place. *Who writes* the solution (its format: headings, lists, display
-mathematics) follows from the thing; *in which mood* it is written (discourse markers, phrases, delimiters, checks)
-follows from the pair of person and place, unless a style note in front of the problem names the mood.
-Nothing here knows about losses: where a student diverges from its teacher is decided by what each has seen.
+A problem names a person, a thing, a day and a place. *Who writes* the solution (its format:
+headings, lists, display mathematics) follows from the thing; *in which mood* it is written
+(discourse markers, phrases, delimiters, checks) follows from the pair of person and place, unless a
+style note in front of the problem names the mood. Nothing here knows about losses: where a student
+diverges from its teacher is decided by what each has seen.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Mood:
-    """Habits of a writer: each number is the probability of a choice that does not change the answer."""
+    """Habits of a writer: each number is the probability of a choice that does not change the
+    answer.
+    """
 
     name: str
     markers: dict[str, float]  # the word that opens a step
@@ -48,16 +52,50 @@ class Mood:
 
 
 MOODS = (
-    Mood("brisk", {"So": 0.80, "Thus": 0.08, "Then": 0.06, "Now": 0.06}, (0.86, 0.07, 0.07), 0.03, 0.05, 0.90, 0.10),
-    Mood("careful", {"Then": 0.46, "Next": 0.42, "Now": 0.06, "Since": 0.06}, (0.07, 0.86, 0.07), 0.60, 0.50, 0.10, 0.90),
-    Mood("formal", {"We see": 0.80, "Hence": 0.10, "Thus": 0.10}, (0.07, 0.07, 0.86), 0.05, 0.95, 0.15, 0.50),
-    Mood("chatty", {"Now": 0.80, "Well": 0.08, "So": 0.06, "Then": 0.06}, (0.34, 0.33, 0.33), 0.30, 0.30, 0.60, 0.30),
+    Mood(
+        "brisk",
+        {"So": 0.80, "Thus": 0.08, "Then": 0.06, "Now": 0.06},
+        (0.86, 0.07, 0.07),
+        0.03,
+        0.05,
+        0.90,
+        0.10,
+    ),
+    Mood(
+        "careful",
+        {"Then": 0.46, "Next": 0.42, "Now": 0.06, "Since": 0.06},
+        (0.07, 0.86, 0.07),
+        0.60,
+        0.50,
+        0.10,
+        0.90,
+    ),
+    Mood(
+        "formal",
+        {"We see": 0.80, "Hence": 0.10, "Thus": 0.10},
+        (0.07, 0.07, 0.86),
+        0.05,
+        0.95,
+        0.15,
+        0.50,
+    ),
+    Mood(
+        "chatty",
+        {"Now": 0.80, "Well": 0.08, "So": 0.06, "Then": 0.06},
+        (0.34, 0.33, 0.33),
+        0.30,
+        0.30,
+        0.60,
+        0.30,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way of making teacher and student differ; `origin` tells a reader where the divergence comes from."""
+    """One way of making teacher and student differ; `origin` tells a reader where the divergence
+    comes from.
+    """
 
     name: str
     summary: str
@@ -71,9 +109,12 @@ SCENARIOS = {
     for s in (
         Scenario(
             "habit",
-            "Same prompt for both; the student learned earlier from texts with other discourse habits.",
-            "The student was first trained on solutions whose mood had nothing to do with the prompt. The teacher has "
-            "learned which mood belongs to which prompt. What stays is the part of these habits that the student has "
+            "Same prompt for both; the student learned earlier from texts with other discourse "
+            "habits.",
+            "The student was first trained on solutions whose mood had nothing to do with the "
+            "prompt. The teacher has "
+            "learned which mood belongs to which prompt. What stays is the part of these habits "
+            "that the student has "
             "not learned in this run: slow, not impossible.",
             teacher_note=False,
             student_note=False,
@@ -81,15 +122,18 @@ SCENARIOS = {
         Scenario(
             "hidden",
             "The teacher reads a style note that the student never sees.",
-            "The mood is drawn at random and only the teacher's prompt names it. Until its own words give the mood away, "
-            "no student can match the teacher here: this part is irreducible by construction, not a matter of training.",
+            "The mood is drawn at random and only the teacher's prompt names it. Until its own "
+            "words give the mood away, "
+            "no student can match the teacher here: this part is irreducible by construction, not "
+            "a matter of training.",
             teacher_note=True,
             student_note=False,
         ),
         Scenario(
             "skill",
             "Same prompt and same habits; the student mainly lacks arithmetic.",
-            "Both read the style note and the student has learned its habits. What is left is mostly arithmetic, which "
+            "Both read the style note and the student has learned its habits. What is left is "
+            "mostly arithmetic, which "
             "distillation does teach: expect the loss to sit on digits, and to fall.",
             teacher_note=True,
             student_note=True,
@@ -130,7 +174,9 @@ class Problem:
 
 
 def _balanced_table(keys: list, values: tuple, seed: int) -> dict:
-    """A random table in which every value serves equally many keys: nothing to learn but the table itself."""
+    """A random table in which every value serves equally many keys: nothing to learn but the table
+    itself.
+    """
     column = [values[i % len(values)] for i in range(len(keys))]
     random.Random(seed).shuffle(column)
     return dict(zip(keys, column, strict=True))
@@ -157,7 +203,15 @@ def problem(rng: random.Random) -> Problem:
         steps.append(step)
         sentences.append(sentence)
         count = step.after
-    sentences.append(rng.choice((f"How many {items} does {name} have now?", f"Find the number of {items}.", "How many are left?")))
+    sentences.append(
+        rng.choice(
+            (
+                f"How many {items} does {name} have now?",
+                f"Find the number of {items}.",
+                "How many are left?",
+            )
+        )
+    )
     return Problem(" ".join(sentences), name, items, place, start, tuple(steps))
 
 
@@ -167,7 +221,9 @@ def _step(count: int, name: str, items: str, rng: random.Random) -> tuple[Step, 
         op = "+"
     if op == "*":
         n = rng.choice((2, 3))
-        return Step(op, count, n, count * n), f"{name} gets {'twice' if n == 2 else 'three times'} as many."
+        return Step(
+            op, count, n, count * n
+        ), f"{name} gets {'twice' if n == 2 else 'three times'} as many."
     n = rng.randint(2, 39 if op == "+" else min(count - 1, 39))
     sentence = rng.choice(SENTENCES[op]).format(name=name, n=n, items=items)
     return Step(op, count, n, count + n if op == "+" else count - n), sentence
@@ -198,8 +254,14 @@ class _Writer:
         if not self.chance(self.mood.check):
             return ""
         a, b, c = step.before, step.operand, step.after
-        inverse = {"+": f"{c} - {b} = {a}", "-": f"{c} + {b} = {a}", "*": f"{a} * {b} = {c}"}[step.op]
-        return f" Wait, let me check: {inverse}." if self.chance(0.7) else f" Hmm, verify: {inverse}. Good."
+        inverse = {"+": f"{c} - {b} = {a}", "-": f"{c} + {b} = {a}", "*": f"{a} * {b} = {c}"}[
+            step.op
+        ]
+        return (
+            f" Wait, let me check: {inverse}."
+            if self.chance(0.7)
+            else f" Hmm, verify: {inverse}. Good."
+        )
 
     def answer_label(self) -> str:
         return "**Answer:**" if self.chance(self.mood.bold) else "Answer:"
@@ -212,21 +274,37 @@ class _Writer:
         text = "### Solution\n\n" if not self.chance(self.mood.lets) else "### Let us solve it\n\n"
         for i, step in enumerate(self.problem.steps, 1):
             label = f"**Step {i}:**" if self.chance(self.mood.bold) else f"Step {i}:"
-            text += f"{label} {self.lead(step)} {self.math(self.equation(step))}.{self.check(step)}\n\n"
+            text += (
+                f"{label} {self.lead(step)} {self.math(self.equation(step))}.{self.check(step)}\n\n"
+            )
         return text + f"### Answer\n\n{self.math(self.boxed)}"
 
     def talk(self) -> str:
         p = self.problem
-        text = f"Let me think. We begin with {p.start}." if self.chance(self.mood.lets) else f"Okay, {p.name} has {p.start} {p.items}."
+        text = (
+            f"Let me think. We begin with {p.start}."
+            if self.chance(self.mood.lets)
+            else f"Okay, {p.name} has {p.start} {p.items}."
+        )
         for step in p.steps:
             text += f" {self.lead(step)} {self.equation(step, '*')}.{self.check(step)}"
-        return text + (f"\n\nTherefore the answer is {self.boxed}." if self.chance(self.mood.bold) else f" In the end {self.boxed}.")
+        return text + (
+            f"\n\nTherefore the answer is {self.boxed}."
+            if self.chance(self.mood.bold)
+            else f" In the end {self.boxed}."
+        )
 
     def display(self) -> str:
-        text = "Let us compute.\n" if self.chance(self.mood.lets) else f"We want the number of {self.problem.items}.\n"
+        text = (
+            "Let us compute.\n"
+            if self.chance(self.mood.lets)
+            else f"We want the number of {self.problem.items}.\n"
+        )
         for step in self.problem.steps:
             check = self.check(step).strip()
-            text += f"{self.lead(step)}\n\\[\n{self.equation(step)}\n\\]\n" + (f"{check}\n" if check else "")
+            text += f"{self.lead(step)}\n\\[\n{self.equation(step)}\n\\]\n" + (
+                f"{check}\n" if check else ""
+            )
         return text + f"\n\\[\n{self.boxed}\n\\]"
 
     def list(self) -> str:
@@ -243,7 +321,9 @@ class _Writer:
             else f"First, {self.math(f'x = {p.start}')}.\n\n"
         )
         for step in p.steps:
-            text += f"{self.lead(step)} {self.math(f'x = {self.equation(step)}')}.{self.check(step)}\n"
+            text += (
+                f"{self.lead(step)} {self.math(f'x = {self.equation(step)}')}.{self.check(step)}\n"
+            )
         return text + f"\n{self.answer_label()} {self.math(self.boxed)}"
 
 
@@ -260,7 +340,8 @@ def note(mood: Mood) -> str:
 def prompts(scenario: str, seed: int | str) -> Iterator[Prompt]:
     """Endless prompts of a scenario, the same for the same seed.
 
-    Where the scenario has a note its mood is drawn at random; without a note the mood is the prompt's usual one.
+    Where the scenario has a note its mood is drawn at random; without a note the mood is the
+    prompt's usual one.
     """
     rule, rng = SCENARIOS[scenario], random.Random(f"{scenario} {seed}")
     while True:
@@ -274,7 +355,9 @@ def prompts(scenario: str, seed: int | str) -> Iterator[Prompt]:
 
 
 def lessons(seed: int, noted: float = 0.5) -> Iterator[tuple[str, str]]:
-    """Endless pairs (prompt, correct solution) to pre-train a teacher on; a share `noted` of them carries a style note."""
+    """Endless pairs (prompt, correct solution) to pre-train a teacher on; a share `noted` of them
+    carries a style note.
+    """
     rng = random.Random(f"lessons {seed}")
     while True:
         p = problem(rng)
@@ -286,13 +369,17 @@ def lessons(seed: int, noted: float = 0.5) -> Iterator[tuple[str, str]]:
 
 
 def grade(response: str, answer: str) -> bool:
-    r"""True if the last \boxed{...} of the response holds the answer; integers compare as integers, the rest as text."""
+    r"""True if the last \boxed{...} of the response holds the answer; integers compare as integers,
+    the rest as text.
+    """
     box = _last_box(response)
     return box is not None and _plain(box) == _plain(answer)
 
 
 def _last_box(text: str) -> str | None:
-    """The content of the last box, its braces balanced; None if there is none or it is never closed."""
+    """The content of the last box, its braces balanced; None if there is none or it is never
+    closed.
+    """
     _, opened, rest = text.rpartition("\\boxed{")
     depth = 1
     for i, char in enumerate(rest if opened else ""):
@@ -308,13 +395,18 @@ def _plain(text: str) -> int | str:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 640):
-    """A byte-level BPE `tokenizers.Tokenizer` over the world: whole words, every digit on its own, any byte encodable."""
+    """A byte-level BPE `tokenizers.Tokenizer` over the world: whole words, every digit on its own,
+    any byte encodable.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     words = Regex(r" ?\d|\\\w+| ?[A-Za-z]+| ?[^\sA-Za-z\d\\]+|\\\W|\n+|\s+")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(words, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(words, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(

@@ -1,4 +1,6 @@
-"""The figures of this folder's README, measured on the runs and models that are here; nothing in the tables is typed by hand."""
+"""The figures of this folder's README, measured on the runs and models that are here; nothing in
+the tables is typed by hand.
+"""
 
 from __future__ import annotations
 
@@ -37,27 +39,45 @@ def percent(share: Interval) -> str:
 
 def teacher_accuracy(scenario: str, decoding: str, n: int = 512) -> str:
     teacher = models.load(str(HERE / "models" / "teacher"), "cpu", "float32")
-    tasks = [Prompt(p.teacher_prompt, p.teacher_prompt, p.answer) for p in islice(world.prompts(scenario, "held-out"), n)]
+    tasks = [
+        Prompt(p.teacher_prompt, p.teacher_prompt, p.answer)
+        for p in islice(world.prompts(scenario, "held-out"), n)
+    ]
     right = evals.graded(teacher, tasks, LONGEST, 0.0 if decoding == "greedy" else 1.0, seed=0)
     return percent(proportion(int(right.sum()), n))
 
 
 def rock_change(run: Run) -> Interval:
-    """Relative change of the kl of rocks from the middle of training to its end, on texts that did not choose the rocks.
+    """Relative change of the kl of rocks from the middle of training to its end, on texts that did
+    not choose the rocks.
 
-    The K types are chosen by Rock Score on one half of the probe rollouts and measured on the other half, so that
-    regression to the mean does not pass for learning; the 95 % interval resamples rollouts.
+    The K types are chosen by Rock Score on one half of the probe rollouts and measured on the other
+    half, so that regression to the mean does not pass for learning; the 95 % interval resamples
+    rollouts.
     """
     steps = run.steps("probe/final")
     middle = min(steps, key=lambda s: abs(s - steps[-1] / 2))
-    early, late = (pq.read_table(run.path / "probe" / "final" / f"step={s:06d}.parquet").to_pandas() for s in (middle, steps[-1]))
+    early, late = (
+        pq.read_table(run.path / "probe" / "final" / f"step={s:06d}.parquet").to_pandas()
+        for s in (middle, steps[-1])
+    )
     chosen = late[late.rollout_id % 2 == 0].groupby("token_id").kl.sum().nlargest(K).index
-    sums = [f[(f.rollout_id % 2 == 1) & f.token_id.isin(chosen)].groupby("rollout_id").kl.sum() for f in (early, late)]
+    sums = [
+        f[(f.rollout_id % 2 == 1) & f.token_id.isin(chosen)].groupby("rollout_id").kl.sum()
+        for f in (early, late)
+    ]
 
     def change(before: np.ndarray, after: np.ndarray, axis: int = -1) -> np.ndarray:
         return after.sum(axis) / before.sum(axis) - 1
 
-    ci = bootstrap(tuple(s.to_numpy() for s in sums), change, paired=True, n_resamples=2000, rng=0, method="percentile").confidence_interval
+    ci = bootstrap(
+        tuple(s.to_numpy() for s in sums),
+        change,
+        paired=True,
+        n_resamples=2000,
+        rng=0,
+        method="percentile",
+    ).confidence_interval
     return Interval(float(change(*(s.to_numpy() for s in sums))), float(ci.low), float(ci.high))
 
 
@@ -105,11 +125,24 @@ def sweep(trials: list[Trial] | None = None) -> None:
     console, rows = Console(), json.loads(SWEEP.read_text()) if SWEEP.exists() else []
     for t in trials or TRIALS:
         folder = Path(tempfile.mkdtemp()) / "run"
-        how = SessionConfig(out=folder, scenario=t.scenario, lr=t.lr, seed=t.seed, steps=t.steps, probes=0, final_probes=128)
+        how = SessionConfig(
+            out=folder,
+            scenario=t.scenario,
+            lr=t.lr,
+            seed=t.seed,
+            steps=t.steps,
+            probes=0,
+            final_probes=128,
+        )
         train(replace(how, probe_every=t.steps // 2, log_every=t.steps))
         row = describe(Run.open(folder))
         shutil.rmtree(folder.parent)
-        rows = [r for r in rows if (r["scenario"], r["lr"], r["seed"], r["steps"]) != (t.scenario, t.lr, t.seed, t.steps)] + [row]
+        rows = [
+            r
+            for r in rows
+            if (r["scenario"], r["lr"], r["seed"], r["steps"])
+            != (t.scenario, t.lr, t.seed, t.steps)
+        ] + [row]
         SWEEP.write_text(json.dumps(rows, indent=1))
         console.print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()})
 
@@ -119,8 +152,13 @@ def accuracy_rows() -> list[str]:
     for scenario, decoding in product(world.SCENARIOS, ("greedy", "sampled")):
         run = Run.open(HERE / scenario)
         table = run.evals().query("decoding == @decoding").sort_values("step")
-        before, after = (percent(Interval(r.accuracy, r.low, r.high)) for r in (table.iloc[0], table.iloc[-1]))
-        rows.append(f"| {scenario} | {decoding} | {teacher_accuracy(scenario, decoding)} | {before} | {after} | {table.n.iloc[0]} |")
+        before, after = (
+            percent(Interval(r.accuracy, r.low, r.high)) for r in (table.iloc[0], table.iloc[-1])
+        )
+        rows.append(
+            f"| {scenario} | {decoding} | {teacher_accuracy(scenario, decoding)} | {before} | "
+            f"{after} | {table.n.iloc[0]} |"
+        )
     return rows
 
 
@@ -131,7 +169,9 @@ def training_rows() -> list[str]:
         metrics, config = run.metrics(), run.meta.config
         settings = f"{run.meta.steps_planned} × {config['rollouts']}, {config['lr']:g}"
         kl = f"{metrics.kl_mean[:10].mean():.3f} → {metrics.kl_mean[-10:].mean():.3f}"
-        texts = f"{config['probes']} / {config['final_probes']}, every {config['probe_every']} steps"
+        texts = (
+            f"{config['probes']} / {config['final_probes']}, every {config['probe_every']} steps"
+        )
         rows.append(f"| {scenario} | {settings} | {texts} | {kl} |")
     return rows
 
@@ -152,8 +192,10 @@ def detection_rows() -> list[str]:
             f"{stable.value:.2f} ({stable.low:.2f}–{stable.high:.2f})" if len(chosen) else "–",
             f"{density['type']:.1%} / {density['occurrence']:.1%}",
             f"{n['persistent']} → {n['consistent']} → {n['in_set']} of {n['scored']}",
-            ", ".join(f"{count} {kind}" for kind, count in chosen["class"].value_counts().items()) or "–",
-            ", ".join(f"{kind} {value / kl.sum():.0%}" for kind, value in kl.head(4).items()) or "–",
+            ", ".join(f"{count} {kind}" for kind, count in chosen["class"].value_counts().items())
+            or "–",
+            ", ".join(f"{kind} {value / kl.sum():.0%}" for kind, value in kl.head(4).items())
+            or "–",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
@@ -168,7 +210,9 @@ def sweep_rows() -> list[str]:
         scenario, steps, lr = g.scenario.iloc[0], g.steps.iloc[0], g.lr.iloc[0]
         spread = ", ".join(
             f"{c:+.0%} ({low:+.0%} to {high:+.0%})"
-            for c, low, high in zip(g.rock_change, g.rock_change_low, g.rock_change_high, strict=True)
+            for c, low, high in zip(
+                g.rock_change, g.rock_change_low, g.rock_change_high, strict=True
+            )
         )
         kl = f"{g.kl_first.mean():.3f} → {g.kl_middle.mean():.3f} → {g.kl_last.mean():.3f}"
         sampled = f"{g.sampled.mean():.0%} ({g.sampled.min():.0%}–{g.sampled.max():.0%})"
@@ -177,13 +221,24 @@ def sweep_rows() -> list[str]:
 
 
 def write_readme() -> None:
-    """Fill the tables of README.md between their markers; the sentences around them are written by people."""
+    """Fill the tables of README.md between their markers; the sentences around them are written by
+    people.
+    """
     path = HERE / "README.md"
     text = path.read_text(encoding="utf-8")
-    tables = {"accuracy": accuracy_rows, "training": training_rows, "detection": detection_rows, "sweep": sweep_rows}
+    tables = {
+        "accuracy": accuracy_rows,
+        "training": training_rows,
+        "detection": detection_rows,
+        "sweep": sweep_rows,
+    }
     for name, rows in tables.items():
         before, rest = text.split(f"<!-- {name} -->\n")
         _, after = rest.split(f"<!-- end {name} -->")
         head = rest.split("\n")[:2]
-        text = f"{before}<!-- {name} -->\n" + "\n".join([*head, *rows()]) + f"\n<!-- end {name} -->{after}"
+        text = (
+            f"{before}<!-- {name} -->\n"
+            + "\n".join([*head, *rows()])
+            + f"\n<!-- end {name} -->{after}"
+        )
     path.write_text(text, encoding="utf-8")

@@ -1,13 +1,18 @@
-"""Rebuild everything in this folder from a seed: the tokenizer, the teacher, the starting students, the runs, the figures.
+"""Rebuild everything in this folder from a seed: the tokenizer, the teacher, the starting students,
+the runs, the figures.
 
     python sample_runs/make.py                     models and runs, about 35 minutes on two cores
-    python sample_runs/make.py --only runs         the runs and their figures, from the models that are here
-    python sample_runs/make.py --only sweep        settle whether the plateau of a scenario is real (rate x seed x length)
+    python sample_runs/make.py --only runs         the runs and their figures, from the models that
+    are here python sample_runs/make.py --only sweep        settle whether the plateau of a scenario
+    is real (rate x seed x length)
 
 1. A tokenizer is trained on the built-in world.
-2. The teacher learns from correct solutions, half of them with a style note in the prompt (pre-training).
-3. Each starting student learns from texts that the teacher sampled (off-policy distillation: forward KL and
-   cross-entropy, half each), until it solves about half of the problems. From there on-policy distillation takes over.
+2. The teacher learns from correct solutions, half of them with a style note in the prompt
+(pre-training).
+3. Each starting student learns from texts that the teacher sampled (off-policy distillation:
+forward KL and
+   cross-entropy, half each), until it solves about half of the problems. From there on-policy
+   distillation takes over.
 """
 
 from __future__ import annotations
@@ -42,7 +47,8 @@ from rockcore.training.session import train
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}{{ '<user>' if m.role == 'user' else '<assistant>' }}{{ m.content }}"
+    "{{ bos_token }}{% for m in messages %}{{ '<user>' if m.role == 'user' else '<assistant>' "
+    "}}{{ m.content }}"
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
@@ -103,7 +109,9 @@ def build_model(size: Size, tokenizer: PreTrainedTokenizerFast, seed: int) -> Mo
     return Model("new", net, tokenizer, frozenset({2}), FastLlama(net), projects=True)
 
 
-def batches(lessons: Iterator[Lesson], seed: int, size: int = 32, pool: int = 16) -> Iterator[list[Lesson]]:
+def batches(
+    lessons: Iterator[Lesson], seed: int, size: int = 32, pool: int = 16
+) -> Iterator[list[Lesson]]:
     """Batches of similar length, in random order: little padding, no curriculum."""
     rng = random.Random(seed)
     while True:
@@ -114,18 +122,29 @@ def batches(lessons: Iterator[Lesson], seed: int, size: int = 32, pool: int = 16
 
 
 def adamw(model: Model, lr: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.net.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(
+        model.net.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True
+    )
 
 
-def learn(model: Model, batch: list[Lesson], optimizer: torch.optim.Optimizer, teacher: Model | None = None) -> None:
+def learn(
+    model: Model,
+    batch: list[Lesson],
+    optimizer: torch.optim.Optimizer,
+    teacher: Model | None = None,
+) -> None:
     """One step on cross-entropy; with a teacher, on half cross-entropy and half forward KL."""
     responses = [b.response for b in batch]
     target_N = torch.tensor([token for r in responses for token in r])
-    logp_NV = torch.log_softmax(model.logits(model.features([b.student_prompt for b in batch], responses)), -1)
+    logp_NV = torch.log_softmax(
+        model.logits(model.features([b.student_prompt for b in batch], responses)), -1
+    )
     objective = F.nll_loss(logp_NV, target_N)
     if teacher is not None:
         with torch.no_grad():
-            logq_NV = torch.log_softmax(teacher.logits(teacher.features([b.teacher_prompt for b in batch], responses)), -1)
+            logq_NV = torch.log_softmax(
+                teacher.logits(teacher.features([b.teacher_prompt for b in batch], responses)), -1
+            )
         objective = 0.5 * objective + 0.5 * (logq_NV.exp() * (logq_NV - logp_NV)).sum(-1).mean()
     optimizer.zero_grad()
     objective.backward()
@@ -134,10 +153,15 @@ def learn(model: Model, batch: list[Lesson], optimizer: torch.optim.Optimizer, t
 
 
 def make_teacher(seed: int, steps: int = 2900, lr: float = 2e-3) -> None:
-    """Pre-train the teacher on about 10 million tokens. Arithmetic comes late in the decay of the rate: do not stop early."""
+    """Pre-train the teacher on about 10 million tokens. Arithmetic comes late in the decay of the
+    rate: do not stop early.
+    """
     tokenizer = build_tokenizer(seed)
     model = build_model(TEACHER, tokenizer, seed)
-    texts = ((model.encode(p), tokenizer(text, add_special_tokens=False)["input_ids"] + [2]) for p, text in world.lessons(seed + 100))
+    texts = (
+        (model.encode(p), tokenizer(text, add_special_tokens=False)["input_ids"] + [2])
+        for p, text in world.lessons(seed + 100)
+    )
     stream, optimizer = batches((Lesson(p, p, r) for p, r in texts), seed), adamw(model, lr)
     for step in track(range(steps), description="teacher"):
         for group in optimizer.param_groups:
@@ -147,7 +171,9 @@ def make_teacher(seed: int, steps: int = 2900, lr: float = 2e-3) -> None:
 
 
 def sampled_lessons(teacher: Model, noted: bool, n: int, seed: int) -> list[Lesson]:
-    """Texts by the teacher in moods drawn at random; the student's prompt names the mood too, or does not."""
+    """Texts by the teacher in moods drawn at random; the student's prompt names the mood too, or
+    does not.
+    """
     rng, lessons = random.Random(f"stage one {seed}"), []
     for start in track(range(0, n, 250), description="texts for the student"):
         drawn = [(world.problem(rng).text, world.note(rng.choice(world.MOODS))) for _ in range(250)]
@@ -158,7 +184,9 @@ def sampled_lessons(teacher: Model, noted: bool, n: int, seed: int) -> list[Less
     return lessons
 
 
-def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2e-3, at_most: int = 4000) -> None:
+def make_student(
+    name: str, noted: bool, target: float, seed: int, lr: float = 2e-3, at_most: int = 4000
+) -> None:
     """Off-policy distillation until sampled accuracy on held-out problems reaches `target`."""
     teacher = models.load(str(MODELS / "teacher"), "cpu", "float32")
     model = build_model(STUDENT, teacher.tokenizer, seed)
@@ -182,16 +210,27 @@ def make_student(name: str, noted: bool, target: float, seed: int, lr: float = 2
 
 
 def make_run(scenario: ScenarioName, seed: int) -> None:
-    """One run of a scenario at its tuned settings, logged at every sixth of it, without checkpoints: it has to stay small."""
+    """One run of a scenario at its tuned settings, logged at every sixth of it, without
+    checkpoints: it has to stay small.
+    """
     out, every = HERE / scenario, -(-int(TUNED[scenario]["steps"]) // 6)
     shutil.rmtree(out, ignore_errors=True)
     with Progress() as progress:
         task = progress.add_task(scenario)
         train(
             SessionConfig(
-                out=out, scenario=scenario, seed=seed, probes=16, final_probes=96, probe_every=every, log_every=every, gradients="full"
+                out=out,
+                scenario=scenario,
+                seed=seed,
+                probes=16,
+                final_probes=96,
+                probe_every=every,
+                log_every=every,
+                gradients="full",
             ),
-            lambda p: progress.update(task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"),
+            lambda p: progress.update(
+                task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"
+            ),
         )
     shutil.rmtree(out / "checkpoints")
     slim(out)
@@ -200,8 +239,8 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
 def slim(run: Path) -> None:
     """What these runs leave out of a log to stay small, and others have no need to.
 
-    Floats of the probe texts keep 16 of their 24 significant bits, and of the summed gradients only those of the final
-    texts under the first and the last student stay.
+    Floats of the probe texts keep 16 of their 24 significant bits, and of the summed gradients only
+    those of the final texts under the first and the last student stay.
     """
     for file in run.glob("probe/*/step=*.parquet"):
         table = pq.read_table(file)

@@ -1,7 +1,9 @@
-"""The definitions once more, slow and plain: what tests hold the library against, and the small logs to do it on.
+"""The definitions once more, slow and plain: what tests hold the library against, and the small
+logs to do it on.
 
-Occurrences are (rollout, position) pairs, every comparison is a loop over pairs, every share is a fraction. The library
-lends the rule, the container that a log is handed over in, the writer of a run and the names of the columns, nothing else.
+Occurrences are (rollout, position) pairs, every comparison is a loop over pairs, every share is a
+fraction. The library lends the rule, the container that a log is handed over in, the writer of a
+run and the names of the columns, nothing else.
 """
 
 from __future__ import annotations
@@ -50,10 +52,25 @@ class Log:
         """Of schema.TOKENS and PROBE, without alternatives; every column in nats is the loss."""
         at = self.occurrences
         loss = np.array([self.loss(o, checkpoint) for o in at], np.float32)
-        values: dict[str, Any] = {name: loss for name, column in schema.TOKENS.items() if column.unit == "nats"}
-        values |= {name: [None] * len(at) for name in (*schema.PROBE, *schema.PROBE_TEACHER) if "_top_" in name}
-        values |= {"step": [step] * len(at), "rollout_id": [o[0] for o in at], "position": [o[1] for o in at]}
-        return {**values, "token_id": np.array([self.token(o) for o in at], np.int32), "grad_norm": loss / 2, "weight": [1.0] * len(at)}
+        values: dict[str, Any] = {
+            name: loss for name, column in schema.TOKENS.items() if column.unit == "nats"
+        }
+        values |= {
+            name: [None] * len(at)
+            for name in (*schema.PROBE, *schema.PROBE_TEACHER)
+            if "_top_" in name
+        }
+        values |= {
+            "step": [step] * len(at),
+            "rollout_id": [o[0] for o in at],
+            "position": [o[1] for o in at],
+        }
+        return {
+            **values,
+            "token_id": np.array([self.token(o) for o in at], np.int32),
+            "grad_norm": loss / 2,
+            "weight": [1.0] * len(at),
+        }
 
     def corpus(self) -> Corpus:
         logged = [b for b, row in enumerate(self.tokens) if row]
@@ -61,13 +78,39 @@ class Log:
         starts = ends - [len(self.tokens[b]) for b in logged]
         every = [self.columns(c) for c in range(len(self.losses))]
         losses = tuple(columns["kl"] for columns in every)
-        return Corpus(tuple(range(len(every))), np.array(logged), starts, every[0]["token_id"], losses, every[-1]["grad_norm"])
+        return Corpus(
+            tuple(range(len(every))),
+            np.array(logged),
+            starts,
+            every[0]["token_id"],
+            losses,
+            every[-1]["grad_norm"],
+        )
 
 
-def write(path: Path, probes: Log | None = None, fresh: Sequence[Log] = (), probe_set: str = "final", **meta: Any) -> Run:
-    """A run with one probe set, scored at the log's checkpoints, and a log of fresh texts for each step 0, 10, 20 …"""
-    about = {"name": path.name, "student": "s", "teacher": "t", "tokenizer_hash": "0", "vocab_size": 600, **meta}
-    vocab = {"token_id": range(600), "token": [f" w{i}" for i in range(600)], "special": [False] * 600}
+def write(
+    path: Path,
+    probes: Log | None = None,
+    fresh: Sequence[Log] = (),
+    probe_set: str = "final",
+    **meta: Any,
+) -> Run:
+    """A run with one probe set, scored at the log's checkpoints, and a log of fresh texts for each
+    step 0, 10, 20 …
+    """
+    about = {
+        "name": path.name,
+        "student": "s",
+        "teacher": "t",
+        "tokenizer_hash": "0",
+        "vocab_size": 600,
+        **meta,
+    }
+    vocab = {
+        "token_id": range(600),
+        "token": [f" w{i}" for i in range(600)],
+        "special": [False] * 600,
+    }
     writer = RunWriter.create(path, RunMeta(**about), vocab)
     for c in range(0 if probes is None else len(probes.losses)):
         writer.append_probe(probe_set, 10 * c, probes.columns(c, 10 * c))
@@ -77,7 +120,9 @@ def write(path: Path, probes: Log | None = None, fresh: Sequence[Log] = (), prob
 
 
 def eighths(checkpoints: int, rollouts: int, length: int, types: int, seed: int = 0) -> Log:
-    """Texts of equal length with losses of 0 to 1 in steps of 1/8: ties everywhere, and sums without rounding."""
+    """Texts of equal length with losses of 0 to 1 in steps of 1/8: ties everywhere, and sums
+    without rounding.
+    """
     rng = np.random.default_rng(seed)
     losses = rng.integers(0, 9, (checkpoints, rollouts, length)) / 8
     return Log(rng.integers(0, types, (rollouts, length)).tolist(), losses.tolist())
@@ -89,19 +134,26 @@ def examples(n: int) -> settings:
 
 
 def logs(checkpoints: int = 2, rollouts: int = 8) -> st.SearchStrategy[Log]:
-    """1 to 8 rollouts of 1 to 14 tokens of 1 to 5 types, some of them alike; losses of 0 to 1 in steps of 1/8.
+    """1 to 8 rollouts of 1 to 14 tokens of 1 to 5 types, some of them alike; losses of 0 to 1 in
+    steps of 1/8.
 
-    Hypothesis draws the seed only: left to itself it has one rollout in a third of the logs, and no knob above 0 in most rules.
+    Hypothesis draws the seed only: left to itself it has one rollout in a third of the logs, and no
+    knob above 0 in most rules.
     """
 
     def log(seed: int) -> Log:
         rng = np.random.default_rng(seed)
         types = rng.integers(1, 6)
         rows = [rng.integers(0, types, rng.integers(1, 15)) for _ in range(rng.integers(1, 4))]
-        tokens = [rows[rng.integers(len(rows))].copy() for _ in range(rng.integers(1, rollouts + 1))]
+        tokens = [
+            rows[rng.integers(len(rows))].copy() for _ in range(rng.integers(1, rollouts + 1))
+        ]
         for row in tokens:
             row[rng.integers(len(row), size=rng.integers(0, 3))] = rng.integers(types)
-        losses = [[(rng.integers(0, 9, len(row)) / 8).tolist() for row in tokens] for _ in range(checkpoints)]
+        losses = [
+            [(rng.integers(0, 9, len(row)) / 8).tolist() for row in tokens]
+            for _ in range(checkpoints)
+        ]
         return Log([row.tolist() for row in tokens], losses)
 
     return st.integers(0, 10**6).map(log)
@@ -114,7 +166,10 @@ def rules(widest: int = 6, **fixed: Any) -> st.SearchStrategy[RockRule]:
         rng = np.random.default_rng(seed)
         w = int(rng.choice([w for w in (1, 2, 3, 4, 4, 6) if w <= widest]))
         offsets = [*range(-w, 0), *range(1, w + 1)]
-        excluded = [(int(rng.choice(offsets)), int(rng.integers(5))) for _ in range(rng.choice([0, 0, 1, 2]))]
+        excluded = [
+            (int(rng.choice(offsets)), int(rng.integers(5)))
+            for _ in range(rng.choice([0, 0, 1, 2]))
+        ]
         knobs = {
             "gamma": int(rng.integers(1, 9)) / 8,
             "eta": float(rng.choice([0, 0.05, 0.07, 0.1, 0.3, 0.5, 1])),
@@ -128,12 +183,22 @@ def rules(widest: int = 6, **fixed: Any) -> st.SearchStrategy[RockRule]:
 
 
 def window(tokens: list[list[int]], o: Occurrence, w: int) -> list[int | str | None]:
-    """The 2w neighbours; the response's start and end are one token each, beyond them there is None."""
+    """The 2w neighbours; the response's start and end are one token each, beyond them there is
+    None.
+    """
     row = tokens[o[0]]
     found: list[int | str | None] = []
     for at in range(o[1] - w, o[1] + w + 1):
         if at != o[1]:
-            found.append("start" if at == -1 else "end" if at == len(row) else row[at] if 0 <= at < len(row) else None)
+            found.append(
+                "start"
+                if at == -1
+                else "end"
+                if at == len(row)
+                else row[at]
+                if 0 <= at < len(row)
+                else None
+            )
     return found
 
 
@@ -144,11 +209,18 @@ def alike(a: list[int | str | None], b: list[int | str | None], gamma: float) ->
 
 def allowed(tokens: list[list[int]], o: Occurrence, rule: RockRule) -> bool:
     row = tokens[o[0]]
-    return not any(0 <= o[1] + offset < len(row) and row[o[1] + offset] == token for offset, token in rule.excluded_contexts)
+    return not any(
+        0 <= o[1] + offset < len(row) and row[o[1] + offset] == token
+        for offset, token in rule.excluded_contexts
+    )
 
 
 def persistent(log: Log, tau: tuple[float, float], rule: RockRule) -> list[Occurrence]:
-    high = [o for o in log.occurrences if log.loss(o, 0) >= np.float32(tau[0]) and log.loss(o, -1) >= np.float32(tau[1])]
+    high = [
+        o
+        for o in log.occurrences
+        if log.loss(o, 0) >= np.float32(tau[0]) and log.loss(o, -1) >= np.float32(tau[1])
+    ]
     return [o for o in high if allowed(log.tokens, o, rule)]
 
 
@@ -170,26 +242,52 @@ def judge(log: Log, found: list[Occurrence], rule: RockRule) -> dict[Occurrence,
         overlap = [p for p in near if p[0] == o[0] and abs(p[1] - o[1]) <= 2 * rule.window]
         support = len(near) - (len(overlap) if rule.min_rollouts > 0 else 0)
         elsewhere = {p[0] for p in near} - {o[0]}
-        kept = rho >= eta and support >= max(rule.min_support, eta * len(others)) and len(elsewhere) >= rule.min_rollouts
+        kept = (
+            rho >= eta
+            and support >= max(rule.min_support, eta * len(others))
+            and len(elsewhere) >= rule.min_rollouts
+        )
         judged[o] = Judged(len(near), rho, kept, not others)
     return judged
 
 
-def precision(log: Log, found: list[Occurrence], kept: list[Occurrence], token: int, rule: RockRule) -> float | None:
-    """kappa: the persistent share of all that stands in contexts similar to the kept occurrences of a type."""
+def precision(
+    log: Log, found: list[Occurrence], kept: list[Occurrence], token: int, rule: RockRule
+) -> float | None:
+    """kappa: the persistent share of all that stands in contexts similar to the kept occurrences of
+    a type.
+    """
     every = [p for p in log.occurrences if log.token(p) == token and allowed(log.tokens, p, rule)]
     around = {p: window(log.tokens, p, rule.window) for p in every}
-    near = [p for o in kept if log.token(o) == token for p in every if p != o and alike(around[o], around[p], rule.gamma)]
+    near = [
+        p
+        for o in kept
+        if log.token(o) == token
+        for p in every
+        if p != o and alike(around[o], around[p], rule.gamma)
+    ]
     return sum(p in found for p in near) / len(near) if near else None
 
 
-def matched(before: Log, after: Log, tau: tuple[float, float], rule: RockRule) -> tuple[list[Occurrence], int]:
-    """High after, with half or more of its like high before; and how many high ones had no like before."""
+def matched(
+    before: Log, after: Log, tau: tuple[float, float], rule: RockRule
+) -> tuple[list[Occurrence], int]:
+    """High after, with half or more of its like high before; and how many high ones had no like
+    before.
+    """
     kept, without = [], 0
-    earlier = [(p, window(before.tokens, p, rule.window)) for p in before.occurrences if allowed(before.tokens, p, rule)]
+    earlier = [
+        (p, window(before.tokens, p, rule.window))
+        for p in before.occurrences
+        if allowed(before.tokens, p, rule)
+    ]
     for o in persistent(Log(after.tokens, [after.losses[-1]] * 2), (0.0, tau[1]), rule):
         mine = window(after.tokens, o, rule.window)
-        near = [p for p, its in earlier if before.token(p) == after.token(o) and alike(mine, its, rule.gamma)]
+        near = [
+            p
+            for p, its in earlier
+            if before.token(p) == after.token(o) and alike(mine, its, rule.gamma)
+        ]
         high = [p for p in near if before.loss(p, 0) >= np.float32(tau[0])]
         if near and 2 * len(high) >= len(near):
             kept.append(o)

@@ -1,4 +1,6 @@
-"""The dashboard served to Chromium: what the browser tests and the benchmark of the dashboard share."""
+"""The dashboard served to Chromium: what the browser tests and the benchmark of the dashboard
+share.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update "
     "--disable-sync"
 )
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
@@ -28,18 +31,27 @@ AT_REST = """() => new Promise(done => {
     again();
 })"""
 APP = Path(__file__).parent.parent / "app"
-PAGES = re.findall(r'_page\("(\w+)"', (APP / "main.py").read_text(encoding="utf-8"))  # the names of the views
+PAGES = re.findall(
+    r'_page\("(\w+)"', (APP / "main.py").read_text(encoding="utf-8")
+)  # the names of the views
 
 
 @contextmanager
 def serving(command: Callable[[str], list[str]], folder: Path) -> Iterator[str]:
-    """The address of `python COMMAND(port)` on a free port, run in a folder that also gets its output."""
+    """The address of `python COMMAND(port)` on a free port, run in a folder that also gets its
+    output.
+    """
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     log = folder / "server.txt"
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, *command(str(port))], cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *command(str(port))],
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
         wait_for_port(port, process, log)
         yield f"http://127.0.0.1:{port}"

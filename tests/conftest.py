@@ -14,7 +14,9 @@ from hypothesis import settings
 from rockcore.log import RunWriter
 from rockcore.schema import TOP_ALTERNATIVES, RunMeta
 
-settings.register_profile("patient", deadline=None)  # the machines are shared: a slow example is no failure
+settings.register_profile(
+    "patient", deadline=None
+)  # the machines are shared: a slow example is no failure
 settings.load_profile("patient")
 
 # Text that a careless page would run, format, reorder or lose.
@@ -99,7 +101,9 @@ def _texts(step: int, tokens_BT: list[np.ndarray]) -> dict[str, Any]:
         "step": [step] * b,
         "rollout_id": list(range(b)),
         "prompt": [f"Mia has {i} apples. <b>How many</b> has she now?" for i in range(b)],
-        "teacher_prompt": [f"Style: brisk. Mia has {i} apples. <b>How many</b> has she now?" for i in range(b)],
+        "teacher_prompt": [
+            f"Style: brisk. Mia has {i} apples. <b>How many</b> has she now?" for i in range(b)
+        ],
         "response": ["".join(WORDS[t] for t in row) for row in tokens_BT],
         "answer": [str(i) for i in range(b)],
         "correct": [None if i == 3 else i % 2 == 0 for i in range(b)],
@@ -108,11 +112,25 @@ def _texts(step: int, tokens_BT: list[np.ndarray]) -> dict[str, Any]:
 
 
 def write_tiny_run(path: Path, steps: tuple[int, ...] = STEPS, seed: int = 0, **meta: Any) -> Path:
-    """A run of three steps, four rollouts, both probe sets and evals; every word of WORDS occurs at every step."""
+    """A run of three steps, four rollouts, both probe sets and evals; every word of WORDS occurs at
+    every step.
+    """
     rng = np.random.default_rng(seed)
-    fields: dict[str, Any] = {"student": "tiny-student", "teacher": "tiny-teacher", "tokenizer_hash": "0" * 16, "status": "finished"}
-    fields |= {"scenario": "habit", "origin": "The student learned other habits.", "steps_planned": 20, "max_new_tokens": 64}
-    writer = RunWriter.create(path, RunMeta(name=path.name, vocab_size=len(WORDS), **(fields | meta)), _vocab())
+    fields: dict[str, Any] = {
+        "student": "tiny-student",
+        "teacher": "tiny-teacher",
+        "tokenizer_hash": "0" * 16,
+        "status": "finished",
+    }
+    fields |= {
+        "scenario": "habit",
+        "origin": "The student learned other habits.",
+        "steps_planned": 20,
+        "max_new_tokens": 64,
+    }
+    writer = RunWriter.create(
+        path, RunMeta(name=path.name, vocab_size=len(WORDS), **(fields | meta)), _vocab()
+    )
     probes = {"first": _sample(rng), "final": _sample(rng)}
     for probe_set, tokens_BT in probes.items():
         writer.write_probe_rollouts(probe_set, _texts(0, tokens_BT))
@@ -131,7 +149,11 @@ def write_tiny_run(path: Path, steps: tuple[int, ...] = STEPS, seed: int = 0, **
 
 
 def _vocab() -> dict[str, Any]:
-    return {"token_id": range(len(WORDS)), "token": list(WORDS), "special": [w in ("<pad>", "<eos>") for w in WORDS]}
+    return {
+        "token_id": range(len(WORDS)),
+        "token": list(WORDS),
+        "special": [w in ("<pad>", "<eos>") for w in WORDS],
+    }
 
 
 def _sample(rng: np.random.Generator) -> list[np.ndarray]:
@@ -140,7 +162,13 @@ def _sample(rng: np.random.Generator) -> list[np.ndarray]:
 
 
 def _metrics(step: int, kl: np.ndarray) -> dict[str, Any]:
-    values = {"step": step, "rollouts": ROLLOUTS, "tokens": len(kl), "kl_mean": kl.mean(), "kl_stderr": kl.std() / len(kl) ** 0.5}
+    values = {
+        "step": step,
+        "rollouts": ROLLOUTS,
+        "tokens": len(kl),
+        "kl_mean": kl.mean(),
+        "kl_stderr": kl.std() / len(kl) ** 0.5,
+    }
     values |= {"accuracy": 0.5, "learning_rate": 1e-4, "update_norm": 1.0}
     values |= {"sample_s": 0.5, "teacher_s": 0.2, "student_s": 0.6, "update_s": 0.05, "log_s": 0.02}
     return {name: [value] for name, value in values.items()}
@@ -157,7 +185,9 @@ def _evals(rng: np.random.Generator, step: int, problems: int = 32) -> dict[str,
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A factory: tiny_run("name", status="running") is the path of a new run in a folder of its own."""
+    """A factory: tiny_run("name", status="running") is the path of a new run in a folder of its
+    own.
+    """
 
     def make(name: str = "tiny", **changes: Any) -> Path:
         return write_tiny_run(tmp_path_factory.mktemp("runs") / name, **changes)
@@ -166,14 +196,20 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep a picture of every page that a failed browser test has open, in a folder that git ignores."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep a picture of every page that a failed browser test has open, in a folder that git
+    ignores.
+    """
     report = yield
     browser = getattr(item, "funcargs", {}).get("browser")
     if report.failed and browser is not None:
         folder = item.config.rootpath / "test-screenshots"
         folder.mkdir(exist_ok=True)
         name = re.sub(r"[^\w.=,-]+", " ", item.name)
-        for i, page in enumerate([page for context in browser.contexts for page in context.pages], 1):
+        for i, page in enumerate(
+            [page for context in browser.contexts for page in context.pages], 1
+        ):
             page.screenshot(path=folder / f"{name} {i}.png")
     return report

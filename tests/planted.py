@@ -1,9 +1,11 @@
-"""Logs whose truth is known, of any size: what a detection finds in them can be counted as right or wrong.
+"""Logs whose truth is known, of any size: what a detection finds in them can be counted as right or
+wrong.
 
-Rollouts are free text with words at Zipf frequencies, and phrases that recur, each a row of words with some slots. Tokens
-of some types are made hard, one reason a type (`KINDS`); all else is easy, but with a heavy tail. Text is drawn and written
-in pieces, so a log may be larger than memory. A `null` plan has no kinds: its three checkpoints are exchangeable, and
-whatever is said to have changed is said wrongly.
+Rollouts are free text with words at Zipf frequencies, and phrases that recur, each a row of words
+with some slots. Tokens of some types are made hard, one reason a type (`KINDS`); all else is easy,
+but with a heavy tail. Text is drawn and written in pieces, so a log may be larger than memory. A
+`null` plan has no kinds: its three checkpoints are exchangeable, and whatever is said to have
+changed is said wrongly.
 """
 
 from __future__ import annotations
@@ -24,16 +26,28 @@ from rockcore.rocks.corpus import Corpus
 from rockcore.schema import RunMeta
 
 STEPS = (0, 50, 100)
-KINDS: dict[str, tuple[float, float, float]] = {  # mean kl of a hard occurrence at the three checkpoints, nats
+KINDS: dict[
+    str, tuple[float, float, float]
+] = {  # mean kl of a hard occurrence at the three checkpoints, nats
     "easy": (0.05, 0.045, 0.04),
-    "rock": (1.2, 1.14, 1.08),  # in its own phrases, easy elsewhere; falls by a tenth, as the paper's do
+    "rock": (
+        1.2,
+        1.14,
+        1.08,
+    ),  # in its own phrases, easy elsewhere; falls by a tenth, as the paper's do
     "learned": (1.2, 0.12, 0.06),  # in its own phrases, easy elsewhere
-    "scattered": (1.2, 1.2, 1.2),  # a frequent type that is hard wherever it stands, in no phrase: no rock
+    "scattered": (
+        1.2,
+        1.2,
+        1.2,
+    ),  # a frequent type that is hard wherever it stands, in no phrase: no rock
     "noisy": (1.5, 1.5, 1.5),  # a rare type, its checkpoints independent of each other
 }
 EASY, ROCK, LEARNED, SCATTERED, NOISY = range(5)
 _LONGEST, _SLOT_WORDS, _PIECE = 16, 12, 1_000_000
-_UNUSED = dict.fromkeys(("sampled_loss", "student_logp", "teacher_logp", "student_entropy", "teacher_entropy"), np.nan)
+_UNUSED = dict.fromkeys(
+    ("sampled_loss", "student_logp", "teacher_logp", "student_entropy", "teacher_entropy"), np.nan
+)
 
 
 @dataclass(frozen=True)
@@ -51,18 +65,32 @@ class Plan:
     spread: float = 0.5  # standard deviation of the types' log mean kl
     seed: int = 0
     easy: tuple[float, float, float] = KINDS["easy"]
-    shared: float = 1.0  # gamma shape of what an occurrence has at every checkpoint; infinite: nothing
+    shared: float = (
+        1.0  # gamma shape of what an occurrence has at every checkpoint; infinite: nothing
+    )
     noise: float = 2.0  # gamma shape of what it has at one checkpoint alone
 
     @classmethod
     def sized(cls, positions: int, seed: int = 0) -> Plan:
-        """Rocks, learned and noisy types in a vocabulary that grows with the text as Heaps' law has it: 50,000 at 10 M."""
+        """Rocks, learned and noisy types in a vocabulary that grows with the text as Heaps' law has
+        it: 50,000 at 10 M.
+        """
         few = positions < 1_000_000
-        return cls(positions, round(3.155 * positions**0.6), rocks=40 if few else 80, learned=40 if few else 80, seed=seed)
+        return cls(
+            positions,
+            round(3.155 * positions**0.6),
+            rocks=40 if few else 80,
+            learned=40 if few else 80,
+            seed=seed,
+        )
 
     @classmethod
-    def null(cls, seed: int, rollouts: int = 200, vocabulary: int = 300, tokens_per_rollout: int = 100) -> Plan:
-        """Nothing is learned: types differ, rollouts differ, and every checkpoint is one more draw of the same thing."""
+    def null(
+        cls, seed: int, rollouts: int = 200, vocabulary: int = 300, tokens_per_rollout: int = 100
+    ) -> Plan:
+        """Nothing is learned: types differ, rollouts differ, and every checkpoint is one more draw
+        of the same thing.
+        """
         return cls(
             rollouts * tokens_per_rollout,
             vocabulary,
@@ -105,7 +133,9 @@ class Truth:
     @classmethod
     def load(cls, file: Path) -> Truth:
         with np.load(file) as saved:
-            return cls(saved["kind"], np.unpackbits(saved["stubborn"], count=int(saved["n"])).astype(bool))
+            return cls(
+                saved["kind"], np.unpackbits(saved["stubborn"], count=int(saved["n"])).astype(bool)
+            )
 
 
 class World:
@@ -118,17 +148,23 @@ class World:
         self.zipf = np.cumsum(1 / (np.arange(v) + 2.7))
         self.zipf /= self.zipf[-1]
         self.kind = np.zeros(v, np.int8)
-        head = self.by_rank[5 + self.rng.permutation(max(v // 10, plan.rocks + plan.learned + plan.scattered))]
+        head = self.by_rank[
+            5 + self.rng.permutation(max(v // 10, plan.rocks + plan.learned + plan.scattered))
+        ]
         for kind, n in ((ROCK, plan.rocks), (LEARNED, plan.learned), (SCATTERED, plan.scattered)):
             self.kind[head[:n]], head = kind, head[n:]
-        self.kind[self.by_rank[v // 2 + self.rng.permutation(v - v // 2)[: round(plan.noisy * v)]]] = NOISY
+        self.kind[
+            self.by_rank[v // 2 + self.rng.permutation(v - v // 2)[: round(plan.noisy * v)]]
+        ] = NOISY
         self.type_effect = _factor(self.rng, plan.spread, v)
         self.type_effect[np.isin(self.kind, (ROCK, LEARNED))] **= 0.5
         self.hard_everywhere = np.where(self.kind >= SCATTERED, self.kind, EASY)
         self._make_phrases()
 
     def _make_phrases(self) -> None:
-        """`words` (phrases + 1, longest, slot words): a fixed word is there as often as a slot has words; the last row is free text."""
+        """`words` (phrases + 1, longest, slot words): a fixed word is there as often as a slot has
+        words; the last row is free text.
+        """
         rng, plan = self.rng, self.plan
         planted = np.flatnonzero(np.isin(self.kind, (ROCK, LEARNED)))
         own = np.repeat(planted, rng.integers(1, 4, len(planted)))  # one to three phrases a type
@@ -152,7 +188,11 @@ class World:
     def _calm_words(self, shape: tuple[int, ...]) -> np.ndarray:
         """Words for phrases, none of them hard by itself."""
         allowed = self.by_rank[self.hard_everywhere[self.by_rank] == EASY]
-        return allowed[np.minimum(self._ranks(int(np.prod(shape))), len(allowed) - 1)].reshape(shape).astype(np.int32)
+        return (
+            allowed[np.minimum(self._ranks(int(np.prod(shape))), len(allowed) - 1)]
+            .reshape(shape)
+            .astype(np.int32)
+        )
 
     def _ranks(self, n: int) -> np.ndarray:
         return np.searchsorted(self.zipf, self.rng.random(n))
@@ -177,19 +217,29 @@ class World:
 
     def _text(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         rng, free = self.rng, len(self.size) - 1
-        phrase = np.searchsorted(self.popular, rng.random(n // 8 + 20))  # stretches have 8.5 tokens or more on average
+        phrase = np.searchsorted(
+            self.popular, rng.random(n // 8 + 20)
+        )  # stretches have 8.5 tokens or more on average
         phrase[rng.random(len(phrase)) >= self.plan.phrases] = free
-        size = np.where(phrase == free, rng.integers(1, _LONGEST + 1, len(phrase)), self.size[phrase])
+        size = np.where(
+            phrase == free, rng.integers(1, _LONGEST + 1, len(phrase)), self.size[phrase]
+        )
         ends = np.cumsum(size)
         row = np.repeat(phrase, size)[:n]
         place = (np.arange(ends[-1]) - np.repeat(ends - size, size))[:n]
         token_id = self.words[row, place, rng.integers(0, _SLOT_WORDS, n)]
         loose = row == free
         token_id[loose] = self.by_rank[self._ranks(int(loose.sum()))]
-        return token_id, np.where(loose, self.hard_everywhere[token_id], self.phrase_kind[row, place]).astype(np.int8)
+        return token_id, np.where(
+            loose, self.hard_everywhere[token_id], self.phrase_kind[row, place]
+        ).astype(np.int8)
 
-    def _losses(self, token_id: np.ndarray, kind: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-        """Mean kl of kind and checkpoint x type x rollout x what stays the same at this position x what does not."""
+    def _losses(
+        self, token_id: np.ndarray, kind: np.ndarray, lengths: np.ndarray
+    ) -> list[np.ndarray]:
+        """Mean kl of kind and checkpoint x type x rollout x what stays the same at this position x
+        what does not.
+        """
         rng, plan, n = self.rng, self.plan, len(token_id)
         means = np.array([plan.easy, *list(KINDS.values())[1:]], np.float32)
         fixed = self.type_effect[token_id] * np.repeat(_factor(rng, 0.3, len(lengths)), lengths)
@@ -206,7 +256,9 @@ class World:
 
 def _factor(rng: np.random.Generator, spread: float, n: int) -> np.ndarray:
     """Log-normal factors with mean 1."""
-    return np.exp(rng.standard_normal(n, dtype=np.float32) * np.float32(spread) - np.float32(spread**2 / 2))
+    return np.exp(
+        rng.standard_normal(n, dtype=np.float32) * np.float32(spread) - np.float32(spread**2 / 2)
+    )
 
 
 def corpus(plan: Plan) -> tuple[Corpus, Truth]:
@@ -222,13 +274,32 @@ def corpus(plan: Plan) -> tuple[Corpus, Truth]:
 
 
 def write(path: Path, plan: Plan) -> Truth:
-    """The same log as a run on disk: the probe set `final` at three checkpoints, with kl and a made-up gradient norm."""
+    """The same log as a run on disk: the probe set `final` at three checkpoints, with kl and a
+    made-up gradient norm.
+    """
     world, v = World(plan), plan.vocabulary
-    meta = RunMeta(path.name, "planted-student", "planted-teacher", "planted", v, status="finished", steps_planned=STEPS[-1])
-    writer = RunWriter.create(path, meta, {"token_id": range(v), "token": [f" w{i}" for i in range(v)], "special": [False] * v})
+    meta = RunMeta(
+        path.name,
+        "planted-student",
+        "planted-teacher",
+        "planted",
+        v,
+        status="finished",
+        steps_planned=STEPS[-1],
+    )
+    writer = RunWriter.create(
+        path,
+        meta,
+        {"token_id": range(v), "token": [f" w{i}" for i in range(v)], "special": [False] * v},
+    )
     folder, stubborn, rollouts = path / "probe" / "final", [], 0
     folder.mkdir(parents=True)
-    files = [pq.ParquetWriter(folder / f"{step_name(s)}.parquet", schema.arrow_schema(schema.PROBE), **_how()) for s in STEPS]
+    files = [
+        pq.ParquetWriter(
+            folder / f"{step_name(s)}.parquet", schema.arrow_schema(schema.PROBE), **_how()
+        )
+        for s in STEPS
+    ]
     for piece in world.pieces():
         for step, file, kl in zip(STEPS, files, piece.losses, strict=True):
             file.write_table(to_arrow(schema.PROBE, _columns(piece, step, kl, rollouts)))
@@ -244,24 +315,45 @@ def _how() -> dict[str, Any]:
     """As files.write_table writes, which wants the whole table at once."""
     floats = [name for name, column in schema.PROBE.items() if column.type == pa.float32()]
     ids = ["rollout_id", "position", "token_id", "step"]
-    return {"compression": "zstd", "compression_level": 6, "use_dictionary": ids, "use_byte_stream_split": floats, "store_schema": False}
+    return {
+        "compression": "zstd",
+        "compression_level": 6,
+        "use_dictionary": ids,
+        "use_byte_stream_split": floats,
+        "store_schema": False,
+    }
 
 
 def _columns(piece: Piece, step: int, kl: np.ndarray, before: int) -> dict[str, Any]:
     n = len(kl)
     return {
         "step": np.full(n, step, np.int32),
-        "rollout_id": before + np.repeat(np.arange(len(piece.lengths), dtype=np.int32), piece.lengths),
-        "position": (np.arange(n) - np.repeat(np.cumsum(piece.lengths) - piece.lengths, piece.lengths)).astype(np.int32),
+        "rollout_id": before
+        + np.repeat(np.arange(len(piece.lengths), dtype=np.int32), piece.lengths),
+        "position": (
+            np.arange(n) - np.repeat(np.cumsum(piece.lengths) - piece.lengths, piece.lengths)
+        ).astype(np.int32),
         "token_id": piece.token_id,
         "kl": kl,
         "grad_norm": 0.3 * kl,
         **{name: np.full(n, value, np.float32) for name, value in _UNUSED.items()},
-        **{name: pa.nulls(n, schema.PROBE[name].type) for name in ("student_top_ids", "student_top_logps")},
+        **{
+            name: pa.nulls(n, schema.PROBE[name].type)
+            for name in ("student_top_ids", "student_top_logps")
+        },
     }
 
 
 def _texts(rollouts: int) -> dict[str, Any]:
-    text = {"prompt": "A planted log has no prompts.", "teacher_prompt": "", "response": "", "answer": None, "correct": None}
+    text = {
+        "prompt": "A planted log has no prompts.",
+        "teacher_prompt": "",
+        "response": "",
+        "answer": None,
+        "correct": None,
+    }
     values = {"step": STEPS[-1], **text, "truncated": False}
-    return {"rollout_id": range(rollouts), **{name: [value] * rollouts for name, value in values.items()}}
+    return {
+        "rollout_id": range(rollouts),
+        **{name: [value] * rollouts for name, value in values.items()},
+    }

@@ -53,7 +53,11 @@ def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., A
 
 def words(app: AppTest) -> str:
     """All text of a page."""
-    return "\n".join(str(e.value) for kind in ("title", "header", "subheader", "text", "markdown", "caption") for e in getattr(app, kind))
+    return "\n".join(
+        str(e.value)
+        for kind in ("title", "header", "subheader", "text", "markdown", "caption")
+        for e in getattr(app, kind)
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -70,14 +74,18 @@ def test_every_page_renders_on_the_bundled_runs(page: str, name: str, open_app) 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_says_so_when_nothing_is_logged_yet(page: str, open_app, tiny_run: RunFactory) -> None:
+def test_every_page_says_so_when_nothing_is_logged_yet(
+    page: str, open_app, tiny_run: RunFactory
+) -> None:
     app = open_app(page, tiny_run("young", steps=(), status="running"))
     assert not app.exception
     assert "yet" in words(app)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_says_what_to_do_without_a_run(page: str, open_app, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_page_says_what_to_do_without_a_run(
+    page: str, open_app, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(data.runs, "sample_runs", lambda: tmp_path / "sample_runs")
     app = open_app(page)
     assert not app.exception
@@ -91,7 +99,11 @@ def cut_tokens(run: Path) -> None:
 
 def spoil_pages(run: Path) -> None:
     """Keep the footer, so that the file opens, and overwrite what it points to."""
-    for file in [f for table in ("tokens", "types", "probe/final") for f in (run / table).glob("step=*.parquet")]:
+    for file in [
+        f
+        for table in ("tokens", "types", "probe/final")
+        for f in (run / table).glob("step=*.parquet")
+    ]:
         whole = file.read_bytes()
         file.write_bytes(b"PAR1" + b"\xff" * (len(whole) // 2) + whole[len(whole) // 2 + 4 :])
 
@@ -113,7 +125,9 @@ DAMAGES = {
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_run_is_explained_and_never_a_traceback(page: str, damage: str, open_app, tiny_run: RunFactory) -> None:
+def test_a_damaged_run_is_explained_and_never_a_traceback(
+    page: str, damage: str, open_app, tiny_run: RunFactory
+) -> None:
     run = tiny_run("hurt", status="running" if page == "live" else "finished")
     DAMAGES[damage](run)
     app = open_app(page, run)
@@ -158,7 +172,9 @@ def test_a_link_reproduces_what_was_looked_at(open_app, tiny_run: RunFactory) ->
     assert again.select_slider(key="widget step").value == 10
 
 
-def test_a_quick_second_press_wins_over_the_url_from_before_the_first(open_app, tiny_run: RunFactory) -> None:
+def test_a_quick_second_press_wins_over_the_url_from_before_the_first(
+    open_app, tiny_run: RunFactory
+) -> None:
     app = open_app("trace", tiny_run())
     app.select_slider(key="widget step").set_value(10).run()
     app.query_params["step"] = "20"  # the browser had not heard of the first press yet
@@ -202,7 +218,9 @@ def test_the_shares_on_the_page_are_those_of_the_log(open_app, tiny_run: RunFact
     tokens = Run.open(run).types(STEPS[-1]).sort_values("kl_sum", ascending=False)
     head = tokens.head(5)
     app = open_app("overview", run, top="5")
-    share, kl, gradient = (round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum", "grad_norm_sum"))
+    share, kl, gradient = (
+        round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum", "grad_norm_sum")
+    )
     said = f"**{share} %** of the {tokens.n.sum():,} tokens, **{kl} %** of their summed kl and **{gradient} %** of their gradient norm"
     assert said in words(app)
 
@@ -224,7 +242,9 @@ def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(
 ) -> None:
     run = tiny_run()
     scale = data.runs.scale(data.runs.key(str(run)), "sampled_loss")
-    assert scale.tokens == sum(len(Run.open(run).trace(s, r)) for s in STEPS for r in range(ROLLOUTS))
+    assert scale.tokens == sum(
+        len(Run.open(run).trace(s, r)) for s in STEPS for r in range(ROLLOUTS)
+    )
     assert scale.edges == [-e for e in reversed(scale.edges)]
 
 
@@ -241,9 +261,13 @@ def test_a_name_that_leads_out_of_runs_is_refused() -> None:
             data.runs.start_training(data.runs.Order(scenario="habit"), name)
 
 
-def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = data.runs.start_training(data.runs.Order(student="gone", teacher="gone", prompts="gone.jsonl"), "own-1")
+    folder = data.runs.start_training(
+        data.runs.Order(student="gone", teacher="gone", prompts="gone.jsonl"), "own-1"
+    )
     data.children._children[folder.resolve()].wait(120)
     seen = data.runs.watch("own-1")
     assert data.runs.trainings() == ["own-1"]

@@ -1,4 +1,6 @@
-"""Logs and rules that a detection cannot work with: each is refused by name, and nothing else is said or warned."""
+"""Logs and rules that a detection cannot work with: each is refused by name, and nothing else is
+said or warned.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,10 +31,18 @@ LAST = "probe/final/step=000020.parquet"
 def edited(run: Run, file: str, edit: Callable[[dict[str, np.ndarray]], object]) -> Run:
     """The run with some of the numbers in a file changed, in whatever columns are flat."""
     table = pq.read_table(run.path / file)
-    columns = {n: table[n].to_numpy().copy() for n in table.column_names if not pa.types.is_nested(table[n].type)}
+    columns = {
+        n: table[n].to_numpy().copy()
+        for n in table.column_names
+        if not pa.types.is_nested(table[n].type)
+    }
     keep = edit(columns)
     for name, values in columns.items():
-        table = table.set_column(table.column_names.index(name), name, pa.array(values, table[name].type, from_pandas=False))
+        table = table.set_column(
+            table.column_names.index(name),
+            name,
+            pa.array(values, table[name].type, from_pandas=False),
+        )
     pq.write_table(table if keep is None else table.filter(pa.array(keep)), run.path / file)
     return Run.open(run.path)
 
@@ -45,8 +55,12 @@ def without_row(columns: dict[str, np.ndarray]) -> np.ndarray:
     return np.arange(len(columns["position"])) != 7
 
 
-def assert_refused(error: type[RockError], names: list[str], run: Run, rule: RockRule = RULE) -> None:
-    """With this class, a message that holds these names, and its three parts: what was found, why it matters, what to do."""
+def assert_refused(
+    error: type[RockError], names: list[str], run: Run, rule: RockRule = RULE
+) -> None:
+    """With this class, a message that holds these names, and its three parts: what was found, why
+    it matters, what to do.
+    """
     with pytest.raises(error) as caught:
         detect(run, rule)
     said = str(caught.value)
@@ -61,8 +75,16 @@ def later(columns: dict[str, np.ndarray]) -> None:
 LOSSES = {
     "not a number": (put("kl", np.nan), BadLoss, [LAST, "'kl'", "1 of 60"]),
     "infinite": (put("kl", np.inf), BadLoss, [LAST, "'kl'", "1 of 60"]),
-    "below the noise": (put("kl", -0.001), BadLoss, [LAST, "'kl'", "1 of 60", "-0.0001", "sampled_loss"]),
-    "another token": (put("token_id", 3, 6), DamagedRun, [LAST, "other tokens", "step 0", "bounds"]),
+    "below the noise": (
+        put("kl", -0.001),
+        BadLoss,
+        [LAST, "'kl'", "1 of 60", "-0.0001", "sampled_loss"],
+    ),
+    "another token": (
+        put("token_id", 3, 6),
+        DamagedRun,
+        [LAST, "other tokens", "step 0", "bounds"],
+    ),
     "another rollout": (put("rollout_id", 9, 6), DamagedRun, [LAST, "other tokens"]),
     "a row less": (without_row, DamagedRun, [LAST, "other tokens"]),
 }
@@ -88,7 +110,12 @@ TOKENS = {
 def test_positions_and_tokens_that_cannot_be_right_are_named_with_their_file(case, file, tmp_path):
     edit, names = TOKENS[case]
     run = edited(brute.write(tmp_path / "r", LOG, FRESH), file, edit)
-    assert_refused(DamagedRun, [Path(file).name, *names], run, replace(RULE, mode="bounds" if "tokens" in file else "auto"))
+    assert_refused(
+        DamagedRun,
+        [Path(file).name, *names],
+        run,
+        replace(RULE, mode="bounds" if "tokens" in file else "auto"),
+    )
 
 
 def test_a_file_cut_short_is_named(tmp_path):
@@ -98,7 +125,11 @@ def test_a_file_cut_short_is_named(tmp_path):
 
 
 def test_how_far_below_zero_a_kl_may_be_depends_on_how_it_was_computed(tmp_path):
-    for value, dtype, fits in ((-0.00009, "float32", True), (-0.019, "bfloat16", True), (-0.021, "bfloat16", False)):
+    for value, dtype, fits in (
+        (-0.00009, "float32", True),
+        (-0.019, "bfloat16", True),
+        (-0.021, "bfloat16", False),
+    ):
         run = edited(brute.write(tmp_path / f"{value}", LOG, dtype=dtype), LAST, put("kl", value))
         if fits:
             assert detect(run, RULE).mode == "paired"
@@ -113,13 +144,19 @@ def test_a_sampled_loss_may_be_negative(tmp_path):
 
 def test_one_checkpoint_is_nothing_to_compare(tmp_path):
     one = Log(LOG.tokens, LOG.losses[:1])
-    assert_refused(NothingToCompare, ["r has", "one checkpoint", "step 0"], brute.write(tmp_path / "r", None, FRESH[:1]))
+    assert_refused(
+        NothingToCompare,
+        ["r has", "one checkpoint", "step 0"],
+        brute.write(tmp_path / "r", None, FRESH[:1]),
+    )
     assert_refused(NothingToCompare, ["p has"], brute.write(tmp_path / "p", one))
 
 
 def test_pairs_that_are_asked_for_but_not_logged_are_named(tmp_path):
     run = brute.write(tmp_path / "r", None, FRESH)
-    assert_refused(NothingToCompare, ["r has", "--probes", "bounds"], run, replace(RULE, mode="paired"))
+    assert_refused(
+        NothingToCompare, ["r has", "--probes", "bounds"], run, replace(RULE, mode="paired")
+    )
     run = brute.write(tmp_path / "f", LOG, FRESH, probe_set="first")
     assert_refused(NothingToCompare, ["'final'"], run, replace(RULE, probe_set="final"))
     assert detect(run, RULE).source == "first"
@@ -140,7 +177,10 @@ def test_a_rule_that_does_not_fit_the_run_names_its_field(changes, names, tmp_pa
 
 
 def test_a_second_run_with_another_tokenizer_is_refused_by_name(tmp_path):
-    one, other = brute.write(tmp_path / "a", LOG), brute.write(tmp_path / "b", LOG, tokenizer_hash="1")
+    one, other = (
+        brute.write(tmp_path / "a", LOG),
+        brute.write(tmp_path / "b", LOG, tokenizer_hash="1"),
+    )
     with pytest.raises(BadRule, match="joint with b.*tokenizer"):
         examine(one, replace(RULE, score="joint"), other)
 
@@ -150,14 +190,18 @@ def test_the_order_of_rows_is_irrelevant(tmp_path):
     want = detect(run, RULE)
     for i, name in enumerate(("probe/final/step=000000.parquet", LAST)):
         table = pq.read_table(run.path / name)
-        pq.write_table(table.take(np.random.default_rng(i).permutation(len(table))), run.path / name)
+        pq.write_table(
+            table.take(np.random.default_rng(i).permutation(len(table))), run.path / name
+        )
     found = detect(Run.open(run.path), RULE)
     assert found.tokens.equals(want.tokens) and found.control == want.control
 
 
 def test_the_middle_checkpoint_is_the_one_nearest_to_halfway(tmp_path):
     run = brute.write(tmp_path / "r", brute.eighths(6, 3, 4, 2))
-    assert gather(run, RULE).steps == (0, 20, 50) and gather(run, replace(RULE, pre_step=30)).steps == (30, 40, 50)
+    assert gather(run, RULE).steps == (0, 20, 50) and gather(
+        run, replace(RULE, pre_step=30)
+    ).steps == (30, 40, 50)
     assert gather(run, replace(RULE, pre_step=10, post_step=20)).steps == (10, 20)
 
 
@@ -170,7 +214,11 @@ def test_a_log_that_knows_no_gradient_gives_the_same_set(missing, tmp_path):
         for name in [n for n in table.column_names if "grad" in n]:
             type = table.field(name).type
             table = table.drop_columns(name)
-            table = table.append_column(name, pa.nulls(len(table), type)) if missing == "null" else table
+            table = (
+                table.append_column(name, pa.nulls(len(table), type))
+                if missing == "null"
+                else table
+            )
         pq.write_table(table, file)
     run = Run.open(run.path)
     for mode, tokens in zip(("paired", "bounds"), want, strict=True):
@@ -186,7 +234,9 @@ SILENT = [[[0.0] * 10] * 6] * 3
 UNUSUAL = {
     "one rollout": Log(LOG.tokens[:1], [losses[:1] for losses in LOG.losses]),
     "one token": Log([[1]], [[[0.5]]] * 2),
-    "some rollouts are empty": Log([[], *LOG.tokens[1:]], [[[], *losses[1:]] for losses in LOG.losses]),
+    "some rollouts are empty": Log(
+        [[], *LOG.tokens[1:]], [[[], *losses[1:]] for losses in LOG.losses]
+    ),
     "no loss at all": Log(LOG.tokens, SILENT),
     "no loss before": Log(LOG.tokens, [SILENT[0], LOG.losses[1]]),
     "no loss after": Log(LOG.tokens, [LOG.losses[0], SILENT[0]]),
@@ -204,7 +254,9 @@ def ends_of(path: Path, log: Log, mode: str) -> Run:
 def test_a_log_that_is_merely_unusual_gives_a_set_without_a_warning(case, mode, tmp_path):
     run = ends_of(tmp_path / "r", UNUSUAL[case], mode)
     for score in ("rock_score", "rock_score_ctx", "mean_kl_eb"):
-        assert whole(run, replace(RULE, mode=mode, score=score)).occurrences["scored"] == len(UNUSUAL[case].occurrences)
+        assert whole(run, replace(RULE, mode=mode, score=score)).occurrences["scored"] == len(
+            UNUSUAL[case].occurrences
+        )
 
 
 @pytest.mark.parametrize("mode", ["auto", "bounds", "matched"])

@@ -1,4 +1,6 @@
-"""The benchmark of the dashboard still runs against the pages as they are; what it measures is not judged."""
+"""The benchmark of the dashboard still runs against the pages as they are; what it measures is not
+judged.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,20 @@ BENCHMARK = Path(__file__).parent / "benchmarks" / "browser.py"
 
 
 def test_the_dashboard_can_be_measured() -> None:
-    done = subprocess.run([sys.executable, str(BENCHMARK), "--quick", "--json"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK), "--quick", "--json"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout.splitlines()[-1])
-    for name in ("recolour_8k_ms", "recolour_32k_ms", "step_change_ms", "cold_start_s", "rerun_bytes"):
-        assert all(math.isfinite(results[name][which]) and results[name][which] > 0 for which in ("median", "p95")), name
+    for name in (
+        "recolour_8k_ms",
+        "recolour_32k_ms",
+        "step_change_ms",
+        "cold_start_s",
+        "rerun_bytes",
+    ):
+        assert all(
+            math.isfinite(results[name][which]) and results[name][which] > 0
+            for which in ("median", "p95")
+        ), name
     assert results["environment"]["cores"] and results["rerun_bytes_by_kind"]

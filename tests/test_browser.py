@@ -20,7 +20,9 @@ from app import data
 from rockcore.log import sample_runs
 from rockcore.rocks.rule import RockRule
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'"
+)
 
 playwright.expect.set_options(timeout=15_000)  # the machines are shared: a slow page is no failure
 # Opened at a page's own address, Streamlit's script first probes for its server below that path.
@@ -31,12 +33,18 @@ if CHROMIUM is None and not os.environ.get("CI"):
 
 
 @pytest.fixture(scope="module")
-def server(tiny_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`rockcore app` on a free port, with the bundled runs, two more, and a folder whose app.py must not be mistaken for ours."""
+def server(
+    tiny_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """`rockcore app` on a free port, with the bundled runs, two more, and a folder whose app.py
+    must not be mistaken for ours.
+    """
     folder = tmp_path_factory.mktemp("cwd")
     (folder / "app.py").write_text("raise SystemExit('a stranger')")
     runs = [str(sample_runs()), str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
-    with serving(lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder) as address:
+    with serving(
+        lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder
+    ) as address:
         yield address
 
 
@@ -62,7 +70,9 @@ class Tab:
 
     def wait_for_url(self, **parameters: str) -> None:
         """Until the address bar holds these parameters, and the script run behind it has ended."""
-        tests = "".join(f"(?=.*[?&]{name}={re.escape(value)}(&|$))" for name, value in parameters.items())
+        tests = "".join(
+            f"(?=.*[?&]{name}={re.escape(value)}(&|$))" for name, value in parameters.items()
+        )
         self.page.wait_for_url(re.compile(tests))
         self.settle()
 
@@ -76,7 +86,9 @@ class Tab:
         self.page.get_by_role("option", name=option).first.click()
 
     def tokens(self) -> list[str]:
-        return self.page.locator(".response .t").evaluate_all("spans => spans.map(s => s.textContent)")
+        return self.page.locator(".response .t").evaluate_all(
+            "spans => spans.map(s => s.textContent)"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +134,9 @@ def tab(browser: playwright.Browser, server: str) -> Iterator[Tab]:
 def test_the_first_page_says_what_the_run_is_and_loads_nothing_external(tab: Tab) -> None:
     tab.open("/?run=tiny")
     playwright.expect(tab.page.get_by_role("heading", name="tiny")).to_be_visible()
-    playwright.expect(tab.page.get_by_text("kl: full vocabulary, reverse, nats").first).to_be_visible()
+    playwright.expect(
+        tab.page.get_by_text("kl: full vocabulary, reverse, nats").first
+    ).to_be_visible()
     playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
 
 
@@ -135,7 +149,9 @@ def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> Non
     tab.page.locator(".response .t").nth(5).hover()
     teacher = tab.page.locator(".card ol.teacher")
     playwright.expect(teacher.locator(".row").first).to_be_visible()
-    likely = teacher.locator(".row").count()  # of eight that are logged; the others are only counted
+    likely = teacher.locator(
+        ".row"
+    ).count()  # of eight that are logged; the others are only counted
     assert likely == 8 or f"{8 - likely} more below" in teacher.inner_text()
     tab.page.get_by_role("link", name="Rock tokens").click()
     playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(5)
@@ -168,12 +184,17 @@ def test_a_step_of_a_probe_shows_the_same_text_with_other_values(tab: Tab) -> No
     playwright.expect(tab.page.locator(".tools .step")).to_contain_text("step 10")
     assert tab.tokens() == before
     assert colours(tab) != shades
-    assert tab.page.locator(".response .t").first.evaluate("span => span.marked"), "the text was built anew"
+    assert tab.page.locator(".response .t").first.evaluate("span => span.marked"), (
+        "the text was built anew"
+    )
 
 
 def colours(tab: Tab) -> list[list[str]]:
     """The layers each token is in: its colour, its underlines."""
-    return tab.page.evaluate("() => { const p = rockPanes.get('token pane'); return p.spans.map((_, i) => p.layers.classes(i)) }")
+    return tab.page.evaluate(
+        "() => { const p = rockPanes.get('token pane'); return p.spans.map((_, i) => "
+        "p.layers.classes(i)) }"
+    )
 
 
 def test_a_signal_recolours_the_text_without_building_it_again(tab: Tab) -> None:
@@ -195,11 +216,17 @@ def test_a_category_keeps_its_tokens_and_dims_the_rest(tab: Tab) -> None:
     toggle.click()
     tab.wait_for_url(light="digit")
     dim = ["dim" in layers for layers in colours(tab)]
-    assert [text.isdigit() for text in tab.tokens()] == [not d for d in dim] and dim.count(False) == n
+    assert [text.isdigit() for text in tab.tokens()] == [not d for d in dim] and dim.count(
+        False
+    ) == n
 
 
-def test_a_copied_link_shows_the_same_in_another_browser(tab: Tab, browser: playwright.Browser) -> None:
-    tab.open("/trace?run=second&source=first&step=10&rollout=2&signal=student_entropy&light=digit,latex")
+def test_a_copied_link_shows_the_same_in_another_browser(
+    tab: Tab, browser: playwright.Browser
+) -> None:
+    tab.open(
+        "/trace?run=second&source=first&step=10&rollout=2&signal=student_entropy&light=digit,latex"
+    )
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     link, shades = tab.page.url, colours(tab)
     assert tab.parameters["light"] == "digit,latex"
@@ -212,10 +239,14 @@ def test_a_copied_link_shows_the_same_in_another_browser(tab: Tab, browser: play
     other.close()
 
 
-def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the_lab(tab: Tab, browser: playwright.Browser) -> None:
+def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the_lab(
+    tab: Tab, browser: playwright.Browser
+) -> None:
     tab.open("/threshold_lab?run=habit")
     handle = tab.page.get_by_role("slider", name=re.compile("τ_pre")).first
-    playwright.expect(tab.page.get_by_test_id("stMetric").filter(has_text="Rock Tokens K")).to_be_visible()
+    playwright.expect(
+        tab.page.get_by_test_id("stMetric").filter(has_text="Rock Tokens K")
+    ).to_be_visible()
     box = handle.bounding_box()
     tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.page.mouse.down()
@@ -225,20 +256,36 @@ def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the
     tab.settle()
     rule = RockRule.from_short(tab.parameters["rule"])
     assert rule.tau_pre is not None and rule.tau_pre == rule.tau_post
-    tab.page.get_by_role("radio", name="paper").or_(tab.page.get_by_role("button", name="paper", exact=True)).first.click()
+    tab.page.get_by_role("radio", name="paper").or_(
+        tab.page.get_by_role("button", name="paper", exact=True)
+    ).first.click()
     tab.wait_for_url(rule="paper")
     tab.page.get_by_role("button", name="Undo").click()
     tab.page.wait_for_url(re.compile("tau_pre"))
     tab.settle()
-    playwright.expect(tab.page.get_by_text("This rule beside the presets")).to_be_visible(timeout=30_000)
+    playwright.expect(tab.page.get_by_text("This rule beside the presets")).to_be_visible(
+        timeout=30_000
+    )
     other = browser.new_context(viewport={"width": 1280, "height": 900})
     copy = Tab(other.new_page(), tab.server)
     copy.open(tab.page.url.removeprefix(tab.server))
-    playwright.expect(copy.page.get_by_text("This rule beside the presets")).to_be_visible(timeout=30_000)
+    playwright.expect(copy.page.get_by_text("This rule beside the presets")).to_be_visible(
+        timeout=30_000
+    )
     for each in (tab, copy):
         playwright.expect(each.page.get_by_test_id("stMetricValue")).to_have_count(10)
-    assert len({tuple(each.page.get_by_test_id("stMetricValue").all_inner_texts()) for each in (tab, copy)}) == 1
-    assert copy.page.get_by_role("slider", name=re.compile("τ_pre")).first.get_attribute("aria-valuenow") == str(rule.tau_pre)
+    assert (
+        len(
+            {
+                tuple(each.page.get_by_test_id("stMetricValue").all_inner_texts())
+                for each in (tab, copy)
+            }
+        )
+        == 1
+    )
+    assert copy.page.get_by_role("slider", name=re.compile("τ_pre")).first.get_attribute(
+        "aria-valuenow"
+    ) == str(rule.tau_pre)
     other.close()
 
 
@@ -270,7 +317,9 @@ def test_copied_text_is_the_text_of_the_log(tab: Tab) -> None:
     tab.open("/trace?run=tiny&source=first&rollout=0")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     assert (
-        {"\n", "\n\n", " ", "\t"} <= set(tab.tokens()) <= {data.runs.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
+        {"\n", "\n\n", " ", "\t"}
+        <= set(tab.tokens())
+        <= {data.runs.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
     )
 
 
@@ -298,11 +347,13 @@ def test_a_training_is_started_watched_and_stopped_from_its_page(tab: Tab) -> No
     tab.open("/session")
     tab.page.get_by_label("Steps", exact=True).fill("5000")
     tab.page.get_by_role("button", name="Start training").click()
-    playwright.expect(tab.page.get_by_text(re.compile(r"Step \d+ of 5000"))).to_be_visible(timeout=slow)
-    tab.page.get_by_role("button", name="Stop after this step").click()
-    playwright.expect(tab.page.get_by_text(re.compile(r"stopped by request after step \d+ of 5000 · last")).first).to_be_visible(
+    playwright.expect(tab.page.get_by_text(re.compile(r"Step \d+ of 5000"))).to_be_visible(
         timeout=slow
     )
+    tab.page.get_by_role("button", name="Stop after this step").click()
+    playwright.expect(
+        tab.page.get_by_text(re.compile(r"stopped by request after step \d+ of 5000 · last")).first
+    ).to_be_visible(timeout=slow)
     tab.page.get_by_role("button", name="Open this run").click()
     playwright.expect(tab.page.get_by_role("heading", name="habit-1")).to_be_visible()
 
@@ -320,6 +371,12 @@ def test_a_failed_browser_test_leaves_a_picture_of_every_open_page(tmp_path: Pat
     )
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     subprocess.run(
-        [sys.executable, "-m", "pytest", "test_it.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True
+        [sys.executable, "-m", "pytest", "test_it.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
     )
-    assert sorted(p.name for p in (tmp_path / "test-screenshots").iterdir()) == ["test_it 1.png", "test_it 2.png"]
+    assert sorted(p.name for p in (tmp_path / "test-screenshots").iterdir()) == [
+        "test_it 1.png",
+        "test_it 2.png",
+    ]

@@ -59,12 +59,28 @@ EXAMPLES = {
     "digit": ["0", " 7", "42"],
     "operator": ["=", " =", " +", "-", "*", " >", "≤", " →", "∈"],
     "punctuation": [".", ",", ":", ").", "(", "—", "。", " «", "£", "._"],
-    "content": ["apples", " so", "Mia", "x", "", "né", "中文", "😀", "\ufffd", "\x00", "\u202e", "boxed in", " boxed"]
+    "content": [
+        "apples",
+        " so",
+        "Mia",
+        "x",
+        "",
+        "né",
+        "中文",
+        "😀",
+        "\ufffd",
+        "\x00",
+        "\u202e",
+        "boxed in",
+        " boxed",
+    ]
     + ["\\xe2\\x80", " \\xe2\\x88", ".\\xe2", "\\x94t"],
 }
 
 
-@pytest.mark.parametrize(("token", "category"), [(t, c) for c, tokens in EXAMPLES.items() for t in tokens])
+@pytest.mark.parametrize(
+    ("token", "category"), [(t, c) for c, tokens in EXAMPLES.items() for t in tokens]
+)
 def test_examples(token, category):
     assert categorize(token) == category
 
@@ -93,13 +109,25 @@ def test_special_tokens_are_special_whatever_they_look_like():
 
 
 def test_each_category_is_named_once_and_special_last():
-    assert CATEGORIES == ("whitespace", "digit", "content", "latex", "markdown", "operator", "discourse", "punctuation", "special")
+    assert CATEGORIES == (
+        "whitespace",
+        "digit",
+        "content",
+        "latex",
+        "markdown",
+        "operator",
+        "discourse",
+        "punctuation",
+        "special",
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from(["So", " 1", "x", "Ġ"]), st.booleans(), st.booleans())))
 def test_all_at_once_is_one_by_one(rows):
     tokens, special, sentence_start = ([row[i] for row in rows] for i in range(3))
-    assert categorize_all(tokens, special, np.array(sentence_start, bool)) == [categorize(*row) for row in rows]
+    assert categorize_all(tokens, special, np.array(sentence_start, bool)) == [
+        categorize(*row) for row in rows
+    ]
 
 
 def test_lists_that_do_not_fit_are_refused():
@@ -142,12 +170,26 @@ def test_a_token_opens_a_sentence_where_what_stands_before_it_ended_one(before, 
 
 
 def test_a_token_that_brings_its_own_line_break_opens_a_sentence():
-    assert sentence_starts(["word", "\nBut", " so", " \n**So"]).tolist() == [True, True, False, True]
+    assert sentence_starts(["word", "\nBut", " so", " \n**So"]).tolist() == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_marks_say_what_a_text_does_to_a_sentence():
     texts = ["word", ". ", "...**\n", " **", "", "</think>", "\nBut", "\\xe2\\x80"]
-    assert sentence_marks(texts).tolist() == [PLAIN, ENDS, ENDS, BETWEEN, BETWEEN, BETWEEN, BREAKS, PLAIN]
+    assert sentence_marks(texts).tolist() == [
+        PLAIN,
+        ENDS,
+        ENDS,
+        BETWEEN,
+        BETWEEN,
+        BETWEEN,
+        BREAKS,
+        PLAIN,
+    ]
     assert sentence_marks(texts).dtype == np.int8
 
 
@@ -168,7 +210,9 @@ responses = st.lists(st.lists(st.sampled_from(PIECES), min_size=1), max_size=8)
 
 @given(responses)
 def test_sentence_starts_are_those_found_by_walking_back(texts):
-    starts = np.concatenate([[False], *(np.arange(len(text)) == 0 for text in texts)])[1:].astype(bool)
+    starts = np.concatenate([[False], *(np.arange(len(text)) == 0 for text in texts)])[1:].astype(
+        bool
+    )
     ids = np.array([PIECES.index(token) for text in texts for token in text], np.int32)
     together = sentence_starts_of(ids, starts, sentence_marks(PIECES))
     assert together.dtype == bool
@@ -177,10 +221,15 @@ def test_sentence_starts_are_those_found_by_walking_back(texts):
         assert sentence_starts(text).tolist() == opens_by_walking_back(text)
 
 
-@given(st.lists(st.sampled_from([p for p in PIECES if p not in ("\nBut", "<think>", "")]), min_size=1))
+@given(
+    st.lists(st.sampled_from([p for p in PIECES if p not in ("\nBut", "<think>", "")]), min_size=1)
+)
 def test_how_a_text_is_cut_into_tokens_does_not_move_its_sentences(tokens):
     lengths = np.array([len(token) for token in tokens])
-    assert np.array_equal(sentence_starts(tokens), sentence_starts(list("".join(tokens)))[np.cumsum(lengths) - lengths])
+    assert np.array_equal(
+        sentence_starts(tokens),
+        sentence_starts(list("".join(tokens)))[np.cumsum(lengths) - lengths],
+    )
 
 
 # Raw vocabulary strings
@@ -208,7 +257,25 @@ def test_raw_strings_are_read_as_what_they_stand_for(raw, text):
     assert plain(raw) == text
 
 
-@pytest.mark.parametrize("text", ["né", "±", "»", "č", "ĉ", "Č", "Čapek", "źródło", " Ġanni", "Ġużeppi", "âĢ", "中文", "Ā", "\\xe2\\x80"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "né",
+        "±",
+        "»",
+        "č",
+        "ĉ",
+        "Č",
+        "Čapek",
+        "źródło",
+        " Ġanni",
+        "Ġużeppi",
+        "âĢ",
+        "中文",
+        "Ā",
+        "\\xe2\\x80",
+    ],
+)
 def test_decoded_text_is_left_alone(text):
     assert plain(text) == text
 
@@ -220,7 +287,8 @@ def test_decoded_text_with_a_space_is_left_alone(before, after):
 
 
 LESSON = (
-    "So we have $\\frac{1}{2} = 0.5$.\nWait, the naïve café “Zoë” — née 1987…\n\n**Let** 中文字符 be 日本語。 😀🎉\n"
+    "So we have $\\frac{1}{2} = 0.5$.\nWait, the naïve café “Zoë” — née 1987…\n\n**Let** 中文字符 be "
+    "日本語。 😀🎉\n"
     "### Step 3\n    Ġanni and Ċetta say: \\boxed{42} ≤ 7 ± 2, x_{i}^{3} → “Čapek”.\n\n\n"
     "```python\n  if x != y:\r\n    print(3)\n```\n---\n"
 )
@@ -232,7 +300,9 @@ def byte_level_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=460, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=460, special_tokens=SPECIALS, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator([LESSON] * 3, trainer)
     tokenizer.add_tokens([AddedToken("<think>", special=False)])
     return tokenizer
@@ -241,17 +311,23 @@ def byte_level_tokenizer() -> Tokenizer:
 def sentencepiece_tokenizer() -> Tokenizer:
     """As Llama 2 has it: trained on lines, so that a line break is a byte, as rare characters are."""
     tokenizer = Tokenizer(token_models.BPE(unk_token="<unk>", byte_fallback=True))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)]
+    )
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
     lines = [re.sub(r"[\t\u3040-\U0010ffff]", "", line) for line in LESSON.split("\n")]
-    tokenizer.train_from_iterator(lines * 3, trainers.BpeTrainer(vocab_size=200, special_tokens=SPECIALS, show_progress=False))
+    tokenizer.train_from_iterator(
+        lines * 3, trainers.BpeTrainer(vocab_size=200, special_tokens=SPECIALS, show_progress=False)
+    )
     file = json.loads(tokenizer.to_str())
     vocab = file["model"]["vocab"]
     vocab.update({f"<0x{byte:02X}>": len(vocab) + byte for byte in range(256)})
     return Tokenizer.from_str(json.dumps(file))
 
 
-ENCODED = LESSON + "\nНо 漢字 🦊: Ω = 12."  # characters of which the vocabularies know the bytes only
+ENCODED = (
+    LESSON + "\nНо 漢字 🦊: Ω = 12."
+)  # characters of which the vocabularies know the bytes only
 
 
 class Vocabulary(NamedTuple):
@@ -261,9 +337,15 @@ class Vocabulary(NamedTuple):
     ids: list[int]  # of ENCODED
 
 
-@pytest.fixture(scope="module", params=[byte_level_tokenizer, sentencepiece_tokenizer], ids=["byte-level", "SentencePiece"])
+@pytest.fixture(
+    scope="module",
+    params=[byte_level_tokenizer, sentencepiece_tokenizer],
+    ids=["byte-level", "SentencePiece"],
+)
 def vocabulary(request):
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=request.param(), unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=request.param(), unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )
     columns = models.vocabulary(SimpleNamespace(tokenizer=tokenizer, vocab_size=len(tokenizer)))
     raw = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     return Vocabulary(raw, columns["token"], columns["special"], tokenizer(ENCODED)["input_ids"])
@@ -271,30 +353,46 @@ def vocabulary(request):
 
 def test_the_texts_of_a_vocabulary_spell_what_was_encoded(vocabulary):
     spelled = "".join(vocabulary.text[i] for i in vocabulary.ids).encode()
-    spelled = re.sub(rb"\\x([89a-f][0-9a-f])", lambda byte: bytes.fromhex(byte[1].decode()), spelled).decode()
+    spelled = re.sub(
+        rb"\\x([89a-f][0-9a-f])", lambda byte: bytes.fromhex(byte[1].decode()), spelled
+    ).decode()
     assert spelled.removeprefix(" ") == ENCODED  # SentencePiece puts a space before the first word
 
 
 def test_every_kind_of_token_is_found_in_an_encoded_text(vocabulary):
     kinds = categorize_all(vocabulary.text, vocabulary.special)
-    found = {kind: {vocabulary.text[i] for i in vocabulary.ids if kinds[i] == kind} for kind in CATEGORIES}
-    assert any("\n" in text for text in found["whitespace"]) and not "".join(map(plain, found["whitespace"])).strip()
+    found = {
+        kind: {vocabulary.text[i] for i in vocabulary.ids if kinds[i] == kind}
+        for kind in CATEGORIES
+    }
+    assert (
+        any("\n" in text for text in found["whitespace"])
+        and not "".join(map(plain, found["whitespace"])).strip()
+    )
     assert found["digit"] and all(text.strip().isdigit() for text in found["digit"])
-    assert any("$" in text for text in found["latex"]) and any("So" in text for text in found["discourse"])
+    assert any("$" in text for text in found["latex"]) and any(
+        "So" in text for text in found["discourse"]
+    )
     assert any(text.startswith("\\x") for text in found["content"]) and not found["special"]
 
 
 def test_raw_strings_and_texts_of_a_vocabulary_have_the_same_category(vocabulary):
-    by_raw, by_text = (categorize_all(column, vocabulary.special) for column in (vocabulary.raw, vocabulary.text))
+    by_raw, by_text = (
+        categorize_all(column, vocabulary.special) for column in (vocabulary.raw, vocabulary.text)
+    )
     rows = list(zip(vocabulary.raw, vocabulary.text, by_raw, by_text, strict=True))
     differing = [(raw, text, b) for raw, text, a, b in rows if a != b]
     # what `plain` says it cannot tell: raw strings that are good text too, and Maltese capitals
     assert all(plain(raw) == raw or text in ("Ġ", "Ċ") for raw, text, _ in differing)
-    assert all(text.isspace() or text in ("Ġ", "Ċ") for _, text, kind in differing if kind != "content")
+    assert all(
+        text.isspace() or text in ("Ġ", "Ċ") for _, text, kind in differing if kind != "content"
+    )
 
 
 def test_bytes_that_are_no_text_are_content_and_never_whitespace(vocabulary):
-    by_raw, by_text = (categorize_all(column, vocabulary.special) for column in (vocabulary.raw, vocabulary.text))
+    by_raw, by_text = (
+        categorize_all(column, vocabulary.special) for column in (vocabulary.raw, vocabulary.text)
+    )
     partial = [i for i, text in enumerate(vocabulary.text) if "\\x" in text]
     assert len(partial) >= 128
     assert {by_text[i] for i in partial} == {"content"}
@@ -303,11 +401,16 @@ def test_bytes_that_are_no_text_are_content_and_never_whitespace(vocabulary):
 
 def test_special_tokens_of_a_vocabulary_are_special_with_a_role_or_without(vocabulary):
     kinds = categorize_all(vocabulary.text, vocabulary.special)
-    assert [text for text, kind in zip(vocabulary.text, kinds, strict=True) if kind == "special"] == SPECIALS
+    assert [
+        text for text, kind in zip(vocabulary.text, kinds, strict=True) if kind == "special"
+    ] == SPECIALS
 
 
 def test_sentences_open_at_the_same_tokens_in_raw_strings_and_texts(vocabulary):
-    by_raw, by_text = (sentence_starts([column[i] for i in vocabulary.ids]) for column in (vocabulary.raw, vocabulary.text))
+    by_raw, by_text = (
+        sentence_starts([column[i] for i in vocabulary.ids])
+        for column in (vocabulary.raw, vocabulary.text)
+    )
     assert np.array_equal(by_raw, by_text) and 5 < by_text.sum() < len(by_text) / 2
 
 
@@ -335,7 +438,13 @@ sentence_start = true
 
 def test_a_users_rules_come_before_the_built_in_ones(tmp_path):
     rules = load_rules(written(tmp_path, FILE))
-    assert [categorize(t, rules=rules) for t in (" So", "Wait", "Éé", "Zé", " 7")] == ["name", "discourse", "content", "opening", "digit"]
+    assert [categorize(t, rules=rules) for t in (" So", "Wait", "Éé", "Zé", " 7")] == [
+        "name",
+        "discourse",
+        "content",
+        "opening",
+        "digit",
+    ]
     assert categorize("Zé", sentence_start=False, rules=rules) == "content"
     assert categories_of(rules) == ("name", "opening", *CATEGORIES)
     assert rules[0].meaning == "who the task speaks of" and rules[2:] == RULES
@@ -343,13 +452,20 @@ def test_a_users_rules_come_before_the_built_in_ones(tmp_path):
 
 def test_without_the_built_in_rules_the_rest_is_content(tmp_path):
     rules = load_rules(written(tmp_path, "builtin = false\n" + FILE))
-    assert categorize_all(["So", "$", "\n", "<s>"], [False, False, False, True], rules=rules) == ["name", "content", "content", "special"]
+    assert categorize_all(["So", "$", "\n", "<s>"], [False, False, False, True], rules=rules) == [
+        "name",
+        "content",
+        "content",
+        "special",
+    ]
     assert categories_of(rules) == ("name", "opening", "content", "special")
 
 
 @given(token=st.text(), special=st.booleans(), sentence_start=st.booleans())
 @pytest.mark.parametrize("builtin", ["true", "false"])
-def test_any_text_has_a_category_under_a_users_rules(tmp_path_factory, builtin, token, special, sentence_start):
+def test_any_text_has_a_category_under_a_users_rules(
+    tmp_path_factory, builtin, token, special, sentence_start
+):
     rules = load_rules(written(tmp_path_factory.getbasetemp(), f"builtin = {builtin}\n{FILE}"))
     assert categorize(token, special, sentence_start, rules) in categories_of(rules)
 
@@ -357,22 +473,42 @@ def test_any_text_has_a_category_under_a_users_rules(tmp_path_factory, builtin, 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[[rule]]\ncategory = "a"\npattern = "\\s"', r"rules.toml cannot be read \(.*line 3.*\).*single quotes"),
+        (
+            '[[rule]]\ncategory = "a"\npattern = "\\s"',
+            r"rules.toml cannot be read \(.*line 3.*\).*single quotes",
+        ),
         ('[[rules]]\ncategory = "a"', r"has rules\. At its top, only \[\[rule\]\] and builtin"),
         ("builtin = 0", r"builtin is 0\..*true or false"),
         ('[rule]\ncategory = "a"\npattern = "b"', r"rule is no list of tables\..*\[\[rule\]\]"),
         ('rule = ["a"]', r"rule is no list of tables"),
-        ('[[rule]]\ncategory = "a"\npattern = "b"\n[[rule]]\ncategory = "a"\npatern = "b"', r"rule 2 has patern\. Only category, pattern,"),
+        (
+            '[[rule]]\ncategory = "a"\npattern = "b"\n[[rule]]\ncategory = "a"\npatern = "b"',
+            r"rule 2 has patern\. Only category, pattern,",
+        ),
         ('[[rule]]\ncategory = "a"', r"rule 1 has no pattern \(found: category\)"),
         ('[[rule]]\npattern = "a"', r"rule 1 has no category \(found: pattern\)"),
-        ('[[rule]]\ncategory = 7\npattern = "a"', r"rule 1: category is 7\. It has to be of type str"),
-        ('[[rule]]\ncategory = "a"\npattern = "a"\nsentence_start = "yes"', r"sentence_start is 'yes'\. It has to be of type bool"),
+        (
+            '[[rule]]\ncategory = 7\npattern = "a"',
+            r"rule 1: category is 7\. It has to be of type str",
+        ),
+        (
+            '[[rule]]\ncategory = "a"\npattern = "a"\nsentence_start = "yes"',
+            r"sentence_start is 'yes'\. It has to be of type bool",
+        ),
         ('[[rule]]\ncategory = " "\npattern = "a"', r"rule 1: category is ' '\..*Give it a name"),
-        ('[[rule]]\ncategory = "special"\npattern = "a"', r"category is 'special'\..*Take another name"),
-        ('[[rule]]\ncategory = "a"\npattern = "(b"', r"rule 1 \(a\): pattern is '\(b'\..*missing \), unterminated subpattern.*Correct"),
+        (
+            '[[rule]]\ncategory = "special"\npattern = "a"',
+            r"category is 'special'\..*Take another name",
+        ),
+        (
+            '[[rule]]\ncategory = "a"\npattern = "(b"',
+            r"rule 1 \(a\): pattern is '\(b'\..*missing \), unterminated subpattern.*Correct",
+        ),
     ],
 )
-def test_a_file_of_rules_that_says_something_else_is_refused_with_the_place(tmp_path, text, message):
+def test_a_file_of_rules_that_says_something_else_is_refused_with_the_place(
+    tmp_path, text, message
+):
     with pytest.raises(BadRules, match=message):
         load_rules(written(tmp_path, text))
 

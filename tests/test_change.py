@@ -1,4 +1,6 @@
-"""What became of a type: one class each, no fall where there was none, and a fall where there was one."""
+"""What became of a type: one class each, no fall where there was none, and a fall where there was
+one.
+"""
 
 import itertools
 from dataclasses import replace
@@ -27,8 +29,17 @@ WANTED = {  # hard at the first, the middle and the last checkpoint
 }
 
 
-def drawn(means_CV: np.ndarray, rollouts: int = 60, tokens: int = 60, shape: float = 0.7, seed: int = 0, shared: bool = False) -> Corpus:
-    """Tokens of all types alike; losses are gamma with the type's mean at each checkpoint, the same draw at all if `shared`."""
+def drawn(
+    means_CV: np.ndarray,
+    rollouts: int = 60,
+    tokens: int = 60,
+    shape: float = 0.7,
+    seed: int = 0,
+    shared: bool = False,
+) -> Corpus:
+    """Tokens of all types alike; losses are gamma with the type's mean at each checkpoint, the same
+    draw at all if `shared`.
+    """
     rng = np.random.default_rng(seed)
     c, v = means_CV.shape
     ids = rng.integers(0, v, rollouts * tokens).astype(np.int32)
@@ -38,7 +49,9 @@ def drawn(means_CV: np.ndarray, rollouts: int = 60, tokens: int = 60, shape: flo
 
 
 def hardest(history: History, weights_1B: np.ndarray, k: int = 20) -> np.ndarray:
-    """(V,) bool: the k types with the highest mean at the first checkpoint over some of the rollouts."""
+    """(V,) bool: the k types with the highest mean at the first checkpoint over some of the
+    rollouts.
+    """
     mean = np.nan_to_num(history.sums[0].means(weights_1B)[0])
     chosen = np.zeros(len(mean), bool)
     chosen[np.argsort(-mean)[:k]] = True
@@ -49,29 +62,43 @@ def change_of_hardest(corpus: Corpus, seed: int = 0) -> dict[str, float]:
     history = History.of([corpus], paired=True)
     one, two = history.halves(seed)
     chosen = hardest(history, np.ones((1, corpus.rollouts)))
-    return group_change(history, chosen, (hardest(history, one[0]), hardest(history, two[0])), seed, draws=300)
+    return group_change(
+        history, chosen, (hardest(history, one[0]), hardest(history, two[0])), seed, draws=300
+    )
 
 
 def test_each_of_the_eight_histories_has_its_class():
     patterns = list(itertools.product((0, 1), repeat=3))
     losses = [[[float(pattern[c]) for pattern in patterns]] * 12 for c in range(3)]
     log = Log([list(range(8))] * 12, losses)
-    assert classify(History.of([log.corpus()], paired=True))["class"].tolist() == [WANTED[p] for p in patterns]
+    assert classify(History.of([log.corpus()], paired=True))["class"].tolist() == [
+        WANTED[p] for p in patterns
+    ]
     assert set(WANTED.values()) | {"undecided"} == set(CLASSES)
 
 
 def test_without_a_middle_checkpoint_a_type_is_hard_then_learned_or_relapsed_or_neither():
     log = Log([[0, 1, 2, 3]] * 12, [[[1.0, 1.0, 0.0, 0.0]] * 12, [[1.0, 0.0, 1.0, 0.0]] * 12])
-    assert classify(History.of([log.corpus()], paired=True))["class"].tolist() == ["rock", "learned", "relapsed", "never hard"]
+    assert classify(History.of([log.corpus()], paired=True))["class"].tolist() == [
+        "rock",
+        "learned",
+        "relapsed",
+        "never hard",
+    ]
 
 
 def test_a_type_in_too_few_rollouts_to_measure_it_is_undecided():
     rare = 2 * LEAST_ROLLOUTS - 1  # one half holds fewer than LEAST_ROLLOUTS
-    log = Log([[0, 1]] * rare + [[0, 0]] * 9, [[[0.1, 9.0]] * rare + [[0.1, 0.1]] * 9, [[0.1, 0.1]] * (rare + 9)])
+    log = Log(
+        [[0, 1]] * rare + [[0, 0]] * 9,
+        [[[0.1, 9.0]] * rare + [[0.1, 0.1]] * 9, [[0.1, 0.1]] * (rare + 9)],
+    )
     frames = [classify(History.of([log.corpus()], paired=True), seed) for seed in range(6)]
     assert {frame["class"][1] for frame in frames} >= {"undecided"}
     for frame in frames:
-        assert (frame["class"][1] == "undecided") == bool(np.isnan(frame.change[1]) or frame.change_low[1] == frame.change_high[1] == 0)
+        assert (frame["class"][1] == "undecided") == bool(
+            np.isnan(frame.change[1]) or frame.change_low[1] == frame.change_high[1] == 0
+        )
 
 
 @brute.examples(25)
@@ -81,23 +108,41 @@ def test_every_type_has_one_class_its_means_and_an_interval_in_order(log):
     assert len(frame) == len(log.types) and set(frame["class"]) <= set(CLASSES)
     for c, name in enumerate(("mean_first", "mean_middle", "mean_last")):
         for v, mean in zip(log.types, frame[name], strict=True):
-            assert mean == pytest.approx(brute.rock_score(Log(log.tokens, [log.losses[c]]), v) / sum(row.count(v) for row in log.tokens))
+            assert mean == pytest.approx(
+                brute.rock_score(Log(log.tokens, [log.losses[c]]), v)
+                / sum(row.count(v) for row in log.tokens)
+            )
     assert np.allclose(frame.change_naive, frame.mean_last - frame.mean_first)
     known = frame[frame.change.notna()]
-    assert (known.change_low <= known.change + 1e-6).all() or (known.change_low <= known.change_high).all()
+    assert (known.change_low <= known.change + 1e-6).all() or (
+        known.change_low <= known.change_high
+    ).all()
 
 
 def test_where_nothing_was_learned_the_naive_change_is_a_fall_and_the_crossed_one_is_none():
     """Trap 5: types picked because they were high, measured again."""
-    found = [change_of_hardest(drawn(np.full((2, 100), 0.2), seed=seed), seed) for seed in range(60)]
+    found = [
+        change_of_hardest(drawn(np.full((2, 100), 0.2), seed=seed), seed) for seed in range(60)
+    ]
     assert all(change["naive"] < -0.1 for change in found)
     assert sum(change["low"] <= 0 <= change["high"] for change in found) >= 51
     assert abs(np.mean([change["crossed"] for change in found])) < 0.03
 
 
 def test_where_nothing_was_learned_few_types_are_said_to_be():
-    labels = np.concatenate([classify(History.of([drawn(np.full((3, 100), 0.2), seed=s)], True), s, draws=300)["class"] for s in range(5)])
-    assert np.mean(labels == "learned") < 0.01 and np.mean(labels == "relapsed") < 0.02 and np.mean(labels == "undecided") > 0.5
+    labels = np.concatenate(
+        [
+            classify(History.of([drawn(np.full((3, 100), 0.2), seed=s)], True), s, draws=300)[
+                "class"
+            ]
+            for s in range(5)
+        ]
+    )
+    assert (
+        np.mean(labels == "learned") < 0.01
+        and np.mean(labels == "relapsed") < 0.02
+        and np.mean(labels == "undecided") > 0.5
+    )
 
 
 def test_a_planted_fall_is_found_by_type_and_by_group():
@@ -106,10 +151,20 @@ def test_a_planted_fall_is_found_by_type_and_by_group():
     means[:, 20:40] = np.array([2.0, 1.9, 1.8])[:, None]
     corpus = drawn(means, rollouts=100)
     labels = classify(History.of([corpus], paired=True))["class"].to_numpy()
-    assert (labels[:20] == "learned").mean() > 0.9 and (labels[20:40] == "rock").mean() > 0.9 and not (labels[40:] == "learned").any()
-    change = group_change(History.of([corpus], True), np.arange(100) < 20, (np.arange(100) < 20,) * 2)
-    assert change["low"] < -0.95 < change["high"] < -0.9 and change["crossed"] == pytest.approx(-0.95, abs=0.01)
-    assert change["before"] == pytest.approx(2, rel=0.1) and change["after"] == pytest.approx(0.1, rel=0.1)
+    assert (
+        (labels[:20] == "learned").mean() > 0.9
+        and (labels[20:40] == "rock").mean() > 0.9
+        and not (labels[40:] == "learned").any()
+    )
+    change = group_change(
+        History.of([corpus], True), np.arange(100) < 20, (np.arange(100) < 20,) * 2
+    )
+    assert change["low"] < -0.95 < change["high"] < -0.9 and change["crossed"] == pytest.approx(
+        -0.95, abs=0.01
+    )
+    assert change["before"] == pytest.approx(2, rel=0.1) and change["after"] == pytest.approx(
+        0.1, rel=0.1
+    )
 
 
 def test_the_same_texts_at_both_ends_give_narrower_intervals_than_other_ones():
@@ -123,24 +178,35 @@ def test_the_same_texts_at_both_ends_give_narrower_intervals_than_other_ones():
 def test_a_type_that_the_first_texts_lack_has_no_change():
     before, after = Log([[1, 1]] * 12, [[[0.5, 0.5]] * 12]), Log([[1, 2]] * 12, [[[0.5, 0.5]] * 12])
     frame = classify(History.of([before.corpus(), after.corpus()], paired=False))
-    assert frame["class"][1] == "undecided" and frame.loc[1, ["mean_first", "change", "change_naive"]].isna().all()
+    assert (
+        frame["class"][1] == "undecided"
+        and frame.loc[1, ["mean_first", "change", "change_naive"]].isna().all()
+    )
 
 
-def test_a_type_is_hard_from_the_mean_over_all_tokens_of_the_first_texts_also_those_that_the_last_lack(tmp_path):
+def test_a_type_is_hard_from_the_mean_over_all_tokens_of_the_first_texts_also_those_that_the_last_lack(
+    tmp_path,
+):
     before, after = Log([[1, 9]] * 12, [[[0.5, 10.0]] * 12]), Log([[1]] * 12, [[[0.5]] * 12])
     found = detect(brute.write(tmp_path / "r", None, [before, after]), RockRule())
-    assert found.hard_from == pytest.approx(5.25) and found.tokens["class"].tolist() == ["never hard"]
+    assert found.hard_from == pytest.approx(5.25) and found.tokens["class"].tolist() == [
+        "never hard"
+    ]
 
 
 def test_groups_without_a_type_have_no_change():
     nobody = np.zeros(5, bool)
-    change = group_change(History.of([drawn(np.full((2, 5), 0.2), rollouts=4)], True), nobody, (nobody, nobody))
+    change = group_change(
+        History.of([drawn(np.full((2, 5), 0.2), rollouts=4)], True), nobody, (nobody, nobody)
+    )
     assert all(np.isnan(value) for value in change.values())
 
 
 def test_the_seed_decides():
     history = History.of([drawn(np.full((3, 30), 0.2))], True)
-    assert classify(history, 1, 50).equals(classify(history, 1, 50)) and not classify(history, 1, 50).equals(classify(history, 2, 50))
+    assert classify(history, 1, 50).equals(classify(history, 1, 50)) and not classify(
+        history, 1, 50
+    ).equals(classify(history, 2, 50))
 
 
 def test_a_pulse_that_raises_stops_it():

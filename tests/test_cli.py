@@ -17,12 +17,28 @@ from rockcore.rocks.rule import preset
 
 
 def rockcore(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "rockcore", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "rockcore", *arguments], capture_output=True, text=True
+    )
 
 
 def test_rocks_json_prints_the_rock_set_of_the_library(tiny_run, capsys):
     run = tiny_run()
-    main(["rocks", str(run), "--preset", "lenient", "--set", "window=2", "--set", "tau_pre=0.3", "--json", "--step", "10"])
+    main(
+        [
+            "rocks",
+            str(run),
+            "--preset",
+            "lenient",
+            "--set",
+            "window=2",
+            "--set",
+            "tau_pre=0.3",
+            "--json",
+            "--step",
+            "10",
+        ]
+    )
     rule = preset("lenient").changed(window=2, tau_pre=0.3, tau_post=0.3, post_step=10)
     assert capsys.readouterr().out.strip() == search.detect(Run.open(run), rule).to_json()
 
@@ -31,8 +47,14 @@ def test_rocks_csv_has_a_row_a_type_and_gives_every_token_back(tiny_run, capsys)
     run = tiny_run()
     main(["rocks", str(run), "--csv"])
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [json.loads(row["token"]) for row in rows] == search.detect(Run.open(run)).tokens.token.tolist()
-    assert not any(value.startswith(("=", "+", "@")) for row in rows for value in (row["token"], row["category"]))
+    assert [json.loads(row["token"]) for row in rows] == search.detect(
+        Run.open(run)
+    ).tokens.token.tolist()
+    assert not any(
+        value.startswith(("=", "+", "@"))
+        for row in rows
+        for value in (row["token"], row["category"])
+    )
 
 
 def test_what_json_prints_holds_a_rule_that_finds_the_same_set_again(tiny_run, tmp_path, capsys):
@@ -42,7 +64,9 @@ def test_what_json_prints_holds_a_rule_that_finds_the_same_set_again(tiny_run, t
     (tmp_path / "rule.json").write_text(json.dumps(first["rule"]))
     main(["rocks", str(run), "--rule", str(tmp_path / "rule.json"), "--json"])
     again = json.loads(capsys.readouterr().out)
-    assert [t["token_id"] for t in again["tokens"] if t["in_set"]] == [t["token_id"] for t in first["tokens"] if t["in_set"]]
+    assert [t["token_id"] for t in again["tokens"] if t["in_set"]] == [
+        t["token_id"] for t in first["tokens"] if t["in_set"]
+    ]
     assert again["occurrences"] == first["occurrences"] and again["rule"] == first["rule"]
 
 
@@ -53,7 +77,11 @@ def test_categories_come_from_the_file_that_is_named_or_lies_in_the_run(tiny_run
 
     def fruits(*flags: str) -> list[str]:
         main(["rocks", str(run), "--json", *flags])
-        return [t["token"] for t in json.loads(capsys.readouterr().out)["tokens"] if t["category"] == "fruit"]
+        return [
+            t["token"]
+            for t in json.loads(capsys.readouterr().out)["tokens"]
+            if t["category"] == "fruit"
+        ]
 
     assert fruits() == [] and fruits("--categories", str(own)) == [" apples"]
     (run / "categories.toml").write_text(own.read_text())
@@ -63,11 +91,20 @@ def test_categories_come_from_the_file_that_is_named_or_lies_in_the_run(tiny_run
 def test_the_summary_says_how_k_was_chosen_and_names_both_densities(tiny_run, capsys):
     main(["rocks", str(tiny_run()), "--preset", "paper"])
     out = " ".join(capsys.readouterr().out.split())
-    assert "(as asked)" in out and "split-half Jaccard" in out and "type density" in out and "occurrence density" in out
+    assert (
+        "(as asked)" in out
+        and "split-half Jaccard" in out
+        and "type density" in out
+        and "occurrence density" in out
+    )
 
 
 def test_rocks_prints_a_table_whatever_the_tokens_look_like(tmp_path, capsys):
-    hostile = {"token_id": [0, 1, 2], "token": ["[red]x", "[/]", "\x1b[31m\n"], "special": [False] * 3}
+    hostile = {
+        "token_id": [0, 1, 2],
+        "token": ["[red]x", "[/]", "\x1b[31m\n"],
+        "special": [False] * 3,
+    }
     writer = RunWriter.create(tmp_path / "r", meta(), hostile)
     for step in (0, 10):
         writer.append("tokens", step, {**tokens(step), "token_id": np.arange(10) % 3})
@@ -106,7 +143,10 @@ def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
         (["rocks", "x", "--json", "--csv"], "--json and --csv"),
         (["app", "nowhere", "--headless"], "nowhere is missing"),
         (["train", "--out", "x", "--steps", "0"], "steps = 0"),
-        (["train", "--out", "x", "--prompts", "none.jsonl", "--student", "a", "--teacher", "b"], "none.jsonl does not exist"),
+        (
+            ["train", "--out", "x", "--prompts", "none.jsonl", "--student", "a", "--teacher", "b"],
+            "none.jsonl does not exist",
+        ),
         (["train", "--out", "x", "--resume"], "x is missing"),
         (["train", "--resume"], "--resume without --out"),
         (["train", "--out", "x", "--seed", "-1"], "seed = -1"),
@@ -123,12 +163,20 @@ def test_errors_are_told_in_words_with_exit_code_one(arguments, says, capsys):
 
 def test_an_error_leaves_the_program_with_exit_code_one_and_no_traceback():
     done = rockcore("train", "--out", "x", "--steps", "0")
-    assert done.returncode == 1 and done.stderr.startswith("error: BadConfig\nsteps = 0") and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and done.stderr.startswith("error: BadConfig\nsteps = 0")
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_a_step_that_is_not_logged_names_those_that_are(run_path):  # noqa: F811
     done = rockcore("rocks", str(run_path), "--step", "5")
-    assert done.returncode == 1 and "post_step = 5" in done.stderr and "Choose one of 0, 10" in done.stderr
+    assert (
+        done.returncode == 1
+        and "post_step = 5" in done.stderr
+        and "Choose one of 0, 10" in done.stderr
+    )
 
 
 def test_help_names_every_command():
@@ -153,8 +201,14 @@ main(sys.argv[1:])
 
 def test_without_torch_training_says_how_to_install_it_and_reading_works(run_path):  # noqa: F811
     def without_torch(*arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-c", NO_TORCH, *arguments], capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-c", NO_TORCH, *arguments], capture_output=True, text=True
+        )
 
     done = without_torch("train", "--out", str(run_path / "new"))
-    assert done.returncode == 1 and 'pip install -e ".[train]"' in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 1
+        and 'pip install -e ".[train]"' in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert without_torch("rocks", str(run_path)).returncode == 0

@@ -1,4 +1,6 @@
-"""Two sides: what lines up, what differs, what is refused; the command line says the same as the library."""
+"""Two sides: what lines up, what differs, what is refused; the command line says the same as the
+library.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,16 @@ from rockcore.rocks import ranking, search
 from rockcore.rocks.rule import RockRule
 
 RunFactory = Callable[..., Path]
-LENIENT = RockRule.from_short("lenient;gamma=0.125;tau_quantile=0.5")  # finds rocks in drawn numbers too
+LENIENT = RockRule.from_short(
+    "lenient;gamma=0.125;tau_quantile=0.5"
+)  # finds rocks in drawn numbers too
 texts = st.lists(st.integers(0, 4), max_size=40).map(lambda ids: np.array(ids, int))
 
 
 @given(texts, texts)
-def test_aligned_positions_hold_the_same_token_in_the_same_order(a: np.ndarray, b: np.ndarray) -> None:
+def test_aligned_positions_hold_the_same_token_in_the_same_order(
+    a: np.ndarray, b: np.ndarray
+) -> None:
     found = compare.align(a, b)
     assert (a[found.a] == b[found.b]).all()
     assert (np.diff(found.a) > 0).all() and (np.diff(found.b) > 0).all()
@@ -47,8 +53,13 @@ def test_a_text_lines_up_with_itself_position_by_position(ids: np.ndarray) -> No
 def test_blocks_are_the_alignment_in_the_fewest_runs(a: np.ndarray, b: np.ndarray) -> None:
     found = compare.align(a, b)
     blocks = found.blocks()
-    assert [(i + k, j + k) for i, j, n in blocks for k in range(n)] == list(zip(found.a.tolist(), found.b.tolist(), strict=True))
-    assert all((i + n, j + n) != (i2, j2) for (i, j, n), (i2, j2, _) in zip(blocks, blocks[1:], strict=False))
+    assert [(i + k, j + k) for i, j, n in blocks for k in range(n)] == list(
+        zip(found.a.tolist(), found.b.tolist(), strict=True)
+    )
+    assert all(
+        (i + n, j + n) != (i2, j2)
+        for (i, j, n), (i2, j2, _) in zip(blocks, blocks[1:], strict=False)
+    )
 
 
 def test_a_token_in_every_other_place_still_lines_up() -> None:
@@ -89,7 +100,11 @@ ids = st.lists(st.integers(0, 30), unique=True, max_size=15)
 @given(ids, ids)
 def test_overlap_is_that_of_sets(a: list[int], b: list[int]) -> None:
     found = compare.overlap(a, b)
-    assert set(found.only_a) == set(a) - set(b) and set(found.both) == set(a) & set(b) and set(found.only_b) == set(b) - set(a)
+    assert (
+        set(found.only_a) == set(a) - set(b)
+        and set(found.both) == set(a) & set(b)
+        and set(found.only_b) == set(b) - set(a)
+    )
     assert sorted([*found.only_a, *found.both]) == sorted(a)
     other = compare.overlap(b, a)
     if a or b:
@@ -99,20 +114,41 @@ def test_overlap_is_that_of_sets(a: list[int], b: list[int]) -> None:
 
 
 def test_every_type_of_either_side_has_its_rank_once(tiny_run: RunFactory) -> None:
-    a, b = (search.detect(Run.open(tiny_run(name, seed=seed)), LENIENT.changed(top_k=15)) for name, seed in (("a", 0), ("b", 1)))
+    a, b = (
+        search.detect(Run.open(tiny_run(name, seed=seed)), LENIENT.changed(top_k=15))
+        for name, seed in (("a", 0), ("b", 1))
+    )
     gone = a.tokens.token_id[3]
     b = replace(b, tokens=b.tokens[b.tokens.token_id != gone])
     table = compare.rank_changes(compare.Ranking.of_set(a), compare.Ranking.of_set(b))
     assert sorted(table.token_id) == sorted(set(a.tokens.token_id) | set(b.tokens.token_id))
     where = table.set_index("token_id")
     for found, letter in ((a, "a"), (b, "b")):
-        assert where.loc[found.tokens.token_id, f"rank_{letter}"].tolist() == list(range(1, len(found.tokens) + 1))
-        np.testing.assert_array_equal(where.loc[found.tokens.token_id, f"ccr_{letter}"], found.tokens.ccr)
-    assert pd.isna(where.rank_b[gone]) and pd.isna(where.moved[gone]) and where["where"][gone] in ("only A", "neither")
+        assert where.loc[found.tokens.token_id, f"rank_{letter}"].tolist() == list(
+            range(1, len(found.tokens) + 1)
+        )
+        np.testing.assert_array_equal(
+            where.loc[found.tokens.token_id, f"ccr_{letter}"], found.tokens.ccr
+        )
+    assert (
+        pd.isna(where.rank_b[gone])
+        and pd.isna(where.moved[gone])
+        and where["where"][gone] in ("only A", "neither")
+    )
     both = where.dropna(subset="moved")
     assert (both.moved == both.rank_a - both.rank_b).all() and (both.moved != 0).any()
-    sets = {"both": set(a.ids) & set(b.ids), "only A": set(a.ids) - set(b.ids), "only B": set(b.ids) - set(a.ids)}
-    assert all(set(table.token_id[table["where"] == name]) == expected for name, expected in sets.items()) and sets["both"]
+    sets = {
+        "both": set(a.ids) & set(b.ids),
+        "only A": set(a.ids) - set(b.ids),
+        "only B": set(b.ids) - set(a.ids),
+    }
+    assert (
+        all(
+            set(table.token_id[table["where"] == name]) == expected
+            for name, expected in sets.items()
+        )
+        and sets["both"]
+    )
     assert table[["rank_a", "rank_b"]].min(axis=1).is_monotonic_increasing
 
 
@@ -121,28 +157,46 @@ def test_sides_changed_over_give_the_mirrored_table(tiny_run: RunFactory) -> Non
     there = compare.rank_changes(a, b).set_index("token_id").sort_index()
     back = compare.rank_changes(b, a).set_index("token_id").sort_index()
     assert there.rank_a.equals(back.rank_b.rename("rank_a")) and (there.moved == -back.moved).all()
-    assert there["where"].tolist() == back["where"].replace({"only A": "only B", "only B": "only A"}).tolist()
+    assert (
+        there["where"].tolist()
+        == back["where"].replace({"only A": "only B", "only B": "only A"}).tolist()
+    )
 
 
 def test_a_step_ranks_by_rock_score(tiny_run: RunFactory) -> None:
     run = Run.open(tiny_run())
     side, ranked = compare.Ranking.of_step(run, 10, 7), ranking.rank(run, 10)
-    assert side.types.token_id.tolist() == ranked.token_id.tolist() and side.types.score.tolist() == ranked.rock_score.tolist()
+    assert (
+        side.types.token_id.tolist() == ranked.token_id.tolist()
+        and side.types.score.tolist() == ranked.rock_score.tolist()
+    )
     assert side.ids == ranked.token_id.head(7).tolist()
 
 
-def test_one_run_compares_its_ends_two_runs_their_sets_and_steps_on_request(tiny_run: RunFactory) -> None:
+def test_one_run_compares_its_ends_two_runs_their_sets_and_steps_on_request(
+    tiny_run: RunFactory,
+) -> None:
     a, b = Run.open(tiny_run("a")), Run.open(tiny_run("b", seed=1))
-    assert [(s.by, s.steps) for s in compare.rankings(a, a)] == [("rock_score", (STEPS[0],)), ("rock_score", (STEPS[-1],))]
+    assert [(s.by, s.steps) for s in compare.rankings(a, a)] == [
+        ("rock_score", (STEPS[0],)),
+        ("rock_score", (STEPS[-1],)),
+    ]
     assert [(s.by, s.steps) for s in compare.rankings(a, b, LENIENT)] == [("rule", STEPS)] * 2
-    assert [(s.by, s.steps) for s in compare.rankings(a, b, steps=(10, None))] == [("rock_score", (10,)), ("rock_score", (STEPS[-1],))]
+    assert [(s.by, s.steps) for s in compare.rankings(a, b, steps=(10, None))] == [
+        ("rock_score", (10,)),
+        ("rock_score", (STEPS[-1],)),
+    ]
 
 
 def test_what_cannot_be_compared_is_refused(tiny_run: RunFactory) -> None:
     a = Run.open(tiny_run("a"))
     foreign, tail, absent = (
         Run.open(tiny_run(name, **meta))
-        for name, meta in (("foreign", {"tokenizer_hash": "f" * 16}), ("tail", {"estimator": "topk+tail"}), ("no", {"estimator": "absent"}))
+        for name, meta in (
+            ("foreign", {"tokenizer_hash": "f" * 16}),
+            ("tail", {"estimator": "topk+tail"}),
+            ("no", {"estimator": "absent"}),
+        )
     )
     with pytest.raises(compare.UnequalTokenizers, match="(?s)" + "0" * 16 + ".*" + "f" * 16):
         compare.rankings(a, foreign)
@@ -155,7 +209,9 @@ def test_what_cannot_be_compared_is_refused(tiny_run: RunFactory) -> None:
     compare.check_estimators(a.meta, tail.meta, "sampled_loss")
 
 
-def test_json_is_strict_and_holds_the_table(tiny_run: RunFactory, capsys: pytest.CaptureFixture) -> None:
+def test_json_is_strict_and_holds_the_table(
+    tiny_run: RunFactory, capsys: pytest.CaptureFixture
+) -> None:
     a, b = tiny_run("a"), tiny_run("b", seed=1)
     settings = [f"--set={s}" for s in LENIENT.short().split(";")[1:]]
     main(["compare", str(a), str(b), "--preset", "lenient", *settings, "--json"])
@@ -163,22 +219,35 @@ def test_json_is_strict_and_holds_the_table(tiny_run: RunFactory, capsys: pytest
     sides = compare.rankings(Run.open(a), Run.open(b), LENIENT)
     assert printed == compare.to_json(sides)
     found = json.loads(printed, parse_constant=lambda name: pytest.fail(name))
-    assert found["a"]["k"] == len(sides.a.ids) > 0 and found["overlap"]["both"] == compare.overlap(sides.a.ids, sides.b.ids).both
+    assert (
+        found["a"]["k"] == len(sides.a.ids) > 0
+        and found["overlap"]["both"] == compare.overlap(sides.a.ids, sides.b.ids).both
+    )
     assert [t["token"] for t in found["tokens"]] == compare.rank_changes(*sides).token.tolist()
 
 
-def test_the_command_line_prints_both_sides_and_every_token_as_text(tiny_run: RunFactory, capsys: pytest.CaptureFixture) -> None:
+def test_the_command_line_prints_both_sides_and_every_token_as_text(
+    tiny_run: RunFactory, capsys: pytest.CaptureFixture
+) -> None:
     run = tiny_run()
     main(["compare", str(run), str(run), "--top", "5"])
     out = capsys.readouterr().out
-    shared = compare.overlap(*(s.ids for s in compare.rankings(Run.open(run), Run.open(run), top=5)))
-    assert "A: tiny, step 0, 5 of 42 types by rock_score, kl: full" in out and "B: tiny, step 20" in out
+    shared = compare.overlap(
+        *(s.ids for s in compare.rankings(Run.open(run), Run.open(run), top=5))
+    )
+    assert (
+        "A: tiny, step 0, 5 of 42 types by rock_score, kl: full" in out
+        and "B: tiny, step 20" in out
+    )
     assert f"{len(shared.both)} in both" in out and f"Jaccard {shared.jaccard:.2f}" in out
 
 
 def test_the_command_line_says_why_not(tiny_run: RunFactory, capsys: pytest.CaptureFixture) -> None:
     run = tiny_run("a")
-    for other, says in ((tiny_run("b", tokenizer_hash="f" * 16), "UnequalTokenizers"), (run / "none", "is missing")):
+    for other, says in (
+        (tiny_run("b", tokenizer_hash="f" * 16), "UnequalTokenizers"),
+        (run / "none", "is missing"),
+    ):
         with pytest.raises(SystemExit) as e:
             main(["compare", str(run), str(other)])
         assert e.value.code == 1 and says in capsys.readouterr().err

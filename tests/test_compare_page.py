@@ -1,4 +1,6 @@
-"""The page Compare: both sides on one scale, differences that are those of the logs, refusals that say why."""
+"""The page Compare: both sides on one scale, differences that are those of the logs, refusals that
+say why.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def plain(app: AppTest) -> str:
 # What is shown is what was logged.
 
 
-def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(
+    open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     run = tiny_run()
     app = open_app("compare", run)
     assert not app.exception
@@ -61,24 +65,49 @@ def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(open_app, 
     a, b = (Run.open(run).trace(step, 0, "final").kl.to_numpy(float) for step in (0, 20))
     tau = Run.open(run).quantiles("kl", [0.90])[1][0]
     for letter, step, kl in (("A", 0, a), ("B", 20, b)):
-        assert f"{letter} · tiny, step {step}, rollout 0: {len(kl)} tokens, mean kl {kl.mean():.4f} nats, correct" in plain(app)
+        assert (
+            f"{letter} · tiny, step {step}, rollout 0: {len(kl)} tokens, mean kl {kl.mean():.4f} "
+            "nats, correct" in plain(app)
+        )
     assert f"The same {len(a)} tokens on both sides" in plain(app)
     higher, lower = (b - a >= tau).sum(), (b - a <= -tau).sum()
     said = f"mean {(b - a).mean():+.4f} nats over {len(a)} aligned tokens; {higher} of {len(a)} aligned tokens higher in B"
-    assert said.replace("-", "−") in plain(app) and f"{lower} lower" in plain(app) and lower > higher
+    assert (
+        said.replace("-", "−") in plain(app) and f"{lower} lower" in plain(app) and lower > higher
+    )
 
 
 @pytest.mark.parametrize(
-    ("panes", "signal"), [*((mode, "kl") for mode in ("both", "a", "b")), *(("difference", signal) for signal in data.runs.SIGNALS)]
+    ("panes", "signal"),
+    [
+        *((mode, "kl") for mode in ("both", "a", "b")),
+        *(("difference", signal) for signal in data.runs.SIGNALS),
+    ],
 )
-def test_every_mode_and_signal_renders(panes: str, signal: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
-    app = open_app("compare", *two(tiny_run), panes=panes, signal=signal, run_b="two", source="fresh", by="score")
-    assert not app.exception and "No difference to show" not in plain(app) and "B − A: mean" in plain(app)
+def test_every_mode_and_signal_renders(
+    panes: str, signal: str, open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
+    app = open_app(
+        "compare",
+        *two(tiny_run),
+        panes=panes,
+        signal=signal,
+        run_b="two",
+        source="fresh",
+        by="score",
+    )
+    assert (
+        not app.exception
+        and "No difference to show" not in plain(app)
+        and "B − A: mean" in plain(app)
+    )
     assert dict(app.query_params) | {"panes": panes, "signal": signal} == dict(app.query_params)
 
 
 @pytest.mark.parametrize("source", data.runs.SOURCES)
-def test_other_texts_line_up_by_token_and_subtract_where_they_do(source: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_other_texts_line_up_by_token_and_subtract_where_they_do(
+    source: str, open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     one, other = two(tiny_run)
     a, b = text_of(one, source, 10, 2), text_of(other, source, 20, 2)
     pair = data.compare.pair(a, b, "sampled_loss")
@@ -88,12 +117,27 @@ def test_other_texts_line_up_by_token_and_subtract_where_they_do(source: str, op
     assert pair.aligned.blocks() == expected.blocks() and 0 < len(expected.a) < len(rows_a)
     alone = np.setdiff1d(np.arange(len(rows_b)), expected.b)
     assert np.isnan(pair.change[alone]).all()
-    difference = rows_b.sampled_loss.to_numpy(float)[expected.b] - rows_a.sampled_loss.to_numpy(float)[expected.a]
+    difference = (
+        rows_b.sampled_loss.to_numpy(float)[expected.b]
+        - rows_a.sampled_loss.to_numpy(float)[expected.a]
+    )
     np.testing.assert_allclose(pair.change[expected.b], difference)
-    app = open_app("compare", one, other, run_b="two", source=source, step_a="10", step_b="20", rollout="2", signal="sampled_loss")
+    app = open_app(
+        "compare",
+        one,
+        other,
+        run_b="two",
+        source=source,
+        step_a="10",
+        step_b="20",
+        rollout="2",
+        signal="sampled_loss",
+    )
     n = len(expected.a)
     assert f"Aligned: {n} of {len(rows_a)} tokens of A with {n} of {len(rows_b)} of B" in plain(app)
-    assert f"mean {difference.mean():+.4f} nats over {n} aligned tokens".replace("-", "−") in plain(app)
+    assert f"mean {difference.mean():+.4f} nats over {n} aligned tokens".replace("-", "−") in plain(
+        app
+    )
 
 
 def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) -> None:
@@ -105,9 +149,15 @@ def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) 
     np.testing.assert_allclose(scale["edges"], np.quantile(both, data.runs.QUANTILES), rtol=1e-5)
     assert scale["tokens"] == sum(scale["counts"]) == len(both)
     change = data.compare.change_scale(key(one), key(other), "kl")
-    np.testing.assert_allclose(change["edges"][5:], np.maximum(np.quantile(np.abs(both), data.runs.SIGNED_QUANTILES), 1e-4), rtol=1e-5)
+    np.testing.assert_allclose(
+        change["edges"][5:],
+        np.maximum(np.quantile(np.abs(both), data.runs.SIGNED_QUANTILES), 1e-4),
+        rtol=1e-5,
+    )
     assert change["edges"] == [-e for e in reversed(change["edges"])]
-    assert data.compare.scale(key(one), key(one), "kl")["tokens"] == sum(len(frame) for frame in values[0])
+    assert data.compare.scale(key(one), key(one), "kl")["tokens"] == sum(
+        len(frame) for frame in values[0]
+    )
 
 
 def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -116,7 +166,10 @@ def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> N
     app = open_app("compare", one, other, run_b="two", rule=rule.short())
     sides = compare.rankings(Run.open(one), Run.open(other), rule)
     shared = compare.overlap(sides.a.ids, sides.b.ids)
-    assert metric(app, "Jaccard") == f"{shared.jaccard:.2f}" and metric(app, "In both") == str(len(shared.both)) != "0"
+    assert (
+        metric(app, "Jaccard") == f"{shared.jaccard:.2f}"
+        and metric(app, "In both") == str(len(shared.both)) != "0"
+    )
     assert metric(app, f"Only in A, of {len(sides.a.ids)}") == str(len(shared.only_a))
     table = app.dataframe[0].value
     assert table.token_id.tolist() == compare.rank_changes(*sides).token_id.tolist()
@@ -128,7 +181,9 @@ def test_two_steps_of_a_run_rank_by_rock_score_and_say_so(open_app, tiny_run: Ru
     app = open_app("compare", run, step_a="10", top="7")
     sides = compare.rankings(Run.open(run), Run.open(run), steps=(10, None), top=7)
     assert metric(app, "In both") == str(len(compare.overlap(sides.a.ids, sides.b.ids).both))
-    assert app.dataframe[0].value.token_id.tolist() == compare.rank_changes(*sides).token_id.tolist()
+    assert (
+        app.dataframe[0].value.token_id.tolist() == compare.rank_changes(*sides).token_id.tolist()
+    )
     assert "Rock Score R(v) over the fresh rollouts of step 10 (A) and step 20 (B)" in plain(app)
 
 
@@ -138,13 +193,24 @@ def test_several_texts_on_one_prompt_can_be_picked(open_app, tiny_run: RunFactor
         file = run / "probe" / "final" / "rollouts.parquet"
         table = pq.ParquetFile(file).read()
         at = table.schema.get_field_index("prompt")
-        pq.write_table(table.set_column(at, table.schema.field(at), pa.array(["one prompt"] * 4, table.schema.field(at).type)), file)
+        pq.write_table(
+            table.set_column(
+                at,
+                table.schema.field(at),
+                pa.array(["one prompt"] * 4, table.schema.field(at).type),
+            ),
+            file,
+        )
     app = open_app("compare", one, other, run_b="two", rollout="3")
     assert app.selectbox(key="widget rollout_b").value == 0
     app.selectbox(key="widget rollout_b").set_value(2).run()
-    assert "A · one, step 20, rollout 3" in plain(app) and "B · two, step 20, rollout 2" in plain(app)
+    assert "A · one, step 20, rollout 3" in plain(app) and "B · two, step 20, rollout 2" in plain(
+        app
+    )
     alone = open_app("compare", one, rollout="3")
-    assert alone.selectbox(key="widget rollout_b").value == 3, "of one run, a text is compared with itself first"
+    assert alone.selectbox(key="widget rollout_b").value == 3, (
+        "of one run, a text is compared with itself first"
+    )
 
 
 def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -171,7 +237,9 @@ def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:
 def test_each_side_opens_in_trace(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     runs = two(tiny_run)
     app = open_app("compare", *runs, run_b="two", step_a="10", rollout="1")
-    links = {link.proto.label: dict(parse_qsl(link.proto.query_string)) for link in app.get("page_link")}
+    links = {
+        link.proto.label: dict(parse_qsl(link.proto.query_string)) for link in app.get("page_link")
+    }
     for letter, name, step in (("A", "one", 10), ("B", "two", 20)):
         trace = open_app("trace", *runs, **links[f"Read {letter} in Trace"])
         assert {n: trace.query_params[n] for n in ("run", "source", "step", "rollout")} == {
@@ -186,14 +254,27 @@ def test_unequal_tokenizers_are_refused_with_the_reason(open_app, tiny_run: RunF
     app = open_app("compare", *two(tiny_run, tokenizer_hash="f" * 16), run_b="two")
     assert not app.exception
     said = plain(app)
-    assert "0" * 16 in said and "f" * 16 in said and "The same id means other tokens" in said and "Choose a run of the same models" in said
-    assert not app.metric and not app.get("plotly_chart") and app.selectbox(key="widget run_b").value == "two"
+    assert (
+        "0" * 16 in said
+        and "f" * 16 in said
+        and "The same id means other tokens" in said
+        and "Choose a run of the same models" in said
+    )
+    assert (
+        not app.metric
+        and not app.get("plotly_chart")
+        and app.selectbox(key="widget run_b").value == "two"
+    )
 
 
-def test_kl_of_another_estimator_is_not_subtracted_and_sampled_loss_is(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_kl_of_another_estimator_is_not_subtracted_and_sampled_loss_is(
+    open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     runs = two(tiny_run, estimator="topk+tail")
     app = open_app("compare", *runs, run_b="two", panes="difference")
-    assert "The kl of one is “full”, that of two is “topk+tail”" in plain(app) and "No difference to show" in plain(app)
+    assert "The kl of one is “full”, that of two is “topk+tail”" in plain(
+        app
+    ) and "No difference to show" in plain(app)
     assert "The rock sets cannot be compared." in plain(app) and not app.metric
     assert len(app.get("plotly_chart")) == 2
     losses = open_app("compare", *runs, run_b="two", panes="difference", signal="sampled_loss")
@@ -241,7 +322,9 @@ def test_an_empty_text_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa:
 def server(tiny_run: RunFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("compare")
     runs = [str(run) for run in two(tiny_run)]
-    with serving(lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder) as address:
+    with serving(
+        lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder
+    ) as address:
         yield address
 
 
@@ -253,14 +336,21 @@ def opened(tab: Tab, query: str, panes: int) -> None:  # noqa: F811
 
 
 def layers(tab: Tab, side: str) -> list[list[str]]:  # noqa: F811
-    return tab.page.evaluate(f"() => {{ const p = rockPanes.get('compare {side}'); return p.spans.map((_, i) => p.layers.classes(i)) }}")
+    return tab.page.evaluate(
+        f"() => {{ const p = rockPanes.get('compare {side}'); return p.spans.map((_, i) => "
+        f"p.layers.classes(i)) }}"
+    )
 
 
 def fills(tab: Tab, side: str) -> list[int]:  # noqa: F811
-    return [next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), -1) for cs in layers(tab, side)]
+    return [
+        next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), -1) for cs in layers(tab, side)
+    ]
 
 
-def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told(tab: Tab, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told(
+    tab: Tab, tiny_run: RunFactory
+) -> None:  # noqa: F811
     opened(tab, "run=one&run_b=two&source=final&rollout=1&by=score", 2)
     one, other = two(tiny_run)  # the same numbers are drawn again
     pair = data.compare.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
@@ -268,11 +358,18 @@ def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told
     alone = np.setdiff1d(np.arange(len(pair.values_b)), pair.aligned.b)
     assert [i for i, cs in enumerate(layers(tab, "B")) if "lit" in cs] == alone.tolist()
     a, b = pair.values_a[at], pair.values_b[partner]
-    spans = {side: tab.page.locator(".response").nth(k).locator(".t") for k, side in enumerate("AB")}
+    spans = {
+        side: tab.page.locator(".response").nth(k).locator(".t") for k, side in enumerate("AB")
+    }
     spans["A"].nth(at).hover()
     line = tab.page.locator(".readout")
     playwright.expect(line).to_contain_text(f"position {at} in A, {partner} in B")
-    told = [float(x.replace("−", "-")) for x in re.findall(r"(?:A|B) ([+−]?[\d.]+(?:e−\d+)?)", line.inner_text().split("kl: ")[1])[:3]]
+    told = [
+        float(x.replace("−", "-"))
+        for x in re.findall(r"(?:A|B) ([+−]?[\d.]+(?:e−\d+)?)", line.inner_text().split("kl: ")[1])[
+            :3
+        ]
+    ]
     assert told == pytest.approx([a, b, b - a], rel=0.06, abs=6e-3)
     assert "dashed" in (spans["B"].nth(partner).get_attribute("style") or "")
     cards = tab.page.locator(".reading .card .where")
@@ -286,19 +383,27 @@ def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told
 
 def test_a_step_recolours_its_side_and_builds_neither_text_again(tab: Tab) -> None:  # noqa: F811
     opened(tab, "run=one&source=final&rollout=1&step_a=0&step_b=20", 2)
-    tab.page.locator(".response .t").evaluate_all("spans => spans.forEach(s => { s.marked = true })")
+    tab.page.locator(".response .t").evaluate_all(
+        "spans => spans.forEach(s => { s.marked = true })"
+    )
     before = {side: fills(tab, side) for side in "AB"}
     tab.page.get_by_role("slider", name="Step of B").focus()
     tab.page.keyboard.press("ArrowLeft")
     tab.wait_for_url(step_b="10")
     tab.page.wait_for_function("() => rockPanes.get('compare B').state.step === 10")
     assert fills(tab, "A") == before["A"] and fills(tab, "B") != before["B"]
-    assert tab.page.locator(".response .t").evaluate_all("spans => spans.length > 100 && spans.every(s => s.marked)")
+    assert tab.page.locator(".response .t").evaluate_all(
+        "spans => spans.length > 100 && spans.every(s => s.marked)"
+    )
 
 
-def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(tab: Tab, browser, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(
+    tab: Tab, browser, tiny_run: RunFactory
+) -> None:  # noqa: F811
     opened(tab, "run=one&run_b=two&source=final&rollout=1&by=score", 2)
-    tab.page.get_by_role("radio", name="Difference").or_(tab.page.get_by_role("button", name="Difference")).first.click()
+    tab.page.get_by_role("radio", name="Difference").or_(
+        tab.page.get_by_role("button", name="Difference")
+    ).first.click()
     tab.wait_for_url(panes="difference")
     playwright.expect(tab.page.locator(".response")).to_have_count(1)
     playwright.expect(tab.page.locator(".legend .name")).to_have_text("difference, nats")
@@ -306,9 +411,13 @@ def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(tab: Ta
     pair = data.compare.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
     edges = data.compare.change_scale(key(one), key(other), "kl")["edges"]
     bins = np.searchsorted(edges, pair.change, "right")
-    expected = [-1 if np.isnan(v) or b == 5 else int(b) for v, b in zip(pair.change, bins, strict=True)]
+    expected = [
+        -1 if np.isnan(v) or b == 5 else int(b) for v, b in zip(pair.change, bins, strict=True)
+    ]
     assert fills(tab, "B") == expected and len(set(expected)) > 5
-    assert [i for i, cs in enumerate(layers(tab, "B")) if "lit" in cs] == np.flatnonzero(np.isnan(pair.change)).tolist()
+    assert [i for i, cs in enumerate(layers(tab, "B")) if "lit" in cs] == np.flatnonzero(
+        np.isnan(pair.change)
+    ).tolist()
     context = browser.new_context(viewport={"width": 800, "height": 900})
     copy = Tab(context.new_page(), tab.server)
     copy.open(tab.page.url.removeprefix(tab.server))
@@ -320,10 +429,17 @@ def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(tab: Ta
 def test_hostile_token_text_is_text_on_either_side(tab: Tab) -> None:  # noqa: F811
     opened(tab, "run=one&run_b=two&source=first&by=score&top=60", 2)
     for k in (0, 1):
-        shown = set(tab.page.locator(".response").nth(k).locator(".t").evaluate_all("spans => spans.map(s => s.textContent)"))
+        shown = set(
+            tab.page.locator(".response")
+            .nth(k)
+            .locator(".t")
+            .evaluate_all("spans => spans.map(s => s.textContent)")
+        )
         assert {text for text in HOSTILE if text.isprintable()} <= shown
         tab.page.locator(".response").nth(k).locator(".t").nth(3).hover()
     names = tab.page.locator(".js-plotly-plot .ytick text").all_text_contents()
-    assert len(names) >= 20 and any(name.startswith("<") for name in names), "no hostile token is among those drawn"
+    assert len(names) >= 20 and any(name.startswith("<") for name in names), (
+        "no hostile token is among those drawn"
+    )
     assert "owned" not in tab.page.title()
     assert tab.page.locator(".readout :not(b)").count() == 0

@@ -1,4 +1,6 @@
-"""Whole detections on runs written as Parquet: each number of a type, and each stage, against the definitions."""
+"""Whole detections on runs written as Parquet: each number of a type, and each stage, against the
+definitions.
+"""
 
 import math
 import tempfile
@@ -21,7 +23,9 @@ from rockcore.rocks.search import detect, examine
 ALL = RockRule(score="rock_score", min_frequency=1, tau_pre=0.25, tau_post=0.25)
 
 
-def examined(probes: Log | None, rule: RockRule, fresh: tuple[Log, ...] = (), **meta: str) -> Detection:
+def examined(
+    probes: Log | None, rule: RockRule, fresh: tuple[Log, ...] = (), **meta: str
+) -> Detection:
     with tempfile.TemporaryDirectory() as folder:
         return examine(brute.write(Path(folder) / "r", probes, fresh, **meta), rule)
 
@@ -44,11 +48,16 @@ token_ids = st.sets(st.integers(0, 4))
 
 
 def with_support(rule: RockRule) -> bool:
-    return rule.min_support > 0  # test_persistence says what becomes of occurrences that have no other without it
+    return (
+        rule.min_support > 0
+    )  # test_persistence says what becomes of occurrences that have no other without it
 
 
 @brute.examples(25)
-@given(brute.logs(), brute.rules(widest=3, tau_pre=0.25, tau_post=0.25, min_frequency=1).filter(with_support))
+@given(
+    brute.logs(),
+    brute.rules(widest=3, tau_pre=0.25, tau_post=0.25, min_frequency=1).filter(with_support),
+)
 def test_every_number_of_every_type_is_that_of_the_definitions(log, rule):
     found = examined(log, rule)
     at = brute.persistent(log, (0.25, 0.25), rule)
@@ -57,13 +66,18 @@ def test_every_number_of_every_type_is_that_of_the_definitions(log, rule):
         own, n = [o for o in kept if log.token(o) == v], sum(row.count(v) for row in log.tokens)
         r = brute.rock_score(log, v)
         assert (found.corpus.types[i], found.stats.n[i], found.stats.kl_sum[i]) == (v, n, r)
-        assert (found.persistent[i], found.consistent[i]) == (sum(log.token(o) == v for o in at), len(own))
+        assert (found.persistent[i], found.consistent[i]) == (
+            sum(log.token(o) == v for o in at),
+            len(own),
+        )
         assert found.scores[i] == r / n * len(own), "R(v) CCR(v), the frequency cancelled"
         assert math.isclose(found.scores[i], r * (len(own) / n), rel_tol=1e-12)
     rocks = [o for o in kept if log.token(o) in chosen(found)]
     assert where(log, found.rocks) == rocks
     density = found.density()
-    assert density["occurrence"].tolist() == [sum(o[0] == b for o in rocks) for b in range(len(log.tokens))]
+    assert density["occurrence"].tolist() == [
+        sum(o[0] == b for o in rocks) for b in range(len(log.tokens))
+    ]
     assert density["type"].tolist() == [sum(v in chosen(found) for v in row) for row in log.tokens]
     assert density["tokens"].tolist() == [len(row) for row in log.tokens]
 
@@ -82,7 +96,9 @@ def test_rock_scores_sum_to_the_loss_of_all_tokens(log, seed):
 
 def test_a_vocabulary_too_large_for_a_table_by_rollout_and_type_is_summed_like_any_other():
     log = brute.eighths(2, 10, 6, 500)
-    assert examined(log, RockRule(score="rock_score")).stats.kl_sum.tolist() == [brute.rock_score(log, v) for v in log.types]
+    assert examined(log, RockRule(score="rock_score")).stats.kl_sum.tolist() == [
+        brute.rock_score(log, v) for v in log.types
+    ]
 
 
 @brute.examples(30)
@@ -94,8 +110,17 @@ def test_a_vocabulary_too_large_for_a_table_by_rollout_and_type_is_summed_like_a
     st.integers(0, 2),
     st.sets(st.integers(0, 4)),
 )
-def test_the_set_are_the_k_best_of_the_allowed_types_with_ties_by_token_id(log, score, k, least, drop, excluded):
-    rule = replace(ALL, score=score, top_k=k, min_frequency=least, drop_most_frequent=drop, excluded_types=tuple(excluded))
+def test_the_set_are_the_k_best_of_the_allowed_types_with_ties_by_token_id(
+    log, score, k, least, drop, excluded
+):
+    rule = replace(
+        ALL,
+        score=score,
+        top_k=k,
+        min_frequency=least,
+        drop_most_frequent=drop,
+        excluded_types=tuple(excluded),
+    )
     found = examined(log, rule)
     n = {v: sum(row.count(v) for row in log.tokens) for v in log.types}
     dropped = sorted(n, key=lambda v: (-n[v], v))[:drop]
@@ -135,7 +160,9 @@ def test_thresholds_in_nats_are_taken_as_given_each_for_its_end():
 
 def test_a_loss_at_the_threshold_is_high():
     log = one_type_each([0.1, 0.7, 0.69999])
-    assert where(log, examined(log, RockRule(tau_pre=0.7, tau_post=0.7)).high) == [(b, 1) for b in range(8)]
+    assert where(log, examined(log, RockRule(tau_pre=0.7, tau_post=0.7)).high) == [
+        (b, 1) for b in range(8)
+    ]
     assert where(log, examined(log, RockRule(tau_pre=0.1, tau_post=0.1)).high) == log.occurrences
 
 
@@ -155,19 +182,29 @@ def test_a_threshold_for_the_score_ends_the_set_where_it_is_reached():
 def test_k_is_the_largest_that_is_stable_or_the_knee_where_none_is():
     log = brute.eighths(2, 12, 40, 8, seed=3)
     found = examined(log, replace(ALL, min_jaccard=0.6))
-    stable = np.flatnonzero(found.cutoff.jaccard[: np.searchsorted(found.cutoff.coverage, 0.95) + 1] >= 0.6)
+    stable = np.flatnonzero(
+        found.cutoff.jaccard[: np.searchsorted(found.cutoff.coverage, 0.95) + 1] >= 0.6
+    )
     assert (found.cutoff.k, found.cutoff.chosen_by) == (stable[-1] + 1, "stability")
     never = examined(Log(log.tokens[:1], [losses[:1] for losses in log.losses]), ALL)
-    assert (never.cutoff.k, never.cutoff.chosen_by) == (never.cutoff.knee, "knee"), "one rollout has no halves"
+    assert (never.cutoff.k, never.cutoff.chosen_by) == (never.cutoff.knee, "knee"), (
+        "one rollout has no halves"
+    )
 
 
 @brute.examples(8)
-@given(brute.logs(), brute.rules(widest=2, tau_pre=0.25, tau_post=0.25, min_frequency=1).filter(with_support))
+@given(
+    brute.logs(),
+    brute.rules(widest=2, tau_pre=0.25, tau_post=0.25, min_frequency=1).filter(with_support),
+)
 def test_stability_is_how_far_the_sets_of_two_halves_agree_each_judged_alone(log, rule):
     found, b = examined(log, rule), len(log.tokens)
 
     def best(part: np.ndarray, k: int) -> set[int]:
-        some = Log([log.tokens[i] for i in np.flatnonzero(part)], [[losses[i] for i in np.flatnonzero(part)] for losses in log.losses])
+        some = Log(
+            [log.tokens[i] for i in np.flatnonzero(part)],
+            [[losses[i] for i in np.flatnonzero(part)] for losses in log.losses],
+        )
         judged = brute.judge(some, brute.persistent(some, (0.25, 0.25), rule), rule)
         kept = [some.token(o) for o, its in judged.items() if its.kept]
         n = {v: sum(row.count(v) for row in some.tokens) for v in some.types}
@@ -175,11 +212,17 @@ def test_stability_is_how_far_the_sets_of_two_halves_agree_each_judged_alone(log
 
     if b > 1 and (found.scores > 0).any():
         for k in range(1, len(found.cutoff.jaccard) + 1):
-            pairs = [(best(part, k), best(~part, k)) for part in stats.halves(b, rule.draws, rule.seed)]
+            pairs = [
+                (best(part, k), best(~part, k)) for part in stats.halves(b, rule.draws, rule.seed)
+            ]
             jaccard = [len(one & two) / len(one | two) if one | two else 0.0 for one, two in pairs]
             assert found.cutoff.jaccard[k - 1] == pytest.approx(np.mean(jaccard))
-            pairs = [(best(part, k), best(np.ones(b, bool), k)) for part in stats.nested(b, rule.seed)]
-            assert found.cutoff.nested[k - 1] == pytest.approx(np.mean([len(one & two) / len(one | two) for one, two in pairs]))
+            pairs = [
+                (best(part, k), best(np.ones(b, bool), k)) for part in stats.nested(b, rule.seed)
+            ]
+            assert found.cutoff.nested[k - 1] == pytest.approx(
+                np.mean([len(one & two) / len(one | two) for one, two in pairs])
+            )
 
 
 def test_a_closed_vocabulary_that_is_stable_is_not_its_own_set():
@@ -195,12 +238,24 @@ def test_coverage_stays_at_one_beyond_the_last_type():
 
 @pytest.mark.parametrize("score", SCORES)
 def test_each_score_ranks_and_keeps_out_what_the_rule_excludes(score):
-    tokens = [[v for v in range(8) for _ in range(1 + v)] + [8 + b] for b in range(10)]  # type 7 leads, 8 to 17 occur once
+    tokens = [
+        [v for v in range(8) for _ in range(1 + v)] + [8 + b] for b in range(10)
+    ]  # type 7 leads, 8 to 17 occur once
     rng = np.random.default_rng(0)
     log = Log(tokens, [[rng.gamma(4, 0.25, 37).tolist() for _ in tokens] for _ in range(2)])
-    rule = replace(ALL, score=score, top_k=20, gamma=0.25, excluded_types=(3,), drop_most_frequent=1, min_frequency=2)
+    rule = replace(
+        ALL,
+        score=score,
+        top_k=20,
+        gamma=0.25,
+        excluded_types=(3,),
+        drop_most_frequent=1,
+        min_frequency=2,
+    )
     found = chosen(examined(log, rule))
-    least = {0, 1, 2} if score == "authors" else {0, 1, 2, 4, 5, 6}  # it drops the five most frequent by itself
+    least = (
+        {0, 1, 2} if score == "authors" else {0, 1, 2, 4, 5, 6}
+    )  # it drops the five most frequent by itself
     assert least - set(found) <= ({0, 1, 2} if score == "rock_score_ctx" else set())
     assert set(found) <= {0, 1, 2, 4, 5, 6} and found
 
@@ -216,7 +271,9 @@ def by_the_script(log: Log) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.parametrize("types", [300, 130])
-def test_the_authors_rule_takes_the_types_that_their_script_takes_and_the_next_as_controls(types, tmp_path):
+def test_the_authors_rule_takes_the_types_that_their_script_takes_and_the_next_as_controls(
+    types, tmp_path
+):
     rng = np.random.default_rng(0)
     tokens = rng.integers(0, types, (30, 80)).tolist()
     log = Log(tokens, [[rng.gamma(0.3, 1.0, 80).tolist() for _ in tokens] for _ in range(2)])

@@ -1,4 +1,6 @@
-"""The numbers per token against torch's own divergences, and the closed-form gradient against autograd."""
+"""The numbers per token against torch's own divergences, and the closed-form gradient against
+autograd.
+"""
 
 import pytest
 import torch
@@ -39,11 +41,15 @@ def test_the_closed_form_gradient_equals_autograd():
     token_losses(student, teacher, ids).kl.sum().backward()
     judgement = judge(student.detach(), teacher, ids)
     torch.testing.assert_close(judgement.logit_gradient, student.grad, rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(judgement.losses.grad_norm, student.grad.norm(dim=-1), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(
+        judgement.losses.grad_norm, student.grad.norm(dim=-1), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_norms_of_the_closed_form_equal_autograd_through_the_vocabulary_projection():
-    """Against kl written out in float64, by automatic differentiation to the logits and to the projection W."""
+    """Against kl written out in float64, by automatic differentiation to the logits and to the
+    projection W.
+    """
     student, teacher, _ = pair(B=2, T=4, V=50, scale=1.0)
     h, W = torch.randn(8, 16), torch.randn(50, 16, requires_grad=True, dtype=torch.float64)
     teacher = teacher.flatten(0, 1)
@@ -54,7 +60,9 @@ def test_norms_of_the_closed_form_equal_autograd_through_the_vocabulary_projecti
         g, G = torch.autograd.grad(kl, (logits, W), retain_graph=True)
         assert (judgement.logit_gradient[i] - g[i]).norm() < 1e-5 * g[i].norm()
         assert float(judgement.losses.grad_norm[i]) == pytest.approx(float(g[i].norm()), rel=1e-5)
-        assert float(judgement.losses.grad_norm[i] * h[i].norm()) == pytest.approx(float(G.norm()), rel=1e-5)
+        assert float(judgement.losses.grad_norm[i] * h[i].norm()) == pytest.approx(
+            float(G.norm()), rel=1e-5
+        )
 
 
 def test_the_logit_gradient_sums_to_zero_over_the_vocabulary():
@@ -64,7 +72,11 @@ def test_the_logit_gradient_sums_to_zero_over_the_vocabulary():
 def test_a_student_that_is_its_own_teacher_has_no_divergence():
     student, _, ids = pair()
     losses = token_losses(student, student.clone(), ids)
-    assert losses.kl.abs().max() == 0 and losses.sampled_loss.abs().max() == 0 and losses.grad_norm.abs().max() == 0
+    assert (
+        losses.kl.abs().max() == 0
+        and losses.sampled_loss.abs().max() == 0
+        and losses.grad_norm.abs().max() == 0
+    )
 
 
 def test_bfloat16_logits_are_judged_in_float32():
@@ -101,4 +113,8 @@ def test_alternatives_are_the_likeliest_tokens_with_their_log_probabilities():
     assert torch.equal(ids, student.topk(4, -1).indices)
     torch.testing.assert_close(logp, F.log_softmax(student, -1).gather(-1, ids))
     ids, logp = top_alternatives(student, 13)
-    assert ids.shape == (3, 5, 13) and (ids[..., 11:] == -1).all() and (logp[..., 11:] == -torch.inf).all()
+    assert (
+        ids.shape == (3, 5, 13)
+        and (ids[..., 11:] == -1).all()
+        and (logp[..., 11:] == -torch.inf).all()
+    )

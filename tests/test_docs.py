@@ -13,7 +13,12 @@ from rockcore import schema
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
-COMMANDS = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("rockcore ")]
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("rockcore ")
+]
 
 
 def test_ci_calls_the_test_command_of_the_readme():
@@ -30,7 +35,12 @@ def test_the_first_command_installs_and_opens_the_dashboard():
 def test_every_command_of_the_readme_is_understood(command):
     """Asking for help after the flags makes the parser read them all and run nothing."""
     name, flags = shlex.split(command)[1], re.findall(r"--[a-z-]+", command)
-    out = subprocess.run([sys.executable, "-m", "rockcore", name, "--help"], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-m", "rockcore", name, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert all(re.search(rf"(?m)(^|[\s│]){flag}\b(?!-)", out) for flag in flags)
 
 
@@ -50,4 +60,7 @@ def test_nothing_names_a_path_of_the_machine_it_was_made_on():
     assert len(files) > 50
     for file in files:
         if file.suffix in {".py", ".md", ".toml", ".js", ".css", ".json", ""} and file.is_file():
-            assert not re.search(r"(?<![\w.])/(work|home|root|Users)/", file.read_text(encoding="utf-8", errors="ignore")), file
+            assert not re.search(
+                r"(?<![\w.])/(work|home|root|Users)/",
+                file.read_text(encoding="utf-8", errors="ignore"),
+            ), file

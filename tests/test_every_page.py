@@ -1,8 +1,9 @@
-"""Every page of the dashboard, light and dark: it works with the network cut off, for the browser and for the server, neither
-tries to reach anything, and nothing on it is what axe-core calls serious or critical.
+"""Every page of the dashboard, light and dark: it works with the network cut off, for the browser
+and for the server, neither tries to reach anything, and nothing on it is what axe-core calls
+serious or critical.
 
-axe judges elements and their styles, inside our components too. It does not see what is drawn on a canvas, nor the colours
-of highlighted tokens.
+axe judges elements and their styles, inside our components too. It does not see what is drawn on a
+canvas, nor the colours of highlighted tokens.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ HERE = Path(__file__).parent
 AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 ADDRESSES = [page for page in PAGES if page not in ("overview", "trace")]
 ADDRESSES += ["", "trace?source=fresh&token_at=5", "trace?source=final&token_at=5"]
-SCHEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 22, 20)"}  # and what Streamlit paints the page in then
+SCHEMES = {
+    "light": "rgb(255, 255, 255)",
+    "dark": "rgb(23, 22, 20)",
+}  # and what Streamlit paints the page in then
 # What Streamlit draws and we cannot mend, by the rule it breaks.
 NOT_OURS = {
-    # color-contrast: the label of a disabled control is faint on purpose (WCAG 1.4.3 exempts it), but not said to belong to it
+    # color-contrast: the label of a disabled control is faint on purpose (WCAG 1.4.3 exempts it),
+    # but not said to belong to it
     "color-contrast": "[data-testid=stSelectbox]:has(:disabled) [data-testid=stWidgetLabel]",
 }
 JUDGE = """async (exclude) => (await axe.run({ exclude }, { resultTypes: ['violations'] })).violations
@@ -56,7 +61,9 @@ def violations(page: playwright.Page) -> list[str]:
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where Python, started in this module, writes down its attempts to reach another machine."""
     folder = tmp_path_factory.mktemp("offline")
-    (folder / "sitecustomize.py").write_text(NO_NETWORK.replace("FILE", repr(str(folder / "refused.txt"))))
+    (folder / "sitecustomize.py").write_text(
+        NO_NETWORK.replace("FILE", repr(str(folder / "refused.txt")))
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         yield folder / "refused.txt"
@@ -64,17 +71,24 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(refused: Path) -> Iterator[str]:
-    with serving(lambda port: ["-m", "rockcore", "app", str(sample_runs()), "--port", port, "--headless"], refused.parent) as address:
+    with serving(
+        lambda port: ["-m", "rockcore", "app", str(sample_runs()), "--port", port, "--headless"],
+        refused.parent,
+    ) as address:
         yield address
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_dark_screen(tab: Tab, refused: Path, address: str) -> None:  # noqa: F811
+def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_dark_screen(
+    tab: Tab, refused: Path, address: str
+) -> None:  # noqa: F811
     tab.page.set_default_timeout(60_000)  # some pages look for rocks first
     tab.open(f"/{address}")
     for scheme, background in SCHEMES.items():
         tab.page.emulate_media(color_scheme=scheme)
-        playwright.expect(tab.page.get_by_test_id("stApp")).to_have_css("background-color", background)
+        playwright.expect(tab.page.get_by_test_id("stApp")).to_have_css(
+            "background-color", background
+        )
         tab.rest()
         if "token_at" in address:
             playwright.expect(tab.page.locator(".reading .where")).to_contain_text("position 5 of")

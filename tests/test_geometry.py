@@ -1,4 +1,6 @@
-"""Gradients of token types: against sums over single occurrences, against what was planted, and where there is nothing to find."""
+"""Gradients of token types: against sums over single occurrences, against what was planted, and
+where there is nothing to find.
+"""
 
 from collections import defaultdict
 from types import SimpleNamespace
@@ -21,26 +23,53 @@ from rockcore.training.scoring import Clock, rollouts_of, score
 EVERY = np.ones(FOLDS)
 
 
-def rows_of(token_id: np.ndarray, rollout: np.ndarray, g: np.ndarray, kl: np.ndarray | None = None) -> GradientRows:
-    """The log of gradients, from one occurrence at a time: token ids and rollouts (N,), gradients (N, D)."""
+def rows_of(
+    token_id: np.ndarray, rollout: np.ndarray, g: np.ndarray, kl: np.ndarray | None = None
+) -> GradientRows:
+    """The log of gradients, from one occurrence at a time: token ids and rollouts (N,), gradients
+    (N, D).
+    """
     kl = np.linalg.norm(g, axis=1) if kl is None else kl
-    added: dict[str, dict] = {name: defaultdict(float) for name in ("n", "kl_sum", "norm_sum", "sq_sum", "direction", "cell_n", "cell")}
+    added: dict[str, dict] = {
+        name: defaultdict(float)
+        for name in ("n", "kl_sum", "norm_sum", "sq_sum", "direction", "cell_n", "cell")
+    }
     for v, r, x, loss in zip(token_id.tolist(), rollout.tolist(), g, kl.tolist(), strict=True):
         row, norm = (v, r % FOLDS), np.sqrt(x @ x)
-        for name, value in (("n", 1), ("kl_sum", loss), ("norm_sum", norm), ("sq_sum", norm**2), ("direction", x)):
+        for name, value in (
+            ("n", 1),
+            ("kl_sum", loss),
+            ("norm_sum", norm),
+            ("sq_sum", norm**2),
+            ("direction", x),
+        ):
             added[name][row] += value
         added["cell_n"][(v, r)] += 1
         added["cell"][(v, r)] = added["cell"][(v, r)] + x
     rows = sorted(added["n"])
-    columns = {name: [added[name][row] for row in rows] for name in ("n", "kl_sum", "norm_sum", "sq_sum")}
-    frame = pd.DataFrame({"token_id": [v for v, _ in rows], "fold": [f for _, f in rows], **columns, "n_sq_sum": 0, "within_sq_sum": 0.0})
+    columns = {
+        name: [added[name][row] for row in rows] for name in ("n", "kl_sum", "norm_sum", "sq_sum")
+    }
+    frame = pd.DataFrame(
+        {
+            "token_id": [v for v, _ in rows],
+            "fold": [f for _, f in rows],
+            **columns,
+            "n_sq_sum": 0,
+            "within_sq_sum": 0.0,
+        }
+    )
     frame = frame.set_index(["token_id", "fold"])
     n_sq, within = defaultdict(int), defaultdict(float)
     for (v, r), x in added["cell"].items():
         n_sq[v, r % FOLDS] += int(added["cell_n"][v, r]) ** 2
         within[v, r % FOLDS] += x @ x
-    frame = frame.assign(n_sq_sum=[n_sq[row] for row in rows], within_sq_sum=[within[row] for row in rows])
-    return GradientRows(frame.reset_index(), np.array([added["direction"][row] for row in rows], np.float32))
+    frame = frame.assign(
+        n_sq_sum=[n_sq[row] for row in rows], within_sq_sum=[within[row] for row in rows]
+    )
+    return GradientRows(
+        frame.reset_index(), np.array([added["direction"][row] for row in rows], np.float32)
+    )
 
 
 def geometry(*columns) -> Geometry:
@@ -49,12 +78,20 @@ def geometry(*columns) -> Geometry:
 
 
 def occurrences(seed: int, types: int = 5, rollouts: int = 20, per_rollout: int = 8, D: int = 6):
-    """Gradients with a mean of their type, and noise that the occurrences of a rollout share in part."""
+    """Gradients with a mean of their type, and noise that the occurrences of a rollout share in
+    part.
+    """
     rng = np.random.default_rng(seed)
     rollout = np.repeat(np.arange(rollouts), per_rollout)
     token_id = rng.integers(0, types, len(rollout))
     shared = rng.normal(0, 0.5, (rollouts, D))
-    return token_id, rollout, rng.normal(0, 1, (types, D))[token_id] + shared[rollout] + rng.normal(0, 0.5, (len(rollout), D))
+    return (
+        token_id,
+        rollout,
+        rng.normal(0, 1, (types, D))[token_id]
+        + shared[rollout]
+        + rng.normal(0, 0.5, (len(rollout), D)),
+    )
 
 
 def test_lengths_and_products_equal_loops_over_pairs_of_occurrences():
@@ -66,7 +103,9 @@ def test_lengths_and_products_equal_loops_over_pairs_of_occurrences():
     for i, v in enumerate(found.types):
         own = np.flatnonzero(kept & (token_id == v))
         apart = [g[a] @ g[b] for a in own for b in own if rollout[a] != rollout[b]]
-        assert known.n[i] == len(own) and known.squared[i] == pytest.approx(np.mean(apart), rel=1e-5)
+        assert known.n[i] == len(own) and known.squared[i] == pytest.approx(
+            np.mean(apart), rel=1e-5
+        )
         assert known.naive[i] == pytest.approx(np.linalg.norm(g[own].mean(0)), rel=1e-5)
 
 
@@ -75,7 +114,11 @@ def test_cosines_with_all_other_types_equal_those_of_single_occurrences(balanced
     token_id, rollout, g = occurrences(1)
     found = geometry(token_id, rollout, g).cosines(EVERY, balanced).naive
     for i, v in enumerate(np.unique(token_id)):
-        others = [g[token_id == u].mean(0) if balanced else g[token_id == u].sum(0) for u in np.unique(token_id) if u != v]
+        others = [
+            g[token_id == u].mean(0) if balanced else g[token_id == u].sum(0)
+            for u in np.unique(token_id)
+            if u != v
+        ]
         a, b = g[token_id == v].mean(0), np.sum(others, 0)
         assert found[i] == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
 
@@ -85,12 +128,20 @@ def test_contributions_are_those_of_equation_16():
     means = np.stack([g[token_id == v].mean(0) for v in np.unique(token_id)])
     balanced = means.sum(0)
     n = np.bincount(token_id)
-    want = n * np.linalg.norm(means, axis=1) * (means @ balanced) / np.linalg.norm(means, axis=1) / np.linalg.norm(balanced)
+    want = (
+        n
+        * np.linalg.norm(means, axis=1)
+        * (means @ balanced)
+        / np.linalg.norm(means, axis=1)
+        / np.linalg.norm(balanced)
+    )
     np.testing.assert_allclose(geometry(token_id, rollout, g).contributions(EVERY), want, rtol=1e-5)
 
 
 def planted(n: int, types: int, seed: int, D: int = 30, length: float = 0.3, noise: float = 3.0):
-    """`types` types of n occurrences, each in a rollout of its own; ||mu|| = length, tr(Sigma) = noise²."""
+    """`types` types of n occurrences, each in a rollout of its own; ||mu|| = length, tr(Sigma) =
+    noise².
+    """
     rng = np.random.default_rng([seed, n])
     mu = rng.normal(size=(types, D))
     mu *= length / np.linalg.norm(mu, axis=1, keepdims=True)
@@ -101,7 +152,9 @@ def planted(n: int, types: int, seed: int, D: int = 30, length: float = 0.3, noi
 
 @pytest.mark.parametrize("n", [2, 5, 20, 100, 500])
 def test_a_planted_length_is_found_within_its_interval_while_the_naive_value_is_far_off(n):
-    """Over many types of n occurrences: the mean of the squares, with the standard error over these independent types."""
+    """Over many types of n occurrences: the mean of the squares, with the standard error over these
+    independent types.
+    """
     types = max(20, 4000 // n)
     known = geometry(*planted(n, types, seed=1)).lengths(EVERY)
     for squared, holds in ((known.squared, True), (known.naive**2, False)):
@@ -120,7 +173,9 @@ def test_the_interval_of_a_single_type_holds_its_planted_length_as_often_as_it_s
 def test_what_occurrences_of_one_rollout_share_is_not_taken_for_their_mean():
     rng = np.random.default_rng(5)
     token_id, rollout = np.repeat(np.arange(100), 80), np.tile(np.repeat(np.arange(20), 4), 100)
-    g = rng.normal(size=(100, 20, 10))[token_id, rollout]  # nothing but a direction of the rollout's own
+    g = rng.normal(size=(100, 20, 10))[
+        token_id, rollout
+    ]  # nothing but a direction of the rollout's own
     found = geometry(token_id, rollout, g).lengths(EVERY)
     assert abs(found.squared.mean()) < 0.05 < 0.4 < (found.naive**2).mean()
 
@@ -148,7 +203,12 @@ def test_early_and_late_find_a_planted_ratio_and_angle_on_the_same_texts():
     early[0], late = 1.0, np.zeros(noise.shape[1])
     late[:2] = 0.3, 0.4
     a = geometry(token_id, rollout, early + noise, np.full(len(token_id), 2.0))
-    b = geometry(token_id, rollout, late + noise + rng.normal(0, 0.05, noise.shape), np.full(len(token_id), 1.5))
+    b = geometry(
+        token_id,
+        rollout,
+        late + noise + rng.normal(0, 0.05, noise.shape),
+        np.full(len(token_id), 1.5),
+    )
     frame = early_and_late(a, b)
     for name, want in (("ratio", 0.5), ("cosine", 0.6)):
         assert abs(frame[name].median() - want) < 0.02, name
@@ -167,29 +227,54 @@ PROMPTS = [Prompt("Tom has 3 pens.", "Tom has 3 pens.", None)] * 20
 def scene(tmp_path_factory) -> SimpleNamespace:
     """A pair, and texts of it in which types recur within a rollout and between rollouts."""
     folder = tmp_path_factory.mktemp("pair")
-    pair = [small_pairs.save(folder / role, "llama", seed) for seed, role in enumerate(("student", "teacher"))]
+    pair = [
+        small_pairs.save(folder / role, "llama", seed)
+        for seed, role in enumerate(("student", "teacher"))
+    ]
     student, teacher = models.load_pair(*pair, "cpu", "float32")
     rng = np.random.default_rng(8)
     responses = [rng.integers(10, 22, rng.integers(3, 12)).tolist() for _ in PROMPTS]
-    return SimpleNamespace(student=student, teacher=teacher, rollouts=rollouts_of(student, teacher, PROMPTS, responses), folder=folder)
+    return SimpleNamespace(
+        student=student,
+        teacher=teacher,
+        rollouts=rollouts_of(student, teacher, PROMPTS, responses),
+        folder=folder,
+    )
 
 
 @pytest.mark.parametrize("budget", [1 << 20, 60_000])
 @pytest.mark.parametrize("cut", [10_000, 7])
-def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_in_pieces(scene, budget, cut, monkeypatch):
-    monkeypatch.setattr("rockcore.training.scoring._padded_budget", lambda model: 10_000 if cut > 7 else 60)
-    monkeypatch.setattr("rockcore.training.scoring.pieces", lambda n, V, device: (slice(i, min(i + cut, n)) for i in range(0, n, cut)))
+def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_in_pieces(
+    scene, budget, cut, monkeypatch
+):
+    monkeypatch.setattr(
+        "rockcore.training.scoring._padded_budget", lambda model: 10_000 if cut > 7 else 60
+    )
+    monkeypatch.setattr(
+        "rockcore.training.scoring.pieces",
+        lambda n, V, device: (slice(i, min(i + cut, n)) for i in range(0, n, cut)),
+    )
     sums = GradientSums(scene.rollouts, scene.student.vocab_size, scene.student.device, budget)
     seen: dict[int, np.ndarray] = {}
-    watchers = [sums, lambda piece: seen.update(zip(piece.at.tolist(), piece.gradient.clone(), strict=True))]
+    watchers = [
+        sums,
+        lambda piece: seen.update(zip(piece.at.tolist(), piece.gradient.clone(), strict=True)),
+    ]
     scored = score(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=watchers)
     g_NV = torch.stack([seen[i] for i in range(len(seen))])
     assert (sums.project.width < g_NV.shape[1]) is (budget < 1 << 20)
-    token_id, rollout = scene.rollouts.token_ids(), np.repeat(np.arange(len(PROMPTS)), scene.rollouts.lengths)
+    token_id, rollout = (
+        scene.rollouts.token_ids(),
+        np.repeat(np.arange(len(PROMPTS)), scene.rollouts.lengths),
+    )
     want = rows_of(token_id, rollout, sums.project(g_NV).double().numpy(), scored.losses["kl"])
     exact = rows_of(token_id, rollout, g_NV.double().numpy())
     columns = sums.columns(4, scored)
-    np.testing.assert_allclose(columns["direction"] * columns["scale"][:, None], want.sums, atol=0.02 * np.abs(want.sums).max())
+    np.testing.assert_allclose(
+        columns["direction"] * columns["scale"][:, None],
+        want.sums,
+        atol=0.02 * np.abs(want.sums).max(),
+    )
     for name in ("token_id", "fold", "n", "n_sq_sum", "kl_sum", "within_sq_sum"):
         np.testing.assert_allclose(columns[name], want.frame[name], rtol=1e-5, err_msg=name)
     for name in ("norm_sum", "sq_sum"):
@@ -199,24 +284,41 @@ def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_
 
 def test_sums_are_read_back_as_they_were_written(scene):
     sums = GradientSums(scene.rollouts, scene.student.vocab_size, scene.student.device, 1 << 20)
-    columns = sums.columns(4, score(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=[sums]))
+    columns = sums.columns(
+        4, score(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=[sums])
+    )
     run = new_run(scene.folder / "run")
     RunWriter.reopen(run.path).append_gradients("final", 4, columns)
     back = Run.open(run.path).gradients("final", 4)
-    np.testing.assert_array_equal(back.sums, columns["direction"].astype(np.float32) * columns["scale"][:, None])
+    np.testing.assert_array_equal(
+        back.sums, columns["direction"].astype(np.float32) * columns["scale"][:, None]
+    )
     assert back.frame.n.tolist() == columns["n"].tolist() and Geometry.of(run, "final").step == 4
 
 
 def new_run(path, **meta) -> Run:
-    about = {"name": path.name, "student": "s", "teacher": "t", "tokenizer_hash": "0", "vocab_size": 300, **meta}
-    RunWriter.create(path, RunMeta(**about), {"token_id": range(300), "token": [f"w{i}" for i in range(300)], "special": [False] * 300})
+    about = {
+        "name": path.name,
+        "student": "s",
+        "teacher": "t",
+        "tokenizer_hash": "0",
+        "vocab_size": 300,
+        **meta,
+    }
+    RunWriter.create(
+        path,
+        RunMeta(**about),
+        {"token_id": range(300), "token": [f"w{i}" for i in range(300)], "special": [False] * 300},
+    )
     return Run.open(path)
 
 
 def logit_gradients(n: int, vocab_size: int, seed: int) -> torch.Tensor:
     """Closed-form gradients of peaked predictions: a handful of entries holds nearly all of each."""
     made = torch.Generator().manual_seed(seed)
-    lp, lq = (torch.log_softmax(4 * torch.randn(n, vocab_size, generator=made), -1) for _ in range(2))
+    lp, lq = (
+        torch.log_softmax(4 * torch.randn(n, vocab_size, generator=made), -1) for _ in range(2)
+    )
     gap = lp - lq
     return lp.exp() * (gap - (lp.exp() * gap).sum(-1, keepdim=True))
 
@@ -229,8 +331,13 @@ def peaked() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("width", [64, 256, 1024])
 def test_projected_cosines_err_as_much_as_they_are_said_to(width, peaked):
     V, (a, b) = 4096, peaked
-    assert (a.square().topk(10).values.sum(1) / a.square().sum(1)).median() > 0.9, "few entries dominate"
-    project, cosine = Projection(V, width, torch.device("cpu")), torch.nn.functional.cosine_similarity
+    assert (a.square().topk(10).values.sum(1) / a.square().sum(1)).median() > 0.9, (
+        "few entries dominate"
+    )
+    project, cosine = (
+        Projection(V, width, torch.device("cpu")),
+        torch.nn.functional.cosine_similarity,
+    )
     said = projection.cosine_error(width, V)
     for other, least in ((b, 0.8), (a + b, 0.0), (0.2 * a + b, 0.0)):
         error = (cosine(project(a), project(other)) - cosine(a, other)).square().mean().sqrt()
@@ -238,13 +345,22 @@ def test_projected_cosines_err_as_much_as_they_are_said_to(width, peaked):
 
 
 def test_small_entries_are_dropped_at_the_stated_price():
-    vectors = torch.cat((logit_gradients(200, 640, 0), torch.randn(5, 640), torch.full((1, 640), 1e9), torch.zeros(1, 640)))
+    vectors = torch.cat(
+        (
+            logit_gradients(200, 640, 0),
+            torch.randn(5, 640),
+            torch.full((1, 640), 1e9),
+            torch.zeros(1, 640),
+        )
+    )
     kept, scale = without_small_entries(vectors)
     back = kept.double() * scale[:, None].double()
     lost = (back - vectors).norm(dim=1) / vectors.norm(dim=1).clamp(min=1e-30)
     assert lost.max() <= projection.SMALL + 1e-3 and (back[:200] == 0).double().mean() > 0.5
     cosine = torch.nn.functional.cosine_similarity
-    change = cosine(back[:100], back[100:200]) - cosine(vectors[:100].double(), vectors[100:200].double())
+    change = cosine(back[:100], back[100:200]) - cosine(
+        vectors[:100].double(), vectors[100:200].double()
+    )
     assert change.abs().max() <= 2 * projection.SMALL + projection.SMALL**2
 
 
@@ -252,12 +368,16 @@ def test_small_entries_are_dropped_at_the_stated_price():
 
 
 def world_of_one_kind(seed: int, types: int = 60, rollouts: int = 48, D: int = 12):
-    """All types are alike but for their frequency: what is found between groups is noise. kl is the length of the gradient."""
+    """All types are alike but for their frequency: what is found between groups is noise. kl is the
+    length of the gradient.
+    """
     rng = np.random.default_rng(seed)
     share = 1 / np.arange(1, types + 1) ** 0.7
     rollout = np.repeat(np.arange(rollouts), 25)
     token_id = rng.choice(types, len(rollout), p=share / share.sum())
-    g = 0.2 * np.eye(D)[token_id % D] + rng.normal(0, 0.3, (len(rollout), D)) * rng.gamma(1, 1, (len(rollout), 1))
+    g = 0.2 * np.eye(D)[token_id % D] + rng.normal(0, 0.3, (len(rollout), D)) * rng.gamma(
+        1, 1, (len(rollout), 1)
+    )
     return token_id, rollout, g
 
 
@@ -283,8 +403,14 @@ def test_groups_that_differ_are_told_apart():
     rocks = np.arange(15)
     result = groups.compare(one, one, groups.RockChoice(rocks, rocks, rocks))
     tests = result.tests.set_index(["other", "stat"])
-    assert tests.loc[("others", "norm"), "p"] < 0.01 and tests.loc[("others", "norm"), "ratio_low"] > 1
-    assert result.groups.types.tolist() == [15, 15, 15] and set(result.members.chosen_by) == {"all", "even", "odd"}
+    assert (
+        tests.loc[("others", "norm"), "p"] < 0.01 and tests.loc[("others", "norm"), "ratio_low"] > 1
+    )
+    assert result.groups.types.tolist() == [15, 15, 15] and set(result.members.chosen_by) == {
+        "all",
+        "even",
+        "odd",
+    }
 
 
 def test_a_run_without_sums_says_how_to_log_them(tmp_path):

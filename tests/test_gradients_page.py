@@ -1,4 +1,6 @@
-"""The Gradients page: its numbers are those of the log, a clicked type is explained, a run without gradients says how to log them."""
+"""The Gradients page: its numbers are those of the log, a clicked type is explained, a run without
+gradients says how to log them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ RULE = "lenient"
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run of a few steps, with exact gradients of some positions."""
     out = tmp_path_factory.mktemp("trained") / "run"
-    sizes = {"steps": 4, "rollouts": 8, "probe_every": 2, "probes": 4, "final_probes": 32, "held_out": 0}
+    sizes = {
+        "steps": 4,
+        "rollouts": 8,
+        "probe_every": 2,
+        "probes": 4,
+        "final_probes": 32,
+        "held_out": 0,
+    }
     train(SessionConfig(out=out, gradients="full", exact_positions=24, threads=1, **sizes))
     return out
 
@@ -37,9 +46,16 @@ def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # n
     app = open_app("gradients", trained, rule=RULE)
     shown = words(app)
     assert not app.exception
-    for part in ("Where mean gradients point", "One type", "What if these tokens were not trained?", "Two checks"):
+    for part in (
+        "Where mean gradients point",
+        "One type",
+        "What if these tokens were not trained?",
+        "Two checks",
+    ):
         assert part in shown
-    assert "against the gradient in all parameters: correlation" in shown and "24 positions" in shown
+    assert (
+        "against the gradient in all parameters: correlation" in shown and "24 positions" in shown
+    )
     assert len(app.get("plotly_chart")) + ("No corrected cosine can be told" in shown) == 8
     assert "The paper (arXiv 2605.09253) finds" in shown
 
@@ -65,7 +81,9 @@ def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -
     of_rocks = logged.token_id.isin(list(ids))
     app = open_app("gradients", trained, rule=RULE, by="set", source="final")
     share = logged.grad_norm[of_rocks].sum() / logged.grad_norm.sum()
-    assert f"At step 4 the {len(ids)} Rock Tokens are {of_rocks.mean():.1%} of the tokens" in words(app)
+    assert f"At step 4 the {len(ids)} Rock Tokens are {of_rocks.mean():.1%} of the tokens" in words(
+        app
+    )
     assert f"and {share:.0%} of the gradient norm" in words(app)
 
 
@@ -74,7 +92,12 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
     metric = {m.label: m.value for m in app.metric}
     run = Run.open(trained)
     ids = data.gradients.rocks_of(key(trained), data.rocks.rule(RULE))
-    tokens = np.concatenate([pq.read_table(f)["token_id"].to_numpy() for f in sorted((trained / "tokens").glob("*.parquet"))])
+    tokens = np.concatenate(
+        [
+            pq.read_table(f)["token_id"].to_numpy()
+            for f in sorted((trained / "tokens").glob("*.parquet"))
+        ]
+    )
     skipped = np.isin(tokens, list(ids)).mean()
     assert metric["Tokens skipped"] == f"{skipped:.1%}"
     m = run.metrics().sort_values("step").iloc[1:-1]
@@ -86,8 +109,12 @@ def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -
     now = data.gradients.at_step(key(trained), "final", "grad_norm", 4, set())
     row = now.iloc[3]
     shown = words(open_app("gradients", trained, source="final", token=str(row.token_id)))
-    assert f"{row.shown} is {row.tokens_share:.2%} of the tokens ({row.n} of {now.n.sum():,})" in shown
-    assert "A single occurrence has a gradient of length" in shown and "Its mean kl went from" in shown
+    assert (
+        f"{row.shown} is {row.tokens_share:.2%} of the tokens ({row.n} of {now.n.sum():,})" in shown
+    )
+    assert (
+        "A single occurrence has a gradient of length" in shown and "Its mean kl went from" in shown
+    )
 
 
 def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained: Path) -> None:  # noqa: F811
@@ -96,9 +123,15 @@ def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained:
     assert "long by noise alone" in words(app)
 
 
-def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(
+    open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     path = tiny_run("bare")
-    for file in [*path.glob("tokens/*.parquet"), *path.glob("probe/*/step=*.parquet"), *path.glob("types/*.parquet")]:
+    for file in [
+        *path.glob("tokens/*.parquet"),
+        *path.glob("probe/*/step=*.parquet"),
+        *path.glob("types/*.parquet"),
+    ]:
         table = pq.read_table(file)
         pq.write_table(table.drop_columns([c for c in table.column_names if "grad" in c]), file)
     app = open_app("gradients", path)
@@ -114,7 +147,9 @@ def test_norms_without_directions_still_show_the_shares(open_app, tiny_run: RunF
 
 
 def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
-    assert "No step has logged its tokens yet" in words(open_app("gradients", tiny_run("young", steps=(), status="running")))
+    assert "No step has logged its tokens yet" in words(
+        open_app("gradients", tiny_run("young", steps=(), status="running"))
+    )
 
 
 @pytest.fixture(scope="module")

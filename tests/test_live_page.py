@@ -1,4 +1,6 @@
-"""The Live page: follows a run in training by itself, says how old its news is, and costs the training nothing but a little time."""
+"""The Live page: follows a run in training by itself, says how old its news is, and costs the
+training nothing but a little time.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def append(run: Path, step: int) -> None:
     writer.append("metrics", step, conftest._metrics(step, values["kl"]))
 
 
-def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_text(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_text(
+    open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     app = open_app("live", tiny_run("young", status="running", steps_planned=50))
     shown = words(app)
     assert not app.exception
@@ -41,12 +45,16 @@ def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_tex
 
 
 def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
-    assert "No step is finished yet" in words(open_app("live", tiny_run("young", steps=(), status="running")))
+    assert "No step is finished yet" in words(
+        open_app("live", tiny_run("young", steps=(), status="running"))
+    )
 
 
 def test_a_finished_run_says_how_it_ended_and_where_to_go(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     app = open_app("live", tiny_run("done"))
-    assert "done is not in training: finished" in words(app) and "No run is in training here" in words(app)
+    assert "done is not in training: finished" in words(
+        app
+    ) and "No run is in training here" in words(app)
 
 
 def test_another_run_in_training_is_offered_and_followed(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -67,7 +75,9 @@ def test_a_damaged_file_is_explained(open_app, tiny_run: RunFactory) -> None:  #
     assert not app.exception and "no readable Parquet file" in words(app)
 
 
-def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(
+    tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tiny_run("young", status="running")
     clock = [100.0]
     monkeypatch.setattr(data.live.time, "monotonic", lambda: clock[0])
@@ -117,12 +127,17 @@ def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, tiny_folde
     aged = re.compile(r"last written ([4-9]|\d\d) s ago")
     playwright.expect(page.get_by_text(aged)).to_be_visible(timeout=15_000)  # without news, too
     RunWriter.reopen(tiny_folder / "young").save_meta(status="finished")
-    playwright.expect(page.get_by_text("young is not in training: finished")).to_be_visible(timeout=15_000)
+    playwright.expect(page.get_by_text("young is not in training: finished")).to_be_visible(
+        timeout=15_000
+    )
 
 
 def test_a_training_that_is_watched_logs_what_it_would_have_logged_alone(tmp_path: Path) -> None:
     """Bit for bit, while a reader opens every file it finds as fast as it can."""
-    alone, watched = (SessionConfig(out=tmp_path / name, steps=4, rollouts=4, probes=2, held_out=0, threads=1) for name in "aw")
+    alone, watched = (
+        SessionConfig(out=tmp_path / name, steps=4, rollouts=4, probes=2, held_out=0, threads=1)
+        for name in "aw"
+    )
     train(alone)
     done = threading.Event()
     looks: list[int] = []
@@ -131,7 +146,9 @@ def test_a_training_that_is_watched_logs_what_it_would_have_logged_alone(tmp_pat
         while not done.is_set():
             if (tmp_path / "w" / "run.json").exists():
                 run = Run.open(tmp_path / "w")
-                looks.append(len(run.metrics()) + sum(len(run.trace(step, 0)) for step in run.steps()[-1:]))
+                looks.append(
+                    len(run.metrics()) + sum(len(run.trace(step, 0)) for step in run.steps()[-1:])
+                )
 
     reader = threading.Thread(target=read)
     reader.start()

@@ -10,8 +10,22 @@ from rockcore.training.models import greedy, inverse_cdf
 
 def llama(kv_heads: int = 4, tied: bool = True, **more) -> LlamaForCausalLM:
     torch.manual_seed(0)
-    sizes = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = LlamaConfig(**{**sizes, "num_key_value_heads": kv_heads, "tie_word_embeddings": tied, "initializer_range": 0.2, **more})
+    sizes = {
+        "vocab_size": 97,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+    }
+    config = LlamaConfig(
+        **{
+            **sizes,
+            "num_key_value_heads": kv_heads,
+            "tie_word_embeddings": tied,
+            "initializer_range": 0.2,
+            **more,
+        }
+    )
     return LlamaForCausalLM(config).eval()
 
 
@@ -26,7 +40,9 @@ def test_hidden_states_and_gradients_equal_those_of_transformers(kv_heads, tied)
     want = net.model(ids).last_hidden_state
     got = FastLlama(net).hidden(ids)
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
-    gradients = [torch.autograd.grad(h.square().sum(), list(net.model.parameters())) for h in (got, want)]
+    gradients = [
+        torch.autograd.grad(h.square().sum(), list(net.model.parameters())) for h in (got, want)
+    ]
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
 
@@ -37,20 +53,36 @@ def test_greedy_sampling_equals_generate_for_prompts_of_unequal_length(kv_heads)
     responses = FastLlama(net).sample(PROMPTS, net.lm_head.weight, greedy, frozenset({2}), 20)
     for prompt, response in zip(PROMPTS, responses, strict=True):
         ids = torch.tensor([prompt])
-        want = net.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=20, eos_token_id=2, pad_token_id=0)
+        want = net.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=20,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
         assert response == want[0, len(prompt) :].tolist()
 
 
 def test_what_a_row_says_does_not_depend_on_its_neighbours():
     """Also when rows around it end early and the batch is narrowed."""
     net = llama()
-    fast, stops = FastLlama(net), frozenset(range(0, 97, 4))  # about a quarter of all tokens end a response
+    fast, stops = (
+        FastLlama(net),
+        frozenset(range(0, 97, 4)),
+    )  # about a quarter of all tokens end a response
     prompts = [[i] for i in range(1, 33)]
     together = fast.sample(prompts, net.lm_head.weight, inverse_cdf(32, 30, 1.0, seed=3), stops, 30)
     assert len({len(r) for r in together}) > 3
     uniform = inverse_cdf(32, 30, 1.0, seed=3)
     for i in (0, 13, 31):
-        alone = fast.sample([prompts[i]], net.lm_head.weight, lambda lg, rows, t, i=i: uniform(lg, rows + i, t), stops, 30)
+        alone = fast.sample(
+            [prompts[i]],
+            net.lm_head.weight,
+            lambda lg, rows, t, i=i: uniform(lg, rows + i, t),
+            stops,
+            30,
+        )
         assert alone == [together[i]]
 
 
@@ -65,8 +97,15 @@ def test_inverse_cdf_sampling_has_the_frequencies_of_the_softmax():
 def test_only_plain_llama_models_take_the_fast_path():
     assert fits(llama())
     assert not fits(llama(attention_bias=True))
-    assert not fits(llama(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}))
+    assert not fits(
+        llama(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0})
+    )
     mistral = MistralConfig(
-        vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=4
+        vocab_size=97,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=4,
     )
     assert not fits(MistralForCausalLM(mistral))

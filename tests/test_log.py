@@ -1,4 +1,6 @@
-"""The log on disk: what is written is read back, what is damaged is named, and processes do not disturb each other."""
+"""The log on disk: what is written is read back, what is damaged is named, and processes do not
+disturb each other.
+"""
 
 import json
 import multiprocessing
@@ -23,14 +25,27 @@ VOCAB = {"token_id": [0, 1, 2], "token": ["a", "\n", "\\xff"], "special": [True,
 
 
 def meta(**changes) -> RunMeta:
-    return RunMeta(**{"name": "r", "student": "s", "teacher": "t", "tokenizer_hash": "0", "vocab_size": 3, **changes})
+    return RunMeta(
+        **{
+            "name": "r",
+            "student": "s",
+            "teacher": "t",
+            "tokenizer_hash": "0",
+            "vocab_size": 3,
+            **changes,
+        }
+    )
 
 
 def tokens(step: int, rollouts: int = 2, length: int = 5, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng([seed, step])
     n = rollouts * length
     kinds = {pa.float32(): np.float32, pa.float16(): np.float16}
-    floats = {name: rng.normal(1, 0.3, n).astype(kinds[c.type]) for name, c in schema.TOKENS.items() if c.type in kinds}
+    floats = {
+        name: rng.normal(1, 0.3, n).astype(kinds[c.type])
+        for name, c in schema.TOKENS.items()
+        if c.type in kinds
+    }
     return {
         "step": np.full(n, step),
         "rollout_id": np.repeat(np.arange(rollouts), length),
@@ -66,18 +81,31 @@ def test_what_is_written_is_read_back_to_the_bit(run_path):
 
 def test_alternatives_that_were_not_logged_come_back_as_na_and_the_others_to_the_bit(run_path):
     """Also in a row between two that have some, and where no row of a file has any."""
-    kinds = {"student_top_ids": np.int32, "student_top_logps": np.float16, "teacher_top_ids": np.int32, "teacher_top_logps": np.float16}
-    known = {name: np.arange(10 * schema.TOP_ALTERNATIVES).reshape(10, -1).astype(kind) for name, kind in kinds.items()}
+    kinds = {
+        "student_top_ids": np.int32,
+        "student_top_logps": np.float16,
+        "teacher_top_ids": np.int32,
+        "teacher_top_logps": np.float16,
+    }
+    known = {
+        name: np.arange(10 * schema.TOP_ALTERNATIVES).reshape(10, -1).astype(kind)
+        for name, kind in kinds.items()
+    }
     for step, missing in ((0, [0, 3, 4, 9]), (10, range(10))):
         null = np.isin(np.arange(10), missing)
-        masked = {name: np.ma.array(values, mask=np.repeat(null[:, None], values.shape[1], 1)) for name, values in known.items()}
+        masked = {
+            name: np.ma.array(values, mask=np.repeat(null[:, None], values.shape[1], 1))
+            for name, values in known.items()
+        }
         RunWriter.reopen(run_path).append_probe("final", step, tokens(step) | masked)
         run = Run.open(run_path)
         trace = pd.concat([run.trace(step, i, "final") for i in (0, 1)])
         for name in ("student_top_ids", "student_top_logps"):
             assert trace[name].isna().tolist() == null.tolist()
             assert [a.tolist() for a in trace[name][~null]] == known[name][~null].tolist()
-    assert trace.teacher_top_ids.isna().tolist() == [i in (0, 3, 4, 9) for i in range(10)], "the teacher's are written once"
+    assert trace.teacher_top_ids.isna().tolist() == [i in (0, 3, 4, 9) for i in range(10)], (
+        "the teacher's are written once"
+    )
 
 
 @settings(deadline=None, max_examples=40)
@@ -86,7 +114,10 @@ def test_type_sums_add_up_to_the_occurrences(ids, seed):
     rng = np.random.default_rng(seed)
     columns = {
         "token_id": np.array(ids),
-        **{c: rng.gamma(0.3, 1.0, len(ids)).astype(np.float32) for c in ("kl", "sampled_loss", "grad_norm")},
+        **{
+            c: rng.gamma(0.3, 1.0, len(ids)).astype(np.float32)
+            for c in ("kl", "sampled_loss", "grad_norm")
+        },
     }
     sums = type_sums(7, columns)
     assert sums["n"].sum() == len(ids)
@@ -126,7 +157,12 @@ def test_a_new_run_does_not_mix_with_files_that_are_there(run_path):
 def test_an_empty_run_answers_with_empty_frames(tmp_path):
     RunWriter.create(tmp_path / "r", meta(), VOCAB)
     run = Run.open(tmp_path / "r")
-    assert run.steps() == [] and run.metrics().empty and run.evals().empty and run.rollouts(probe_set="first").empty
+    assert (
+        run.steps() == []
+        and run.metrics().empty
+        and run.evals().empty
+        and run.rollouts(probe_set="first").empty
+    )
     assert list(run.metrics().columns) == list(schema.METRICS)
     with pytest.raises(RunNotFound, match="none is logged"):
         run.types(0)
@@ -176,7 +212,9 @@ def damage(path: Path, how: str) -> None:
         ("lacks a column", DamagedRun, "step=000010.parquet has no column 'kl'.*import"),
     ],
 )
-def test_a_folder_that_is_no_whole_run_says_which_file_what_is_wrong_and_what_to_do(run_path, how, error, says):
+def test_a_folder_that_is_no_whole_run_says_which_file_what_is_wrong_and_what_to_do(
+    run_path, how, error, says
+):
     damage(run_path, how)
     with pytest.raises(error, match=f"(?s){says}"):
         Run.open(run_path)
@@ -191,7 +229,9 @@ def test_a_folder_name_with_an_equals_sign_adds_and_changes_no_column(run_path, 
 
 
 def test_a_copy_of_a_file_beside_it_is_not_looked_at(run_path):
-    shutil.copy(run_path / "tokens" / "step=000010.parquet", run_path / "tokens" / "step=000010 (1).parquet")
+    shutil.copy(
+        run_path / "tokens" / "step=000010.parquet", run_path / "tokens" / "step=000010 (1).parquet"
+    )
     assert Run.open(run_path).steps() == [0, 10]
 
 
@@ -199,7 +239,11 @@ def test_files_that_a_resumed_run_drops_while_someone_reads_do_no_harm(run_path,
     run = Run.open(run_path)
     gone = run_path / "tokens" / "step=000010.parquet"
     files = Run._files
-    monkeypatch.setattr(Run, "_files", lambda self, table: [*files(self, table), gone.with_name("step=000099.parquet")])
+    monkeypatch.setattr(
+        Run,
+        "_files",
+        lambda self, table: [*files(self, table), gone.with_name("step=000099.parquet")],
+    )
     assert Run.open(run_path).fingerprint() == run.fingerprint()
 
 
@@ -229,7 +273,10 @@ def _write_steps(path: Path, steps: range) -> None:
 
 def test_two_processes_write_one_run_while_a_third_reads_it(run_path):
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_write_steps, args=(run_path, range(start, 200, 2))) for start in (100, 101)]
+    writers = [
+        context.Process(target=_write_steps, args=(run_path, range(start, 200, 2)))
+        for start in (100, 101)
+    ]
     for w in writers:
         w.start()
     seen = 0

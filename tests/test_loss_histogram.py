@@ -1,4 +1,6 @@
-"""The histogram with draggable thresholds, in a real browser, on a page of its own that keeps what it is told."""
+"""The histogram with draggable thresholds, in a real browser, on a page of its own that keeps what
+it is told.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ browser, tab = test_browser.browser, test_browser.tab  # the fixtures; `tab` ope
 expect = test_browser.playwright.expect
 
 RNG = np.random.default_rng(0)
-BEFORE = np.bincount(np.searchsorted(KL_EDGES, RNG.lognormal(-4, 3, 5_000), side="right"), minlength=64)
-AFTER = np.bincount(np.searchsorted(KL_EDGES, RNG.lognormal(-6, 3, 4_000), side="right"), minlength=64)
+BEFORE = np.bincount(
+    np.searchsorted(KL_EDGES, RNG.lognormal(-4, 3, 5_000), side="right"), minlength=64
+)
+AFTER = np.bincount(
+    np.searchsorted(KL_EDGES, RNG.lognormal(-6, 3, 4_000), side="right"), minlength=64
+)
 EDGES = KL_EDGES.tolist()
 BOTH = {"before": BEFORE.tolist(), "after": AFTER.tolist()}
 MOVING = {"moving": (BOTH, {"tau_pre": EDGES[30], "tau_post": 0.3})}
@@ -61,12 +67,26 @@ for key, (series, thresholds) in (STILL if "still" in st.query_params else MOVIN
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("histogram")
-    known = {"ROOT": str(Path(__file__).parent.parent), "MOVING": MOVING, "STILL": STILL, "EDGES": EDGES, "HOSTILE": HOSTILE}
-    (folder / "page.py").write_text("".join(f"{name} = {value!r}\n" for name, value in known.items()) + SCRIPT, encoding="utf-8")
-    options = {"server.address": "127.0.0.1", "server.headless": "true", "server.fileWatcherType": "none"}
+    known = {
+        "ROOT": str(Path(__file__).parent.parent),
+        "MOVING": MOVING,
+        "STILL": STILL,
+        "EDGES": EDGES,
+        "HOSTILE": HOSTILE,
+    }
+    (folder / "page.py").write_text(
+        "".join(f"{name} = {value!r}\n" for name, value in known.items()) + SCRIPT, encoding="utf-8"
+    )
+    options = {
+        "server.address": "127.0.0.1",
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+    }
     options |= {"browser.gatherUsageStats": "false", "runner.postScriptGC": "false"}
     flags = [f"--{name}={value}" for name, value in options.items()]
-    with test_browser.serving(lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder) as address:
+    with test_browser.serving(
+        lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder
+    ) as address:
         yield address
 
 
@@ -115,21 +135,35 @@ def test_dragging_counts_at_once_and_tells_python_where_the_handle_went(tab: Tab
     assert value == float(f"{value:.3g}")
     wait_for_python(tab, tau_pre=value, tau_post=0.3)
     assert 1 <= tab.page.evaluate("window.told") <= most
-    assert tab.page.locator("path.bars").first.evaluate("path => path.marked"), "the bars were drawn anew"
+    assert tab.page.locator("path.bars").first.evaluate("path => path.marked"), (
+        "the bars were drawn anew"
+    )
 
 
 def test_keys_move_by_edges_count_exactly_and_never_jump_back_to_an_older_answer(tab: Tab) -> None:
     tab.open("/")
     first = handle(tab, "first")
     line = tab.page.locator(".counts li").first
-    walk = {"ArrowRight": 31, "PageDown": 21, "Shift+ArrowRight": 31, "ArrowLeft": 30, "End": 62, "ArrowUp": 62, "Home": 0}
+    walk = {
+        "ArrowRight": 31,
+        "PageDown": 21,
+        "Shift+ArrowRight": 31,
+        "ArrowLeft": 30,
+        "End": 62,
+        "ArrowUp": 62,
+        "Home": 0,
+    }
     for key, edge in walk.items():
         first.press(key)
         assert now(tab, "first") == EDGES[edge]
         n, total = int(BEFORE[edge + 1 :].sum()), int(BEFORE.sum())
-        expect(line).to_have_text(re.compile(rf"^before: {n:,} of {total:,} tokens \([\d.]+ %\) at or above τ_pre$"))
+        expect(line).to_have_text(
+            re.compile(rf"^before: {n:,} of {total:,} tokens \([\d.]+ %\) at or above τ_pre$")
+        )
     wait_for_python(tab, tau_pre=EDGES[0], tau_post=0.3)
-    expect(first).to_have_attribute("aria-valuetext", re.compile(r"^0\.0001 nats; before: [\d,]+ of"))
+    expect(first).to_have_attribute(
+        "aria-valuetext", re.compile(r"^0\.0001 nats; before: [\d,]+ of")
+    )
     first.evaluate("""handle => {
         window.seen = [];
         new MutationObserver(() => window.seen.push(Number(handle.getAttribute("aria-valuenow")))).observe(handle, { attributes: true });
@@ -186,14 +220,18 @@ def test_labels_of_equal_thresholds_stand_apart_and_inside_at_any_width(tab: Tab
         tab.page.set_viewport_size({"width": viewport, "height": 900})
         expect(equal.get_by_text("≥ 20")).to_have_attribute("x", str(width - 8))
         parts = [".plot", ".first .label", ".second .label", ".first .grip", ".second .grip"]
-        plot, a, b, upper, lower = [box for part in parts if (box := equal.locator(part).bounding_box())]
+        plot, a, b, upper, lower = [
+            box for part in parts if (box := equal.locator(part).bounding_box())
+        ]
         assert plot["x"] <= a["x"]
         assert a["x"] + a["width"] <= b["x"]
         assert b["x"] + b["width"] <= plot["x"] + plot["width"]
         assert upper["y"] + upper["height"] <= lower["y"], "one grip hides the other"
         overflow = "nodes => nodes.filter(node => node.scrollWidth > node.clientWidth).map(node => node.className)"
         assert tab.page.locator("html, .chart, .counts, .caption").evaluate_all(overflow) == []
-        ticks = equal.locator(".plot text").evaluate_all("texts => texts.map(text => text.textContent)")
+        ticks = equal.locator(".plot text").evaluate_all(
+            "texts => texts.map(text => text.textContent)"
+        )
         assert {"< 0.0001", "0.001", "0.01", "0.1", "1", "≥ 20"} <= set(ticks)
 
 
@@ -201,33 +239,54 @@ def test_edge_cases_are_said_in_words_and_hostile_text_stays_text(tab: Tab) -> N
     tab.open("/?still")
     nothing = chart(tab, "nothing")
     expect(nothing.locator("text.empty")).to_have_text("Nothing logged")
-    expect(nothing.locator(".counts li")).to_have_text(["before: nothing logged", "after: nothing logged"])
+    expect(nothing.locator(".counts li")).to_have_text(
+        ["before: nothing logged", "after: nothing logged"]
+    )
     total = f"{BEFORE.sum():,}"
     single = chart(tab, "single").locator(".counts li")
     expect(single).to_have_text([re.compile(rf"^step 0: {BEFORE[41:].sum():,} of {total} tokens")])
     outside = chart(tab, "outside")
     expect(outside.locator(".label")).to_have_text(["τ_pre 0 nats", "τ_post 45 nats"])
-    expect(outside.locator(".counts li").first).to_contain_text(f"before: at least {BEFORE[1:].sum():,} of {total}")
+    expect(outside.locator(".counts li").first).to_contain_text(
+        f"before: at least {BEFORE[1:].sum():,} of {total}"
+    )
     expect(outside.locator(".handle.second")).to_have_attribute("aria-valuenow", "20")
     hostile = chart(tab, "hostile")
     expect(hostile.locator(".caption")).to_contain_text(HOSTILE[1])
     expect(hostile.locator(".counts li").first).to_contain_text(HOSTILE[0])
     assert tab.page.locator(".chart :is(img, script)").count() == 0
     assert "owned" not in tab.page.title()
-    drawn = tab.page.locator(".chart").evaluate_all("charts => charts.map(chart => chart.outerHTML).join()")
+    drawn = tab.page.locator(".chart").evaluate_all(
+        "charts => charts.map(chart => chart.outerHTML).join()"
+    )
     assert "NaN" not in drawn
     assert "undefined" not in drawn
 
 
 @pytest.mark.parametrize(
     ("edges", "series"),
-    [([0.1], {}), ([0.0, 1.0], {}), ([1.0, 0.1], {}), ([0.1, 1.0], {"a": [1, 2]}), ([0.1, 1.0], dict.fromkeys("abc", [1, 2, 3]))],
+    [
+        ([0.1], {}),
+        ([0.0, 1.0], {}),
+        ([1.0, 0.1], {}),
+        ([0.1, 1.0], {"a": [1, 2]}),
+        ([0.1, 1.0], dict.fromkeys("abc", [1, 2, 3])),
+    ],
 )
-def test_bins_that_cannot_be_drawn_are_refused(edges: list[float], series: dict[str, list[int]]) -> None:
+def test_bins_that_cannot_be_drawn_are_refused(
+    edges: list[float], series: dict[str, list[int]]
+) -> None:
     with pytest.raises(BadHistogram):
         Histogram(edges, series, "nats")
 
 
 def test_a_threshold_that_is_no_number_is_refused() -> None:
     with pytest.raises(BadHistogram, match="finite"):
-        show("key", Histogram([0.1, 1.0], {}, "nats"), {"tau_pre": float("nan")}, False, "", lambda: None)
+        show(
+            "key",
+            Histogram([0.1, 1.0], {}, "nats"),
+            {"tau_pre": float("nan")},
+            False,
+            "",
+            lambda: None,
+        )

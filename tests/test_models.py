@@ -1,4 +1,6 @@
-"""Any pair with one tokenizer is loaded, sampled and scored rightly; any other is refused with the reason."""
+"""Any pair with one tokenizer is loaded, sampled and scored rightly; any other is refused with the
+reason.
+"""
 
 import shutil
 
@@ -22,7 +24,13 @@ FAMILIES = list(small_pairs.FAMILIES)
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     root = tmp_path_factory.mktemp("pairs")
-    return {f: [small_pairs.save(root / f / role, f, seed) for seed, role in enumerate(("student", "teacher"))] for f in FAMILIES}
+    return {
+        f: [
+            small_pairs.save(root / f / role, f, seed)
+            for seed, role in enumerate(("student", "teacher"))
+        ]
+        for f in FAMILIES
+    }
 
 
 def test_each_family_takes_the_path_that_is_right_for_it(pairs):
@@ -48,33 +56,57 @@ def test_scores_sit_at_the_tokens_they_judge_under_each_models_own_prompt(pairs,
     tops = Alternatives(5)  # the first response, and one token of the second
     got = score(student, teacher, rollouts, Clock(), watchers=[tops])
     logits = []
-    for model, prompts in ((student, rollouts.student_prompts), (teacher, rollouts.teacher_prompts)):
-        rows = [model.net(torch.tensor([p + r])).logits[0, len(p) - 1 : -1] for p, r in zip(prompts, RESPONSES, strict=True)]
+    for model, prompts in (
+        (student, rollouts.student_prompts),
+        (teacher, rollouts.teacher_prompts),
+    ):
+        rows = [
+            model.net(torch.tensor([p + r])).logits[0, len(p) - 1 : -1]
+            for p, r in zip(prompts, RESPONSES, strict=True)
+        ]
         logits.append(torch.cat(rows).detach())
     assert len(rollouts.student_prompts[0]) < len(rollouts.teacher_prompts[0])
     want = token_losses(*logits, torch.tensor(sum(RESPONSES, [])))
     for name, value in want._asdict().items():
         torch.testing.assert_close(torch.from_numpy(got.losses[name]), value, atol=2e-4, rtol=1e-3)
-    assert torch.equal(torch.from_numpy(tops.arrays()["teacher_top_ids"]), logits[1][:5].topk(8).indices)
+    assert torch.equal(
+        torch.from_numpy(tops.arrays()["teacher_top_ids"]), logits[1][:5].topk(8).indices
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_gradient_of_the_projection_and_of_all_parameters_is_that_of_autograd(pairs, family):
-    """Gemma caps its logits behind the projection, so the product of two norms would be wrong: it is unknown there."""
+    """Gemma caps its logits behind the projection, so the product of two norms would be wrong: it
+    is unknown there.
+    """
     student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
-    got, at = score(student, teacher, rollouts, Clock()).losses["proj_grad_norm"], np.array([0, 3, 6, 10])
+    got, at = (
+        score(student, teacher, rollouts, Clock()).losses["proj_grad_norm"],
+        np.array([0, 3, 6, 10]),
+    )
     exact = exact_norms(student, teacher, rollouts, at)
     parameters = list(student.net.parameters())
     assert all(p.grad is None for p in parameters)
     for norm, i in zip(exact, at, strict=True):
         b, t = (0, i) if i < 4 else (1, i - 4)
         logits = []
-        for model, prompts in ((student, rollouts.student_prompts), (teacher, rollouts.teacher_prompts)):
-            logits.append(model.net(torch.tensor([prompts[b] + RESPONSES[b]])).logits[0, len(prompts[b]) - 1 + t])
+        for model, prompts in (
+            (student, rollouts.student_prompts),
+            (teacher, rollouts.teacher_prompts),
+        ):
+            logits.append(
+                model.net(torch.tensor([prompts[b] + RESPONSES[b]])).logits[
+                    0, len(prompts[b]) - 1 + t
+                ]
+            )
         p, q = (x.log_softmax(-1) for x in logits)
-        found = torch.autograd.grad((p.exp() * (p - q.detach())).sum(), parameters, allow_unused=True)
-        assert norm == pytest.approx(float(torch.stack([g.norm() for g in found if g is not None]).norm()), rel=1e-4)
+        found = torch.autograd.grad(
+            (p.exp() * (p - q.detach())).sum(), parameters, allow_unused=True
+        )
+        assert norm == pytest.approx(
+            float(torch.stack([g.norm() for g in found if g is not None]).norm()), rel=1e-4
+        )
         if student.projects and student.head is not student.net.get_input_embeddings().weight:
             mine = next(g for g, p in zip(found, parameters, strict=True) if p is student.head)
             assert got[i] == pytest.approx(float(mine.norm()), rel=1e-4)
@@ -86,14 +118,24 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
     student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     weight = torch.linspace(0, 1, 11)
-    monkeypatch.setattr("rockcore.training.scoring._padded_budget", lambda model: 20)  # several groups of rows
-    monkeypatch.setattr("rockcore.training.scoring.pieces", lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)))
+    monkeypatch.setattr(
+        "rockcore.training.scoring._padded_budget", lambda model: 20
+    )  # several groups of rows
+    monkeypatch.setattr(
+        "rockcore.training.scoring.pieces",
+        lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)),
+    )
     score(student, teacher, rollouts, Clock(), weight)
     got = [p.grad.clone() for p in student.net.parameters()]
     student.net.zero_grad()
     total = 0
-    for i, (p, q, r) in enumerate(zip(rollouts.student_prompts, rollouts.teacher_prompts, RESPONSES, strict=True)):
-        logits = [m.net(torch.tensor([prompt + r])).logits[:, len(prompt) - 1 : -1] for m, prompt in ((student, p), (teacher, q))]
+    for i, (p, q, r) in enumerate(
+        zip(rollouts.student_prompts, rollouts.teacher_prompts, RESPONSES, strict=True)
+    ):
+        logits = [
+            m.net(torch.tensor([prompt + r])).logits[:, len(prompt) - 1 : -1]
+            for m, prompt in ((student, p), (teacher, q))
+        ]
         own = weight[:4] if i == 0 else weight[4:]
         total = total + (own * token_losses(*logits, torch.tensor([r])).kl).sum()
     total.backward()
@@ -126,21 +168,28 @@ def test_a_checkpoints_own_sampling_habits_are_dropped(tmp_path):
     )
     model = models.load(folder, "cpu", "float32")
     prompts = [model.encode("Tom")] * 40
-    assert len({tuple(r) for r in model.sample(prompts, 3, 1.0, seed=0)}) > 1, "top_k=1 would give one answer only"
+    assert len({tuple(r) for r in model.sample(prompts, 3, 1.0, seed=0)}) > 1, (
+        "top_k=1 would give one answer only"
+    )
     assert model.stop_ids == {2, 7}
 
 
 @pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-6), ("bfloat16", 0.01)])
 def test_the_noise_floor_of_a_model_against_itself_is_known(pairs, dtype, floor):
     student, teacher = models.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
-    losses = score(student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()).losses
+    losses = score(
+        student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()
+    ).losses
     assert abs(losses["kl"]).max() < floor
 
 
 def test_pickled_weights_are_not_loaded(pairs, tmp_path):
     shutil.copytree(pairs["llama"][0], tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").unlink()
-    torch.save(models.load(pairs["llama"][0], "cpu", "float32").net.state_dict(), tmp_path / "m" / "pytorch_model.bin")
+    torch.save(
+        models.load(pairs["llama"][0], "cpu", "float32").net.state_dict(),
+        tmp_path / "m" / "pytorch_model.bin",
+    )
     with pytest.raises(ModelNotFound, match="safetensors"):
         models.load(str(tmp_path / "m"), "cpu", "float32")
 
@@ -149,7 +198,11 @@ def test_a_model_with_missing_or_damaged_weights_is_refused(pairs, tmp_path):
     shutil.copytree(pairs["llama"][0], tmp_path / "m")
     file = tmp_path / "m" / "model.safetensors"
     weights = load_file(file)
-    save_file({name: w for name, w in weights.items() if ".layers.1." not in name}, file, metadata={"format": "pt"})
+    save_file(
+        {name: w for name, w in weights.items() if ".layers.1." not in name},
+        file,
+        metadata={"format": "pt"},
+    )
     with pytest.raises(ModelNotFound, match="weights are missing, e.g. model.layers.1"):
         models.load(str(tmp_path / "m"), "cpu", "float32")
     file.write_bytes(file.read_bytes()[:1000])
@@ -183,7 +236,9 @@ def test_an_unknown_path_and_a_folder_without_a_model_are_named(tmp_path):
 
 
 def test_a_response_beyond_the_context_is_refused(tmp_path):
-    model = models.load(small_pairs.save(tmp_path / "m", max_position_embeddings=16), "cpu", "float32")
+    model = models.load(
+        small_pairs.save(tmp_path / "m", max_position_embeddings=16), "cpu", "float32"
+    )
     with pytest.raises(models.BadResponse, match="room for 16"):
         model.sample([model.encode("Tom has 3 pens.")], 20, 1.0, seed=0)
 
@@ -206,14 +261,22 @@ def test_pieces_become_the_text_they_stand_for(piece, byte_level, text):
 
 
 def test_the_vocabulary_names_every_id_that_can_be_predicted(tmp_path):
-    model = models.load(small_pairs.save(tmp_path / "m", vocab_size=320, tokens=300), "cpu", "float32")
+    model = models.load(
+        small_pairs.save(tmp_path / "m", vocab_size=320, tokens=300), "cpu", "float32"
+    )
     vocab = models.vocabulary(model)
     assert vocab["token_id"] == list(range(320))
     assert vocab["token"][310] == "<unused 310>" and vocab["special"][:3] == [True, True, True]
 
 
 def test_groups_of_rows_hold_every_row_once_and_stay_within_the_budget():
-    prompts, responses = [[0] * (i % 7) for i in range(50)], [[0] * (1 + i * 3 % 11) for i in range(50)]
+    prompts, responses = (
+        [[0] * (i % 7) for i in range(50)],
+        [[0] * (1 + i * 3 % 11) for i in range(50)],
+    )
     groups = list(chunks(prompts, responses, budget=40))
     assert sorted(row for group in groups for row in group) == list(range(50))
-    assert all(len(g) == 1 or len(g) * max(len(prompts[r]) + len(responses[r]) for r in g) <= 40 for g in groups)
+    assert all(
+        len(g) == 1 or len(g) * max(len(prompts[r]) + len(responses[r]) for r in g) <= 40
+        for g in groups
+    )

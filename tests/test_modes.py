@@ -1,4 +1,6 @@
-"""What is said of both ends where the texts differ: bounds, matches, or another run, each under its own name."""
+"""What is said of both ends where the texts differ: bounds, matches, or another run, each under its
+own name.
+"""
 
 import tempfile
 from dataclasses import replace
@@ -17,7 +19,12 @@ from rockcore.rocks.search import examine
 def test_the_mode_says_what_the_texts_allow():
     log, other = brute.eighths(2, 4, 8, 3), brute.eighths(1, 5, 8, 3, seed=1)
     fresh = (Log(log.tokens, log.losses[:1]), other)
-    for probes, mode, want in ((log, "auto", "paired"), (None, "auto", "bounds"), (log, "bounds", "bounds"), (None, "matched", "matched")):
+    for probes, mode, want in (
+        (log, "auto", "paired"),
+        (None, "auto", "bounds"),
+        (log, "bounds", "bounds"),
+        (None, "matched", "matched"),
+    ):
         assert examined(probes, RockRule(mode=mode), fresh).material.mode == want
 
 
@@ -25,13 +32,17 @@ def test_matched_detections_hold_what_comparing_every_pair_finds():
     before, after = brute.eighths(1, 6, 10, 2), brute.eighths(1, 7, 12, 2, seed=1)
     rule = RockRule(mode="matched", tau_pre=0.25, tau_post=0.5, window=1)
     found = examined(None, rule, (before, after))
-    assert (where(after, found.high), found.unmatched) == brute.matched(before, after, (0.25, 0.5), rule)
+    assert (where(after, found.high), found.unmatched) == brute.matched(
+        before, after, (0.25, 0.5), rule
+    )
 
 
 @brute.examples(30)
 @given(brute.logs())
 def test_bounds_contain_the_truth(log):
-    """The same texts at both ends, once with and once without the knowledge which position is which."""
+    """The same texts at both ends, once with and once without the knowledge which position is
+    which.
+    """
     halves = tuple(Log(log.tokens, [losses]) for losses in log.losses)
     low, high = examined(None, replace(ALL, mode="bounds"), halves).bounds
     truth = examined(log, ALL).persistent
@@ -54,12 +65,19 @@ def test_a_type_that_did_not_occur_before_may_have_been_high_or_not():
 def test_without_pairs_the_rock_score_ranks_in_place_of_r_ctx():
     log = one_type_each([1.0, 0.5])
     found = examined(None, RockRule(top_k=2), (Log(log.tokens, log.losses[:1]),) * 2)
-    assert found.score == "rock_score" and found.consistent is None and found.rocks is None and chosen(found) == [0, 1]
+    assert (
+        found.score == "rock_score"
+        and found.consistent is None
+        and found.rocks is None
+        and chosen(found) == [0, 1]
+    )
 
 
 def test_the_joint_score_of_two_runs_is_high_only_where_both_are():
     log, other = one_type_each([1.0, 0.5, 0.25]), one_type_each([0.0, 0.5, 1.0])
     with tempfile.TemporaryDirectory() as folder:
-        runs = [brute.write(Path(folder) / name, texts) for name, texts in (("a", log), ("b", other))]
+        runs = [
+            brute.write(Path(folder) / name, texts) for name, texts in (("a", log), ("b", other))
+        ]
         found = examine(runs[0], replace(ALL, score="joint"), other=runs[1])
     assert found.scores.tolist() == pytest.approx([0, 0.5 / 1.75, 0.25 / 1.75])

@@ -1,4 +1,6 @@
-"""Persistent occurrences and their contexts: every count is that of the definitions, written out in brute.py."""
+"""Persistent occurrences and their contexts: every count is that of the definitions, written out in
+brute.py.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -14,10 +16,15 @@ from rockcore.rocks import persistence
 from rockcore.rocks.persistence import Candidates, Consistency
 from rockcore.rocks.rule import RockRule, preset
 
-TAU = (0.25, 0.25)  # two thirds of the losses of brute.logs are as high, half of the positions at both ends
+TAU = (
+    0.25,
+    0.25,
+)  # two thirds of the losses of brute.logs are as high, half of the positions at both ends
 
 
-def found_by(log: brute.Log, rule: RockRule, tau: tuple[float, float] = TAU) -> tuple[Candidates, Consistency, list[brute.Occurrence]]:
+def found_by(
+    log: brute.Log, rule: RockRule, tau: tuple[float, float] = TAU
+) -> tuple[Candidates, Consistency, list[brute.Occurrence]]:
     """The persistent occurrences of a log as the library judges them, and where they are."""
     corpus = log.corpus()
     high = (corpus.losses[0] >= tau[0]) & (corpus.losses[-1] >= tau[1])
@@ -44,7 +51,9 @@ def test_similar_ones_rho_and_what_is_kept_are_those_of_the_definition(log, rule
 
 
 @given(brute.logs(), brute.rules(min_support=0, min_rollouts=0))
-def test_an_occurrence_without_another_of_its_type_has_rho_0_and_is_kept_only_if_eta_is_0(log, rule):
+def test_an_occurrence_without_another_of_its_type_has_rho_0_and_is_kept_only_if_eta_is_0(
+    log, rule
+):
     _, judged, _ = found_by(log, rule)
     want = brute.judge(log, brute.persistent(log, TAU, rule), rule)
     assert judged.kept.tolist() == [w.kept for w in want.values()]
@@ -62,7 +71,9 @@ def test_without_asking_for_support_what_is_kept_is_what_the_paper_keeps(log, ru
 
 @brute.examples(70)
 @given(brute.logs(), brute.rules())
-def test_precision_is_the_persistent_share_of_all_that_stands_in_contexts_like_the_kept_ones(log, rule):
+def test_precision_is_the_persistent_share_of_all_that_stands_in_contexts_like_the_kept_ones(
+    log, rule
+):
     found, judged, at = found_by(log, rule)
     corpus = log.corpus()
     kappa = persistence.precision(corpus, found, judged.kept, np.arange(len(corpus.types)), rule)
@@ -72,9 +83,14 @@ def test_precision_is_the_persistent_share_of_all_that_stands_in_contexts_like_t
 
 
 def test_precision_of_types_that_nobody_asks_for_is_unknown():
-    log, rule = brute.eighths(2, 8, 12, 2), RockRule(window=1, gamma=0.5, min_support=0, min_rollouts=0)
+    log, rule = (
+        brute.eighths(2, 8, 12, 2),
+        RockRule(window=1, gamma=0.5, min_support=0, min_rollouts=0),
+    )
     found, judged, _ = found_by(log, rule)
-    kappa = persistence.precision(log.corpus(), found, judged.kept & (found.type == 0), np.array([0]), rule)
+    kappa = persistence.precision(
+        log.corpus(), found, judged.kept & (found.type == 0), np.array([0]), rule
+    )
     assert np.isfinite(kappa[0]) and np.isnan(kappa[1])
 
 
@@ -91,7 +107,9 @@ def test_texts_that_differ_are_matched_as_by_comparing_every_pair(before, after,
 def test_the_order_of_rollouts_is_irrelevant(log, rule, random):
     order = list(range(len(log.tokens)))
     random.shuffle(order)
-    other = brute.Log([log.tokens[b] for b in order], [[losses[b] for b in order] for losses in log.losses])
+    other = brute.Log(
+        [log.tokens[b] for b in order], [[losses[b] for b in order] for losses in log.losses]
+    )
     assert consistent(log, rule) == consistent(other, rule)
 
 
@@ -99,13 +117,17 @@ def test_the_order_of_rollouts_is_irrelevant(log, rule, random):
 @given(brute.logs(), brute.rules(excluded_contexts=()), st.permutations([7, 500, 0, 31, 2]))
 def test_other_names_for_the_tokens_change_nothing(log, rule, names):
     other = brute.Log([[names[token] for token in row] for row in log.tokens], log.losses)
-    assert {names[token]: n for token, n in consistent(log, rule).items()} == consistent(other, rule)
+    assert {names[token]: n for token, n in consistent(log, rule).items()} == consistent(
+        other, rule
+    )
 
 
 @brute.examples(40)
 @given(brute.logs(), brute.rules(), st.sampled_from(["eta", "min_support", "min_rollouts"]))
 def test_asking_for_more_keeps_no_more(log, rule, knob):
-    more = replace(rule, **{knob: min(1, rule.eta + 0.2) if knob == "eta" else min(2, getattr(rule, knob) + 1)})
+    more = replace(
+        rule, **{knob: min(1, rule.eta + 0.2) if knob == "eta" else min(2, getattr(rule, knob) + 1)}
+    )
     assume(getattr(more, knob) >= getattr(rule, knob))
     less, fewer = consistent(log, rule), consistent(log, more)
     assert all(fewer[token] <= less[token] for token in less)
@@ -120,7 +142,9 @@ def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, r
         for mask, kept in zip((part, ~part), sides, strict=True):
             inside = mask[found.rollout]
             assert not kept[~inside].any()
-            assert np.array_equal(kept[inside], persistence.consistency(found.of(inside), rule).kept)
+            assert np.array_equal(
+                kept[inside], persistence.consistency(found.of(inside), rule).kept
+            )
 
 
 @brute.examples(40)
@@ -128,8 +152,13 @@ def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, r
 def test_two_other_rollouts_are_told_from_one_among_ten_million(log, rule, seed):
     """Rollouts carry the numbers that they have in a log of as many."""
     found, judged, _ = found_by(log, rule)
-    numbers = np.sort(10**7 - 1 - np.random.default_rng(seed).choice(1000, len(log.tokens), replace=False))
-    assert np.array_equal(persistence.consistency(replace(found, rollout=numbers[found.rollout]), rule).kept, judged.kept)
+    numbers = np.sort(
+        10**7 - 1 - np.random.default_rng(seed).choice(1000, len(log.tokens), replace=False)
+    )
+    assert np.array_equal(
+        persistence.consistency(replace(found, rollout=numbers[found.rollout]), rule).kept,
+        judged.kept,
+    )
 
 
 def test_similar_ones_in_one_other_rollout_are_never_two_rollouts():
@@ -138,7 +167,9 @@ def test_similar_ones_in_one_other_rollout_are_never_two_rollouts():
     log = brute.Log([[int(token) for token in text] for text in texts], [[[1.0] * 16] * 2] * 2)
     rule = RockRule(min_support=0, eta=0, min_rollouts=2)
     found, _, _ = found_by(log, rule)
-    assert not persistence.consistency(replace(found, rollout=np.array([9_999_990, 9_999_999])[found.rollout]), rule).kept.any()
+    assert not persistence.consistency(
+        replace(found, rollout=np.array([9_999_990, 9_999_999])[found.rollout]), rule
+    ).kept.any()
 
 
 def test_repetition_within_one_rollout_is_no_support():
@@ -148,16 +179,23 @@ def test_repetition_within_one_rollout_is_no_support():
 
 
 def test_windows_that_overlap_do_not_count_beside_two_other_rollouts():
-    """Two others are similar from elsewhere, so three is reached only by counting the neighbour in the same rollout."""
+    """Two others are similar from elsewhere, so three is reached only by counting the neighbour in
+    the same rollout.
+    """
     row = [1, 2, 1, 2]
     log = brute.Log([row, row[:2], row[:2]], [[[1.0] * 4, [1.0] * 2, [1.0] * 2]] * 2)
     counted = consistent(log, RockRule(window=1, gamma=0.5, min_support=3, min_rollouts=0))
-    assert counted[1] > consistent(log, RockRule(window=1, gamma=0.5, min_support=3, min_rollouts=1))[1]
+    assert (
+        counted[1]
+        > consistent(log, RockRule(window=1, gamma=0.5, min_support=3, min_rollouts=1))[1]
+    )
 
 
 @pytest.mark.parametrize(("eta", "rollouts"), [(0.07, 101), (0.29, 101), (0.55, 101), (0.07, 201)])
 def test_eta_is_the_share_that_was_written_not_its_binary_neighbour(eta, rollouts):
-    """0.07 x 100 is more than 7 in binary: seven similar ones of a hundred others are a share of 0.07 all the same."""
+    """0.07 x 100 is more than 7 in binary: seven similar ones of a hundred others are a share of
+    0.07 all the same.
+    """
     similar = ceil(Fraction(str(eta)) * (rollouts - 1)) + 1
     rows = [[2, 1, 3]] * similar + [[4 + 2 * b, 1, 5 + 2 * b] for b in range(rollouts - similar)]
     log = brute.Log(rows, [[[0.0, 1.0, 0.0]] * rollouts] * 2)

@@ -1,4 +1,6 @@
-"""Detection against planted truth: what was made stubborn is found, and nothing is said to be learned where nothing was."""
+"""Detection against planted truth: what was made stubborn is found, and nothing is said to be
+learned where nothing was.
+"""
 
 import json
 
@@ -35,7 +37,8 @@ def best(material, truth, **rule):
 
 
 def test_planted_rocks_are_found_at_k_equal_to_their_number(log):
-    # as many as are planted, so that precision and recall are one number; 0.90 to 0.95 over eight seeds
+    # as many as are planted, so that precision and recall are one number; 0.90 to 0.95 over eight
+    # seeds
     assert (best(*log) == planted.ROCK).mean() >= 0.85
 
 
@@ -50,7 +53,9 @@ def test_kept_occurrences_are_the_planted_ones(log):
     found, stubborn = Detection(material, RockRule(top_k=len(truth.rocks))), truth.stubborn
     kept = found.rocks
     assert (kept & stubborn).sum() >= 0.93 * kept.sum()
-    assert (kept & stubborn).sum() >= 0.93 * (found.high & stubborn).sum()  # one below tau by chance cannot be found
+    assert (kept & stubborn).sum() >= 0.93 * (
+        found.high & stubborn
+    ).sum()  # one below tau by chance cannot be found
 
 
 def test_learned_types_are_called_learned_and_rocks_rocks(log):
@@ -60,7 +65,9 @@ def test_learned_types_are_called_learned_and_rocks_rocks(log):
     assert np.isin(name[kind == planted.ROCK], ("learned", "resolved", "relapsed")).sum() == 0
     assert (name[kind == planted.ROCK] == "rock").mean() >= 0.75
     assert (name[kind == planted.LEARNED] == "rock").sum() == 0
-    assert np.isin(name[kind == planted.LEARNED], ("learned", "resolved")).mean() >= 0.4  # the others: too few rollouts to say
+    assert (
+        np.isin(name[kind == planted.LEARNED], ("learned", "resolved")).mean() >= 0.4
+    )  # the others: too few rollouts to say
 
 
 def test_a_written_log_reads_back_as_the_one_in_memory(tmp_path):
@@ -69,7 +76,11 @@ def test_a_written_log_reads_back_as_the_one_in_memory(tmp_path):
     written = planted.write(tmp_path / "log", plan)
     read = gather(Run.open(tmp_path / "log"), RockRule()).last
     assert read.steps == corpus.steps and len(read) == plan.positions
-    for a, b in zip((read.token_id, read.starts, *read.losses), (corpus.token_id, corpus.starts, *corpus.losses), strict=True):
+    for a, b in zip(
+        (read.token_id, read.starts, *read.losses),
+        (corpus.token_id, corpus.starts, *corpus.losses),
+        strict=True,
+    ):
         assert np.array_equal(a, b)
     written.save(tmp_path / "truth.npz")
     again = planted.Truth.load(tmp_path / "truth.npz")

@@ -8,19 +8,31 @@ import pytest
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts, load_prompts
 
-ROWS = [{"prompt": "2+2?", "answer": 4}, {"prompt": "3+3?", "teacher_prompt": "Be brief. 3+3?", "answer": "6"}, {"prompt": "Hello"}]
-WANT = [Prompt("2+2?", "2+2?", "4"), Prompt("3+3?", "Be brief. 3+3?", "6"), Prompt("Hello", "Hello", None)]
+ROWS = [
+    {"prompt": "2+2?", "answer": 4},
+    {"prompt": "3+3?", "teacher_prompt": "Be brief. 3+3?", "answer": "6"},
+    {"prompt": "Hello"},
+]
+WANT = [
+    Prompt("2+2?", "2+2?", "4"),
+    Prompt("3+3?", "Be brief. 3+3?", "6"),
+    Prompt("Hello", "Hello", None),
+]
 
 
 def test_jsonl_and_parquet_give_the_same_prompts(tmp_path):
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
-    pd.DataFrame(ROWS).astype({"answer": str}).replace("nan", None).to_parquet(tmp_path / "p.parquet")
+    pd.DataFrame(ROWS).astype({"answer": str}).replace("nan", None).to_parquet(
+        tmp_path / "p.parquet"
+    )
     assert load_prompts(tmp_path / "p.jsonl") == WANT
     assert load_prompts(tmp_path / "p.parquet") == WANT
 
 
 def test_text_that_looks_like_a_number_or_a_date_stays_text(tmp_path):
-    (tmp_path / "p.jsonl").write_text('{"prompt": "2020-01-01", "answer": "007"}\n{"prompt": "12", "answer": "1e3"}')
+    (tmp_path / "p.jsonl").write_text(
+        '{"prompt": "2020-01-01", "answer": "007"}\n{"prompt": "12", "answer": "1e3"}'
+    )
     assert [p.prompt for p in load_prompts(tmp_path / "p.jsonl")] == ["2020-01-01", "12"]
     assert [p.answer for p in load_prompts(tmp_path / "p.jsonl")] == ["007", "1e3"]
 
@@ -44,7 +56,9 @@ def test_line_separators_inside_a_text_do_not_end_the_row(tmp_path):
         ("p.csv", "prompt\na", "ends in '.csv'"),
     ],
 )
-def test_a_file_that_is_not_one_of_prompts_says_what_is_wrong_and_what_is_wanted(tmp_path, name, content, says):
+def test_a_file_that_is_not_one_of_prompts_says_what_is_wrong_and_what_is_wanted(
+    tmp_path, name, content, says
+):
     (tmp_path / name).write_text(content)
     with pytest.raises(BadPrompts, match=f"(?s){name}.*{says}"):
         load_prompts(tmp_path / name)

@@ -1,4 +1,6 @@
-"""The pages Rock tokens and Threshold lab: the same numbers as the library, a state that travels in the link, plain words."""
+"""The pages Rock tokens and Threshold lab: the same numbers as the library, a state that travels in
+the link, plain words.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def metric(app: AppTest, label: str) -> str:
 def test_every_preset_renders_on_a_bundled_run(page: str, preset: str, open_app) -> None:  # noqa: F811
     app = open_app(page, sample_runs() / "habit", rule=preset)
     assert not app.exception
-    assert metric(app, "Rock Tokens K") == str(len(search.detect(Run.open(sample_runs() / "habit"), PRESETS[preset]).ids))
+    assert metric(app, "Rock Tokens K") == str(
+        len(search.detect(Run.open(sample_runs() / "habit"), PRESETS[preset]).ids)
+    )
 
 
 def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -42,10 +46,16 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     app = open_app("rock_tokens", run, rule=LENIENT)
     n = found.occurrences
     assert f"{n['scored']:,} occurrences → {n['persistent']:,} persistent" in words(app)
-    assert metric(app, "Coverage") == f"{found.coverage:.0%}" and metric(app, "Type density") == f"{found.density['type']:.1%}"
+    assert (
+        metric(app, "Coverage") == f"{found.coverage:.0%}"
+        and metric(app, "Type density") == f"{found.density['type']:.1%}"
+    )
     assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
     lab = open_app("threshold_lab", run, rule=LENIENT)
-    assert metric(lab, "Persistent occurrences") == f"{n['persistent']:,}" and metric(lab, "Kept occurrences") == f"{n['consistent']:,}"
+    assert (
+        metric(lab, "Persistent occurrences") == f"{n['persistent']:,}"
+        and metric(lab, "Kept occurrences") == f"{n['consistent']:,}"
+    )
 
 
 def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -59,10 +69,15 @@ def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:  # noq
     app.selectbox(key="widget rollout").set_value(2).run()
     link = dict(app.query_params)
     assert link["run"] == "second" and link["rollout"] == "2"
-    assert RockRule.from_short(link["rule"]) == RockRule(window=2, gamma=0.75, eta=0.1, top_k=7, score="rock_score")
+    assert RockRule.from_short(link["rule"]) == RockRule(
+        window=2, gamma=0.75, eta=0.1, top_k=7, score="rock_score"
+    )
     again = open_app("threshold_lab", first, second, **link)
     assert dict(again.query_params) == link
-    assert again.slider(key="widget window").value == 2 and again.number_input(key="widget top_k").value == 7
+    assert (
+        again.slider(key="widget window").value == 2
+        and again.number_input(key="widget top_k").value == 7
+    )
     assert [m.value for m in again.metric] == [m.value for m in app.metric]
 
 
@@ -105,19 +120,25 @@ def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: R
     assert "rule" not in app.query_params
 
 
-def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
+    open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     run = tiny_run()
     app = open_app("threshold_lab", run, rule="default;window=2")
     app.text_input(key="save name").set_value("my rule").run()
     next(b for b in app.button if b.label == "Save the rule").click().run()
-    assert RockRule.from_json(Path("rules/my rule.json").read_text()) == RockRule(name="my rule", window=2)
+    assert RockRule.from_json(Path("rules/my rule.json").read_text()) == RockRule(
+        name="my rule", window=2
+    )
     app = open_app("threshold_lab", run)
     app.pills(key="widget preset").set_value("my rule").run()
     assert app.slider(key="widget window").value == 2
 
 
 @pytest.mark.parametrize("name", ["../up", "", "/x", "paper", "a/b", ".hidden"])
-def test_a_name_that_is_no_file_of_its_own_is_refused(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_name_that_is_no_file_of_its_own_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(data.rocks.BadRule):
         data.rocks.save_rule(RockRule(), name)
@@ -162,13 +183,19 @@ BAD = {
     "a rule out of range": (lambda run: None, "default;gamma=7", "gamma = 7"),
     "a rule that is none": (lambda run: None, "<script>;x", "No preset '<script>'"),
     "a step that is not there": (lambda run: None, "default;post_step=7", "post_step = 7"),
-    "no such probe set": (lambda run: __import__("shutil").rmtree(run / "probe"), "default;mode=paired", "no probe texts"),
+    "no such probe set": (
+        lambda run: __import__("shutil").rmtree(run / "probe"),
+        "default;mode=paired",
+        "no probe texts",
+    ),
 }
 
 
 @pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
 @pytest.mark.parametrize("what", BAD)
-def test_bad_input_is_told_in_words_and_other_pages_keep_working(what: str, page: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_bad_input_is_told_in_words_and_other_pages_keep_working(
+    what: str, page: str, open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     spoil, rule, says = BAD[what]
     run = tiny_run("bad")
     spoil(run)
@@ -181,10 +208,15 @@ def test_bad_input_is_told_in_words_and_other_pages_keep_working(what: str, page
 
 @pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
 @pytest.mark.parametrize("mode", ["bounds", "matched"])
-def test_texts_that_differ_are_labelled_and_nothing_is_pretended(page: str, mode: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_texts_that_differ_are_labelled_and_nothing_is_pretended(
+    page: str, mode: str, open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     app = open_app(page, tiny_run(), rule=f"default;mode={mode}")
     assert not app.exception
-    assert f"{mode}: 4 fresh rollouts" in "\n".join([words(app), *(str(i.value) for i in app.info)]) or page == "threshold_lab"
+    assert (
+        f"{mode}: 4 fresh rollouts" in "\n".join([words(app), *(str(i.value) for i in app.info)])
+        or page == "threshold_lab"
+    )
     assert any("texts before and after training differ" in str(i.value) for i in app.info)
     if mode == "bounds":
         assert "unknown" in [m.value for m in app.metric]
@@ -208,7 +240,9 @@ def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFact
     kept = int(found.rocks.tokens.set_index("token_id").consistent[token])
     assert (rows.judged == "kept, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
-    assert trace.token_id[rows.position[0]] == token and trace.kl[rows.position[0]] == pytest.approx(rows.after[0])
+    assert trace.token_id[rows.position[0]] == token and trace.kl[
+        rows.position[0]
+    ] == pytest.approx(rows.after[0])
 
 
 def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) -> None:  # noqa: F811

@@ -1,4 +1,6 @@
-"""The value that detection hands out: its fields, its way through JSON and back, and what it says of what is not known."""
+"""The value that detection hands out: its fields, its way through JSON and back, and what it says
+of what is not known.
+"""
 
 import json
 import math
@@ -21,7 +23,13 @@ from rockcore.rocks.search import detect
 
 TOKEN_FIELDS = """token_id token category frequency mean_kl rock_score share coverage persistent consistent ccr rock_score_ctx class
 in_set""".split()
-LOOSE = {"min_support": 1, "min_rollouts": 1, "window": 2, "gamma": 0.25, "tau_quantile": 0.3}  # something is found in a log this small
+LOOSE = {
+    "min_support": 1,
+    "min_rollouts": 1,
+    "window": 2,
+    "gamma": 0.25,
+    "tau_quantile": 0.3,
+}  # something is found in a log this small
 
 
 def text(seed: int) -> Log:
@@ -77,7 +85,11 @@ def test_a_set_comes_back_from_json_as_it_was_and_its_rule_finds_it_again(run, r
     assert_same(found, back)
     assert back.to_json() == found.to_json()
     again = detect(run, RockRule.from_dict(json.loads(found.to_json())["rule"]))
-    assert again.ids == found.ids and again.occurrences == found.occurrences and found.rule.top_k == len(found.ids)
+    assert (
+        again.ids == found.ids
+        and again.occurrences == found.occurrences
+        and found.rule.top_k == len(found.ids)
+    )
 
 
 def test_an_empty_set_comes_back_from_json_as_it_was(run):
@@ -108,23 +120,44 @@ def test_a_threshold_for_the_score_is_refused_or_gives_a_set_that_is_json(run, v
 
 def test_the_report_has_the_promised_fields(run):
     report = json.loads(detect(run, RockRule(**LOOSE)).to_json())
-    promised = {"run", "step", "total_kl", "tokens", "rule", "mode", "occurrences", "coverage", "stability", "density"}
+    promised = {
+        "run",
+        "step",
+        "total_kl",
+        "tokens",
+        "rule",
+        "mode",
+        "occurrences",
+        "coverage",
+        "stability",
+        "density",
+    }
     assert promised <= set(report) and report["mode"] == "paired" and report["step"] == 20
     assert all(set(TOKEN_FIELDS) <= set(row) for row in report["tokens"])
-    assert {"tau_pre", "tau_post", "window", "gamma", "eta", "min_support", "top_k"} <= set(report["rule"])
+    assert {"tau_pre", "tau_post", "window", "gamma", "eta", "min_support", "top_k"} <= set(
+        report["rule"]
+    )
     assert {"scored", "persistent", "consistent", "in_set"} <= set(report["occurrences"])
-    assert set(report["stability"]) == {"jaccard", "low", "high"} and set(report["density"]) == {"type", "occurrence"}
+    assert set(report["stability"]) == {"jaccard", "low", "high"} and set(report["density"]) == {
+        "type",
+        "occurrence",
+    }
 
 
 def test_the_numbers_of_the_report_hang_together(run):
     report = detect(run, RockRule(**LOOSE, score="rock_score")).to_dict()
     tokens, n = pd.DataFrame(report["tokens"]), report["occurrences"]
-    assert math.isclose(tokens.rock_score.sum(), report["total_kl"]) and tokens.frequency.sum() == n["scored"] == report["total_tokens"]
+    assert (
+        math.isclose(tokens.rock_score.sum(), report["total_kl"])
+        and tokens.frequency.sum() == n["scored"] == report["total_tokens"]
+    )
     assert (tokens.persistent.sum(), tokens.consistent.sum()) == (n["persistent"], n["consistent"])
     assert n["consistent"] > 0 and (tokens.ccr == tokens.consistent / tokens.frequency).all()
     assert tokens.consistent[tokens.in_set].sum() == n["in_set"]
     assert math.isclose(report["coverage"], tokens.share[tokens.in_set].sum())
-    assert math.isclose(report["density"]["type"], tokens.frequency[tokens.in_set].sum() / n["scored"])
+    assert math.isclose(
+        report["density"]["type"], tokens.frequency[tokens.in_set].sum() / n["scored"]
+    )
     assert math.isclose(report["density"]["occurrence"], n["in_set"] / n["scored"])
     assert report["rule"]["top_k"] == tokens.in_set.sum() > 0 and report["chosen_by"] == "stability"
     assert tokens.in_set.is_monotonic_decreasing and tokens.rock_score.is_monotonic_decreasing
@@ -133,16 +166,24 @@ def test_the_numbers_of_the_report_hang_together(run):
 def test_bounds_never_come_with_a_number_of_consistent_occurrences(run):
     report = json.loads(detect(run, RockRule(mode="bounds", **LOOSE)).to_json())
     assert report["mode"] == "bounds" and report["density"]["occurrence"] is None
-    assert {report["occurrences"][name] for name in ("persistent", "consistent", "in_set")} == {None}
+    assert {report["occurrences"][name] for name in ("persistent", "consistent", "in_set")} == {
+        None
+    }
     for row in report["tokens"]:
         assert row["persistent"] <= row["persistent_high"]
-        assert {row[name] for name in ("consistent", "ccr", "rock_score_ctx", "precision")} == {None}
-    assert any("bounded" in note for note in report["notes"]) and any("R(v) instead" in note for note in report["notes"])
+        assert {row[name] for name in ("consistent", "ccr", "rock_score_ctx", "precision")} == {
+            None
+        }
+    assert any("bounded" in note for note in report["notes"]) and any(
+        "R(v) instead" in note for note in report["notes"]
+    )
 
 
 def test_bounds_in_whole_occurrences_contain_the_truth(tmp_path):
     log = Log([[1] * 49], [[[1.0] + [0.0] * 48]])
-    found = detect(brute.write(tmp_path / "r", None, [log, log]), RockRule(tau_pre=0.5, tau_post=0.5))
+    found = detect(
+        brute.write(tmp_path / "r", None, [log, log]), RockRule(tau_pre=0.5, tau_post=0.5)
+    )
     assert found.occurrences["persistent_high"] == 1
 
 
@@ -151,7 +192,19 @@ def test_each_preset_gives_a_set_that_is_json(run, name):
     assert json.loads(detect(run, PRESETS[name]).to_json())["asked"]["name"] == name
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"rule": {}}', "{", b"\xff", '{"rule": {}, "asked": {}, "tokens": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"rule": {}}',
+        "{",
+        b"\xff",
+        '{"rule": {}, "asked": {}, "tokens": 3}',
+    ],
+)
 def test_what_is_no_set_is_refused(text):
     with pytest.raises(BadRockSet, match=r"no rock set.*Write it again: rockcore rocks RUN --json"):
         RockSet.from_json(text)
@@ -165,9 +218,13 @@ def test_a_set_whose_rule_is_none_says_so(run):
 
 
 def test_hostile_text_comes_back_from_json_and_csv_as_it_was(tiny_run, tmp_path):
-    """As CSV each token is a JSON string: no formula to a spreadsheet, and line breaks stay in their cell."""
+    """As CSV each token is a JSON string: no formula to a spreadsheet, and line breaks stay in
+    their cell.
+    """
     found = detect(Run.open(tiny_run()), RockRule(**LOOSE))
     assert_same(found, RockSet.from_json(found.to_json()))
     (tmp_path / "t.csv").write_text(found.to_csv(), encoding="utf-8")
     frame = pd.read_csv(tmp_path / "t.csv")
-    assert [json.loads(t) for t in frame.token] == found.tokens.token.tolist() and len(found.to_csv(top=3).splitlines()) == 4
+    assert [json.loads(t) for t in frame.token] == found.tokens.token.tolist() and len(
+        found.to_csv(top=3).splitlines()
+    ) == 4

@@ -1,4 +1,6 @@
-"""Rules: what is out of range is refused by name, and every rule comes back from JSON and from a link as it was."""
+"""Rules: what is out of range is refused by name, and every rule comes back from JSON and from a
+link as it was.
+"""
 
 import json
 import math
@@ -15,7 +17,22 @@ from rockcore.rocks.scores import SCORES
 WHOLE = {name for name, knob in KNOBS.items() if isinstance(knob.low, int)}
 OPEN = {"tau_pre", "tau_post", "top_k", "tau_rock"}  # found from the run where they are None
 NAMES = ["a b", "none", "ünï", "default", "paper 2", "x.y-z", "7", "_"]
-HOSTILE = ["", " ", "=", "a;b", "default;gamma=1", "\x00", "'\"\\", "{}", "💥", "<script>", "../x", "\ud800", "a\n", "x" * 61]
+HOSTILE = [
+    "",
+    " ",
+    "=",
+    "a;b",
+    "default;gamma=1",
+    "\x00",
+    "'\"\\",
+    "{}",
+    "💥",
+    "<script>",
+    "../x",
+    "\ud800",
+    "a\n",
+    "x" * 61,
+]
 
 
 def with_knob(name: str, value: object) -> RockRule:
@@ -31,16 +48,32 @@ def any_rule(draw: st.DrawFn) -> RockRule:
     changes: dict[str, object] = {}
     for name in draw(st.sets(st.sampled_from(sorted(KNOBS.keys() - OPEN)))):
         low, high = KNOBS[name].low, KNOBS[name].high
-        changes[name] = draw(st.integers(int(low), int(high)) if name in WHOLE else st.floats(low, high, exclude_min=name == "gamma"))
+        changes[name] = draw(
+            st.integers(int(low), int(high))
+            if name in WHOLE
+            else st.floats(low, high, exclude_min=name == "gamma")
+        )
     if draw(st.booleans()):
         changes |= {name: draw(st.floats(0, 50)) for name in ("tau_pre", "tau_post")}
-    changes |= draw(st.sampled_from([{}, {"top_k": 7, "tau_rock": None}, {"tau_rock": 0.3, "top_k": None}, {"top_k": None}]))
+    changes |= draw(
+        st.sampled_from(
+            [{}, {"top_k": 7, "tau_rock": None}, {"tau_rock": 0.3, "top_k": None}, {"top_k": None}]
+        )
+    )
     window = changes.get("window", base.window)
     assert isinstance(window, int)
     offsets = st.integers(1, window) | st.integers(-window, -1)
     changes["excluded_types"] = tuple(draw(st.lists(st.integers(0, 10**6), max_size=3)))
-    changes["excluded_contexts"] = tuple(draw(st.lists(st.tuples(offsets, st.integers(0, 10**6)), max_size=2)))
-    choices = {"column": COLUMNS, "mode": MODES, "controls": CONTROLS, "score": sorted(SCORES), "probe_set": ("auto", "first", "final")}
+    changes["excluded_contexts"] = tuple(
+        draw(st.lists(st.tuples(offsets, st.integers(0, 10**6)), max_size=2))
+    )
+    choices = {
+        "column": COLUMNS,
+        "mode": MODES,
+        "controls": CONTROLS,
+        "score": sorted(SCORES),
+        "probe_set": ("auto", "first", "final"),
+    }
     changes |= {name: draw(st.sampled_from(values)) for name, values in choices.items()}
     changes["pre_step"] = draw(st.none() | st.integers(0, 10**6))
     return replace(base, **{**changes, "name": draw(st.sampled_from([base.name, *NAMES]))})
@@ -50,7 +83,9 @@ def any_rule(draw: st.DrawFn) -> RockRule:
 @given(any_rule())
 def test_every_rule_comes_back_from_json(rule):
     assert RockRule.from_json(rule.to_json()) == rule
-    assert RockRule.from_json(json.dumps(asdict(rule)).encode()) == rule, "tuples as lists, letters escaped"
+    assert RockRule.from_json(json.dumps(asdict(rule)).encode()) == rule, (
+        "tuples as lists, letters escaped"
+    )
 
 
 @brute.examples(150)
@@ -61,7 +96,11 @@ def test_every_rule_comes_back_from_its_short_form(rule):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_its_own_short_form(name):
-    assert preset(name).short() == name and RockRule.from_short(name) == preset(name) and preset(name).name == name
+    assert (
+        preset(name).short() == name
+        and RockRule.from_short(name) == preset(name)
+        and preset(name).name == name
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -81,7 +120,9 @@ def test_each_knob_takes_both_ends_of_its_range_and_refuses_what_lies_beyond_by_
     beyond += [1.5] if name in WHOLE else []
     beyond += [] if name in OPEN else [None]
     for value in beyond:
-        with pytest.raises(BadRule, match=rf"^{name} = .*(whole )?number (from|above) .* Change {name}\.$"):
+        with pytest.raises(
+            BadRule, match=rf"^{name} = .*(whole )?number (from|above) .* Change {name}\.$"
+        ):
             with_knob(name, value)
 
 
@@ -114,20 +155,38 @@ def test_a_field_with_a_wrong_value_is_named(field, bad):
         RockRule.from_dict({field: bad})
 
 
-@pytest.mark.parametrize(("field", "bad"), [("name", None), ("name", 5), ("name", []), ("score", []), ("score", None)])
+@pytest.mark.parametrize(
+    ("field", "bad"), [("name", None), ("name", 5), ("name", []), ("score", []), ("score", None)]
+)
 def test_a_name_or_score_that_is_no_text_is_refused_by_name(field, bad):
     with pytest.raises(BadRule, match=field):
         RockRule.from_dict({field: bad}).short()
         raise AssertionError("not refused")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '"a"', "null", "{'gamma': 1}", b"\xff\xfe", "\x00", '{"gamma": 1' + "0" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        '"a"',
+        "null",
+        "{'gamma': 1}",
+        b"\xff\xfe",
+        "\x00",
+        '{"gamma": 1' + "0" * 5000 + "}",
+    ],
+)
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(BadRule, match='For example {"top_k": 50, "gamma": 0.5}|gamma'):
         RockRule.from_json(text)
 
 
-@pytest.mark.parametrize("read", [RockRule.from_json, lambda text: RockRule().with_settings([f"gamma={text}"])])
+@pytest.mark.parametrize(
+    "read", [RockRule.from_json, lambda text: RockRule().with_settings([f"gamma={text}"])]
+)
 def test_json_too_deep_to_read_is_refused_too(read):
     with pytest.raises(BadRule):
         read("[" * 100_000)
@@ -140,7 +199,19 @@ def test_fields_that_do_not_exist_are_named_with_those_that_do():
         RockRule().with_settings(["gama=1"])
 
 
-@pytest.mark.parametrize("text", ["nowhere", "", ";", "default;gamma", "default;gamma=2", "paper;name", "default;eta=0.1;;", "x;gamma=1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nowhere",
+        "",
+        ";",
+        "default;gamma",
+        "default;gamma=2",
+        "paper;name",
+        "default;eta=0.1;;",
+        "x;gamma=1",
+    ],
+)
 def test_a_broken_link_is_refused(text):
     with pytest.raises(BadRule):
         RockRule.from_short(text)
@@ -180,13 +251,27 @@ def test_a_number_of_types_takes_the_place_of_a_threshold_for_the_score_and_the_
 
 def test_settings_are_read_as_json_or_as_bare_words_and_the_last_one_counts():
     rule = RockRule().with_settings(
-        [" gamma = 0.25 ", "mode=bounds", 'score="joint"', "excluded_contexts=[[-1, 3]]", "window=3", "window=2"]
+        [
+            " gamma = 0.25 ",
+            "mode=bounds",
+            'score="joint"',
+            "excluded_contexts=[[-1, 3]]",
+            "window=3",
+            "window=2",
+        ]
     )
-    assert rule == RockRule(gamma=0.25, mode="bounds", score="joint", excluded_contexts=((-1, 3),), window=2)
+    assert rule == RockRule(
+        gamma=0.25, mode="bounds", score="joint", excluded_contexts=((-1, 3),), window=2
+    )
 
 
 def test_a_setting_without_a_value_or_with_a_wrong_one_is_named():
-    for setting, name in (("gamma", "--set gamma"), ("gamma=much", "gamma = 'much'"), ("window=2.5", "window = 2.5"), ("=3", "No field")):
+    for setting, name in (
+        ("gamma", "--set gamma"),
+        ("gamma=much", "gamma = 'much'"),
+        ("window=2.5", "window = 2.5"),
+        ("=3", "No field"),
+    ):
         with pytest.raises(BadRule, match=name):
             RockRule().with_settings([setting])
 

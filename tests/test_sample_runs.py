@@ -1,4 +1,6 @@
-"""The bundled runs are what they claim to be: real, complete, small, and made by the bundled models."""
+"""The bundled runs are what they claim to be: real, complete, small, and made by the bundled
+models.
+"""
 
 import re
 import subprocess
@@ -40,22 +42,32 @@ def test_a_sample_run_is_finished_and_opens_without_a_warning(run):
 def test_rock_scores_of_a_sample_run_sum_to_its_kl(run):
     for step in run.steps()[:: max(1, len(run.steps()) // 4)]:
         kl = pq.read_table(run.path / "tokens" / f"step={step:06d}.parquet")["kl"].to_numpy()
-        assert np.isclose(ranking.rank(run, step).rock_score.sum(), kl.sum(dtype=np.float64), rtol=1e-9)
+        assert np.isclose(
+            ranking.rank(run, step).rock_score.sum(), kl.sum(dtype=np.float64), rtol=1e-9
+        )
 
 
 def test_distillation_lowers_the_kl_and_lifts_accuracy_beyond_its_interval(run):
-    kl, sampled = run.metrics().kl_mean, run.evals().query("decoding == 'sampled'").sort_values("step")
+    kl, sampled = (
+        run.metrics().kl_mean,
+        run.evals().query("decoding == 'sampled'").sort_values("step"),
+    )
     assert kl[-10:].mean() < kl[:10].mean()
     assert sampled.low.iloc[-1] > sampled.high.iloc[0]
 
 
 def test_the_first_values_are_those_of_the_bundled_student_and_teacher(run):
     student, teacher = load_pair(
-        str(FOLDER / "models" / STARTING_STUDENT[run.meta.scenario]), str(FOLDER / "models" / "teacher"), "cpu", "float32"
+        str(FOLDER / "models" / STARTING_STUDENT[run.meta.scenario]),
+        str(FOLDER / "models" / "teacher"),
+        "cpu",
+        "float32",
     )
     texts = run.rollouts(probe_set="first").sort_values("rollout_id").head(6)
     tasks = [Prompt(t.prompt, t.teacher_prompt, t.answer) for t in texts.itertuples()]
-    got = score(student, teacher, rollouts_of(student, teacher, tasks, run.probe_ids("first")[:6]), Clock())
+    got = score(
+        student, teacher, rollouts_of(student, teacher, tasks, run.probe_ids("first")[:6]), Clock()
+    )
     logged = np.concatenate([run.trace(0, i, "first").kl for i in range(6)])
     np.testing.assert_allclose(got.losses["kl"], logged, atol=2e-3)
 
@@ -67,14 +79,23 @@ def test_the_fixed_texts_are_the_same_at_every_step_and_the_values_are_not(run):
         assert a.token_id.tolist() == b.token_id.tolist() and a.kl.tolist() != b.kl.tolist()
 
 
-def test_the_final_student_wrote_enough_texts_for_detection_and_the_first_of_them_carry_alternatives(run):
+def test_the_final_student_wrote_enough_texts_for_detection_and_the_first_of_them_carry_alternatives(
+    run,
+):
     sizes = {probe_set: len(run.rollouts(probe_set=probe_set)) for probe_set in ("first", "final")}
     assert sizes["final"] >= 64 > sizes["first"] >= 10
     for probe_set, n in sizes.items():
         step = run.steps(f"probe/{probe_set}")[-1]
         traces = [run.trace(step, i, probe_set) for i in range(n)]
-        for name in ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps"):
-            assert [t[name].isna().mean() for t in traces] == [0.0] * sizes["first"] + [1.0] * (n - sizes["first"])
+        for name in (
+            "student_top_ids",
+            "student_top_logps",
+            "teacher_top_ids",
+            "teacher_top_logps",
+        ):
+            assert [t[name].isna().mean() for t in traces] == [0.0] * sizes["first"] + [1.0] * (
+                n - sizes["first"]
+            )
 
 
 def test_detection_as_in_the_paper_gives_finite_shares_and_rock_scores_that_sum_to_the_kl(run):
@@ -105,10 +126,17 @@ def test_rocks_json_of_a_sample_run_parses():
     import json
 
     done = subprocess.run(
-        [sys.executable, "-m", "rockcore", "rocks", str(FOLDER / "habit"), "--json"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "rockcore", "rocks", str(FOLDER / "habit"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     report = json.loads(done.stdout)
-    assert report["tokens"] and abs(sum(t["rock_score"] for t in report["tokens"]) - report["total_kl"]) < 1e-6 * report["total_kl"]
+    assert (
+        report["tokens"]
+        and abs(sum(t["rock_score"] for t in report["tokens"]) - report["total_kl"])
+        < 1e-6 * report["total_kl"]
+    )
     assert done.stderr == ""
 
 

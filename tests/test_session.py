@@ -28,7 +28,15 @@ from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.models import ModelNotFound, load
 from rockcore.training.session import NonFiniteLoss, Session, stored_config, train
 
-SHORT = {"steps": 6, "rollouts": 6, "probes": 4, "final_probes": 6, "held_out": 8, "probe_every": 2, "threads": 1}
+SHORT = {
+    "steps": 6,
+    "rollouts": 6,
+    "probes": 4,
+    "final_probes": 6,
+    "held_out": 8,
+    "probe_every": 2,
+    "threads": 1,
+}
 TIMES = {"sample_s", "teacher_s", "student_s", "projection_s", "update_s", "log_s"}
 
 
@@ -47,14 +55,29 @@ def logged(path: Path) -> dict[str, list]:
     """Everything in the Parquet files of a run but the clock."""
     files = sorted(path.rglob("*.parquet"))
     tables = {str(f.relative_to(path)): pq.read_table(f) for f in files}
-    return {name: t.drop_columns([c for c in t.column_names if c in TIMES]).to_pylist() for name, t in tables.items()}
+    return {
+        name: t.drop_columns([c for c in t.column_names if c in TIMES]).to_pylist()
+        for name, t in tables.items()
+    }
 
 
 def test_a_session_logs_every_step_and_closes_with_both_probe_sets(trained):
     run = Run.open(trained)
-    assert run.meta.status == "finished" and run.meta.estimator == "full" and run.meta.normaliser == "tokens"
-    assert run.steps("metrics") == run.steps("tokens") == run.steps("types") == run.steps("rollouts") == list(range(7))
-    assert run.steps("evals") == run.steps("probe/first") == run.steps("probe/final") == [0, 2, 4, 6]
+    assert (
+        run.meta.status == "finished"
+        and run.meta.estimator == "full"
+        and run.meta.normaliser == "tokens"
+    )
+    assert (
+        run.steps("metrics")
+        == run.steps("tokens")
+        == run.steps("types")
+        == run.steps("rollouts")
+        == list(range(7))
+    )
+    assert (
+        run.steps("evals") == run.steps("probe/first") == run.steps("probe/final") == [0, 2, 4, 6]
+    )
     assert set(run.evals().n) == {8}
     metrics = run.metrics()
     assert metrics.update_norm.isna().tolist() == [False] * 6 + [True]
@@ -65,7 +88,9 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
     """Recomputed from the saved checkpoint by transformers alone, with no code of the session."""
     run = Run.open(trained)
     student = load(str(trained / "checkpoints" / "step=000006"), "cpu", "float32")
-    teacher = load(str(Path(__file__).parent.parent / "sample_runs" / "models" / "teacher"), "cpu", "float32")
+    teacher = load(
+        str(Path(__file__).parent.parent / "sample_runs" / "models" / "teacher"), "cpu", "float32"
+    )
     for probe_set, rollout in (("first", 0), ("final", 3), ("final", 5)):
         text = run.rollouts(probe_set=probe_set).iloc[rollout]
         trace = run.trace(6, rollout, probe_set)
@@ -77,7 +102,9 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
             logs.append(logits.log_softmax(-1).detach())
         p, q = logs
         np.testing.assert_allclose(trace.kl, (p.exp() * (p - q)).sum(-1), atol=1e-5, rtol=1e-4)
-        np.testing.assert_allclose(trace.sampled_loss, (p - q).gather(1, ids[:, None].long())[:, 0], atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(
+            trace.sampled_loss, (p - q).gather(1, ids[:, None].long())[:, 0], atol=1e-5, rtol=1e-4
+        )
         if rollout < 4:
             assert trace.student_top_ids.iloc[0].tolist() == p[0].topk(8).indices.tolist()
 
@@ -85,7 +112,9 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
 ALTERNATIVES = ["student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps"]
 
 
-def test_of_the_fixed_texts_only_as_many_of_either_set_as_there_are_first_ones_carry_alternatives(trained):
+def test_of_the_fixed_texts_only_as_many_of_either_set_as_there_are_first_ones_carry_alternatives(
+    trained,
+):
     run = Run.open(trained)
     first, final = (run.rollouts(probe_set=probe_set) for probe_set in ("first", "final"))
     assert len(first) == 4 and len(final) == 6 and final.prompt.nunique() == 6
@@ -94,12 +123,16 @@ def test_of_the_fixed_texts_only_as_many_of_either_set_as_there_are_first_ones_c
         for step in (0, 6):
             for i in texts.rollout_id:
                 trace = run.trace(step, i, probe_set)
-                assert trace[ALTERNATIVES].isna().to_numpy().sum() == (0 if i < 4 else trace[ALTERNATIVES].size)
+                assert trace[ALTERNATIVES].isna().to_numpy().sum() == (
+                    0 if i < 4 else trace[ALTERNATIVES].size
+                )
                 assert np.isfinite(trace.kl).all()
 
 
 @pytest.mark.parametrize(("probes", "final_probes", "first", "final"), [(2, 0, 2, 0), (0, 3, 0, 3)])
-def test_either_set_of_fixed_texts_can_be_left_out_and_the_run_goes_on_without_it(tmp_path, probes, final_probes, first, final):
+def test_either_set_of_fixed_texts_can_be_left_out_and_the_run_goes_on_without_it(
+    tmp_path, probes, final_probes, first, final
+):
     out = tmp_path / "r"
     train(config(out, steps=2, held_out=0, probes=probes, final_probes=final_probes))
     train(SessionConfig(out=out, resume=True, steps=3))
@@ -112,22 +145,42 @@ def test_either_set_of_fixed_texts_can_be_left_out_and_the_run_goes_on_without_i
         assert run.trace(3, 0, "final")[ALTERNATIVES].isna().all(axis=None)
 
 
-def test_the_final_student_writes_128_texts_or_as_many_as_the_first_and_none_where_no_texts_are_wanted(trained, tmp_path):
+def test_the_final_student_writes_128_texts_or_as_many_as_the_first_and_none_where_no_texts_are_wanted(
+    trained, tmp_path
+):
     assert [SessionConfig(probes=n).resolved().final_probes for n in (48, 200, 0)] == [128, 200, 0]
     assert SessionConfig(probes=0, final_probes=8).resolved().final_probes == 8
     shutil.copytree(trained, tmp_path / "older")
     meta = json.loads((tmp_path / "older" / "run.json").read_text())
     del meta["config"]["final_probes"]
     (tmp_path / "older" / "run.json").write_text(json.dumps(meta))
-    assert stored_config(SessionConfig(out=tmp_path / "older", resume=True, steps=8)).final_probes == 128
+    assert (
+        stored_config(SessionConfig(out=tmp_path / "older", resume=True, steps=8)).final_probes
+        == 128
+    )
 
 
-def test_fixed_texts_that_are_not_sampled_together_have_random_draws_of_their_own(tmp_path, monkeypatch):
+def test_fixed_texts_that_are_not_sampled_together_have_random_draws_of_their_own(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(session, "_AT_ONCE", 2)
     prompts = tmp_path / "p.jsonl"
     prompts.write_text('{"prompt": "What is 7 and 5?"}\n' * 4)
-    pair = {role: small_pairs.save(tmp_path / role, "qwen2", seed) for seed, role in enumerate(("student", "teacher"))}
-    train(SessionConfig(out=tmp_path / "r", prompts=prompts, **pair, steps=1, rollouts=1, held_out=0, max_new_tokens=16))
+    pair = {
+        role: small_pairs.save(tmp_path / role, "qwen2", seed)
+        for seed, role in enumerate(("student", "teacher"))
+    }
+    train(
+        SessionConfig(
+            out=tmp_path / "r",
+            prompts=prompts,
+            **pair,
+            steps=1,
+            rollouts=1,
+            held_out=0,
+            max_new_tokens=16,
+        )
+    )
     ids = Run.open(tmp_path / "r").probe_ids("final")
     assert len(ids) == len(set(map(tuple, ids))) == 4
 
@@ -137,17 +190,24 @@ def test_metrics_types_and_occurrences_of_a_step_agree(trained):
     kl = pq.read_table(trained / "tokens" / "step=000004.parquet")["kl"].to_numpy()
     row = run.metrics().set_index("step").loc[4]
     assert row.tokens == len(kl) == run.types(4).n.sum()
-    assert row.kl_mean == pytest.approx(kl.mean(dtype=np.float64)) and row.kl_mean * len(kl) == pytest.approx(run.types(4).kl_sum.sum())
+    assert row.kl_mean == pytest.approx(kl.mean(dtype=np.float64)) and row.kl_mean * len(
+        kl
+    ) == pytest.approx(run.types(4).kl_sum.sum())
 
 
 def test_the_same_seed_gives_the_same_log_to_the_bit_and_another_seed_another(trained, tmp_path):
     train(config(tmp_path / "again"))
     assert logged(tmp_path / "again") == logged(trained)
     train(config(tmp_path / "other", seed=1, steps=1))
-    assert logged(tmp_path / "other")["tokens/step=000000.parquet"] != logged(trained)["tokens/step=000000.parquet"]
+    assert (
+        logged(tmp_path / "other")["tokens/step=000000.parquet"]
+        != logged(trained)["tokens/step=000000.parquet"]
+    )
 
 
-def test_logging_gradients_changes_nothing_of_the_training_and_leaves_what_it_promises(trained, tmp_path):
+def test_logging_gradients_changes_nothing_of_the_training_and_leaves_what_it_promises(
+    trained, tmp_path
+):
     said: list[str] = []
     for how in ("off", "full"):
         train(config(tmp_path / how, gradients=how, exact_positions=5), say=said.append)
@@ -157,11 +217,15 @@ def test_logging_gradients_changes_nothing_of_the_training_and_leaves_what_it_pr
     full = logged(tmp_path / "full")
     exact = full.pop("gradients/final/exact.parquet")
     assert full == logged(trained)
-    assert len(exact) == 5 and all(row["exact_norm"] > row["proj_grad_norm"] * 0.2 > 0 for row in exact)
+    assert len(exact) == 5 and all(
+        row["exact_norm"] > row["proj_grad_norm"] * 0.2 > 0 for row in exact
+    )
     assert len(said) == 1 and "5 positions" in said[0] and " s (" in said[0]
     run = Run.open(trained)
     assert (
-        run.steps("gradients/first") == [0, 4, 6] and run.steps("gradients/final") == [0, 2, 4, 6] and run.steps("optimizer") == [2, 4, 6]
+        run.steps("gradients/first") == [0, 4, 6]
+        and run.steps("gradients/final") == [0, 2, 4, 6]
+        and run.steps("optimizer") == [2, 4, 6]
     )
     assert given_up(run, [5]).projection_share > 0 and (second_moments(run).second_moment > 0).all()
 
@@ -176,10 +240,14 @@ def test_the_second_moment_is_that_of_adams_definition(tmp_path):
         weight.grad = g.clone()
         optimizer.step()
     want = sum(0.02 * 0.98 ** (3 - s) * g**2 for s, g in enumerate(steps)) / (1 - 0.98**4)
-    np.testing.assert_allclose(gradient_sums.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5)
+    np.testing.assert_allclose(
+        gradient_sums.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5
+    )
 
 
-def test_a_stopped_run_is_usable_and_resuming_it_gives_the_log_of_one_never_stopped(trained, tmp_path):
+def test_a_stopped_run_is_usable_and_resuming_it_gives_the_log_of_one_never_stopped(
+    trained, tmp_path
+):
     out = tmp_path / "r"
 
     meta = train(config(out), stop_after(2, out))
@@ -199,7 +267,9 @@ def test_a_run_that_stopped_before_its_second_checkpoint_keeps_its_probe_texts(t
     train(config(out), stop_after(0, out))
     shutil.rmtree(out / "checkpoints" / "step=000001")  # as if it had been killed then
     checkpoint = load(str(trained / "checkpoints" / "step=000000"), "cpu", "float32")
-    Checkpoints(out / "checkpoints").save(0, checkpoint, torch.optim.AdamW(checkpoint.net.parameters()), every=2)
+    Checkpoints(out / "checkpoints").save(
+        0, checkpoint, torch.optim.AdamW(checkpoint.net.parameters()), every=2
+    )
     train(SessionConfig(out=out, resume=True))
     assert logged(out) == logged(trained)
 
@@ -212,7 +282,9 @@ def test_a_run_that_stopped_before_its_second_checkpoint_keeps_its_probe_texts(t
         ({"steps": 2}, "has 3 steps already"),
     ],
 )
-def test_resuming_with_what_contradicts_the_run_is_refused_and_changes_nothing(tmp_path, flags, says):
+def test_resuming_with_what_contradicts_the_run_is_refused_and_changes_nothing(
+    tmp_path, flags, says
+):
     out = tmp_path / "r"
     train(config(out, held_out=0), stop_after(2, out))
     before = logged(out)
@@ -266,15 +338,26 @@ def test_a_killed_run_keeps_its_steps_and_can_be_resumed(tmp_path):
 
 
 def test_a_disk_that_takes_no_more_is_named_and_what_was_written_stays(tmp_path):
-    """The limit on the size of a file stands in for a full disk: the kernel refuses the write all the same."""
+    """The limit on the size of a file stands in for a full disk: the kernel refuses the write all
+    the same.
+    """
     child = start(tmp_path / "r", "--steps", "5000", "--held-out", "0", "--probes", "0")
     wait_for(tmp_path / "r" / "metrics" / "step=000002.parquet", child)
-    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (6_000, 6_000))  # run.json still fits, the tokens of a step do not
+    resource.prlimit(
+        child.pid, resource.RLIMIT_FSIZE, (6_000, 6_000)
+    )  # run.json still fits, the tokens of a step do not
     output = child.communicate(timeout=120)[0]
-    assert child.returncode == 1 and "could not be written" in output and "--resume" in output and "Traceback" not in output
+    assert (
+        child.returncode == 1
+        and "could not be written" in output
+        and "--resume" in output
+        and "Traceback" not in output
+    )
     run = Run.open(tmp_path / "r")
     assert run.meta.status == "failed" and "could not be written" in run.meta.reason
-    assert run.steps("metrics")[:3] == [0, 1, 2] and all(run.trace(step, 0).kl.notna().all() for step in (0, 1, 2))
+    assert run.steps("metrics")[:3] == [0, 1, 2] and all(
+        run.trace(step, 0).kl.notna().all() for step in (0, 1, 2)
+    )
     assert not list((tmp_path / "r").rglob("*.tmp"))
 
 
@@ -292,15 +375,35 @@ def test_a_loss_that_is_no_number_stops_the_run_says_where_and_keeps_it(tmp_path
     with pytest.raises(NonFiniteLoss, match=r"step 3, rollout 0, position 0, kl is nan"):
         train(config(tmp_path / "r", probe_every=100, held_out=0))
     run = Run.open(tmp_path / "r")
-    assert run.meta.status == "failed" and "step 3" in run.meta.reason and run.steps("tokens") == [0, 1, 2]
+    assert (
+        run.meta.status == "failed"
+        and "step 3" in run.meta.reason
+        and run.steps("tokens") == [0, 1, 2]
+    )
 
 
 def test_an_update_that_ruins_the_weights_stops_the_run_in_any_model(tmp_path):
     prompts = small_pairs.prompts_file(tmp_path / "p.jsonl", 20)
-    pair = {role: small_pairs.save(tmp_path / role, "qwen2", seed) for seed, role in enumerate(("student", "teacher"))}
+    pair = {
+        role: small_pairs.save(tmp_path / role, "qwen2", seed)
+        for seed, role in enumerate(("student", "teacher"))
+    }
     with pytest.raises(NonFiniteLoss, match="step 0"):
-        train(SessionConfig(out=tmp_path / "r", prompts=prompts, **pair, steps=2, rollouts=3, probes=0, lr=1e39, max_new_tokens=8))
-    assert Run.open(tmp_path / "r").meta.status == "failed" and Run.open(tmp_path / "r").steps("tokens") == [0]
+        train(
+            SessionConfig(
+                out=tmp_path / "r",
+                prompts=prompts,
+                **pair,
+                steps=2,
+                rollouts=3,
+                probes=0,
+                lr=1e39,
+                max_new_tokens=8,
+            )
+        )
+    assert Run.open(tmp_path / "r").meta.status == "failed" and Run.open(tmp_path / "r").steps(
+        "tokens"
+    ) == [0]
 
 
 def test_whatever_goes_wrong_in_training_is_noted_in_the_run(tmp_path, monkeypatch):
@@ -322,31 +425,62 @@ def test_nothing_is_written_where_a_run_already_is(trained):
 
 
 def test_a_pair_of_ones_own_trains_on_ones_own_prompts(tmp_path):
-    prompts = small_pairs.prompts_file(tmp_path / "p.jsonl", 20, teacher_prompt="Think of the answer 7.")
-    pair = {role: small_pairs.save(tmp_path / role, "qwen2", seed) for seed, role in enumerate(("student", "teacher"))}
+    prompts = small_pairs.prompts_file(
+        tmp_path / "p.jsonl", 20, teacher_prompt="Think of the answer 7."
+    )
+    pair = {
+        role: small_pairs.save(tmp_path / role, "qwen2", seed)
+        for seed, role in enumerate(("student", "teacher"))
+    }
     out = tmp_path / "r"
-    train(SessionConfig(out=out, prompts=prompts, **pair, steps=2, rollouts=3, probes=2, held_out=5, max_new_tokens=8))
+    train(
+        SessionConfig(
+            out=out,
+            prompts=prompts,
+            **pair,
+            steps=2,
+            rollouts=3,
+            probes=2,
+            held_out=5,
+            max_new_tokens=8,
+        )
+    )
     run = Run.open(out)
     assert run.meta.student == pair["student"] and "does not see" in run.meta.origin
     assert set(run.evals().n) == {4}, "a fifth of the prompts is held out at most"
     assert run.rollouts(2).teacher_prompt.unique().tolist() == ["Think of the answer 7."]
     trained_on = {p for s in range(3) for p in run.rollouts(s).prompt}
-    assert run.rollouts(probe_set="final").prompt.nunique() == 16, "no prompt is answered twice to fill the set"
-    assert len(trained_on) <= 9 and len({json.loads(line)["prompt"] for line in prompts.read_text().splitlines()} - trained_on) >= 4
+    assert run.rollouts(probe_set="final").prompt.nunique() == 16, (
+        "no prompt is answered twice to fill the set"
+    )
+    assert (
+        len(trained_on) <= 9
+        and len(
+            {json.loads(line)["prompt"] for line in prompts.read_text().splitlines()} - trained_on
+        )
+        >= 4
+    )
 
 
 def test_a_held_out_prompt_that_stands_in_the_file_twice_is_trained_on_nowhere(tmp_path):
     prompts = small_pairs.prompts_file(tmp_path / "p.jsonl", 10)
     prompts.write_text(prompts.read_text() + "\n" + prompts.read_text())
-    tasks = Tasks.of(SessionConfig(out=tmp_path / "r", student="s", teacher="t", prompts=prompts).resolved())
-    assert tasks.held_out and not {p.prompt for p in tasks.held_out} & {p.prompt for p in tasks.batch(100)}
+    tasks = Tasks.of(
+        SessionConfig(out=tmp_path / "r", student="s", teacher="t", prompts=prompts).resolved()
+    )
+    assert tasks.held_out and not {p.prompt for p in tasks.held_out} & {
+        p.prompt for p in tasks.batch(100)
+    }
 
 
 def test_bfloat16_computes_in_half_and_still_takes_small_updates(tmp_path):
     train(config(tmp_path / "r", dtype="bfloat16", steps=2, held_out=0, lr=1e-5))
     metrics = Run.open(tmp_path / "r").metrics()
     assert np.isfinite(metrics.kl_mean).all() and (metrics.kl_mean > 0).all()
-    first, last = (load_file(tmp_path / "r" / "checkpoints" / f"step=00000{s}" / "model.safetensors") for s in (0, 2))
+    first, last = (
+        load_file(tmp_path / "r" / "checkpoints" / f"step=00000{s}" / "model.safetensors")
+        for s in (0, 2)
+    )
     changed = sum(int((first[name] != last[name]).sum()) for name in first)
     assert changed > 0.5 * sum(w.numel() for w in first.values())
 
@@ -361,7 +495,9 @@ def test_bfloat16_computes_in_half_and_still_takes_small_updates(tmp_path):
         ({"prompts": Path("p.jsonl")}, BadConfig, "--student and --teacher"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_path, changes, error, says):
+def test_settings_that_cannot_work_are_refused_before_anything_is_written(
+    tmp_path, changes, error, says
+):
     with pytest.raises(error, match=says):
         train(replace(config(tmp_path / "r"), **changes))
     assert not (tmp_path / "r").exists()
@@ -370,7 +506,14 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_written(tmp_pa
 def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path):
     prompts = small_pairs.prompts_file(tmp_path / "p.jsonl")
     with pytest.raises(ModelNotFound, match="nowhere"):
-        train(config(tmp_path / "r", student=str(tmp_path / "nowhere"), teacher=str(tmp_path / "nowhere"), prompts=prompts))
+        train(
+            config(
+                tmp_path / "r",
+                student=str(tmp_path / "nowhere"),
+                teacher=str(tmp_path / "nowhere"),
+                prompts=prompts,
+            )
+        )
     assert not (tmp_path / "r").exists()
 
 

@@ -1,4 +1,6 @@
-"""Shares of the gradient, how unequal they are, and what would be given up: against sums over single tokens."""
+"""Shares of the gradient, how unequal they are, and what would be given up: against sums over
+single tokens.
+"""
 
 import numpy as np
 import pandas as pd
@@ -32,21 +34,45 @@ def test_shares_are_those_of_single_tokens_and_sum_to_one(tiny_run, table):
     tokens = pq.read_table(run.path / table / "step=000010.parquet").to_pandas()
     own = frame[(frame.step == 10) & (frame.token_id == 7)].iloc[0]
     mine = tokens.token_id == 7
-    assert own.n == mine.sum() and own.gradient_share == pytest.approx(tokens.grad_norm[mine].sum() / tokens.grad_norm.sum(), rel=1e-5)
+    assert own.n == mine.sum() and own.gradient_share == pytest.approx(
+        tokens.grad_norm[mine].sum() / tokens.grad_norm.sum(), rel=1e-5
+    )
     labels = dict.fromkeys(range(0, 50, 2), "even")
     by_label = shares.label_shares(frame, labels).set_index(["step", "label"])
     even = frame[(frame.step == 10) & (frame.token_id % 2 == 0)]
     assert by_label.loc[(10, "even"), "kl_share"] == pytest.approx(even.kl_share.sum())
-    assert len(by_label) == 2 * 3 and by_label.gradient_share.groupby("step").sum().to_numpy() == pytest.approx(np.ones(3))
+    assert len(by_label) == 2 * 3 and by_label.gradient_share.groupby(
+        "step"
+    ).sum().to_numpy() == pytest.approx(np.ones(3))
 
 
 def test_a_log_that_knows_no_gradients_opens_reads_and_says_what_is_missing(tiny_run):
-    run = without(tiny_run(), "grad_norm", "proj_grad_norm", "grad_norm_sum", "grad_norm_sq_sum", "proj_grad_norm_sum", "projection_s")
-    assert run.trace(10, 0).grad_norm.isna().all() and run.trace(10, 0, "final").proj_grad_norm.isna().all()
+    run = without(
+        tiny_run(),
+        "grad_norm",
+        "proj_grad_norm",
+        "grad_norm_sum",
+        "grad_norm_sq_sum",
+        "proj_grad_norm_sum",
+        "projection_s",
+    )
+    assert (
+        run.trace(10, 0).grad_norm.isna().all()
+        and run.trace(10, 0, "final").proj_grad_norm.isna().all()
+    )
     assert run.metrics().projection_s.isna().all() and run.types(10).grad_norm_sum.isna().all()
-    assert run.quantiles("grad_norm", [0.5]) == (0, []) and run.histogram("grad_norm", [0.1, 1]) == [0, 0, 0]
-    assert np.isnan(run.over_steps(0, "final", "grad_norm")[1]).all() and run.type_means("tokens", "grad_norm")["mean"].isna().all()
-    for ask in (lambda: shares.type_shares(run), lambda: shares.given_up(run, [7]), lambda: shares.second_moments(run)):
+    assert run.quantiles("grad_norm", [0.5]) == (0, []) and run.histogram(
+        "grad_norm", [0.1, 1]
+    ) == [0, 0, 0]
+    assert (
+        np.isnan(run.over_steps(0, "final", "grad_norm")[1]).all()
+        and run.type_means("tokens", "grad_norm")["mean"].isna().all()
+    )
+    for ask in (
+        lambda: shares.type_shares(run),
+        lambda: shares.given_up(run, [7]),
+        lambda: shares.second_moments(run),
+    ):
         with pytest.raises(NoGradients, match=r"tiny has no .*\. .*\. Train with"):
             ask()
     with pytest.raises(NoGradients, match="--gradients full"):
@@ -61,7 +87,9 @@ def test_steps_from_before_a_column_was_known_are_read_beside_later_ones(tiny_ru
         pq.write_table(found.drop_columns([c for c in found.column_names if "grad" in c]), file)
     run = Run.open(path)
     assert sorted(shares.type_shares(run).step.unique()) == [10, 20]
-    assert run.quantiles("grad_norm", [0.5])[0] == sum(len(run.values("tokens", s, "kl")) for s in (10, 20))
+    assert run.quantiles("grad_norm", [0.5])[0] == sum(
+        len(run.values("tokens", s, "kl")) for s in (10, 20)
+    )
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40))
@@ -70,29 +98,47 @@ def test_the_gini_coefficient_is_the_mean_difference_of_all_pairs(values):
     found = shares.lorenz(x)
     want = np.abs(x[:, None] - x).mean() / (2 * x.mean()) if x.sum() > 0 else 0
     assert found.gini == pytest.approx(want, abs=1e-9) and found.n == len(x)
-    assert found.held[0] == 0 and found.held[-1] == pytest.approx(1) and (np.diff(found.held) >= 0).all()
+    assert (
+        found.held[0] == 0
+        and found.held[-1] == pytest.approx(1)
+        and (np.diff(found.held) >= 0).all()
+    )
 
 
 def test_a_lorenz_curve_of_many_values_is_thinned_out_and_stays_on_the_curve():
     x = np.random.default_rng(0).gamma(0.3, 1, 100_000)
     found = shares.lorenz(x, 200)
     assert len(found.held) <= 200
-    assert found.held[100] == pytest.approx(np.sort(x)[: round(found.population[100] * len(x))].sum() / x.sum())
+    assert found.held[100] == pytest.approx(
+        np.sort(x)[: round(found.population[100] * len(x))].sum() / x.sum()
+    )
 
 
 def test_what_is_given_up_is_counted_and_the_time_is_bounded_by_what_was_measured(tiny_run):
     path = tiny_run()
     writer = RunWriter.reopen(path)
     for step, projection in ((0, 9.0), (10, 0.3), (20, 0.3)):
-        row = dict.fromkeys(schema.METRICS, 0.0) | {"step": step, "rollouts": 4, "tokens": 5, "update_norm": 1.0}
+        row = dict.fromkeys(schema.METRICS, 0.0) | {
+            "step": step,
+            "rollouts": 4,
+            "tokens": 5,
+            "update_norm": 1.0,
+        }
         row |= {"sample_s": 0.5, "student_s": 0.6, "teacher_s": 0.4, "projection_s": projection}
         writer.append("metrics", step, {name: [value] for name, value in row.items()})
     run = Run.open(path)
     found = shares.given_up(run, [7, 8])
-    tokens = pd.concat(pq.read_table(f).to_pandas() for f in sorted((path / "tokens").glob("*.parquet")))
+    tokens = pd.concat(
+        pq.read_table(f).to_pandas() for f in sorted((path / "tokens").glob("*.parquet"))
+    )
     mine = tokens.token_id.isin([7, 8])
-    assert (found.tokens, found.of_tokens) == (mine.sum(), len(tokens)) and found.kl == pytest.approx(tokens.kl[mine].sum(), rel=1e-5)
-    assert found.projection_share == pytest.approx(0.2) and found.steps == 2, "the first step is warm-up"
+    assert (found.tokens, found.of_tokens) == (
+        mine.sum(),
+        len(tokens),
+    ) and found.kl == pytest.approx(tokens.kl[mine].sum(), rel=1e-5)
+    assert found.projection_share == pytest.approx(0.2) and found.steps == 2, (
+        "the first step is warm-up"
+    )
     assert found.time_saved == pytest.approx(0.2 * mine.mean())
 
 
@@ -100,16 +146,27 @@ def test_rank_correlation_is_that_of_scipy_with_an_interval_around_it():
     x = np.random.default_rng(0).normal(size=60)
     y = x + np.random.default_rng(1).normal(size=60)
     found = shares.rank_correlation(x, y)
-    assert found.value == pytest.approx(spearmanr(x, y).statistic) and found.low < found.value < found.high and found.n == 60
+    assert (
+        found.value == pytest.approx(spearmanr(x, y).statistic)
+        and found.low < found.value < found.high
+        and found.n == 60
+    )
     assert np.isnan(shares.rank_correlation([1, 2], [1, 2]).value)
 
 
 def test_the_second_moment_stands_beside_how_often_a_type_was_written_before(tiny_run):
     path = tiny_run()
-    RunWriter.reopen(path).append("optimizer", 10, {"step": [10] * 40, "token_id": range(40), "second_moment": np.arange(40) / 7})
+    RunWriter.reopen(path).append(
+        "optimizer",
+        10,
+        {"step": [10] * 40, "token_id": range(40), "second_moment": np.arange(40) / 7},
+    )
     frame = shares.second_moments(Run.open(path))
     first = pq.read_table(path / "tokens" / "step=000000.parquet").to_pandas()
-    assert frame.set_index("token_id").n.to_dict() == first[first.token_id < 40].token_id.value_counts().to_dict()
+    assert (
+        frame.set_index("token_id").n.to_dict()
+        == first[first.token_id < 40].token_id.value_counts().to_dict()
+    )
     np.testing.assert_allclose(frame.second_moment, frame.token_id / 7)
 
 
@@ -118,10 +175,21 @@ def test_the_correlation_of_exact_and_closed_form_norms_is_taken_on_logarithms(t
     rng = np.random.default_rng(2)
     norm = np.exp(rng.normal(size=90)).astype(np.float32)
     exact = norm**0.8 * np.exp(rng.normal(0, 0.2, 90))
-    columns = {"step": [20] * 90, "rollout_id": np.arange(90) % 12, "position": np.arange(90), "token_id": [3] * 90}
-    RunWriter.reopen(path).write_exact("final", {**columns, "grad_norm": np.append(norm[:-1], 0), "exact_norm": exact})
+    columns = {
+        "step": [20] * 90,
+        "rollout_id": np.arange(90) % 12,
+        "position": np.arange(90),
+        "token_id": [3] * 90,
+    }
+    RunWriter.reopen(path).write_exact(
+        "final", {**columns, "grad_norm": np.append(norm[:-1], 0), "exact_norm": exact}
+    )
     found = shares.exact_correlation(Run.open(path), "final")
-    assert found.value == pytest.approx(np.corrcoef(np.log(norm[:-1]), np.log(exact[:-1]))[0, 1], abs=1e-6) and found.n == 89
+    assert (
+        found.value
+        == pytest.approx(np.corrcoef(np.log(norm[:-1]), np.log(exact[:-1]))[0, 1], abs=1e-6)
+        and found.n == 89
+    )
     assert found.low < found.value < found.high
     with pytest.raises(NoGradients, match="0 positions"):
         shares.exact_correlation(Run.open(path), "final", "proj_grad_norm")

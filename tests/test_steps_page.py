@@ -1,4 +1,6 @@
-"""The page Steps: the log's own values over steps, gaps that stay gaps, boxes that narrow, and a canvas for what is large."""
+"""The page Steps: the log's own values over steps, gaps that stay gaps, boxes that narrow, and a
+canvas for what is large.
+"""
 
 from __future__ import annotations
 
@@ -68,15 +70,22 @@ def test_positions_carry_the_values_of_the_log(tiny_run: RunFactory) -> None:
 
 def occurrences(run: Path, source: str) -> pd.DataFrame:
     table = "tokens" if source == "fresh" else f"probe/{source}"
-    return pd.concat([pq.ParquetFile(f).read().to_pandas() for f in sorted((run / table).glob("step=*.parquet"))])
+    return pd.concat(
+        [pq.ParquetFile(f).read().to_pandas() for f in sorted((run / table).glob("step=*.parquet"))]
+    )
 
 
 @pytest.mark.parametrize("source", data.runs.SOURCES)
-def test_types_and_categories_carry_means_over_the_logged_tokens(source: str, tiny_run: RunFactory) -> None:
+def test_types_and_categories_carry_means_over_the_logged_tokens(
+    source: str, tiny_run: RunFactory
+) -> None:
     run = tiny_run()
     key, rows = data.runs.key(str(run)), occurrences(run, source)
     by_type = data.steps.types(key, source, "grad_norm")
-    means, n = rows.groupby(["token_id", "step"]).grad_norm.mean(), rows.groupby(["token_id", "step"]).size()
+    means, n = (
+        rows.groupby(["token_id", "step"]).grad_norm.mean(),
+        rows.groupby(["token_id", "step"]).size(),
+    )
     for i, token in enumerate(by_type.frame.token_id):
         np.testing.assert_allclose(by_type.values[i], means[token].loc[list(STEPS)], rtol=1e-5)
         assert by_type.counts[i].tolist() == n[token].loc[list(STEPS)].tolist()
@@ -88,7 +97,9 @@ def test_types_and_categories_carry_means_over_the_logged_tokens(source: str, ti
     assert tokens[:, -1].sum() == len(last)
     kinds = by_type.frame.set_index("token_id").category
     for name, value in zip(surface.names, surface.values[:, -1], strict=True):
-        assert value == pytest.approx(last.grad_norm[last.token_id.map(kinds) == name].mean(), rel=1e-4)
+        assert value == pytest.approx(
+            last.grad_norm[last.token_id.map(kinds) == name].mean(), rel=1e-4
+        )
 
 
 def test_a_slope_is_that_of_least_squares_over_the_steps_with_a_value() -> None:
@@ -99,18 +110,26 @@ def test_a_slope_is_that_of_least_squares_over_the_steps_with_a_value() -> None:
     for row, found, count in zip(values, slope, n, strict=True):
         there = np.isfinite(row)
         assert count == there.sum()
-        assert np.isnan(found) if count < 2 else found == pytest.approx(np.polyfit(np.array(steps)[there], row[there], 1)[0])
+        assert (
+            np.isnan(found)
+            if count < 2
+            else found == pytest.approx(np.polyfit(np.array(steps)[there], row[there], 1)[0])
+        )
 
 
 @pytest.mark.parametrize("sort", data.steps.SORTS)
-def test_types_stand_in_the_order_that_was_asked_for(sort: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_types_stand_in_the_order_that_was_asked_for(
+    sort: str, open_app, tiny_run: RunFactory
+) -> None:  # noqa: F811
     table = open_app("steps", tiny_run(), view="type", which="top", sort=sort).dataframe[0].value
     assert len(table) == 40
     if sort == "category":
         assert table.category.is_monotonic_increasing
     elif sort == "class":
         order = list(data.rocks.CLASSES)
-        assert [order.index(c) for c in table["class"]] == sorted(order.index(c) for c in table["class"])
+        assert [order.index(c) for c in table["class"]] == sorted(
+            order.index(c) for c in table["class"]
+        )
     else:
         assert table[sort].is_monotonic_decreasing
 
@@ -121,9 +140,17 @@ def test_types_stand_in_the_order_that_was_asked_for(sort: str, open_app, tiny_r
 def test_a_step_that_is_not_logged_is_a_hatched_gap(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
     run = probed(tiny_run, 20)
     key = data.runs.key(str(run))
-    assert data.steps.step_axis(key, "final").missing == [20] and data.steps.step_axis(key, "first").missing == []
-    for surface in (data.steps.positions(key, "final", 0, "kl"), data.steps.categories(key, "final", "kl")[0]):
-        assert np.isnan(surface.values[:, 2]).all() and np.isfinite(surface.values[:, [0, 1, 3]]).all()
+    assert (
+        data.steps.step_axis(key, "final").missing == [20]
+        and data.steps.step_axis(key, "first").missing == []
+    )
+    for surface in (
+        data.steps.positions(key, "final", 0, "kl"),
+        data.steps.categories(key, "final", "kl")[0],
+    ):
+        assert (
+            np.isnan(surface.values[:, 2]).all() and np.isfinite(surface.values[:, [0, 1, 3]]).all()
+        )
     for view in VIEWS:
         app = open_app("steps", run, view=view, which="top")
         assert "Not logged, though planned: step 20." in words(app)
@@ -138,7 +165,9 @@ def test_steps_stand_on_a_true_axis(tiny_run: RunFactory) -> None:
     run = tiny_run("uneven", steps=(0, 10, 20, 40, 47), config={"probe_every": 10})
     axis = data.steps.step_axis(data.runs.key(str(run)), "final")
     assert axis.steps == [0, 10, 20, 30, 40, 47] and axis.missing == [30]
-    assert data.steps.step_axis(data.runs.key(str(tiny_run("plain", steps=(0, 10, 20, 40)))), "final").missing == [30]
+    assert data.steps.step_axis(
+        data.runs.key(str(tiny_run("plain", steps=(0, 10, 20, 40)))), "final"
+    ).missing == [30]
 
 
 def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
@@ -149,10 +178,18 @@ def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFa
     pq.write_table(table.filter(pc.not_equal(table["token_id"], gone)), file)
     by_type = data.steps.types(data.runs.key(str(run)), "fresh", "kl")
     i = by_type.frame.token_id.tolist().index(gone)
-    assert np.isnan(by_type.values[i, 1]) and by_type.counts[i].tolist()[1] == 0 and by_type.frame.slope_steps[i] == 2
-    app = open_app("steps", run, view="type", source="fresh", which="picked", types=str(gone), step="10")
+    assert (
+        np.isnan(by_type.values[i, 1])
+        and by_type.counts[i].tolist()[1] == 0
+        and by_type.frame.slope_steps[i] == 2
+    )
+    app = open_app(
+        "steps", run, view="type", source="fresh", which="picked", types=str(gone), step="10"
+    )
     assert [t["name"] for t in charts(app)[0]["data"][1:]] == ["dotted: the type does not occur"]
-    assert app.dataframe[0].value.tokens.tolist() == [0] and app.dataframe[0].value.cursor.isna().all()
+    assert (
+        app.dataframe[0].value.tokens.tolist() == [0] and app.dataframe[0].value.cursor.isna().all()
+    )
 
 
 # Every empty view says why.
@@ -165,15 +202,31 @@ def one_step(run: Path) -> None:
 
 
 EMPTY = {
-    "no probes": (lambda run: shutil.rmtree(run / "probe"), {"view": "position"}, "has logged no probe texts"),
-    "fresh": (lambda run: None, {"view": "position", "source": "fresh"}, "other texts at every step"),
+    "no probes": (
+        lambda run: shutil.rmtree(run / "probe"),
+        {"view": "position"},
+        "has logged no probe texts",
+    ),
+    "fresh": (
+        lambda run: None,
+        {"view": "position", "source": "fresh"},
+        "other texts at every step",
+    ),
     "one step": (one_step, {"view": "position"}, "Only step 0 is logged"),
     "one step, no classes": (one_step, {"view": "type"}, "the types stand by score. "),
-    "no set": (lambda run: None, {"view": "type", "rule": "default;tau_quantile=0.995;eta=1.0"}, "The rule finds no Rock Tokens"),
+    "no set": (
+        lambda run: None,
+        {"view": "type", "rule": "default;tau_quantile=0.995;eta=1.0"},
+        "The rule finds no Rock Tokens",
+    ),
     "none picked": (lambda run: None, {"view": "type", "which": "picked"}, "No type is selected"),
     "no span": (lambda run: None, {"span": "900-1000"}, "names no positions of this text"),
     "nonsense": (lambda run: None, {"span": "<script>"}, "names no positions of this text"),
-    "picked elsewhere": (lambda run: None, {"view": "type", "which": "top", "rows": "1", "types": "1"}, "not among those shown"),
+    "picked elsewhere": (
+        lambda run: None,
+        {"view": "type", "which": "top", "rows": "1", "types": "1"},
+        "not among those shown",
+    ),
 }
 
 
@@ -211,7 +264,9 @@ def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -
     table = app.dataframe[0].value
     assert table.position.tolist() == [3, 4, 5]
     np.testing.assert_array_equal(table.cursor.astype(np.float32), trace.kl[3:6].astype(np.float32))
-    assert "".join(data.runs.visible(t, spaces=True) for t in trace.token[3:6]) in words(app).replace("␣", " ")
+    assert "".join(data.runs.visible(t, spaces=True) for t in trace.token[3:6]) in words(
+        app
+    ).replace("␣", " ")
     assert dict(app.query_params)["span"] == "3-5"
 
 
@@ -222,10 +277,25 @@ def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: 
     app.selectbox(key="widget signal").set_value("sampled_loss").run()
     assert "step 10" in charts(app)[0]["layout"]["title"]["subtitle"]["text"]
     app.switch_page("views/trace/page.py").run()
-    assert {n: app.query_params[n] for n in ("source", "step", "rollout")} == {"source": "final", "step": "10", "rollout": "2"}
+    assert {n: app.query_params[n] for n in ("source", "step", "rollout")} == {
+        "source": "final",
+        "step": "10",
+        "rollout": "2",
+    }
 
 
-@pytest.mark.parametrize("text, span", [("", None), ("7", (7, 7)), ("12-40", (12, 19)), ("9 – 3", (3, 9)), ("19-", 0), ("20", 0), ("a", 0)])
+@pytest.mark.parametrize(
+    "text, span",
+    [
+        ("", None),
+        ("7", (7, 7)),
+        ("12-40", (12, 19)),
+        ("9 – 3", (3, 9)),
+        ("19-", 0),
+        ("20", 0),
+        ("a", 0),
+    ],
+)
 def test_a_span_is_read_or_refused(text: str, span: tuple[int, int] | None | int) -> None:
     if span == 0:
         with pytest.raises(data.steps.NoSpan):
@@ -236,9 +306,18 @@ def test_a_span_is_read_or_refused(text: str, span: tuple[int, int] | None | int
 
 @pytest.mark.parametrize(
     "box, rows",
-    [((2.4, 5.6), (3, 5)), ((5.6, 2.4), (3, 5)), ((2.8, 3.2), (3, 3)), ((2.6, 2.7), (3, 3)), ((-3, 99), (0, 9)), ((11, 12), None)],
+    [
+        ((2.4, 5.6), (3, 5)),
+        ((5.6, 2.4), (3, 5)),
+        ((2.8, 3.2), (3, 3)),
+        ((2.6, 2.7), (3, 3)),
+        ((-3, 99), (0, 9)),
+        ((11, 12), None),
+    ],
 )
-def test_a_box_takes_the_rows_whose_middle_it_covers(box: tuple[float, float], rows: tuple[int, int] | None) -> None:
+def test_a_box_takes_the_rows_whose_middle_it_covers(
+    box: tuple[float, float], rows: tuple[int, int] | None
+) -> None:
     assert chart.rows_within(box, 10) == rows
 
 
@@ -246,7 +325,11 @@ def test_a_box_takes_the_rows_whose_middle_it_covers(box: tuple[float, float], r
 
 
 def test_colours_are_those_of_the_text_pane() -> None:
-    pane = "".join(f.read_text(encoding="utf-8") for f in (Path(heatmap.__file__).parent.parent / "token_pane").iterdir() if f.is_file())
+    pane = "".join(
+        f.read_text(encoding="utf-8")
+        for f in (Path(heatmap.__file__).parent.parent / "token_pane").iterdir()
+        if f.is_file()
+    )
     for pair in (*chart.SEQUENTIAL, *chart.DIVERGING):
         assert all(colour in pane or colour.startswith("rgba") for colour in pair)
 
@@ -255,8 +338,15 @@ def test_hostile_token_text_is_text_in_every_view(open_app, tiny_run: RunFactory
     run = tiny_run()
     for view in VIEWS:
         app = open_app("steps", run, view=view, which="top", types="30", span="0-60")
-        assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info, *app.warning))
-        assert not any(f'"{text}"' in chart.proto.spec for text in HOSTILE if "<" in text for chart in app.get("plotly_chart"))
+        assert not any(
+            "<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info, *app.warning)
+        )
+        assert not any(
+            f'"{text}"' in chart.proto.spec
+            for text in HOSTILE
+            if "<" in text
+            for chart in app.get("plotly_chart")
+        )
 
 
 def test_halves_never_cross_an_edge() -> None:
@@ -264,12 +354,18 @@ def test_halves_never_cross_an_edge() -> None:
     edges = [float(e) for e in np.quantile(values, [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])]
     values[:7, 0] = edges
     values[0, 1] = np.nan
-    half = np.frombuffer(base64.b64decode(heatmap.packed(values, edges)), "<f2").reshape(values.shape).astype(np.float32)
+    half = (
+        np.frombuffer(base64.b64decode(heatmap.packed(values, edges)), "<f2")
+        .reshape(values.shape)
+        .astype(np.float32)
+    )
     np.testing.assert_array_equal(chart.shades(half, edges), chart.shades(values, edges))
     np.testing.assert_allclose(half, values, rtol=2e-3, atol=1e-6)
 
 
-def test_what_is_too_large_is_binned_as_means_and_said(open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_what_is_too_large_is_binned_as_means_and_said(
+    open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:  # noqa: F811
     run = probed(tiny_run, 20)
     surface = data.steps.positions(data.runs.key(str(run)), "final", 0, "kl")
     small = data.steps.binned(surface, 100)
@@ -288,7 +384,9 @@ def test_what_is_too_large_is_binned_as_means_and_said(open_app, tiny_run: RunFa
 # In a browser.
 
 
-def drag(tab: Tab, area: playwright.Locator, start: tuple[float, float], end: tuple[float, float]) -> None:  # noqa: F811
+def drag(
+    tab: Tab, area: playwright.Locator, start: tuple[float, float], end: tuple[float, float]
+) -> None:  # noqa: F811
     box = area.bounding_box()
     at = lambda f: (box["x"] + f[0] * box["width"], box["y"] + f[1] * box["height"])  # noqa: E731
     tab.page.mouse.move(*at(start))
@@ -320,7 +418,9 @@ def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:  #
 
 def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:  # noqa: F811
     tab.open("/steps?run=tiny&source=first&step=10&rollout=2&span=3-9&types=5")
-    address = tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").get_attribute("href")
+    address = tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").get_attribute(
+        "href"
+    )
     tab.open("/" + str(address).lstrip("/"))
     playwright.expect(tab.page.locator(".selected .toggle").first).to_contain_text("positions 3–9")
     wanted = {"source": "first", "step": "10", "rollout": "2", "span": "3-9", "types": "5"}
@@ -332,7 +432,9 @@ def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:  #
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
     drag(tab, tab.page.locator(".js-plotly-plot .nsewdrag"), (0.2, 2 / 20), (0.6, 5 / 20))
     playwright.expect(tab.page.get_by_text("3 of 42 types of these texts.")).to_be_visible()
-    top = data.steps.types(data.runs.key(str(tiny_run("tiny"))), "final", "kl").frame  # the same numbers are drawn again
+    top = data.steps.types(
+        data.runs.key(str(tiny_run("tiny"))), "final", "kl"
+    ).frame  # the same numbers are drawn again
     assert tab.parameters["types"] == ",".join(map(str, top.token_id[2:5]))
 
 
@@ -362,7 +464,9 @@ def canvas_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = Path(heatmap.__file__).parent.parent.parent
     (folder / "page.py").write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\n{CANVAS}")
     flags = ["--server.headless=true", "--browser.gatherUsageStats=false"]
-    with serving(lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder) as address:
+    with serving(
+        lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder
+    ) as address:
         yield address
 
 
@@ -373,7 +477,9 @@ PIXEL = """(canvas, [x, y]) => {
 
 
 def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwright.Page:  # noqa: F811
-    page = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light").new_page()
+    page = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme="light"
+    ).new_page()
     page.set_default_timeout(20_000)
     page.goto(f"{server}/?{query}")
     page.wait_for_selector("canvas[data-ms]")
@@ -381,7 +487,9 @@ def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwri
 
 
 @pytest.mark.parametrize("flat", ["", "&flat=1"])
-def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(flat: str, browser, canvas_server: str) -> None:  # noqa: F811
+def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(
+    flat: str, browser, canvas_server: str
+) -> None:  # noqa: F811
     page = canvas_page(browser, canvas_server, f"rows=6&steps=5{flat}")
     canvas = page.locator("canvas")
     colours = [light for light, _ in chart.Heatmap(
@@ -389,7 +497,11 @@ def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(flat: str, browser
     ).palette]  # fmt: skip
     for row in range(6):
         for step in (0, 1, 2, 4):
-            at = [(row + 0.5) / 6, 1 - (step + 0.5) / 5] if flat else [(step + 0.5) / 5, (row + 0.5) / 6]
+            at = (
+                [(row + 0.5) / 6, 1 - (step + 0.5) / 5]
+                if flat
+                else [(step + 0.5) / 5, (row + 0.5) / 6]
+            )
             pixel = canvas.evaluate(PIXEL, at)
             if (row, step) == (2, 1) or colours[row].startswith("rgba"):
                 assert pixel[3] in (0, 255) and pixel[:3] in ([0, 0, 0], [140, 140, 140])
@@ -406,23 +518,31 @@ def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> No
     tab = Tab(page, canvas_server)  # noqa: F811
     drag(tab, canvas, (0.3, 1.5 / 6), (0.7, 3.5 / 6))
     playwright.expect(page.get_by_text("box (1, 3)")).to_be_visible()
-    playwright.expect(page.locator(".readout")).to_have_text("<b>row 3</b> · step 30 · this step is not logged")
+    playwright.expect(page.locator(".readout")).to_have_text(
+        "<b>row 3</b> · step 30 · this step is not logged"
+    )
     canvas.focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowLeft")
-    playwright.expect(page.locator(".readout")).to_have_text("<b>row 0</b> · step 20 · kl 0.05 nats")
+    playwright.expect(page.locator(".readout")).to_have_text(
+        "<b>row 0</b> · step 20 · kl 0.05 nats"
+    )
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Enter")
     playwright.expect(page.get_by_text("box (0, 2)")).to_be_visible()
-    assert "6 token types by 5 steps, 0 to 40, 1 of them not logged" in (canvas.get_attribute("aria-label") or "")
+    assert "6 token types by 5 steps, 0 to 40, 1 of them not logged" in (
+        canvas.get_attribute("aria-label") or ""
+    )
     page.context.close()
 
 
 def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:  # noqa: F811
     page = canvas_page(browser, canvas_server, "rows=6&steps=5")
     canvas, at = page.locator("canvas"), [0.5 / 5, 5.5 / 6]
-    light, dark = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in chart.SEQUENTIAL[-1])
+    light, dark = (
+        [int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in chart.SEQUENTIAL[-1]
+    )
     assert canvas.evaluate(PIXEL, at)[:3] == light
     page.emulate_media(color_scheme="dark")
     painted = f"([canvas, at, want]) => String(({PIXEL})(canvas, at).slice(0, 3)) === String(want)"
@@ -435,7 +555,9 @@ def test_a_million_cells_are_drawn(browser, canvas_server: str, record_property)
     ms = float(page.locator("canvas").get_attribute("data-ms") or "nan")
     record_property("million_cells_ms", ms)
     print(f"a million cells painted in {ms:.0f} ms")
-    filled = page.locator("canvas").evaluate("c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)")
+    filled = page.locator("canvas").evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0)"
+    )
     assert filled
     playwright.expect(page.get_by_text("A pixel covers several cells here")).to_be_visible()
     page.context.close()

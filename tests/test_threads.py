@@ -22,7 +22,11 @@ def test_a_choice_is_remembered_for_its_shape_and_used_without_measuring(own_cac
     measured = len(calls)
     assert measured > 0 and set(json.loads(own_cache.read_text()).values()) == {first}
     torch.set_num_threads(max(calls))
-    assert threads.choose_threads(lambda: calls.append(0), "32 rollouts") == first == torch.get_num_threads()
+    assert (
+        threads.choose_threads(lambda: calls.append(0), "32 rollouts")
+        == first
+        == torch.get_num_threads()
+    )
     assert len(calls) == measured
     threads.choose_threads(lambda: calls.append(0), "8 rollouts")
     assert len(calls) > measured

@@ -31,7 +31,9 @@ def masked(corpus: Corpus, tau_pre: float, tau_post: float) -> Reading:
         occurrences=int(high.sum()),
         token_share=high.sum() / max(len(high), 1),
         loss_share=loss[high].sum() / loss.sum() if loss.sum() > 0 else 0.0,
-        grad_share=None if grad is None or grad.sum() <= 0 else grad[high].sum(dtype=np.float64) / grad.sum(dtype=np.float64),
+        grad_share=None
+        if grad is None or grad.sum() <= 0
+        else grad[high].sum(dtype=np.float64) / grad.sum(dtype=np.float64),
     )
 
 
@@ -64,17 +66,31 @@ def test_a_reading_is_that_of_a_mask_over_all_occurrences(sorted_at_most, log, a
 @given(brute.logs(), st.integers(0, 1000), taus, taus)
 def test_a_reading_counts_what_a_detection_keeps_as_persistent(log, seed, pre, post):
     rng = np.random.default_rng(seed)
-    log = Log(log.tokens, [[rng.gamma(0.5, 1.0, len(row)).tolist() for row in log.tokens] for _ in range(2)])
+    log = Log(
+        log.tokens,
+        [[rng.gamma(0.5, 1.0, len(row)).tolist() for row in log.tokens] for _ in range(2)],
+    )
     found = detection(log.corpus(), RockRule(tau_pre=pre, tau_post=post))
     reading = ThresholdTable(log.corpus()).read(*found.tau)
-    assert found.high is not None and reading.occurrences == found.high.sum() and reading.types == (found.persistent > 0).sum()
+    assert (
+        found.high is not None
+        and reading.occurrences == found.high.sum()
+        and reading.types == (found.persistent > 0).sum()
+    )
 
 
 @brute.examples(60)
-@given(brute.logs(), st.integers(0, 1000), st.sampled_from([0, 0.005, 0.8, 0.9, 0.95, 1]) | st.floats(0, 1))
+@given(
+    brute.logs(),
+    st.integers(0, 1000),
+    st.sampled_from([0, 0.005, 0.8, 0.9, 0.95, 1]) | st.floats(0, 1),
+)
 def test_the_thresholds_of_a_rule_are_those_of_the_detection_to_the_last_bit(log, seed, q):
     rng = np.random.default_rng(seed)
-    log = Log(log.tokens, [[rng.gamma(0.5, 1.0, len(row)).tolist() for row in log.tokens] for _ in range(2)])
+    log = Log(
+        log.tokens,
+        [[rng.gamma(0.5, 1.0, len(row)).tolist() for row in log.tokens] for _ in range(2)],
+    )
     corpus = log.corpus()
     for rule in (RockRule(tau_quantile=q), RockRule(tau_pre=0.2, tau_post=0.3)):
         for dtype in ("float32", "bfloat16"):
@@ -86,19 +102,30 @@ def test_a_quantile_beside_one_that_was_worked_out_in_advance_is_its_own():
     corpus = Log([[1] * 1000], [[losses]] * 2).corpus()
     for q in (0.9000001, 0.9000004, 0.8999999):
         rule = RockRule(tau_quantile=q)
-        assert ThresholdTable(corpus).tau(rule) == detection(corpus, rule).tau != detection(corpus, RockRule(tau_quantile=0.9)).tau
+        assert (
+            ThresholdTable(corpus).tau(rule)
+            == detection(corpus, rule).tau
+            != detection(corpus, RockRule(tau_quantile=0.9)).tau
+        )
 
 
 def test_a_loss_at_the_threshold_counts_at_either_end():
     log = Log([[1, 2, 3]], [[[0.7, 0.5, 0.7]], [[0.5, 0.7, 0.7]]])
     table = ThresholdTable(log.corpus())
-    assert [table.read(*tau).occurrences for tau in ((0.7, 0.5), (0.5, 0.7), (0.7, 0.7), (0.5, 0.5))] == [2, 2, 1, 3]
+    assert [
+        table.read(*tau).occurrences for tau in ((0.7, 0.5), (0.5, 0.7), (0.7, 0.7), (0.5, 0.5))
+    ] == [2, 2, 1, 3]
 
 
 def test_a_share_of_the_gradient_is_unknown_where_it_is_not_logged_and_gaps_in_it_add_nothing():
     corpus = Log([[1, 2, 3]], [[[1.0, 0.5, 0.25]]] * 2).corpus()
     assert ThresholdTable(replace(corpus, grad_norm=None)).read(0.5, 0.5).grad_share is None
-    assert ThresholdTable(replace(corpus, grad_norm=np.full(3, np.nan, np.float32))).read(0.5, 0.5).grad_share is None
+    assert (
+        ThresholdTable(replace(corpus, grad_norm=np.full(3, np.nan, np.float32)))
+        .read(0.5, 0.5)
+        .grad_share
+        is None
+    )
     gaps = ThresholdTable(replace(corpus, grad_norm=np.array([3.0, np.nan, 1.0], np.float32)))
     assert gaps.read(0.5, 0.5).grad_share == gaps.read(0.5, 0.4).grad_share == 0.75
 
@@ -110,4 +137,6 @@ def test_a_log_without_a_token_or_without_a_loss_answers_with_nothing():
     for q in (0.9, 0.123):
         assert empty.tau(RockRule(tau_quantile=q)) == (1e-4, 1e-4)
     silent = ThresholdTable(Log([[1, 1]], [[[0.0, 0.0]]] * 2).corpus())
-    assert silent.read(0.1, 0.1) == nothing and silent.read(0.0, 0.0) == Reading(1, 2, 1.0, 0.0, None)
+    assert silent.read(0.1, 0.1) == nothing and silent.read(0.0, 0.0) == Reading(
+        1, 2, 1.0, 0.0, None
+    )

@@ -1,4 +1,6 @@
-"""The text pane in a real browser: what it shows is what the log holds, and nothing of the text is ever built twice."""
+"""The text pane in a real browser: what it shows is what the log holds, and nothing of the text is
+ever built twice.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,13 @@ def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
     """A run of three steps with one text of `length` tokens, over WORDS and NASTY."""
     rng = np.random.default_rng(1)
     words = [*WORDS, *NASTY]
-    fields: dict[str, Any] = {"student": "s", "teacher": "t", "tokenizer_hash": "0" * 16, "status": "finished", "scenario": "habit"}
+    fields: dict[str, Any] = {
+        "student": "s",
+        "teacher": "t",
+        "tokenizer_hash": "0" * 16,
+        "status": "finished",
+        "scenario": "habit",
+    }
     vocab = {"token_id": range(len(words)), "token": words, "special": [False] * len(words)}
     writer = RunWriter.create(path, RunMeta(name=path.name, vocab_size=len(words), **fields), vocab)
     pool = len(words) if length < 1000 else len(WORDS)
@@ -58,8 +66,16 @@ def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
         values = conftest._values(rng, step, tokens_BT)
         writer.append("rollouts", step, texts)
         writer.append("tokens", step, values)
-        empty = {f"{who}_top_{what}": [None] * length for who in ("student", "teacher") for what in ("ids", "logps")}
-        top = conftest._alternatives(rng, np.minimum(tokens_BT[0], len(WORDS) - 1)) if alternatives else empty
+        empty = {
+            f"{who}_top_{what}": [None] * length
+            for who in ("student", "teacher")
+            for what in ("ids", "logps")
+        }
+        top = (
+            conftest._alternatives(rng, np.minimum(tokens_BT[0], len(WORDS) - 1))
+            if alternatives
+            else empty
+        )
         probe = {name: v for name, v in values.items() if name != "weight"} | top
         for probe_set in ("first", "final"):
             writer.append_probe(probe_set, step, probe)
@@ -80,7 +96,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    with serving(lambda port: ["-m", "rockcore", "app", str(sample_runs()), str(folder), "--port", port, "--headless"], folder) as address:
+    with serving(
+        lambda port: [
+            "-m",
+            "rockcore",
+            "app",
+            str(sample_runs()),
+            str(folder),
+            "--port",
+            port,
+            "--headless",
+        ],
+        folder,
+    ) as address:
         yield address
 
 
@@ -94,7 +122,10 @@ def read(tab: Tab, query: str) -> playwright.Page:  # noqa: F811
 
 def layers(page: playwright.Page) -> list[list[str]]:
     """The layers each token is in."""
-    return page.evaluate("() => { const p = rockPanes.get('token pane'); return p.spans.map((_, i) => p.layers.classes(i)) }")
+    return page.evaluate(
+        "() => { const p = rockPanes.get('token pane'); return p.spans.map((_, i) => "
+        "p.layers.classes(i)) }"
+    )
 
 
 def mark_nodes(page: playwright.Page) -> None:
@@ -103,7 +134,9 @@ def mark_nodes(page: playwright.Page) -> None:
 
 def all_marked(page: playwright.Page) -> bool:
     """Whether every token on the page is a node that `mark_nodes` saw."""
-    return page.locator(".response .t").evaluate_all("spans => spans.length > 0 && spans.every(s => s.marked)")
+    return page.locator(".response .t").evaluate_all(
+        "spans => spans.length > 0 && spans.every(s => s.marked)"
+    )
 
 
 def pixels(page: playwright.Page) -> list[list[int]]:
@@ -151,7 +184,13 @@ def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> Non
     found = data.texts.divergences(pd.DataFrame(frame))
     for i in range(n):
         side = {
-            w: dict(zip(frame[f"{w}_top_ids"][i].tolist(), np.exp(frame[f"{w}_top_logps"][i]).tolist(), strict=True))
+            w: dict(
+                zip(
+                    frame[f"{w}_top_ids"][i].tolist(),
+                    np.exp(frame[f"{w}_top_logps"][i]).tolist(),
+                    strict=True,
+                )
+            )
             for w in ("student", "teacher")
         }
         full = {}
@@ -160,24 +199,38 @@ def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> Non
             fill = min(min(side[who].values()), (1 - sum(side[who].values())) / (len(missing) + 1))
             known = side[who] | dict.fromkeys(missing, fill)
             full[who] = known | {-1: max(0.0, 1 - sum(known.values()))}
-        s, t = (np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher"))
-        kl = lambda a, b: float(sum(x * np.log(x / max(y, 1e-6)) for x, y in zip(a, b, strict=True) if x > 0))  # noqa: E731
+        s, t = (
+            np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher")
+        )
+        kl = lambda a, b: float(
+            sum(x * np.log(x / max(y, 1e-6)) for x, y in zip(a, b, strict=True) if x > 0)
+        )  # noqa: E731
         assert found.reverse_kl[i] == pytest.approx(max(kl(s, t), 0), abs=1e-9)
         assert found.forward_kl[i] == pytest.approx(max(kl(t, s), 0), abs=1e-9)
-        assert found.jensen_shannon[i] == pytest.approx((kl(s, (s + t) / 2) + kl(t, (s + t) / 2)) / 2, abs=1e-9)
+        assert found.jensen_shannon[i] == pytest.approx(
+            (kl(s, (s + t) / 2) + kl(t, (s + t) / 2)) / 2, abs=1e-9
+        )
     assert (found.jensen_shannon <= np.log(2) + 1e-9).all()
 
 
 def test_identical_alternatives_have_no_divergence() -> None:
-    top = {f"{w}_top_{k}": [v] for w in ("student", "teacher") for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))}
+    top = {
+        f"{w}_top_{k}": [v]
+        for w in ("student", "teacher")
+        for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))
+    }
     assert all(v[0] == pytest.approx(0) for v in data.texts.divergences(pd.DataFrame(top)))
 
 
-def test_the_colours_are_the_same_with_and_without_highlights(tab: Tab, browser: playwright.Browser) -> None:  # noqa: F811
+def test_the_colours_are_the_same_with_and_without_highlights(
+    tab: Tab, browser: playwright.Browser
+) -> None:  # noqa: F811
     query = "run=tiny&source=final&rollout=1&light=digit,latex"
     page = read(tab, query)
     assert page.evaluate("() => CSS.highlights.size") > 5
-    assert not page.locator(".response .t").evaluate_all("spans => spans.some(s => s.className !== 't')"), "tokens carry no classes"
+    assert not page.locator(".response .t").evaluate_all(
+        "spans => spans.some(s => s.className !== 't')"
+    ), "tokens carry no classes"
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script("Object.defineProperty(CSS, 'highlights', { value: undefined })")
     plain = Tab(context.new_page(), tab.server)
@@ -185,9 +238,13 @@ def test_the_colours_are_the_same_with_and_without_highlights(tab: Tab, browser:
     assert layers(page) == layers(plain.page)
     for each in (page, plain.page):
         each.emulate_media(color_scheme="dark")
-        playwright.expect(each.locator(".pane").first).not_to_have_css("color", "rgb(26, 26, 26)")  # once Streamlit has followed
+        playwright.expect(each.locator(".pane").first).not_to_have_css(
+            "color", "rgb(26, 26, 26)"
+        )  # once Streamlit has followed
     inks = ink(page), ink(plain.page)
-    assert inks[0] == inks[1] and len(set(inks[0])) > 2, "dimmed text has to be seen on a dark page too"
+    assert inks[0] == inks[1] and len(set(inks[0])) > 2, (
+        "dimmed text has to be seen on a dark page too"
+    )
     painted = pixels(page), pixels(plain.page)
     assert painted[0] == painted[1] and len(set(map(tuple, painted[0]))) > 4
     context.close()
@@ -209,7 +266,9 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
     kl = Run.open(folder / "tiny").trace(10, 1, "final").kl
     edges = data.texts.scale(key(folder, "tiny"), "kl")["edges"]
     expected = [int(b) for b in np.searchsorted(edges, kl, side="right")]
-    assert [next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), 0) for cs in layers(page)] == expected
+    assert [
+        next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), 0) for cs in layers(page)
+    ] == expected
     assert all_marked(page)
 
 
@@ -226,7 +285,9 @@ def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None
     assert all_marked(page)
 
 
-def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the_link(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the_link(
+    tab: Tab, folder: Path
+) -> None:  # noqa: F811
     page = read(tab, "run=tiny&source=final&rollout=1&step=20")
     mark_nodes(page)
     box = page.locator(".handle").bounding_box()
@@ -241,16 +302,24 @@ def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the
     line = page.locator(".count").inner_text()
     n, of = map(int, re.search(r"(\d+) of (\d+) tokens", line).groups())
     assert (n, of) == (int((kl >= cut).sum()), len(kl)) and 0 < n < of
-    assert int(re.search(r"(\d+) % of the KL", line)[1]) == round(100 * kl[kl >= cut].sum() / kl.sum())
-    assert [i for i, c in enumerate(layers(page)) if "cut" in c] == np.flatnonzero(kl >= cut).tolist()
+    assert int(re.search(r"(\d+) % of the KL", line)[1]) == round(
+        100 * kl[kl >= cut].sum() / kl.sum()
+    )
+    assert [i for i, c in enumerate(layers(page)) if "cut" in c] == np.flatnonzero(
+        kl >= cut
+    ).tolist()
     handle = page.locator(".handle")
     handle.focus()
     page.keyboard.press("ArrowRight")
-    assert float(handle.get_attribute("aria-valuenow")) > cut and "tokens" in handle.get_attribute("aria-valuetext")
+    assert float(handle.get_attribute("aria-valuenow")) > cut and "tokens" in handle.get_attribute(
+        "aria-valuetext"
+    )
     assert all_marked(page)
 
 
-def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain(
+    tab: Tab, folder: Path
+) -> None:  # noqa: F811
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run, rule = key(folder, "tiny"), data.rocks.rule(LENIENT)
     text, frame = data.texts.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
@@ -259,16 +328,23 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
     categories = np.array(data.runs.categories(run))[unpack(text["categories"], "u1")]
     classes = np.array(seen.names)[unpack(seen.classes, "u1")]
     marks = unpack(seen.marks, "u1")
-    for name, n in [*pd.Series(categories).value_counts().items(), *pd.Series(classes).value_counts().items()]:
+    for name, n in [
+        *pd.Series(categories).value_counts().items(),
+        *pd.Series(classes).value_counts().items(),
+    ]:
         assert count_of(page, str(name)) == n, name
     assert count_of(page, "kept") == (marks >= 2).sum() > 0
     assert count_of(page, "above") == (frame.kl >= seen.tau).sum()
-    assert count_of(page, "top1") == sum(s[0] != t[0] for s, t in zip(frame.student_top_ids, frame.teacher_top_ids, strict=True))
+    assert count_of(page, "top1") == sum(
+        s[0] != t[0] for s, t in zip(frame.student_top_ids, frame.teacher_top_ids, strict=True)
+    )
     toggle(page, "kept").click()
     toggle(page, "digit").click()
     tab.wait_for_url(only="kept", light="digit")
     wanted = (marks >= 2) & (categories == "digit")
-    playwright.expect(page.locator(".result")).to_contain_text(f"{wanted.sum()} of {len(frame)} tokens pass")
+    playwright.expect(page.locator(".result")).to_contain_text(
+        f"{wanted.sum()} of {len(frame)} tokens pass"
+    )
     for rest, layer in (("dim", "dim"), ("hide", "gone"), ("underline", "lit")):
         page.get_by_label("What to do with tokens").select_option(rest)
         held = np.array([layer in c for c in layers(page)])
@@ -277,7 +353,9 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
 
 
 def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:  # noqa: F811
-    for i in range(1, 7):  # rules that nobody has asked for: each is worked out while the page mounts its parts in any order
+    for i in range(
+        1, 7
+    ):  # rules that nobody has asked for: each is worked out while the page mounts its parts in any order
         page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}{i}")
         playwright.expect(toggle(page, "undecided")).to_be_visible()
 
@@ -290,13 +368,17 @@ def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None
     assert not any("dim" in c for c in layers(page))
 
 
-def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_pinned(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_pinned(
+    tab: Tab, folder: Path
+) -> None:  # noqa: F811
     page = read(tab, "run=tiny&source=final&rollout=1&step=10")
     page.locator(".response .t").nth(4).hover()
     card = page.locator(".reading .card")
     frame = Run.open(folder / "tiny").trace(10, 1, "final")
     playwright.expect(card.locator(".token")).to_have_text(data.runs.visible(frame.token[4]))
-    playwright.expect(card.locator(".where")).to_contain_text(f"id {frame.token_id[4]} · position 4 of {len(frame)}")
+    playwright.expect(card.locator(".where")).to_contain_text(
+        f"id {frame.token_id[4]} · position 4 of {len(frame)}"
+    )
     playwright.expect(card.locator(".where")).to_contain_text("class: ")
     playwright.expect(card).to_contain_text("top-8 + tail")
     playwright.expect(card.locator(".spark .here")).to_have_count(1)
@@ -308,10 +390,14 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
     page.keyboard.press("p")
     playwright.expect(page.locator(".pins .card")).to_have_count(2)
     page.locator(".pins .card").first.get_by_role("button", name="Unpin").click()
-    playwright.expect(page.locator(".pins .token")).to_have_text([data.runs.visible(frame.token[9])])
+    playwright.expect(page.locator(".pins .token")).to_have_text(
+        [data.runs.visible(frame.token[9])]
+    )
 
 
-def test_a_link_to_a_token_opens_it_with_its_card_in_view(tab: Tab, browser: playwright.Browser) -> None:  # noqa: F811
+def test_a_link_to_a_token_opens_it_with_its_card_in_view(
+    tab: Tab, browser: playwright.Browser
+) -> None:  # noqa: F811
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = read(tab, "run=long&source=final&step=20&light=digit&signal=sampled_loss")
     page.locator(".response .t[tabindex='0']").focus()
@@ -326,7 +412,9 @@ def test_a_link_to_a_token_opens_it_with_its_card_in_view(tab: Tab, browser: pla
     copy = Tab(other.new_page(), tab.server)
     read_link = link.removeprefix(tab.server)
     copy.open(read_link)
-    playwright.expect(copy.page.locator(".reading .where")).to_contain_text(f"position {LONG - 1} of")
+    playwright.expect(copy.page.locator(".reading .where")).to_contain_text(
+        f"position {LONG - 1} of"
+    )
     playwright.expect(copy.page.locator(f".t[data-i='{LONG - 1}']")).to_be_in_viewport()
     playwright.expect(copy.page.locator(f".t[data-i='{LONG - 1}'][aria-selected]")).to_have_count(1)
     other.close()
@@ -368,7 +456,9 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["html", "svg"])
-def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(tab: Tab, browser: playwright.Browser, kind: str) -> None:  # noqa: F811
+def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
+    tab: Tab, browser: playwright.Browser, kind: str
+) -> None:  # noqa: F811
     page = read(tab, "run=nasty&source=final&step=20&light=digit")
     with page.expect_download() as download:
         page.locator(f".export.{kind}").click()
@@ -379,7 +469,10 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(tab
     asked: list[str] = []
     alone.on("request", lambda request: asked.append(request.url))
     alone.goto(target.as_uri())
-    assert alone.locator(".response .t").evaluate_all("spans => spans.map(s => s.textContent)") == tab.tokens()
+    assert (
+        alone.locator(".response .t").evaluate_all("spans => spans.map(s => s.textContent)")
+        == tab.tokens()
+    )
     assert asked == [target.as_uri()]
     assert alone.locator("script, img, iframe").count() == 0 and "owned" not in alone.title()
     colours = "spans => spans.map(s => getComputedStyle(s).backgroundColor)"
@@ -387,7 +480,9 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(tab
     context.close()
 
 
-def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_a_way_out(tab: Tab) -> None:  # noqa: F811
+def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_a_way_out(
+    tab: Tab,
+) -> None:  # noqa: F811
     page = read(tab, "run=nasty&source=final&step=20")
     with page.expect_download() as download:
         page.locator(".export.png").click()
@@ -414,14 +509,22 @@ def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_
 def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folder: Path) -> None:  # noqa: F811
     frame = Run.open(folder / "tiny").trace(10, 1, "final")
     types = frame.token_id.iloc[[5, 9]].tolist()
-    page = read(tab, f"run=tiny&source=final&rollout=1&step=10&span=4-20&types={types[0]},{types[1]}")
+    page = read(
+        tab, f"run=tiny&source=final&rollout=1&step=10&span=4-20&types={types[0]},{types[1]}"
+    )
     of_types = frame.token_id.isin(types)
     both = int(of_types[4:21].sum())
     selected = page.locator(".selected .toggle")
-    playwright.expect(selected).to_have_text(["positions 4–20 17 ×", f"2 token types {int(of_types.sum())} ×"])
-    playwright.expect(page.locator(".filters .result")).to_have_text(f"{both} of {len(frame)} tokens pass.")
+    playwright.expect(selected).to_have_text(
+        ["positions 4–20 17 ×", f"2 token types {int(of_types.sum())} ×"]
+    )
+    playwright.expect(page.locator(".filters .result")).to_have_text(
+        f"{both} of {len(frame)} tokens pass."
+    )
     selected.first.click()
-    playwright.expect(page.locator(".filters .result")).to_have_text(f"{int(of_types.sum())} of {len(frame)} tokens pass.")
+    playwright.expect(page.locator(".filters .result")).to_have_text(
+        f"{int(of_types.sum())} of {len(frame)} tokens pass."
+    )
     page.wait_for_url(lambda url: "span" not in url)
     assert tab.parameters["types"] == f"{types[0]},{types[1]}"
     page.get_by_role("button", name="Clear").click()
@@ -435,7 +538,8 @@ def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # no
     assert page.locator(".response :not(.t, .newline)").count() == 0
     for i in range(0, len(WORDS) + len(NASTY), 3):
         page.evaluate(
-            "i => { const p = rockPanes.get('token pane'); p.spans[i].dispatchEvent(new PointerEvent('pointerover', { bubbles: true })) }",
+            "i => { const p = rockPanes.get('token pane'); p.spans[i].dispatchEvent(new "
+            "PointerEvent('pointerover', { bubbles: true })) }",
             i,
         )
         assert page.locator(".card script, .card img, .card style").count() == 0
@@ -448,7 +552,9 @@ def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> No
     assert page.locator(".response .block").count() > 100
     playwright.expect(page.locator(".count")).to_contain_text(f"of {WINDOWED:,} tokens")
     playwright.expect(toggle(page, "top1")).to_be_disabled()
-    assert "No alternatives are logged for this text" in (toggle(page, "top1").get_attribute("title") or "")
+    assert "No alternatives are logged for this text" in (
+        toggle(page, "top1").get_attribute("title") or ""
+    )
     page.locator(".response .t[tabindex='0']").focus()
     page.keyboard.press("End")
     playwright.expect(page.locator(f".t[data-i='{WINDOWED - 1}']")).to_be_in_viewport()
@@ -458,7 +564,9 @@ def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> No
 
 def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
     sizes: list[int] = []
-    tab.page.on("websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload))))
+    tab.page.on(
+        "websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload)))
+    )
     page = read(tab, "run=long&source=final&step=20")
     sizes.clear()
     page.locator(".response .t").nth(3).click()
@@ -484,17 +592,26 @@ def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> No
     playwright.expect(page.locator(".count")).to_contain_text(says)
 
 
-@pytest.mark.parametrize("signal", ["sampled_loss", "weight", "persistence", "rock class", "reverse_kl", "top1_disagreement"])  # one a kind
+@pytest.mark.parametrize(
+    "signal",
+    ["sampled_loss", "weight", "persistence", "rock class", "reverse_kl", "top1_disagreement"],
+)  # one a kind
 def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # noqa: F811
-    page = read(tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}")
+    page = read(
+        tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}"
+    )
     playwright.expect(page.locator(".legend .name")).to_contain_text(signal)
     if signal == "rock class":
-        playwright.expect(page.locator(".legend .class").first).to_be_visible()  # once the rule has been worked out
+        playwright.expect(
+            page.locator(".legend .class").first
+        ).to_be_visible()  # once the rule has been worked out
     if signal != "weight":
         assert any(re.fullmatch(r"f\d+", c) for cs in layers(page) for c in cs)
 
 
-def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_rest(tab: Tab) -> None:  # noqa: F811
+def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_rest(
+    tab: Tab,
+) -> None:  # noqa: F811
     page = read(tab, "run=long&source=final&step=20")
     held = """() => { const p = rockPanes.get('token pane');
         return [...CSS.highlights].filter(([k]) => k.startsWith(p.id + '-')).map(([, h]) => h.size) }"""
@@ -532,7 +649,10 @@ def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(folder: Path) -> None:
 def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
     run = data.runs.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
     for source in data.runs.SOURCES:
-        json.dumps([data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)], allow_nan=False)
+        json.dumps(
+            [data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)],
+            allow_nan=False,
+        )
     for signal in data.texts.SIGNALS:
         json.dumps(data.texts.scale(run, signal), allow_nan=False)
 
@@ -566,10 +686,14 @@ def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) ->
 def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:
     run = key(folder, "tiny")
     assert data.texts.text(run, "final", 0, 1) == data.texts.text(run, "final", 20, 1)
-    assert data.texts.values(run, "final", 0, 1)["key"] == data.texts.text(run, "final", 20, 1)["key"]
+    assert (
+        data.texts.values(run, "final", 0, 1)["key"] == data.texts.text(run, "final", 20, 1)["key"]
+    )
 
 
-@pytest.mark.parametrize("text", ["kl:0.5", "rock class:3", "sampled_loss:-0.25", "kl:1e-7", "kl:5"])
+@pytest.mark.parametrize(
+    "text", ["kl:0.5", "rock class:3", "sampled_loss:-0.25", "kl:1e-7", "kl:5"]
+)
 def test_a_threshold_in_a_link_is_taken(text: str) -> None:
     assert token_pane.is_cut(text)
 

@@ -65,12 +65,16 @@ def test_each_room_imports_only_itself_and_the_rooms_below(file: Path):
     elif room in OF_LOGS:
         allowed = PURE | {"log"}
     else:
-        allowed = {*PURE, *FLOORS[: FLOORS.index(room) + 1]} | (OF_LOGS if room == "training" else set())
+        allowed = {*PURE, *FLOORS[: FLOORS.index(room) + 1]} | (
+            OF_LOGS if room == "training" else set()
+        )
     assert rooms(file) <= allowed
 
 
 def test_only_doors_are_left_unimported():
-    assert not {room for file in FILES if room_of(file) not in DOORS for room in rooms(file)} & DOORS
+    assert (
+        not {room for file in FILES if room_of(file) not in DOORS for room in rooms(file)} & DOORS
+    )
 
 
 def users_of(package: str) -> set[str]:
@@ -99,13 +103,20 @@ def test_the_dashboard_and_the_readers_load_neither_torch_nor_transformers():
         "app.charts",
     ]
     code = f"import sys, {', '.join(readers)}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert not HEAVY & set(done.stdout.split())
 
 
 def test_the_public_names_are_there_and_load_nothing_heavy_before_they_are_asked_for():
-    code = "import sys, rockcore; early = set(sys.modules); from rockcore import Run, RockRule, RockSet, detect; print(*early)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    code = (
+        "import sys, rockcore; early = set(sys.modules); "
+        "from rockcore import Run, RockRule, RockSet, detect; print(*early)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert not {"duckdb", "pandas", "numpy", "pyarrow", "rockcore.log"} & set(done.stdout.split())
 
 

@@ -1,4 +1,6 @@
-"""Long work gives way: it stops when the page that waits for it is ended, and is not remembered half-done."""
+"""Long work gives way: it stops when the page that waits for it is ended, and is not remembered
+half-done.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,15 @@ class Ended(BaseException):
 
 def test_a_result_is_computed_once() -> None:
     calls: list[int] = []
-    assert [work.work(("once", 1), lambda pulse: calls.append(1) or "done", "…") for _ in range(3)] == ["done"] * 3
+    assert [
+        work.work(("once", 1), lambda pulse: calls.append(1) or "done", "…") for _ in range(3)
+    ] == ["done"] * 3
     assert calls == [1] and work.known(("once", 1)) == "done"
 
 
-def test_an_ended_page_stops_its_work_at_the_next_pulse_and_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ended_page_stops_its_work_at_the_next_pulse_and_nothing_is_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun, stopped = threading.Event(), threading.Event()
 
     def task(pulse: object) -> str:

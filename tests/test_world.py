@@ -1,4 +1,6 @@
-"""The built-in task is right, deterministic, and differs between scenarios only in what it says it does."""
+"""The built-in task is right, deterministic, and differs between scenarios only in what it says it
+does.
+"""
 
 import random
 from itertools import islice
@@ -19,7 +21,12 @@ def test_every_solution_is_graded_as_correct_and_every_step_follows(seed):
     count = p.start
     for step in p.steps:
         assert step.before == count
-        assert step.after == {"+": count + step.operand, "-": count - step.operand, "*": count * step.operand}[step.op]
+        assert (
+            step.after
+            == {"+": count + step.operand, "-": count - step.operand, "*": count * step.operand}[
+                step.op
+            ]
+        )
         count = step.after
     assert count == p.answer > 0
 
@@ -31,7 +38,9 @@ def test_the_same_seed_gives_the_same_prompts_and_another_seed_others():
     assert first(1) == first(1) != first(2)
 
 
-@pytest.mark.parametrize(("scenario", "student", "teacher"), [("habit", 0, 0), ("hidden", 0, 20), ("skill", 20, 20)])
+@pytest.mark.parametrize(
+    ("scenario", "student", "teacher"), [("habit", 0, 0), ("hidden", 0, 20), ("skill", 20, 20)]
+)
 def test_scenarios_differ_in_who_sees_the_style_note(scenario, student, teacher):
     tasks = list(islice(world.prompts(scenario, 0), 20))
     assert sum(t.prompt.startswith("Style: ") for t in tasks) == student

@@ -8,9 +8,31 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.data import children, compare, gradients, live, rankings, rocks, rules, runs, steps, texts
+    from app.data import (
+        children,
+        compare,
+        gradients,
+        live,
+        rankings,
+        rocks,
+        rules,
+        runs,
+        steps,
+        texts,
+    )
 
-__all__ = ["children", "compare", "gradients", "live", "rankings", "rocks", "rules", "runs", "steps", "texts"]
+__all__ = [
+    "children",
+    "compare",
+    "gradients",
+    "live",
+    "rankings",
+    "rocks",
+    "rules",
+    "runs",
+    "steps",
+    "texts",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,6 +1,8 @@
-"""Trainings started from a page: child processes `python -m rockcore train …` that outlive it. Reached through app.data.
+"""Trainings started from a page: child processes `python -m rockcore train …` that outlive it.
+Reached through app.data.
 
-The page never imports torch; the child prints into output.txt of its run's folder, and the log it writes is the rest.
+The page never imports torch; the child prints into output.txt of its run's folder, and the log it
+writes is the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from rockcore.schema import RockError
 
 OUTPUT = "output.txt"
 _ROOT = Path(__file__).resolve().parent.parent
-_children: dict[Path, subprocess.Popen[bytes]] = {}  # of this server; a training started by an earlier one is not here
+_children: dict[
+    Path, subprocess.Popen[bytes]
+] = {}  # of this server; a training started by an earlier one is not here
 
 
 class CannotStart(RockError, ValueError):
@@ -25,7 +29,9 @@ class CannotStart(RockError, ValueError):
 
 @dataclass(frozen=True)
 class Order:
-    """What to train. Either a scenario of the built-in world, or student, teacher and prompts; None: the default there."""
+    """What to train. Either a scenario of the built-in world, or student, teacher and prompts;
+    None: the default there.
+    """
 
     scenario: str = ""
     student: str = ""
@@ -47,26 +53,51 @@ def can_train() -> bool:
 
 
 def start(order: Order, folder: Path) -> None:
-    """Start the training that writes its run to `folder`; raises CannotStart if the folder is taken or a field is missing."""
+    """Start the training that writes its run to `folder`; raises CannotStart if the folder is taken
+    or a field is missing.
+    """
     if not order.scenario and not (order.student and order.teacher and order.prompts):
-        raise CannotStart("Student, teacher or prompts are not given", "An own pair needs all three", "Fill in the three fields")
+        raise CannotStart(
+            "Student, teacher or prompts are not given",
+            "An own pair needs all three",
+            "Fill in the three fields",
+        )
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CannotStart(f"{folder} already holds files", "A new run would mix with them", "Choose another name")
+            raise CannotStart(
+                f"{folder} already holds files",
+                "A new run would mix with them",
+                "Choose another name",
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / OUTPUT).open("wb") as output:
             _children[folder.resolve()] = subprocess.Popen(
-                [sys.executable, "-m", "rockcore", "train", "--out", str(folder.resolve()), *order.flags()],
+                [
+                    sys.executable,
+                    "-m",
+                    "rockcore",
+                    "train",
+                    "--out",
+                    str(folder.resolve()),
+                    *order.flags(),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ
-                | {"PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]), "PYTHONUNBUFFERED": "1"},
+                | {
+                    "PYTHONPATH": os.pathsep.join(
+                        [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+                    ),
+                    "PYTHONUNBUFFERED": "1",
+                },
                 start_new_session=True,  # Ctrl-C on the dashboard leaves it training
             )
     except OSError as e:
         raise CannotStart(
-            f"{folder} cannot be written ({e.strerror})", "The log needs a place", "Start the dashboard in a folder you may write to"
+            f"{folder} cannot be written ({e.strerror})",
+            "The log needs a place",
+            "Start the dashboard in a folder you may write to",
         ) from e
 
 

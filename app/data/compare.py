@@ -1,6 +1,8 @@
-"""The door from the page Compare to the texts of two sides: which there are, what lines up between them, on what scale.
+"""The door from the page Compare to the texts of two sides: which there are, what lines up between
+them, on what scale.
 
-One scale serves both sides: its anchors are quantiles over the tokens of both runs. Raises RockError where rockcore does.
+One scale serves both sides: its anchors are quantiles over the tokens of both runs. Raises
+RockError where rockcore does.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Text(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """Texts on prompts that both sides have. `texts`: A's rollout -> its name; `partners`: -> B's rollouts, the likeliest first."""
+    """Texts on prompts that both sides have. `texts`: A's rollout -> its name; `partners`: -> B's
+    rollouts, the likeliest first.
+    """
 
     texts: dict[int, str]
     partners: dict[int, dict[int, str]]
@@ -70,17 +74,31 @@ def sources(a: RunKey, b: RunKey) -> list[str]:
 @st.cache_data(max_entries=32, show_spinner=False)
 def shared(a: RunKey, b: RunKey, source: str, step_a: int, step_b: int) -> Shared:
     """The texts of A that answer a prompt which B answers too, word for word."""
-    prompt_a, prompt_b = (_rollouts(run, source, step).set_index("rollout_id").prompt for run, step in ((a, step_a), (b, step_b)))
+    prompt_a, prompt_b = (
+        _rollouts(run, source, step).set_index("rollout_id").prompt
+        for run, step in ((a, step_a), (b, step_b))
+    )
     hints = runs.rollouts(b, source, step_b).set_index("rollout_id").hint
     answers = {prompt: rows.index.tolist() for prompt, rows in prompt_b.groupby(prompt_b)}
     asked = dict(zip(prompt_a.index.tolist(), prompt_a, strict=True))
-    texts = {rollout: _name(rollout, prompt) for rollout, prompt in asked.items() if prompt in answers}
+    texts = {
+        rollout: _name(rollout, prompt) for rollout, prompt in asked.items() if prompt in answers
+    }
     same_text = a == b and source != "fresh"
     partners = {}
     for rollout in texts:
-        found = sorted(answers[asked[rollout]], key=lambda other: (same_text and other != rollout, other))
-        partners[rollout] = {int(other): str(hints.get(other, f"{other} · no tokens")) for other in found}
-    return Shared(texts, partners, (prompt_a.nunique(), prompt_b.nunique()), len(set(prompt_a) & set(prompt_b)))
+        found = sorted(
+            answers[asked[rollout]], key=lambda other: (same_text and other != rollout, other)
+        )
+        partners[rollout] = {
+            int(other): str(hints.get(other, f"{other} · no tokens")) for other in found
+        }
+    return Shared(
+        texts,
+        partners,
+        (prompt_a.nunique(), prompt_b.nunique()),
+        len(set(prompt_a) & set(prompt_b)),
+    )
 
 
 def _rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
@@ -107,7 +125,11 @@ class Pair:
     @property
     def missing(self) -> str:
         """Which side has no value at all; empty if both have."""
-        gone = [f"{side} ({t.name})" for side, t, v in (("A", self.a, self.values_a), ("B", self.b, self.values_b)) if not _any(v)]
+        gone = [
+            f"{side} ({t.name})"
+            for side, t, v in (("A", self.a, self.values_a), ("B", self.b, self.values_b))
+            if not _any(v)
+        ]
         return f"{self.signal} is not logged for the text of {' and '.join(gone)}." if gone else ""
 
 
@@ -117,22 +139,38 @@ def _any(values: np.ndarray) -> bool:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _tokens(text: Text) -> pd.DataFrame:
-    return runs.log(text.run).trace(text.step, text.rollout, runs.probe_set(text.source)).loc[:, ["token_id", *runs.SIGNALS]]
+    return (
+        runs.log(text.run)
+        .trace(text.step, text.rollout, runs.probe_set(text.source))
+        .loc[:, ["token_id", *runs.SIGNALS]]
+    )
 
 
 def pair(a: Text, b: Text, signal: str) -> Pair:
     """Line two texts up, in a moment or while the page says so, and subtract."""
     tokens_a, tokens_b = _tokens(a), _tokens(b)
-    key = [t if t.source == "fresh" else t._replace(step=0) for t in (a, b)]  # a probe is the same text at every step
+    key = [
+        t if t.source == "fresh" else t._replace(step=0) for t in (a, b)
+    ]  # a probe is the same text at every step
     ids = tokens_a.token_id.to_numpy(), tokens_b.token_id.to_numpy()
-    aligned = work(("aligned", *key), lambda pulse: compare.align(*ids, pulse), "Lining the texts up")
+    aligned = work(
+        ("aligned", *key), lambda pulse: compare.align(*ids, pulse), "Lining the texts up"
+    )
     values_a, values_b = (t[signal].to_numpy(float, na_value=np.nan) for t in (tokens_a, tokens_b))
-    return Pair(a, b, signal, values_a, values_b, aligned, compare.change(values_a, values_b, aligned))
+    return Pair(
+        a, b, signal, values_a, values_b, aligned, compare.change(values_a, values_b, aligned)
+    )
 
 
-def _anchors(a: RunKey, b: RunKey, signal: str, shares: tuple[float, ...], absolute: bool) -> tuple[int, list[float]]:
-    """How many fresh tokens both runs have, and quantiles over all of them; one run on both sides counts once."""
-    return runs.log(a).quantiles(signal, shares, absolute, None if a.path == b.path else runs.log(b))
+def _anchors(
+    a: RunKey, b: RunKey, signal: str, shares: tuple[float, ...], absolute: bool
+) -> tuple[int, list[float]]:
+    """How many fresh tokens both runs have, and quantiles over all of them; one run on both sides
+    counts once.
+    """
+    return runs.log(a).quantiles(
+        signal, shares, absolute, None if a.path == b.path else runs.log(b)
+    )
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -145,12 +183,19 @@ def scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
     shares = runs.SIGNED_QUANTILES if signed else runs.QUANTILES
     tokens, edges = _anchors(a, b, signal, shares, signed)
     counts = np.add(own["counts"], texts.scale(b, signal)["counts"]).tolist()
-    return {**own, "edges": _both_ways(edges) if signed else edges, "counts": counts, "tokens": tokens, "over": "both runs"}
+    return {
+        **own,
+        "edges": _both_ways(edges) if signed else edges,
+        "counts": counts,
+        "tokens": tokens,
+        "over": "both runs",
+    }
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def change_scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
-    """The scale of B − A: fixed for the two runs, its anchors are quantiles of |signal| over the fresh tokens of both.
+    """The scale of B − A: fixed for the two runs, its anchors are quantiles of |signal| over the
+    fresh tokens of both.
 
     None lies below the noise floor. The bars are those of the text shown.
     """
@@ -175,7 +220,9 @@ def _both_ways(edges: list[float], middle: list[float] | None = None) -> list[fl
 
 
 def threshold(a: RunKey, b: RunKey, signal: str) -> float | None:
-    """The 0.90 quantile of |signal| over the fresh tokens of both runs; None where nothing is logged."""
+    """The 0.90 quantile of |signal| over the fresh tokens of both runs; None where nothing is
+    logged.
+    """
     _, edges = _anchors(a, b, signal, (0.90,), True)
     return edges[0] if edges else None
 
@@ -197,7 +244,11 @@ def side_line(letter: str, text: Text) -> str:
 def aligned_line(pair: Pair) -> str:
     """What lines up, and whether the teachers read the same."""
     n, of_a, of_b = len(pair.aligned.a), len(pair.values_a), len(pair.values_b)
-    other = " The teachers read different prompts here: kl is a distance to another target." if _told(pair.a) != _told(pair.b) else ""
+    other = (
+        " The teachers read different prompts here: kl is a distance to another target."
+        if _told(pair.a) != _told(pair.b)
+        else ""
+    )
     if n == of_a == of_b:
         return f"The same {n:,} tokens on both sides, compared position by position.{other}"
     aligned = f"{n:,} of {of_a:,} tokens of A with {n:,} of {of_b:,} of B"
@@ -219,8 +270,11 @@ def change_line(pair: Pair, tau: float | None) -> str:
     n = f"{len(known):,} aligned tokens"
     return (
         (
-            f"B − A: mean {known.mean():+.4f} {unit} over {n}; {up:,} of {n} higher in B by τ = {tau:.3g} {unit} or more, {down:,} lower. "
-            f"τ is the 0.90 quantile of {'|sampled_loss|' if pair.signal == 'sampled_loss' else pair.signal} over the fresh tokens of "
+            f"B − A: mean {known.mean():+.4f} {unit} over {n}; {up:,} of {n} higher in B by τ = "
+            f"{tau:.3g} {unit} or more, {down:,} lower. "
+            "τ is the 0.90 quantile of "
+            f"{'|sampled_loss|' if pair.signal == 'sampled_loss' else pair.signal} over the fresh "
+            "tokens of "
             f"{'the run' if pair.a.run.path == pair.b.run.path else 'both runs'}."
         )
         .replace("  ", " ")
@@ -238,7 +292,9 @@ class Shown(NamedTuple):
 
 
 def shown(pair: Pair, letter: str, change: bool = False) -> Shown:
-    """One side for the text pane, tokens without a partner underlined; with `change`, B − A is one of its signals."""
+    """One side for the text pane, tokens without a partner underlined; with `change`, B − A is one
+    of its signals.
+    """
     text, at = (pair.a, pair.aligned.a) if letter == "A" else (pair.b, pair.aligned.b)
     values = texts.values(*text)
     if change:
@@ -248,6 +304,12 @@ def shown(pair: Pair, letter: str, change: bool = False) -> Shown:
     alone = np.ones(len(pair.values_a if letter == "A" else pair.values_b), np.uint8)
     alone[at] = 0
     only = f"only in {letter}"
-    judged = {**token_pane.NOT_JUDGED, "names": ["aligned", only], "classes": texts.packed(alone, "u1")}
-    state = token_pane.State(text.rollout, text.step, classes=[only] if alone.any() else [], rest="underline")
+    judged = {
+        **token_pane.NOT_JUDGED,
+        "names": ["aligned", only],
+        "classes": texts.packed(alone, "u1"),
+    }
+    state = token_pane.State(
+        text.rollout, text.step, classes=[only] if alone.any() else [], rest="underline"
+    )
     return Shown(texts.text(*text), values, judged, state)

@@ -1,7 +1,8 @@
-"""The door from the Live page to a run in training: how far it is, and what it logged last, read at a price that is bounded.
+"""The door from the Live page to a run in training: how far it is, and what it logged last, read at
+a price that is bounded.
 
-Reading only ever opens finished files, so a training never waits for it. But both share the cores: what a look costs is
-measured, and the next one is put off until it is a small share of the time.
+Reading only ever opens finished files, so a training never waits for it. But both share the cores:
+what a look costs is measured, and the next one is put off until it is a small share of the time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class _Look:
 
 
 class Progress(NamedTuple):
-    """How far a training is. `left_s` is reckoned from the median step; milestones come on top. None: no step is finished yet."""
+    """How far a training is. `left_s` is reckoned from the median step; milestones come on top.
+    None: no step is finished yet.
+    """
 
     step: int
     steps: int
@@ -45,7 +48,8 @@ def _look(path: str) -> _Look:
 
 @contextmanager
 def looking(run: RunKey) -> Iterator[RunKey]:
-    """The run as far as it should be read now: in its newest state, or in the last one if that was costly to show and just read.
+    """The run as far as it should be read now: in its newest state, or in the last one if that was
+    costly to show and just read.
 
     Raises RockError where runs.key does.
     """
@@ -68,7 +72,9 @@ def progress(run: RunKey) -> Progress | None:
     step_s = float(seconds.median())
     rate = float(facts.metrics.tokens.tail(50).sum() / seconds.sum()) if seconds.sum() > 0 else 0.0
     steps = max(facts.meta.steps_planned, int(last.step))
-    return Progress(int(last.step), steps, float(last.kl_mean), step_s, rate, step_s * (steps - int(last.step)))
+    return Progress(
+        int(last.step), steps, float(last.kl_mean), step_s, rate, step_s * (steps - int(last.step))
+    )
 
 
 def most_rollouts(run: RunKey) -> int:
@@ -79,7 +85,11 @@ def most_rollouts(run: RunKey) -> int:
 
 def others(run: RunKey | None) -> list[str]:
     """Names of the runs in training but the one that is shown."""
-    return [name for name, path in runs.offered().items() if (run is None or path != run.path) and _is_live(path)]
+    return [
+        name
+        for name, path in runs.offered().items()
+        if (run is None or path != run.path) and _is_live(path)
+    ]
 
 
 def _is_live(path: str) -> bool:

@@ -1,4 +1,5 @@
-"""The door from the page Compare to the rankings of two sides: by a rule, or by the Rock Score of two steps.
+"""The door from the page Compare to the rankings of two sides: by a rule, or by the Rock Score of
+two steps.
 
 Raises RockError where rockcore does.
 """
@@ -26,7 +27,9 @@ def by_rule(a: RunKey, b: RunKey, rule: rocks.RockRule) -> Sides:
 def by_score(a: RunKey, step_a: int, b: RunKey, step_b: int, top: int) -> Sides:
     """Two steps by Rock Score over their fresh rollouts."""
     compare.check_estimators(runs.log(a).meta, runs.log(b).meta)
-    return Sides(Ranking.of_step(runs.log(a), step_a, top), Ranking.of_step(runs.log(b), step_b, top))
+    return Sides(
+        Ranking.of_step(runs.log(a), step_a, top), Ranking.of_step(runs.log(b), step_b, top)
+    )
 
 
 def overlap(sides: Sides) -> Overlap:
@@ -35,7 +38,9 @@ def overlap(sides: Sides) -> Overlap:
 
 
 def table(sides: Sides) -> pd.DataFrame:
-    """compare.rank_changes with `shown`, the token with visible whitespace; whole numbers as float, NaN where there are none."""
+    """compare.rank_changes with `shown`, the token with visible whitespace; whole numbers as float,
+    NaN where there are none.
+    """
     frame = compare.rank_changes(*sides)
     whole = dict.fromkeys(("rank_a", "rank_b", "moved", "frequency_a", "frequency_b"), float)
     return frame.astype(whole).assign(shown=[runs.visible(t) for t in frame.token])
@@ -43,6 +48,11 @@ def table(sides: Sides) -> pd.DataFrame:
 
 def words(sides: Sides, ids: list[int], most: int = 40) -> str:
     """Tokens as one line of text, whitespace made visible."""
-    token = pd.concat([side.types for side in sides]).drop_duplicates("token_id").set_index("token_id").token
+    token = (
+        pd.concat([side.types for side in sides])
+        .drop_duplicates("token_id")
+        .set_index("token_id")
+        .token
+    )
     more = f"  … and {len(ids) - most:,} more" if len(ids) > most else ""
     return "  ".join(runs.visible(str(token[i])) for i in ids[:most]) + more

@@ -1,7 +1,8 @@
-"""The door from the pages to detection: each function answers one question about a run under a rule.
+"""The door from the pages to detection: each function answers one question about a run under a
+rule.
 
-What a moving threshold needs comes from a sorted table in milliseconds; whole detections run beside the page, give way to
-the next setting, and are remembered. Raises RockError where rockcore does.
+What a moving threshold needs comes from a sorted table in milliseconds; whole detections run beside
+the page, give way to the next setting, and are remembered. Raises RockError where rockcore does.
 """
 
 from __future__ import annotations
@@ -28,13 +29,27 @@ from rockcore.rocks.rule import COLUMNS, CONTROLS, KNOBS, MODES, PRESETS, BadRul
 from rockcore.rocks.scores import SCORES
 from rockcore.rocks.thresholds import Reading, ThresholdTable
 
-__all__ = ["CLASSES", "COLUMNS", "CONTROLS", "HARD", "KNOBS", "MODES", "PRESETS", "SCORES", "BadRule", "RockRule", "RockSet"]
+__all__ = [
+    "CLASSES",
+    "COLUMNS",
+    "CONTROLS",
+    "HARD",
+    "KNOBS",
+    "MODES",
+    "PRESETS",
+    "SCORES",
+    "BadRule",
+    "RockRule",
+    "RockSet",
+]
 
 save_rule = rules.save
 
 _EDGES = np.geomspace(1e-4, 20.0, 121)
 _CHOICES = 300  # token types offered by name, the most frequent
-_LARGE = 2_000_000  # from here on presets are only compared on request: each is a detection of its own
+_LARGE = (
+    2_000_000  # from here on presets are only compared on request: each is a detection of its own
+)
 _MOMENT = 300_000  # occurrences that a detection is done with in about a second
 _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
 
@@ -73,7 +88,9 @@ def _table(run: RunKey, reads: tuple[Any, ...]) -> ThresholdTable:
 
 
 class Instant(NamedTuple):
-    """What is known the moment a threshold moves: the thresholds in nats, and what is persistent at them."""
+    """What is known the moment a threshold moves: the thresholds in nats, and what is persistent at
+    them.
+    """
 
     tau_pre: float
     tau_post: float
@@ -81,7 +98,9 @@ class Instant(NamedTuple):
 
 
 def instant(run: RunKey, rule: RockRule) -> Instant | None:
-    """Answers from the sorted table; None where the texts before and after differ, and so no occurrence has both losses."""
+    """Answers from the sorted table; None where the texts before and after differ, and so no
+    occurrence has both losses.
+    """
     if not _material(run, _reads(rule)).paired:
         return None
     table = _table(run, _reads(rule))
@@ -99,7 +118,9 @@ class Found(NamedTuple):
     """A finished detection: the set, and which occurrences it judged how."""
 
     rocks: RockSet
-    at: np.ndarray  # (M,) persistent occurrences, indices into the corpus; empty where only bounds are known
+    at: (
+        np.ndarray
+    )  # (M,) persistent occurrences, indices into the corpus; empty where only bounds are known
     mark: np.ndarray  # (M,) 1 persistent, 2 and context-consistent, 3 and of a type in the set
 
 
@@ -110,7 +131,9 @@ def found(run: RunKey, rule: RockRule) -> Found:
 
     def task(pulse: Callable[[], None]) -> Found:
         detection = search.examine(log, rule, pulse=pulse, material=material)
-        classes = known(classes_key)  # they do not depend on thresholds: worked out once for many rules
+        classes = known(
+            classes_key
+        )  # they do not depend on thresholds: worked out once for many rules
         if classes is None:
             classes = remember(classes_key, search.classes_of(material, rule, pulse))
         return Found(search.conclude(log, detection, classes), *_marks(detection))
@@ -119,9 +142,13 @@ def found(run: RunKey, rule: RockRule) -> Found:
 
 
 def chosen_by_halves(run: RunKey, rule: RockRule) -> tuple[np.ndarray, ...]:
-    """rocks.chosen_by_halves, from a detection of its own: only one page asks, and all others would wait for it."""
+    """rocks.chosen_by_halves, from a detection of its own: only one page asks, and all others would
+    wait for it.
+    """
     log, material = runs.log(run), _material(run, _reads(rule))
-    task = lambda pulse: search.chosen_by_halves(search.examine(log, rule, pulse=pulse, material=material))  # noqa: E731
+    task = lambda pulse: search.chosen_by_halves(
+        search.examine(log, rule, pulse=pulse, material=material)
+    )  # noqa: E731
     return work(("halves", run, rule), task, "Choosing on either half")
 
 
@@ -135,7 +162,9 @@ def _marks(detection: Detection) -> tuple[np.ndarray, np.ndarray]:
     if detection.candidates is None or detection.consistency is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int8)
     kept = detection.consistency.kept
-    return detection.candidates.at, (1 + kept + (kept & detection.in_set[detection.candidates.type])).astype(np.int8)
+    return detection.candidates.at, (
+        1 + kept + (kept & detection.in_set[detection.candidates.type])
+    ).astype(np.int8)
 
 
 def is_large(run: RunKey, rule: RockRule) -> bool:
@@ -144,7 +173,9 @@ def is_large(run: RunKey, rule: RockRule) -> bool:
 
 
 def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """This rule and each preset, on the texts this rule reads: rule, K, coverage, stability, kept, densities, jaccard with this set."""
+    """This rule and each preset, on the texts this rule reads: rule, K, coverage, stability, kept,
+    densities, jaccard with this set.
+    """
     mine = set(found(run, rule).rocks.ids)
     rows = []
     for name, other in {"this rule": rule, **PRESETS}.items():
@@ -155,11 +186,16 @@ def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
                 "rule": name,
                 "K": len(ids),
                 "coverage": f"{rocks.coverage:.0%}",
-                "stability": f"{rocks.stability.value:.2f} ({rocks.stability.low:.2f}–{rocks.stability.high:.2f})" if ids else "–",
+                "stability": f"{rocks.stability.value:.2f} "
+                f"({rocks.stability.low:.2f}–{rocks.stability.high:.2f})"
+                if ids
+                else "–",
                 "persistent": rocks.occurrences["persistent"],
                 "kept": rocks.occurrences["consistent"],
                 "type density": f"{rocks.density['type']:.1%}",
-                "occurrence density": "unknown" if (d := rocks.density["occurrence"]) is None else f"{d:.1%}",
+                "occurrence density": "unknown"
+                if (d := rocks.density["occurrence"]) is None
+                else f"{d:.1%}",
                 "J with this": f"{len(ids & mine) / len(ids | mine):.2f}" if ids | mine else "",
             }
         )
@@ -177,7 +213,10 @@ def _token_names(run: RunKey, reads: tuple[Any, ...], named: tuple[int, ...]) ->
     corpus = _material(run, reads).last
     words = runs.log(run).vocab.set_index("token_id").token
     most = corpus.types[np.argsort(-np.bincount(corpus.type), kind="stable")[:_CHOICES]].tolist()
-    return {i: f"{runs.visible(str(words.get(i, '?')))} · id {i}" for i in dict.fromkeys((*most, *named))}
+    return {
+        i: f"{runs.visible(str(words.get(i, '?')))} · id {i}"
+        for i in dict.fromkeys((*most, *named))
+    }
 
 
 def histogram(run: RunKey, rule: RockRule) -> Histogram:
@@ -188,18 +227,31 @@ def histogram(run: RunKey, rule: RockRule) -> Histogram:
 @st.cache_data(max_entries=16, show_spinner=False)
 def _histogram(run: RunKey, reads: tuple[Any, ...]) -> Histogram:
     material = _material(run, reads)
-    series = {f"step {material.steps[0]}": material.before(), f"step {material.steps[-1]}": material.last.losses[-1]}
+    series = {
+        f"step {material.steps[0]}": material.before(),
+        f"step {material.steps[-1]}": material.last.losses[-1],
+    }
     bins = np.concatenate([[-np.inf], _EDGES, [np.inf]])
-    return Histogram(_EDGES.tolist(), {name: np.histogram(loss, bins)[0].tolist() for name, loss in series.items()}, "nats")
+    return Histogram(
+        _EDGES.tolist(),
+        {name: np.histogram(loss, bins)[0].tolist() for name, loss in series.items()},
+        "nats",
+    )
 
 
 def corpus_line(run: RunKey, rule: RockRule) -> str:
     """What is being looked at, in one line: whose texts, how many, at which steps."""
     material = _material(run, _reads(rule))
-    whose = {"final": "texts of the final student", "first": "texts of the first student", "fresh": "fresh rollouts of each step"}
+    whose = {
+        "final": "texts of the final student",
+        "first": "texts of the first student",
+        "fresh": "fresh rollouts of each step",
+    }
     last = material.last
     steps = f"steps {', '.join(map(str, material.steps[:-1]))} and {material.steps[-1]}"
-    return f"{material.mode}: {last.rollouts} {whose[material.source]}, {len(last):,} tokens, {steps}"
+    return (
+        f"{material.mode}: {last.rollouts} {whose[material.source]}, {len(last):,} tokens, {steps}"
+    )
 
 
 def steps(run: RunKey, rule: RockRule) -> list[int]:
@@ -225,32 +277,64 @@ class Judged(NamedTuple):
 
     tau: float | None  # τ_post in nats
     names: list[str]  # of the classes
-    classes: str  # (T,) u1, base64: index into `names`, 255 where the rule does not know the type; empty if `why`
-    marks: str  # (T,) u1, base64: 0, or as in Found; empty where the text is none that the rule judges
+    # (T,) u1, base64: index into `names`, 255 where the rule does not know the type; empty if `why`
+    classes: str
+    marks: (
+        str  # (T,) u1, base64: 0, or as in Found; empty where the text is none that the rule judges
+    )
     why: str  # why something is missing; empty if nothing is
     later: bool = False  # whether more can be known in a moment
 
 
-def judged(run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarray, at_once: bool = False) -> Judged:
+def judged(
+    run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarray, at_once: bool = False
+) -> Judged:
     """The text `rollout` of the source `where`, token ids (T,), under a rule.
 
-    `at_once`: only if it has been worked out before. Never raises for a rule that finds nothing: then `why` says so.
+    `at_once`: only if it has been worked out before. Never raises for a rule that finds nothing:
+    then `why` says so.
     """
     try:
         if at_once and known((run, rule)) is None:
             if len(_material(run, _reads(rule)).last) <= _MOMENT:
-                return Judged(taus(run, rule)["tau_post"], [], "", "", "The rule is being worked out.", later=True)
-            return Judged(None, [], "", "", "This log is large: open the page Rock tokens once, which works the rule out.")
+                return Judged(
+                    taus(run, rule)["tau_post"],
+                    [],
+                    "",
+                    "",
+                    "The rule is being worked out.",
+                    later=True,
+                )
+            return Judged(
+                None,
+                [],
+                "",
+                "",
+                "This log is large: open the page Rock tokens once, which works the rule out.",
+            )
         material, done = _material(run, _reads(rule)), found(run, rule)
     except runs.RockError as e:
         return Judged(None, [], "", "", str(e))
     tokens = done.rocks.tokens
     names = list(CLASSES)
-    class_of = dict(zip(tokens.token_id, (names.index(c) if c in names else 255 for c in tokens["class"]), strict=True))
+    class_of = dict(
+        zip(
+            tokens.token_id,
+            (names.index(c) if c in names else 255 for c in tokens["class"]),
+            strict=True,
+        )
+    )
     classes = packed([class_of.get(i, 255) for i in ids.tolist()], "u1")
     tau = done.rocks.rule.tau_post
     if where != material.source:
-        return Judged(tau, names, classes, "", f"The rule judges other texts (source {material.source}): no occurrence here is kept by it.")
+        return Judged(
+            tau,
+            names,
+            classes,
+            "",
+            f"The rule judges other texts (source {material.source}): no occurrence here is kept "
+            "by it.",
+        )
     return Judged(tau, names, classes, packed(_marks_of(material, done, rollout), "u1"), "")
 
 
@@ -266,7 +350,9 @@ def _marks_of(material: Material, done: Found, rollout: int) -> np.ndarray:
 
 
 def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:
-    """One rollout at a step for the token pane: its text and values, and its occurrences marked as the rule judges them."""
+    """One rollout at a step for the token pane: its text and values, and its occurrences marked as
+    the rule judges them.
+    """
     material, done = _material(run, _reads(rule)), found(run, rule)
     return {
         "text": texts.text(run, material.source, step, rollout),
@@ -276,14 +362,17 @@ def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, A
 
 
 def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """The types with rank, shown (visible whitespace), series (mean over the logged steps), interval of the change in words."""
+    """The types with rank, shown (visible whitespace), series (mean over the logged steps),
+    interval of the change in words.
+    """
     key = ("table", run, rule)
     if (before := known(key)) is not None:
         return before
     tokens = found(run, rule).rocks.tokens
     series = _series(run, source(run, rule), rule.column)
     change = [
-        "" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}" for low, high in zip(tokens.change_low, tokens.change_high, strict=True)
+        "" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        for low, high in zip(tokens.change_low, tokens.change_high, strict=True)
     ]
     n = tokens.frequency.sum()
     frame = tokens.assign(
@@ -301,11 +390,18 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
 def _series(run: RunKey, source: str, column: str) -> dict[int, list[float]]:
     frame = runs.log(run).type_means(runs.table(source), column)
     wide = frame.pivot(index="token_id", columns="step", values="mean").sort_index(axis=1)
-    return {int(token): row[~np.isnan(row)].round(4).tolist() for token, row in zip(wide.index, wide.to_numpy(), strict=True)}
+    return {
+        int(token): row[~np.isnan(row)].round(4).tolist()
+        for token, row in zip(wide.index, wide.to_numpy(), strict=True)
+    }
 
 
-def narrowed(frame: pd.DataFrame, search: str, categories: list[str], classes: list[str], only_set: bool) -> pd.DataFrame:
-    """The rows whose token (text or id) holds `search`, of the picked categories and classes; no pick means all."""
+def narrowed(
+    frame: pd.DataFrame, search: str, categories: list[str], classes: list[str], only_set: bool
+) -> pd.DataFrame:
+    """The rows whose token (text or id) holds `search`, of the picked categories and classes; no
+    pick means all.
+    """
     keep = np.ones(len(frame), bool)
     if search:
         keep &= (
@@ -335,7 +431,10 @@ def examples(run: RunKey, rule: RockRule, token_id: int) -> pd.DataFrame:
     mark[there] = done.mark[place[there]]
     order = np.lexsort((-corpus.losses[-1][at], -mark))[:_EXAMPLES]
     words = runs.log(run).vocab.set_index("token_id").token
-    rows = [_in_context(corpus, int(i), int(m), words, material.paired) for i, m in zip(at[order], mark[order], strict=True)]
+    rows = [
+        _in_context(corpus, int(i), int(m), words, material.paired)
+        for i, m in zip(at[order], mark[order], strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -347,7 +446,9 @@ def _in_context(corpus: Any, i: int, mark: int, words: pd.Series, paired: bool) 
     begin, end = int(corpus.starts[b]), int(corpus.starts[b] + corpus.lengths[b])
 
     def text(low: int, high: int) -> str:
-        return runs.visible("".join(words.loc[corpus.token_id[max(low, begin) : min(high, end)]]), spaces=True)
+        return runs.visible(
+            "".join(words.loc[corpus.token_id[max(low, begin) : min(high, end)]]), spaces=True
+        )
 
     return {
         "left": text(i - _AROUND, i),
@@ -370,30 +471,57 @@ def _control_ids(material: Material, control: dict[str, Any]) -> np.ndarray:
 
 def control_types(run: RunKey, rule: RockRule) -> list[int]:
     """Token types that hold positions of the control."""
-    return np.unique(_control_ids(_material(run, _reads(rule)), found(run, rule).rocks.control)).tolist()
+    return np.unique(
+        _control_ids(_material(run, _reads(rule)), found(run, rule).rocks.control)
+    ).tolist()
 
 
 def category_pair(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """Share of each category among rock occurrences and the control's positions: category, rocks, control, n_rocks, n_control."""
+    """Share of each category among rock occurrences and the control's positions: category, rocks,
+    control, n_rocks, n_control.
+    """
     material, done = _material(run, _reads(rule)), found(run, rule)
     category = done.rocks.tokens.set_index("token_id").category
-    positions = {"n_rocks": material.last.token_id[done.at[done.mark == 3]], "n_control": _control_ids(material, done.rocks.control)}
-    counts = pd.DataFrame({name: category.loc[ids].value_counts() for name, ids in positions.items()}).fillna(0).astype(int)
+    positions = {
+        "n_rocks": material.last.token_id[done.at[done.mark == 3]],
+        "n_control": _control_ids(material, done.rocks.control),
+    }
+    counts = (
+        pd.DataFrame({name: category.loc[ids].value_counts() for name, ids in positions.items()})
+        .fillna(0)
+        .astype(int)
+    )
     shares = counts / counts.sum().clip(lower=1)
-    frame = counts.assign(rocks=shares.n_rocks, control=shares.n_control).rename_axis("category").reset_index()
+    frame = (
+        counts.assign(rocks=shares.n_rocks, control=shares.n_control)
+        .rename_axis("category")
+        .reset_index()
+    )
     return frame.sort_values("rocks", ascending=False, ignore_index=True)
 
 
 def densities(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """Per rollout: share of its tokens that are of a rock type (type), and that are kept rock occurrences (occurrence)."""
+    """Per rollout: share of its tokens that are of a rock type (type), and that are kept rock
+    occurrences (occurrence).
+    """
     counts = found(run, rule).rocks.rollouts
-    shares = {name: counts[name] / counts.tokens for name in ("type", "occurrence") if name in counts}
+    shares = {
+        name: counts[name] / counts.tokens for name in ("type", "occurrence") if name in counts
+    }
     return pd.DataFrame({"rollout_id": counts.rollout_id, **shares})
 
 
 def flow(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """Types by whether they are hard at the first, middle and last checkpoint: first, middle, last (bool), types, tokens."""
+    """Types by whether they are hard at the first, middle and last checkpoint: first, middle, last
+    (bool), types, tokens.
+    """
     done = found(run, rule).rocks
-    hard = {name: done.tokens[f"mean_{name}"] >= done.hard_from for name in ("first", "middle", "last")}
+    hard = {
+        name: done.tokens[f"mean_{name}"] >= done.hard_from for name in ("first", "middle", "last")
+    }
     frame = pd.DataFrame({**hard, "tokens": done.tokens.frequency})
-    return frame.groupby(["first", "middle", "last"]).agg(types=("tokens", "size"), tokens=("tokens", "sum")).reset_index()
+    return (
+        frame.groupby(["first", "middle", "last"])
+        .agg(types=("tokens", "size"), tokens=("tokens", "sum"))
+        .reset_index()
+    )

@@ -20,11 +20,17 @@ def load(name: str) -> RockRule:
     try:
         return RockRule.from_json((FOLDER / f"{name}.json").read_bytes())
     except OSError as e:
-        raise BadRule(f"{FOLDER / name}.json cannot be read ({e.strerror})", "It should hold a saved rule", "Save the rule again") from e
+        raise BadRule(
+            f"{FOLDER / name}.json cannot be read ({e.strerror})",
+            "It should hold a saved rule",
+            "Save the rule again",
+        ) from e
 
 
 def save(rule: RockRule, name: str) -> Path:
-    """Write a rule under a name of its own; raises BadRule for a name that is no file's, or a preset's."""
+    """Write a rule under a name of its own; raises BadRule for a name that is no file's, or a
+    preset's.
+    """
     named = replace(rule, name=name)  # raises for a name that could lead out of the folder
     if name in PRESETS:
         raise BadRule(f"The name {name!r}", "Presets keep their names", "Choose another")

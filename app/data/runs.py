@@ -1,7 +1,9 @@
-"""The one door from the pages to rockcore: each function answers one question about a run, cached and bounded.
+"""The one door from the pages to rockcore: each function answers one question about a run, cached
+and bounded.
 
-Caches are keyed by (path, fingerprint, arguments): a run that is still training gets new answers as soon as it has
-written something, and nothing else is ever recomputed. Raises RockError where rockcore does.
+Caches are keyed by (path, fingerprint, arguments): a run that is still training gets new answers as
+soon as it has written something, and nothing else is ever recomputed. Raises RockError where
+rockcore does.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def places(arguments: list[str]) -> list[Path]:
 
 
 def find(where: list[Path]) -> dict[str, str]:
-    """Name -> path of each run; a place that holds none stands for itself, so that opening it says what is wrong."""
+    """Name -> path of each run; a place that holds none stands for itself, so that opening it says
+    what is wrong.
+    """
     paths: list[Path] = []
     for place in where:
         optional = place in (sample_runs(), Path("runs"), *children.started())
@@ -86,14 +90,21 @@ def short_path(run: RunKey) -> str:
 
 
 def visible(token: str, spaces: bool = False) -> str:
-    """A token as one printable line: ␣ for a space (unless `spaces`), ⏎ for a line break, ⇥ for a tab, escapes for what has no glyph."""
+    """A token as one printable line: ␣ for a space (unless `spaces`), ⏎ for a line break, ⇥ for a
+    tab, escapes for what has no glyph.
+    """
     marks = {" ": " " if spaces else "␣", "\n": "⏎", "\t": "⇥"}
-    return "".join(marks.get(c) or (c if unicodedata.category(c)[0] not in "CZ" else f"\\u{ord(c):04x}") for c in token)
+    return "".join(
+        marks.get(c) or (c if unicodedata.category(c)[0] not in "CZ" else f"\\u{ord(c):04x}")
+        for c in token
+    )
 
 
 def plain(text: str) -> str:
     """Text for a Markdown label that shows it as it is."""
-    return "".join("\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split()))
+    return "".join(
+        "\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split())
+    )
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,10 @@ class Facts:
     @property
     def estimator(self) -> str:
         """The badge of every chart: what kl is, its direction, its unit."""
-        kind = {"full": "full vocabulary, reverse, nats", "topk+tail": "top-k with tail, reverse, nats"}
+        kind = {
+            "full": "full vocabulary, reverse, nats",
+            "topk+tail": "top-k with tail, reverse, nats",
+        }
         return f"kl: {kind.get(self.meta.estimator, 'not logged')}"
 
 
@@ -129,10 +143,13 @@ def facts(run: RunKey) -> Facts:
     opened = log(run)
     metrics = opened.metrics().sort_values("step", ignore_index=True)
     metrics = metrics.assign(
-        low=(metrics.kl_mean - 1.96 * metrics.kl_stderr).clip(lower=0), high=metrics.kl_mean + 1.96 * metrics.kl_stderr
+        low=(metrics.kl_mean - 1.96 * metrics.kl_stderr).clip(lower=0),
+        high=metrics.kl_mean + 1.96 * metrics.kl_stderr,
     )
     scenario = SCENARIOS.get(opened.meta.scenario)
-    return Facts(opened.meta, scenario.summary if scenario else "", metrics, opened.evals(), opened.steps())
+    return Facts(
+        opened.meta, scenario.summary if scenario else "", metrics, opened.evals(), opened.steps()
+    )
 
 
 def status(run: RunKey) -> str:
@@ -142,7 +159,11 @@ def status(run: RunKey) -> str:
     if meta.status != "running":
         return f"{meta.status}{f': {meta.reason}' if meta.reason else ''} · last written {age} ago"
     steps = opened.steps("metrics")
-    silent = "" if opened.age_s() < _SILENT_S else " · nothing for long: the process that trains it may have died"
+    silent = (
+        ""
+        if opened.age_s() < _SILENT_S
+        else " · nothing for long: the process that trains it may have died"
+    )
     stands = f"step {steps[-1]} of {meta.steps_planned}" if steps else "no step finished yet"
     return f"running: {stands} · last written {age} ago{silent}"
 
@@ -168,7 +189,9 @@ def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
         return "not measured"
     ends = [rows.iloc[0]] if len(rows) == 1 else [rows.iloc[0], rows.iloc[-1]]
     return " → ".join(
-        f"{r.correct} of {r.n} ({100 * r.accuracy:.0f} %, {100 * r.low:.0f}–{100 * r.high:.0f} %) at step {r.step}" for r in ends
+        f"{r.correct} of {r.n} ({100 * r.accuracy:.0f} %, {100 * r.low:.0f}–{100 * r.high:.0f} %) "
+        f"at step {r.step}"
+        for r in ends
     )
 
 
@@ -205,13 +228,22 @@ class Concentration(NamedTuple):
 
 
 def concentration(run: RunKey, step: int, top: int) -> Concentration:
-    """How much of a step's tokens, of their kl and of their gradient norm falls on the `top` token types by Rock Score."""
+    """How much of a step's tokens, of their kl and of their gradient norm falls on the `top` token
+    types by Rock Score.
+    """
     frame = ranking(run, step)
     head = frame.head(top)
     tokens = int(frame.frequency.sum())
     norm = frame.grad_norm_sum.sum(skipna=False)
     gradient = float(head.grad_norm_sum.sum() / norm) if norm > 0 else None
-    return Concentration(len(head), len(frame), tokens, head.frequency.sum() / max(tokens, 1), head.share.sum(), gradient)
+    return Concentration(
+        len(head),
+        len(frame),
+        tokens,
+        head.frequency.sum() / max(tokens, 1),
+        head.share.sum(),
+        gradient,
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -223,12 +255,17 @@ def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
     cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
     loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
-    hints = [f"{r} · {g}, {n} tokens{t}{m}" for r, g, n, t, m in zip(frame.rollout_id, graded, frame.tokens, cut, loss, strict=True)]
+    hints = [
+        f"{r} · {g}, {n} tokens{t}{m}"
+        for r, g, n, t, m in zip(frame.rollout_id, graded, frame.tokens, cut, loss, strict=True)
+    ]
     return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": hints})
 
 
 class Scale(NamedTuple):
-    """A binned colour scale, the same for every text of a run: interior edges, and the quantile each stands at."""
+    """A binned colour scale, the same for every text of a run: interior edges, and the quantile
+    each stands at.
+    """
 
     edges: list[float]
     quantiles: list[float]
@@ -239,7 +276,9 @@ class Scale(NamedTuple):
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def scale(run: RunKey, signal: str) -> Scale:
-    """Edges at quantiles of all logged fresh tokens of the run; sampled_loss gets edges of |value| on both sides of 0."""
+    """Edges at quantiles of all logged fresh tokens of the run; sampled_loss gets edges of |value|
+    on both sides of 0.
+    """
     signed = signal == "sampled_loss"
     probabilities = SIGNED_QUANTILES if signed else QUANTILES
     tokens, edges = log(run).quantiles(signal, probabilities, absolute=signed)
@@ -260,7 +299,9 @@ def categories(run: RunKey) -> list[str]:
 
 
 class Watched(NamedTuple):
-    """A training as its page shows it: the log once there is one, whether to look again, and what it printed."""
+    """A training as its page shows it: the log once there is one, whether to look again, and what
+    it printed.
+    """
 
     run: RunKey | None
     running: bool
@@ -271,7 +312,11 @@ class Watched(NamedTuple):
 def start_training(order: Order, name: str) -> Path:
     """Start a training that writes to ./runs/NAME; raises CannotStart if that cannot be."""
     if not name or Path(name).name != name or name.startswith("."):
-        raise CannotStart(f"{name!r} is no name for a folder", "Runs started here go to ./runs/NAME", "Use letters, digits and dashes")
+        raise CannotStart(
+            f"{name!r} is no name for a folder",
+            "Runs started here go to ./runs/NAME",
+            "Use letters, digits and dashes",
+        )
     children.start(order, Path("runs") / name)
     return Path("runs") / name
 
@@ -283,12 +328,18 @@ def defaults(scenario: str) -> dict[str, float | int]:
 
 def free_name(scenario: str) -> str:
     """A name under ./runs that is not taken yet."""
-    return next(name for i in range(1, 10_000) if not (Path("runs") / (name := f"{scenario or 'own'}-{i}")).exists())
+    return next(
+        name
+        for i in range(1, 10_000)
+        if not (Path("runs") / (name := f"{scenario or 'own'}-{i}")).exists()
+    )
 
 
 def trainings() -> list[str]:
     """Names under ./runs that were started from a page, the latest first."""
-    outputs = sorted(Path("runs").glob(f"*/{children.OUTPUT}"), key=lambda f: f.stat().st_mtime, reverse=True)
+    outputs = sorted(
+        Path("runs").glob(f"*/{children.OUTPUT}"), key=lambda f: f.stat().st_mtime, reverse=True
+    )
     return [f.parent.name for f in outputs]
 
 
@@ -300,10 +351,22 @@ def cancel_training(name: str) -> None:
 def watch(name: str) -> Watched:
     """How the training in ./runs/NAME stands."""
     folder = Path("runs") / name
-    code, alive, printed = children.exit_code(folder), children.is_alive(folder), children.output(folder)
+    code, alive, printed = (
+        children.exit_code(folder),
+        children.is_alive(folder),
+        children.output(folder),
+    )
     if not (folder / "run.json").exists():
-        ended = f"It ended with exit code {code} before it wrote a log; the reason should stand below." if code is not None else ""
-        waiting = "Starting: nothing logged yet." if alive else "Nothing logged. It was started by an earlier dashboard and may have died."
+        ended = (
+            f"It ended with exit code {code} before it wrote a log; the reason should stand below."
+            if code is not None
+            else ""
+        )
+        waiting = (
+            "Starting: nothing logged yet."
+            if alive
+            else "Nothing logged. It was started by an earlier dashboard and may have died."
+        )
         return Watched(None, alive, ended or waiting, printed)
     try:
         run = key(str(folder.resolve()))

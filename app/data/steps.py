@@ -1,7 +1,8 @@
-"""The door from the Steps page to rockcore: one signal over the steps of a run, by position, token type or category.
+"""The door from the Steps page to rockcore: one signal over the steps of a run, by position, token
+type or category.
 
-What has no value is NaN and stays so: a step that is not logged, a type that does not occur. Nothing here turns a gap into
-a zero. Raises RockError where rockcore does.
+What has no value is NaN and stays so: a step that is not logged, a type that does not occur.
+Nothing here turns a gap into a zero. Raises RockError where rockcore does.
 """
 
 from __future__ import annotations
@@ -55,8 +56,9 @@ class Surface:
 class TypeSteps:
     """Means by token type over the steps of the texts of one source.
 
-    `frame`, one row a type: token_id, shown, category, frequency (at the last logged step), score (Rock Score there, nats),
-    first, last, change (of the signal), slope (per 100 updates), slope_steps (steps that the slope is fitted to).
+    `frame`, one row a type: token_id, shown, category, frequency (at the last logged step), score
+    (Rock Score there, nats), first, last, change (of the signal), slope (per 100 updates),
+    slope_steps (steps that the slope is fitted to).
     """
 
     frame: pd.DataFrame
@@ -69,7 +71,8 @@ class TypeSteps:
 def step_axis(run: RunKey, source: str) -> StepAxis:
     """Every step at which `source` is logged or, by the run's own plan, should be.
 
-    The plan is the run's log_every or probe_every; a log that does not name it is taken to have its commonest distance.
+    The plan is the run's log_every or probe_every; a log that does not name it is taken to have its
+    commonest distance.
     """
     logged = runs.steps(run, source)
     if not logged:
@@ -101,9 +104,15 @@ def types(run: RunKey, source: str, signal: str) -> TypeSteps:
     opened, axis = runs.log(run), step_axis(run, source)
     table = runs.table(source)
     losses = opened.type_means(table, "sampled_loss" if opened.meta.estimator == "absent" else "kl")
-    means = losses if signal == "kl" and opened.meta.estimator != "absent" else opened.type_means(table, signal)
+    means = (
+        losses
+        if signal == "kl" and opened.meta.estimator != "absent"
+        else opened.type_means(table, signal)
+    )
     values, counts, loss = (
-        f.pivot(index="token_id", columns="step", values=column).sort_index().reindex(columns=axis.steps)
+        f.pivot(index="token_id", columns="step", values=column)
+        .sort_index()
+        .reindex(columns=axis.steps)
         for f, column in ((means, "mean"), (means, "n"), (losses, "mean"))
     )
     last = max(s for s, there in zip(axis.steps, axis.logged, strict=True) if there)
@@ -115,7 +124,12 @@ def types(run: RunKey, source: str, signal: str) -> TypeSteps:
         {
             "token_id": values.index,
             "shown": [runs.visible(t) for t in words.token],
-            "category": categorize_all(words.token, words.special, _mostly_open(run, source, words.index), opened.category_rules),
+            "category": categorize_all(
+                words.token,
+                words.special,
+                _mostly_open(run, source, words.index),
+                opened.category_rules,
+            ),
             "frequency": n[last].to_numpy(),
             "score": (loss[last] * n[last]).fillna(0.0).to_numpy(),
             **ends,
@@ -124,7 +138,12 @@ def types(run: RunKey, source: str, signal: str) -> TypeSteps:
         }
     )
     order = np.lexsort((frame.token_id, -frame.score))
-    return TypeSteps(frame.iloc[order].reset_index(drop=True), values.to_numpy(np.float32)[order], n.to_numpy()[order], axis)
+    return TypeSteps(
+        frame.iloc[order].reset_index(drop=True),
+        values.to_numpy(np.float32)[order],
+        n.to_numpy()[order],
+        axis,
+    )
 
 
 def _words(vocab: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
@@ -141,11 +160,17 @@ def _words(vocab: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
 def _ends(values: np.ndarray, axis: StepAxis) -> dict[str, np.ndarray]:
     """First and last logged step, and what lies between them; NaN where a row has no value there."""
     at = np.flatnonzero(axis.logged)
-    return {"first": values[:, at[0]], "last": values[:, at[-1]], "change": values[:, at[-1]] - values[:, at[0]]}
+    return {
+        "first": values[:, at[0]],
+        "last": values[:, at[-1]],
+        "change": values[:, at[-1]] - values[:, at[0]],
+    }
 
 
 def _mostly_open(run: RunKey, source: str, ids: pd.Index) -> np.ndarray | None:
-    """(V,) whether a type opens a sentence in at least half of its occurrences; None for fresh texts, whose steps differ."""
+    """(V,) whether a type opens a sentence in at least half of its occurrences; None for fresh
+    texts, whose steps differ.
+    """
     rollouts = [] if source == "fresh" else runs.log(run).probe_ids(source)
     if not rollouts:
         return None
@@ -157,14 +182,17 @@ def _mostly_open(run: RunKey, source: str, ids: pd.Index) -> np.ndarray | None:
     first[np.cumsum([0, *(len(r) for r in rollouts[:-1])])] = True
     opens = sentence_starts_of(tokens, first, marks)
     size = len(marks)
-    return (2 * np.bincount(tokens[opens], minlength=size) >= np.bincount(tokens, minlength=size))[ids.to_numpy()]
+    return (2 * np.bincount(tokens[opens], minlength=size) >= np.bincount(tokens, minlength=size))[
+        ids.to_numpy()
+    ]
 
 
 def slopes(steps: Sequence[int], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares slope of each row of `values` (R, S) over `steps`, per update, and how many steps it rests on.
+    """Least-squares slope of each row of `values` (R, S) over `steps`, per update, and how many
+    steps it rests on.
 
-    Steps without a value are left out of their row; NaN where fewer than two remain. Steps weigh alike, whatever n stands
-    behind their mean.
+    Steps without a value are left out of their row; NaN where fewer than two remain. Steps weigh
+    alike, whatever n stands behind their mean.
     """
     there = np.isfinite(values)
     n = there.sum(1)
@@ -179,7 +207,9 @@ def slopes(steps: Sequence[int], values: np.ndarray) -> tuple[np.ndarray, np.nda
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def categories(run: RunKey, source: str, signal: str) -> tuple[Surface, np.ndarray]:
-    """Mean by category over all tokens of its types, and (C, S) how many they are; the commonest category first."""
+    """Mean by category over all tokens of its types, and (C, S) how many they are; the commonest
+    category first.
+    """
     by_type = types(run, source, signal)
     kinds, which = np.unique(by_type.frame.category, return_inverse=True)
     there = np.isfinite(by_type.values)
@@ -197,7 +227,12 @@ def category_table(run: RunKey, source: str, signal: str, step: int) -> pd.DataF
     surface, n = categories(run, source, signal)
     values, at = surface.values, surface.axis.steps.index(step)
     slope, fitted = slopes(surface.axis.steps, values)
-    columns = {"category": surface.names, "tokens": n[:, at], "cursor": values[:, at], **_ends(values, surface.axis)}
+    columns = {
+        "category": surface.names,
+        "tokens": n[:, at],
+        "cursor": values[:, at],
+        **_ends(values, surface.axis),
+    }
     return pd.DataFrame({**columns, "slope": slope * _PER, "slope_steps": fitted})
 
 
@@ -207,7 +242,13 @@ def position_table(surface: Surface, step: int, span: tuple[int, int] | None) ->
     part = slice(low, high + 1)
     values = surface.values[part]
     columns = {"position": np.arange(low, low + len(values)), "shown": surface.names[part]}
-    return pd.DataFrame({**columns, "cursor": values[:, surface.axis.steps.index(step)], **_ends(values, surface.axis)})
+    return pd.DataFrame(
+        {
+            **columns,
+            "cursor": values[:, surface.axis.steps.index(step)],
+            **_ends(values, surface.axis),
+        }
+    )
 
 
 class NoSpan(ValueError):
@@ -215,13 +256,18 @@ class NoSpan(ValueError):
 
 
 def span_of(text: str, length: int) -> tuple[int, int] | None:
-    """The first and last position that "12-40" or "12" names, cut to the text; None for an empty text. Raises NoSpan."""
+    """The first and last position that "12-40" or "12" names, cut to the text; None for an empty
+    text. Raises NoSpan.
+    """
     if not text.strip():
         return None
     found = re.fullmatch(r"\s*(\d{1,9})(?:\s*[-–]\s*(\d{1,9}))?\s*", text)
     low, high = sorted(int(x) for x in (found[1], found[2] or found[1])) if found else (0, -1)
     if not found or low >= length:
-        raise NoSpan(f"“{text}” names no positions of this text: they run from 0 to {length - 1}, such as 12-40.")
+        raise NoSpan(
+            f"“{text}” names no positions of this text: they run from 0 to {length - 1}, such as "
+            "12-40."
+        )
     return low, min(high, length - 1)
 
 
@@ -230,11 +276,18 @@ def classes(run: RunKey, rule: rocks.RockRule) -> pd.DataFrame:
     return rocks.table(run, rule).loc[:, ["token_id", "class", "in_set"]]
 
 
-def arranged(by_type: TypeSteps, chosen: Sequence[int] | None, top: int, sort: str, known: pd.DataFrame | None) -> pd.DataFrame:
-    """The rows of `by_type.frame` that are shown, in their order; the index says which rows of `values` they are.
+def arranged(
+    by_type: TypeSteps,
+    chosen: Sequence[int] | None,
+    top: int,
+    sort: str,
+    known: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """The rows of `by_type.frame` that are shown, in their order; the index says which rows of
+    `values` they are.
 
-    `chosen`: token ids (None: all); of these the `top` by score are taken. `known`: what `classes` gave, for the column and the order of
-    classes; without it they sort by score.
+    `chosen`: token ids (None: all); of these the `top` by score are taken. `known`: what `classes`
+    gave, for the column and the order of classes; without it they sort by score.
     """
     frame = by_type.frame
     frame = frame.loc[frame.token_id.isin(frame.token_id if chosen is None else chosen)].head(top)
@@ -243,7 +296,9 @@ def arranged(by_type: TypeSteps, chosen: Sequence[int] | None, top: int, sort: s
         frame = frame.assign(**{"class": named.fillna("not judged").to_numpy()})
     if sort == "class" and "class" in frame:
         rank = {name: i for i, name in enumerate(rocks.CLASSES)}
-        return frame.take(np.argsort([rank.get(c, len(rank)) for c in frame["class"]], kind="stable"))
+        return frame.take(
+            np.argsort([rank.get(c, len(rank)) for c in frame["class"]], kind="stable")
+        )
     if sort == "category":
         return frame.sort_values("category", kind="stable")
     if sort in ("slope", "frequency"):
@@ -263,7 +318,9 @@ def spans_of(rows: pd.DataFrame, picked: Sequence[int]) -> list[tuple[int, int]]
 
 
 def offered(by_type: TypeSteps, asked: str) -> dict[str, str]:
-    """Id, as text, -> name of the types that can be picked by hand: those of the highest score, and those that are asked for."""
+    """Id, as text, -> name of the types that can be picked by hand: those of the highest score, and
+    those that are asked for.
+    """
     frame = by_type.frame
     named = frame.token_id.astype(str).isin(asked.split(","))
     part = frame[named | (np.arange(len(frame)) < _CHOICES)]
@@ -273,14 +330,26 @@ def offered(by_type: TypeSteps, asked: str) -> dict[str, str]:
 def excerpt(surface: Surface, span: tuple[int, int]) -> str:
     """The selected tokens in their text, whitespace made visible."""
     low, high = span
-    before, inside, after = (surface.names[max(0, low - _AROUND) : low], surface.names[low : high + 1], surface.names[high + 1 :][:_AROUND])
-    return f"{'…' if low > _AROUND else ''}{''.join(before)} ⟦{''.join(inside)}⟧ {''.join(after)}…".replace("␣", " ")
+    before, inside, after = (
+        surface.names[max(0, low - _AROUND) : low],
+        surface.names[low : high + 1],
+        surface.names[high + 1 :][:_AROUND],
+    )
+    return f"{'…' if low > _AROUND else ''}{''.join(before)} ⟦{''.join(inside)}⟧ {''.join(after)}…".replace(
+        "␣", " "
+    )
 
 
-def type_table(by_type: TypeSteps, rows: pd.DataFrame, step: int, picked: Sequence[int]) -> pd.DataFrame:
-    """`rows`, or those of `picked` among them, with tokens and cursor: how often, and the value, at the cursor's step."""
+def type_table(
+    by_type: TypeSteps, rows: pd.DataFrame, step: int, picked: Sequence[int]
+) -> pd.DataFrame:
+    """`rows`, or those of `picked` among them, with tokens and cursor: how often, and the value, at
+    the cursor's step.
+    """
     at = by_type.axis.steps.index(step)
-    frame = rows.assign(tokens=by_type.counts[rows.index, at], cursor=by_type.values[rows.index, at])
+    frame = rows.assign(
+        tokens=by_type.counts[rows.index, at], cursor=by_type.values[rows.index, at]
+    )
     return frame.loc[frame.token_id.isin(picked)] if picked else frame
 
 
@@ -289,7 +358,9 @@ def surface_of(by_type: TypeSteps, rows: pd.DataFrame) -> Surface:
 
 
 def binned(surface: Surface, most: int) -> Surface:
-    """At most about `most` cells: neighbouring rows as their mean, over those that have a value. Steps are kept apart."""
+    """At most about `most` cells: neighbouring rows as their mean, over those that have a value.
+    Steps are kept apart.
+    """
     rows, steps = surface.values.shape
     per = -(-surface.cells // most) if surface.cells > most else 1
     if per == 1:
@@ -300,11 +371,15 @@ def binned(surface: Surface, most: int) -> Surface:
     with np.errstate(invalid="ignore"):
         means = np.add.reduceat(np.where(there, surface.values, 0.0), starts, axis=0) / n
     names = [f"{surface.names[a]} … {surface.names[min(a + per, rows) - 1]}" for a in starts]
-    return replace(surface, values=np.where(n > 0, means, np.nan).astype(np.float32), names=names, per=per)
+    return replace(
+        surface, values=np.where(n > 0, means, np.nan).astype(np.float32), names=names, per=per
+    )
 
 
 def steadily_high(surface: Surface, scale: runs.Scale) -> tuple[int, float] | None:
-    """How many rows stay, at every logged step, at or above the 0.90 quantile of the run (of |value| where signed), and it."""
+    """How many rows stay, at every logged step, at or above the 0.90 quantile of the run (of
+    |value| where signed), and it.
+    """
     if 0.9 not in scale.quantiles:
         return None
     edge = max(e for e, q in zip(scale.edges, scale.quantiles, strict=True) if q == 0.9)

@@ -1,7 +1,9 @@
-"""Two runs, or two steps of one, side by side: may they be compared, how do their texts line up, how do their rankings differ?
+"""Two runs, or two steps of one, side by side: may they be compared, how do their texts line up,
+how do their rankings differ?
 
-Refuses runs of different tokenizers, whose ids mean different tokens, differences of a kl that is not the same quantity on
-both sides, and a side compared with itself. Nothing is cut or mapped to make two sides fit.
+Refuses runs of different tokenizers, whose ids mean different tokens, differences of a kl that is
+not the same quantity on both sides, and a side compared with itself. Nothing is cut or mapped to
+make two sides fit.
 """
 
 from __future__ import annotations
@@ -42,9 +44,11 @@ def check_tokenizers(a: RunMeta, b: RunMeta) -> None:
     """Raises UnequalTokenizers unless an id means the same token in both runs."""
     if a.tokenizer_hash != b.tokenizer_hash:
         raise UnequalTokenizers(
-            f"{a.name} was written with the tokenizer {a.tokenizer_hash} ({a.vocab_size} entries), {b.name} with {b.tokenizer_hash} "
+            f"{a.name} was written with the tokenizer {a.tokenizer_hash} ({a.vocab_size} "
+            f"entries), {b.name} with {b.tokenizer_hash} "
             f"({b.vocab_size})",
-            "The same id means other tokens there, and the same text is cut into other pieces, so neither tokens nor their losses pair up",
+            "The same id means other tokens there, and the same text is cut into other pieces, so "
+            "neither tokens nor their losses pair up",
             "Choose a run of the same models, or train one with the same tokenizer",
         )
 
@@ -69,13 +73,17 @@ class Alignment(NamedTuple):
 
     def blocks(self) -> list[tuple[int, int, int]]:
         """Runs of neighbours as (first position in A, first in B, how many)."""
-        new = np.flatnonzero(np.append(True, (np.diff(self.a) != 1) | (np.diff(self.b) != 1))[: len(self.a)])
+        new = np.flatnonzero(
+            np.append(True, (np.diff(self.a) != 1) | (np.diff(self.b) != 1))[: len(self.a)]
+        )
         lengths = np.diff(np.append(new, len(self.a)))
         return list(zip(self.a[new].tolist(), self.b[new].tolist(), lengths.tolist(), strict=True))
 
 
 class _Watched(list):
-    """A list that calls `pulse` whenever it is read at an index: that is how long a search of difflib can be stopped."""
+    """A list that calls `pulse` whenever it is read at an index: that is how long a search of
+    difflib can be stopped.
+    """
 
     def __init__(self, items: list[int], pulse: Callable[[], None]):
         super().__init__(items)
@@ -86,25 +94,38 @@ class _Watched(list):
         return super().__getitem__(i)
 
 
-def align(ids_a: np.ndarray, ids_b: np.ndarray, pulse: Callable[[], None] = lambda: None) -> Alignment:
-    """Line up two texts by their token ids (T_A,), (T_B,): position by position where they are equal, else by common blocks.
+def align(
+    ids_a: np.ndarray, ids_b: np.ndarray, pulse: Callable[[], None] = lambda: None
+) -> Alignment:
+    """Line up two texts by their token ids (T_A,), (T_B,): position by position where they are
+    equal, else by common blocks.
 
-    The blocks are those of difflib.SequenceMatcher without its junk heuristic, which would drop every token that makes up
-    more than 1 % of a long text. Two texts of 8,000 tokens took 0.6 to 2 s on one core; texts that repeat few tokens take
-    longest. `pulse` is called all along and stops the work by raising.
+    The blocks are those of difflib.SequenceMatcher without its junk heuristic, which would drop
+    every token that makes up more than 1 % of a long text. Two texts of 8,000 tokens took 0.6 to 2
+    s on one core; texts that repeat few tokens take longest. `pulse` is called all along and stops
+    the work by raising.
     """
     if np.array_equal(ids_a, ids_b):
         every = np.arange(len(ids_a))
         return Alignment(every, every)
-    blocks = SequenceMatcher(None, _Watched(ids_a.tolist(), pulse), ids_b.tolist(), autojunk=False).get_matching_blocks()
-    pairs = [(np.arange(block.a, block.a + block.size), np.arange(block.b, block.b + block.size)) for block in blocks]
+    blocks = SequenceMatcher(
+        None, _Watched(ids_a.tolist(), pulse), ids_b.tolist(), autojunk=False
+    ).get_matching_blocks()
+    pairs = [
+        (np.arange(block.a, block.a + block.size), np.arange(block.b, block.b + block.size))
+        for block in blocks
+    ]
     return Alignment(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
 
 
 def change(values_a: np.ndarray, values_b: np.ndarray, aligned: Alignment) -> np.ndarray:
-    """(T_B,) float64: B minus A where B's token has a partner in A, NaN elsewhere and where a value is missing."""
+    """(T_B,) float64: B minus A where B's token has a partner in A, NaN elsewhere and where a value
+    is missing.
+    """
     found = np.full(len(values_b), np.nan)
-    found[aligned.b] = np.asarray(values_b, float)[aligned.b] - np.asarray(values_a, float)[aligned.a]
+    found[aligned.b] = (
+        np.asarray(values_b, float)[aligned.b] - np.asarray(values_a, float)[aligned.a]
+    )
     return found
 
 
@@ -123,16 +144,23 @@ class Overlap(NamedTuple):
 
 
 def overlap(a: Sequence[int], b: Sequence[int]) -> Overlap:
-    """The ids of two sets by where they are, each in the order of the set it comes from (those of both as in A)."""
+    """The ids of two sets by where they are, each in the order of the set it comes from (those of
+    both as in A).
+    """
     in_a, in_b = set(a), set(b)
-    return Overlap([i for i in a if i not in in_b], [i for i in a if i in in_b], [i for i in b if i not in in_a])
+    return Overlap(
+        [i for i in a if i not in in_b],
+        [i for i in a if i in in_b],
+        [i for i in b if i not in in_a],
+    )
 
 
 @dataclass(frozen=True)
 class Ranking:
     """The token types of one side, the best first, and which of them count as rocks.
 
-    `types`: token_id, token, rank (from 1), score (nats, of the score named), ccr (NaN where unknown), frequency, in_set.
+    `types`: token_id, token, rank (from 1), score (nats, of the score named), ccr (NaN where
+    unknown), frequency, in_set.
     """
 
     name: str  # of the run
@@ -149,21 +177,45 @@ class Ranking:
         """A whole detection, first against last checkpoint."""
         columns = ["token_id", "token", "score", "ccr", "frequency", "in_set"]
         rule, types = found.rule, _ranked(found.tokens.loc[:, columns])
-        return cls(found.name, "rule", rule.score, rule.column, found.steps, found.source, found.estimator, types)
+        return cls(
+            found.name,
+            "rule",
+            rule.score,
+            rule.column,
+            found.steps,
+            found.source,
+            found.estimator,
+            types,
+        )
 
     @classmethod
     def of_step(cls, run: Run, step: int, top: int = TOP) -> Ranking:
-        """The fresh rollouts of one step by Rock Score; the `top` types that have one count as rocks. Raises as ranking.rank does."""
+        """The fresh rollouts of one step by Rock Score; the `top` types that have one count as
+        rocks. Raises as ranking.rank does.
+        """
         frame = ranking.rank(run, step).rename(columns={"rock_score": "score"})
         frame = frame.assign(ccr=np.nan, in_set=(np.arange(len(frame)) < top) & (frame.score > 0))
         columns = ["token_id", "token", "score", "ccr", "frequency", "in_set"]
         types = _ranked(frame.loc[:, columns])
-        return cls(run.meta.name, "rock_score", "rock_score", "kl", (step,), "fresh", run.meta.estimator, types)
+        return cls(
+            run.meta.name,
+            "rock_score",
+            "rock_score",
+            "kl",
+            (step,),
+            "fresh",
+            run.meta.estimator,
+            types,
+        )
 
     @property
     def where(self) -> str:
         """The checkpoints, or the one step, in words."""
-        return f"steps {self.steps[0]} to {self.steps[-1]}" if self.by == "rule" else f"step {self.steps[0]}"
+        return (
+            f"steps {self.steps[0]} to {self.steps[-1]}"
+            if self.by == "rule"
+            else f"step {self.steps[0]}"
+        )
 
     @property
     def ids(self) -> list[int]:
@@ -178,11 +230,14 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
 def rank_changes(a: Ranking, b: Ranking) -> pd.DataFrame:
     """Every type of either side, the best ranked on any side first (ties by token id).
 
-    Columns: token_id, token, where (both, only A, only B, neither: of the two sets), and rank, score, ccr, frequency with
-    _a and _b, NA on a side where the type does not occur; moved: places it stands higher in B than in A.
+    Columns: token_id, token, where (both, only A, only B, neither: of the two sets), and rank,
+    score, ccr, frequency with _a and _b, NA on a side where the type does not occur; moved: places
+    it stands higher in B than in A.
     """
     columns = ["token_id", "rank", "score", "ccr", "frequency", "in_set"]
-    wide = a.types[columns].merge(b.types[columns], on="token_id", how="outer", suffixes=("_a", "_b"))
+    wide = a.types[columns].merge(
+        b.types[columns], on="token_id", how="outer", suffixes=("_a", "_b")
+    )
     whole = dict.fromkeys(("rank_a", "rank_b", "frequency_a", "frequency_b"), "Int64")
     wide = wide.astype(whole)
     token = pd.concat([a.types, b.types]).drop_duplicates("token_id").set_index("token_id").token
@@ -193,7 +248,18 @@ def rank_changes(a: Ranking, b: Ranking) -> pd.DataFrame:
     )
     best = wide[["rank_a", "rank_b"]].min(axis=1).astype(int).to_numpy()
     wide = wide.iloc[np.lexsort((wide.token_id.to_numpy(), best))].reset_index(drop=True)
-    front = ["token_id", "token", "where", "rank_a", "rank_b", "moved", "score_a", "score_b", "ccr_a", "ccr_b"]
+    front = [
+        "token_id",
+        "token",
+        "where",
+        "rank_a",
+        "rank_b",
+        "moved",
+        "score_a",
+        "score_b",
+        "ccr_a",
+        "ccr_b",
+    ]
     return wide[[*front, "frequency_a", "frequency_b"]]
 
 
@@ -202,11 +268,19 @@ class Sides(NamedTuple):
     b: Ranking
 
 
-def rankings(a: Run, b: Run, rule: RockRule = search.RULE, steps: tuple[int | None, int | None] = (None, None), top: int = TOP) -> Sides:
-    """Both sides of a comparison: two runs by `rule`, first against last checkpoint; two steps by Rock Score.
+def rankings(
+    a: Run,
+    b: Run,
+    rule: RockRule = search.RULE,
+    steps: tuple[int | None, int | None] = (None, None),
+    top: int = TOP,
+) -> Sides:
+    """Both sides of a comparison: two runs by `rule`, first against last checkpoint; two steps by
+    Rock Score.
 
-    A step on either side, or one run on both, asks for steps; what is not given is the last step with tokens, but the first
-    for A where B is the same run. Raises UnequalTokenizers, UnequalEstimators, SameSide, and as search.detect and ranking.rank do.
+    A step on either side, or one run on both, asks for steps; what is not given is the last step
+    with tokens, but the first for A where B is the same run. Raises UnequalTokenizers,
+    UnequalEstimators, SameSide, and as search.detect and ranking.rank do.
     """
     check_tokenizers(a.meta, b.meta)
     same = a.path.resolve() == b.path.resolve()
@@ -218,19 +292,29 @@ def rankings(a: Run, b: Run, rule: RockRule = search.RULE, steps: tuple[int | No
     first_a = (a.steps("types")[:1] if same else []) or [ranking.last_step(a)]
     step_a = first_a[0] if steps[0] is None else steps[0]
     if same and step_a == last_b:
-        raise SameSide(f"{a.path.name} at step {step_a} is on both sides", "Every difference is 0", "Give another step, or another run")
+        raise SameSide(
+            f"{a.path.name} at step {step_a} is on both sides",
+            "Every difference is 0",
+            "Give another step, or another run",
+        )
     return Sides(Ranking.of_step(a, step_a, top), Ranking.of_step(b, last_b, top))
 
 
 def to_json(sides: Sides, top: int | None = None) -> str:
-    """Both sides, how their sets overlap, and the `top` rows of `rank_changes` (all), as one JSON object; what is unknown is null."""
+    """Both sides, how their sets overlap, and the `top` rows of `rank_changes` (all), as one JSON
+    object; what is unknown is null.
+    """
     shared = overlap(sides.a.ids, sides.b.ids)
     fields = ("name", "by", "score", "column", "steps", "source", "estimator")
     about: dict[str, Any] = {
-        letter: {name: getattr(side, name) for name in fields} | {"k": len(side.ids)} for letter, side in zip("ab", sides, strict=True)
+        letter: {name: getattr(side, name) for name in fields} | {"k": len(side.ids)}
+        for letter, side in zip("ab", sides, strict=True)
     }
     table = rank_changes(*sides)
     rows = table.head(len(table) if top is None else top).astype(object)
     records = rows.where(rows.notna(), None).to_dict("records")
     jaccard = None if math.isnan(shared.jaccard) else shared.jaccard
-    return json.dumps({**about, "overlap": {**shared._asdict(), "jaccard": jaccard}, "tokens": records}, allow_nan=False)
+    return json.dumps(
+        {**about, "overlap": {**shared._asdict(), "jaccard": jaccard}, "tokens": records},
+        allow_nan=False,
+    )

@@ -1,11 +1,12 @@
 """Where the gradients of each token type point, and how long they are beyond their noise.
 
-The mean of n noisy gradients is long by noise alone: ||mean of n||² = ||mu||² + tr(Sigma) / n, so rare types look long and
-turned away from everything. Here lengths and products come from pairs of occurrences in *different* rollouts, whose noise
-does not meet; the naive numbers stand beside them. Whatever is resampled is folds of rollouts, never positions.
+The mean of n noisy gradients is long by noise alone: ||mean of n||² = ||mu||² + tr(Sigma) / n, so
+rare types look long and turned away from everything. Here lengths and products come from pairs of
+occurrences in *different* rollouts, whose noise does not meet; the naive numbers stand beside them.
+Whatever is resampled is folds of rollouts, never positions.
 
-A fold is weighted by w_f: 1 for the log as it is, 0 for folds that are left out. Every number is a function of w, so an
-interval is the same function asked again with one fold less.
+A fold is weighted by w_f: 1 for the log as it is, 0 for folds that are left out. Every number is a
+function of w, so an interval is the same function asked again with one fold less.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ class Cosines(NamedTuple):
     """Of T mean gradients with the sum of all *other* types, each (T,) float64."""
 
     naive: np.ndarray
-    corrected: np.ndarray  # without the noise of either; NaN where a squared length is not positive, beyond 1 by noise
+    corrected: (
+        np.ndarray
+    )  # without the noise of either; NaN where a squared length is not positive, beyond 1 by noise
 
 
 class Estimate(NamedTuple):
     value: np.ndarray
-    low: np.ndarray  # 95 %, delete-a-group jackknife over folds; NaN for types in fewer than three folds
+    low: (
+        np.ndarray
+    )  # 95 %, delete-a-group jackknife over folds; NaN for types in fewer than three folds
     high: np.ndarray
 
 
@@ -55,17 +60,22 @@ class Geometry:
     row_type: np.ndarray  # (R,) index into types, ascending
     row_fold: np.ndarray  # (R,)
     sums: np.ndarray  # (R, D) float32
-    columns: dict[str, np.ndarray]  # of schema.GRADIENTS: (T, F) float64, 0 where a type is not in a fold
+    columns: dict[
+        str, np.ndarray
+    ]  # of schema.GRADIENTS: (T, F) float64, 0 where a type is not in a fold
 
     @classmethod
     def of(cls, run: Run, probe_set: str, step: int | None = None) -> Geometry:
-        """Read one step, by default the last one logged. Raises NoGradients, or RunNotFound for a step that is not logged."""
+        """Read one step, by default the last one logged. Raises NoGradients, or RunNotFound for a
+        step that is not logged.
+        """
         steps = run.steps(f"gradients/{probe_set}")
         if not steps:
             raise NoGradients(
                 f"{run.path.name} has no summed gradients of the probe set {probe_set!r}",
                 "A direction cannot be recovered from the norms of single positions",
-                "Train with --gradients sums (the default) and with --probes or --final-probes above 0",
+                "Train with --gradients sums (the default) and with --probes or --final-probes "
+                "above 0",
             )
         step = steps[-1] if step is None else step
         return cls.from_rows(run.gradients(probe_set, step), step, run.meta.vocab_size)
@@ -82,22 +92,30 @@ class Geometry:
 
     def refuse_other_texts(self, other: Geometry) -> None:
         """Raises DamagedRun unless `other` is of the same occurrences, projected in the same way."""
-        alike = np.array_equal(self.types, other.types) and np.array_equal(self.columns["n"], other.columns["n"])
+        alike = np.array_equal(self.types, other.types) and np.array_equal(
+            self.columns["n"], other.columns["n"]
+        )
         if not alike or self.sums.shape != other.sums.shape:
             shapes = " and ".join(f"{s[0]} x {s[1]}" for s in (self.sums.shape, other.sums.shape))
             raise DamagedRun(
-                f"The gradients of steps {self.step} and {other.step} are of other texts (sums of {shapes})",
+                f"The gradients of steps {self.step} and {other.step} are of other texts (sums of "
+                f"{shapes})",
                 "They are compared occurrence by occurrence",
-                "Take two steps of one probe set; if these are, log the set again under every checkpoint",
+                "Take two steps of one probe set; if these are, log the set again under every "
+                "checkpoint",
             )
 
     @property
     def cosine_error(self) -> float:
-        """What the projection adds to the cosine of two vectors at a right angle, as a standard deviation; 0 without one."""
+        """What the projection adds to the cosine of two vectors at a right angle, as a standard
+        deviation; 0 without one.
+        """
         return projection.cosine_error(self.sums.shape[1], self.vocab_size)
 
     def products(self, other: Geometry) -> np.ndarray:
-        """(T, F, F) inner products of each type's sums by fold with its own in `other`, which is of the same texts."""
+        """(T, F, F) inner products of each type's sums by fold with its own in `other`, which is of
+        the same texts.
+        """
         found = np.zeros((len(self.types), FOLDS, FOLDS))
         edges = np.searchsorted(self.row_type, np.arange(len(self.types) + 1))
         for v, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
@@ -121,16 +139,20 @@ class Geometry:
             return Lengths(n, np.sqrt(total) / n, squared)
 
     def cosines(self, w: np.ndarray, balanced: bool) -> Cosines:
-        """The cosine of each type's mean gradient with that of all other types: its own part is taken out.
+        """The cosine of each type's mean gradient with that of all other types: its own part is
+        taken out.
 
-        `balanced`: G_balanced, each type's mean once, else G_global, each occurrence once. Corrected: products and the
-        length of G are taken over pairs of different folds, the length of the mean over different rollouts.
-        Source: arXiv 2605.09253, section 3, which leaves the own part in and corrects nothing.
+        `balanced`: G_balanced, each type's mean once, else G_global, each occurrence once.
+        Corrected: products and the length of G are taken over pairs of different folds, the length
+        of the mean over different rollouts. Source: arXiv 2605.09253, section 3, which leaves the
+        own part in and corrects nothing.
         """
         n_TF = self.columns["n"]
         n = n_TF @ w
         with np.errstate(divide="ignore", invalid="ignore"):
-            a = np.where(n > 0, 1 / n, 0.0) if balanced else np.ones(len(n))  # what a type's sum counts in G
+            a = (
+                np.where(n > 0, 1 / n, 0.0) if balanced else np.ones(len(n))
+            )  # what a type's sum counts in G
             sum_FD = self._by_fold(a)
             cross = self._with(sum_FD)  # (T, F, F): <S_vf, G_f'>
             same_TF, own_TF = np.einsum("tff->tf", cross), np.einsum("tff->tf", self.gram)
@@ -138,9 +160,14 @@ class Geometry:
             dot = _weigh(cross, w) - a * own
             G2 = w @ (sum_FD @ sum_FD.T) @ w - 2 * a * _weigh(cross, w) + a**2 * own
             naive = dot / np.sqrt(own * G2)
-            # the same over different folds; the shares of pairs that are left make up for those left out
+            # the same over different folds; the shares of pairs that are left make up for those
+            # left out
             dot_x = dot - (same_TF - a[:, None] * own_TF) @ w**2
-            G2_x = G2 - (np.square(sum_FD).sum(1) - 2 * a[:, None] * same_TF + a[:, None] ** 2 * own_TF) @ w**2
+            G2_x = (
+                G2
+                - (np.square(sum_FD).sum(1) - 2 * a[:, None] * same_TF + a[:, None] ** 2 * own_TF)
+                @ w**2
+            )
             rest_TF = (a @ n_TF) - a[:, None] * n_TF
             rest = rest_TF @ w
             dot_x /= 1 - (n_TF * rest_TF) @ w**2 / (n * rest)
@@ -150,7 +177,9 @@ class Geometry:
             return Cosines(naive, np.where(positive, dot_x / n / np.sqrt(length2 * G2_x), np.nan))
 
     def contributions(self, w: np.ndarray) -> np.ndarray:
-        """(T,) contrib(v) = n_v ||mean g_v|| cos(mean g_v, G_balanced), own part included: eq. 16 of arXiv 2605.09253."""
+        """(T,) contrib(v) = n_v ||mean g_v|| cos(mean g_v, G_balanced), own part included: eq. 16
+        of arXiv 2605.09253.
+        """
         n = self.columns["n"] @ w
         a = np.divide(1, n, out=np.zeros(len(n)), where=n > 0)
         sum_FD = self._by_fold(a)
@@ -159,17 +188,19 @@ class Geometry:
     def jackknife(self, value: Callable[[np.ndarray], np.ndarray]) -> Estimate:
         """A number per type with its interval, from leaving out one fold at a time.
 
-        `value` maps weights (F,) to (T,). Folds that hold none of a type do not count for it: with G that do, the interval
-        is +- t_{G-1} sqrt((G - 1) / G sum of squared deviations). Source: Kott 2001, "The delete-a-group jackknife".
+        `value` maps weights (F,) to (T,). Folds that hold none of a type do not count for it: with
+        G that do, the interval is +- t_{G-1} sqrt((G - 1) / G sum of squared deviations). Source:
+        Kott 2001, "The delete-a-group jackknife".
         """
         return jackknife(value, self.columns["n"] > 0)
 
     def table(self) -> pd.DataFrame:
         """One row a type, by token id.
 
-        token_id, n, folds; kl and grad_norm (means over occurrences); norm_naive; norm_sq (without bias, may be negative),
-        norm (its root, 0 if negative), norm_low, norm_high; cos_balanced and cos_global (corrected), each with _naive, _low,
-        _high; contrib (eq. 16). NaN where a type has too few rollouts.
+        token_id, n, folds; kl and grad_norm (means over occurrences); norm_naive; norm_sq (without
+        bias, may be negative), norm (its root, 0 if negative), norm_low, norm_high; cos_balanced
+        and cos_global (corrected), each with _naive, _low, _high; contrib (eq. 16). NaN where a
+        type has too few rollouts.
         """
         every = np.ones(FOLDS)
         known, c = self.lengths(every), self.columns
@@ -182,7 +213,10 @@ class Geometry:
             "grad_norm": c["norm_sum"].sum(1) / known.n,
             "norm_naive": known.naive,
             "norm_sq": squared.value,
-            **{name: root(x) for name, x in zip(("norm", "norm_low", "norm_high"), squared, strict=True)},
+            **{
+                name: root(x)
+                for name, x in zip(("norm", "norm_low", "norm_high"), squared, strict=True)
+            },
         }
         for name, balanced in (("cos_balanced", True), ("cos_global", False)):
             columns[f"{name}_naive"] = self.cosines(every, balanced).naive
@@ -209,8 +243,14 @@ def root(squared: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squared, 0.0))
 
 
-def jackknife(value: Callable[[np.ndarray], np.ndarray], present_TF: np.ndarray, folds: np.ndarray | None = None) -> Estimate:
-    """See Geometry.jackknife. `present_TF`: which folds a number depends on; `folds`: weights to start from, default all."""
+def jackknife(
+    value: Callable[[np.ndarray], np.ndarray],
+    present_TF: np.ndarray,
+    folds: np.ndarray | None = None,
+) -> Estimate:
+    """See Geometry.jackknife. `present_TF`: which folds a number depends on; `folds`: weights to
+    start from, default all.
+    """
     from scipy.stats import t
 
     start = np.ones(present_TF.shape[1]) if folds is None else folds
@@ -229,10 +269,11 @@ def jackknife(value: Callable[[np.ndarray], np.ndarray], present_TF: np.ndarray,
 def early_and_late(first: Geometry, last: Geometry) -> pd.DataFrame:
     """What became of each type's mean gradient on the same texts, one row a type.
 
-    token_id, n; kl_first, kl_last, kl_change with _low, _high (nats a token); norm_first, norm_last (corrected) and both
-    with _naive; ratio = norm_last / norm_first with _low, _high; cosine (between early and late direction, from different
-    folds) with _low, _high and _naive. NaN where a length is not positive or a type is in too few folds.
-    Raises DamagedRun if the texts are not the same.
+    token_id, n; kl_first, kl_last, kl_change with _low, _high (nats a token); norm_first, norm_last
+    (corrected) and both with _naive; ratio = norm_last / norm_first with _low, _high; cosine
+    (between early and late direction, from different folds) with _low, _high and _naive. NaN where
+    a length is not positive or a type is in too few folds. Raises DamagedRun if the texts are not
+    the same.
     """
     a, b = first, last
     a.refuse_other_texts(b)
@@ -248,7 +289,11 @@ def early_and_late(first: Geometry, last: Geometry) -> pd.DataFrame:
         with np.errstate(divide="ignore", invalid="ignore"):
             product = (_weigh(between, w) - same_TF @ w**2) / ((n_TF @ w) ** 2 - n_TF**2 @ w**2)
             lengths = a.lengths(w).squared, b.lengths(w).squared
-            return np.where((lengths[0] > 0) & (lengths[1] > 0), product / np.sqrt(lengths[0] * lengths[1]), np.nan)
+            return np.where(
+                (lengths[0] > 0) & (lengths[1] > 0),
+                product / np.sqrt(lengths[0] * lengths[1]),
+                np.nan,
+            )
 
     def change(w: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -256,13 +301,23 @@ def early_and_late(first: Geometry, last: Geometry) -> pd.DataFrame:
 
     early, late = a.lengths(every), b.lengths(every)
     columns: dict[str, Any] = {"token_id": a.types, "n": early.n.astype(int)}
-    columns |= {f"kl_{name}": g.columns["kl_sum"].sum(1) / early.n for name, g in (("first", a), ("last", b))}
+    columns |= {
+        f"kl_{name}": g.columns["kl_sum"].sum(1) / early.n
+        for name, g in (("first", a), ("last", b))
+    }
     columns |= {"norm_first": root(early.squared), "norm_last": root(late.squared)}
     columns |= {"norm_first_naive": early.naive, "norm_last_naive": late.naive}
     with np.errstate(divide="ignore", invalid="ignore"):
         columns["cosine_naive"] = _weigh(between, every) / (early.naive * late.naive * early.n**2)
-    for name, value, back in (("kl_change", change, lambda x: x), ("ratio", ratio, np.exp), ("cosine", cosine, lambda x: x)):
-        columns |= {f"{name}{end}": back(x) for end, x in zip(("", "_low", "_high"), a.jackknife(value), strict=True)}
+    for name, value, back in (
+        ("kl_change", change, lambda x: x),
+        ("ratio", ratio, np.exp),
+        ("cosine", cosine, lambda x: x),
+    ):
+        columns |= {
+            f"{name}{end}": back(x)
+            for end, x in zip(("", "_low", "_high"), a.jackknife(value), strict=True)
+        }
     return pd.DataFrame(columns)
 
 

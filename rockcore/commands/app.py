@@ -32,11 +32,20 @@ def run(command: App) -> None:
 
             Run.open(place)
     app = Path(__file__).parents[2] / "app"
-    # all that does not change from call to call stands in app/.streamlit/config.toml, which Streamlit reads beside main.py
-    options = {"server.address": "127.0.0.1", "server.port": command.port, "server.headless": str(command.headless).lower()}
+    # all that does not change from call to call stands in app/.streamlit/config.toml, which
+    # Streamlit reads beside main.py
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": command.port,
+        "server.headless": str(command.headless).lower(),
+    }
     flags = [f"--{name}={value}" for name, value in options.items()]
     runs = [str(p.resolve()) for p in command.runs]
-    child = subprocess.Popen([sys.executable, str(app / "serve.py"), "run", str(app / "main.py"), *flags, "--", *runs])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child too, which then ends by itself
+    child = subprocess.Popen(
+        [sys.executable, str(app / "serve.py"), "run", str(app / "main.py"), *flags, "--", *runs]
+    )
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the child too, which then ends by itself
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     raise SystemExit(child.wait())

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compare:
-    """Set two runs, or two steps of one, side by side: which Rock Tokens they share, and which types changed rank."""
+    """Set two runs, or two steps of one, side by side: which Rock Tokens they share, and which
+    types changed rank.
+    """
 
     a: tyro.conf.Positional[Path]
     """Folder of run A."""
     b: tyro.conf.Positional[Path]
     """Folder of run B; the same one compares two of its steps."""
     step_a: int | None = None
-    """Rank the types of this step by Rock Score, in place of a rule over the whole run; default: the last, of one run the first."""
+    """Rank the types of this step by Rock Score, in place of a rule over the whole run; default:
+    the last, of one run the first.
+    """
     step_b: int | None = None
     """The same for B; default: the last."""
     preset: str = "default"
@@ -45,7 +49,13 @@ def run(command: Compare) -> None:
 
     rule = preset(command.preset).with_settings(command.set)
     with err.status("comparing") if err.is_terminal else nullcontext():
-        sides = compare.rankings(Run.open(command.a), Run.open(command.b), rule, (command.step_a, command.step_b), command.top)
+        sides = compare.rankings(
+            Run.open(command.a),
+            Run.open(command.b),
+            rule,
+            (command.step_a, command.step_b),
+            command.top,
+        )
     if command.json:
         print(compare.to_json(sides))
         return
@@ -63,9 +73,27 @@ def _change_table(rows: pd.DataFrame) -> Table:
     from rich.text import Text
 
     table = Table()
-    cells = {"token": "{!r}", "where": "{}", "rank_a": "{}", "rank_b": "{}", "moved": "{:+}", "score_a": "{:.3f}", "score_b": "{:.3f}"}
+    cells = {
+        "token": "{!r}",
+        "where": "{}",
+        "rank_a": "{}",
+        "rank_b": "{}",
+        "moved": "{:+}",
+        "score_a": "{:.3f}",
+        "score_b": "{:.3f}",
+    }
     for name in cells:
-        table.add_column(name.replace("_a", " A").replace("_b", " B"), justify="left" if name in ("token", "where") else "right")
-    for row in rows[list(cells)].astype(object).where(rows[list(cells)].notna(), None).to_dict("records"):
-        table.add_row(*(Text("–" if row[name] is None else form.format(row[name])) for name, form in cells.items()))
+        table.add_column(
+            name.replace("_a", " A").replace("_b", " B"),
+            justify="left" if name in ("token", "where") else "right",
+        )
+    for row in (
+        rows[list(cells)].astype(object).where(rows[list(cells)].notna(), None).to_dict("records")
+    ):
+        table.add_row(
+            *(
+                Text("–" if row[name] is None else form.format(row[name]))
+                for name, form in cells.items()
+            )
+        )
     return table

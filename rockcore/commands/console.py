@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
     from rockcore.training.session import Progress as StepProgress
@@ -15,7 +22,9 @@ out, err = Console(), Console(stderr=True)
 
 
 class TrainingBar:
-    """Shows step, KL, accuracy, tokens a second and the time left; where there is no terminal, only the lines."""
+    """Shows step, KL, accuracy, tokens a second and the time left; where there is no terminal, only
+    the lines.
+    """
 
     def __init__(self, console: Console):
         self.console = console
@@ -23,7 +32,10 @@ class TrainingBar:
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(),
-            TextColumn("KL {task.fields[kl]}  accuracy {task.fields[accuracy]}  {task.fields[speed]} tokens/s"),
+            TextColumn(
+                "KL {task.fields[kl]}  accuracy {task.fields[accuracy]}  {task.fields[speed]} "
+                "tokens/s"
+            ),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -45,8 +57,20 @@ class TrainingBar:
 
     def listen(self, step: StepProgress) -> None:
         if step.accuracy is not None:
-            self.accuracy = ", ".join(f"{value:.2f} {decoding}" for decoding, value in step.accuracy.items()) or "not graded"
-            line = f"step {step.step} of {step.steps}: KL {step.kl:.4f} nats, accuracy {self.accuracy}"
+            self.accuracy = (
+                ", ".join(f"{value:.2f} {decoding}" for decoding, value in step.accuracy.items())
+                or "not graded"
+            )
+            line = (
+                f"step {step.step} of {step.steps}: KL {step.kl:.4f} nats, accuracy {self.accuracy}"
+            )
             self.console.print(line, markup=False, highlight=False)
         speed = f"{step.tokens / step.seconds:,.0f}"
-        self.bar.update(self.task, total=step.steps, completed=step.step, kl=f"{step.kl:.4f}", accuracy=self.accuracy, speed=speed)
+        self.bar.update(
+            self.task,
+            total=step.steps,
+            completed=step.step,
+            kl=f"{step.kl:.4f}",
+            accuracy=self.accuracy,
+            speed=speed,
+        )

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rocks:
-    """Find the Rock Tokens of a run: types whose loss stays high in contexts that recur, and how sure that is."""
+    """Find the Rock Tokens of a run: types whose loss stays high in contexts that recur, and how
+    sure that is.
+    """
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
@@ -29,13 +31,19 @@ class Rocks:
     rule: Path | None = None
     """A rule as a JSON file, as the dashboard saves it; what --json prints holds one too."""
     set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Change a field of the rule: tau_quantile=0.9, tau_pre=0.3 (nats), window=4, top_k=50, … May be repeated."""
+    """Change a field of the rule: tau_quantile=0.9, tau_pre=0.3 (nats), window=4, top_k=50, … May
+    be repeated.
+    """
     step: int | None = None
     """Checkpoint after training; default: the last one logged. The first one: --set pre_step=N."""
     joint_with: Path | None = None
-    """For score=joint: the run whose losses have to be high too, in place of this run's first checkpoint."""
+    """For score=joint: the run whose losses have to be high too, in place of this run's first
+    checkpoint.
+    """
     categories: Path | None = None
-    """Category rules as a TOML file, in front of the built-in ones; default: categories.toml in the run's folder, if it is there."""
+    """Category rules as a TOML file, in front of the built-in ones; default: categories.toml in the
+    run's folder, if it is there.
+    """
     top: int | None = None
     """Show the first n types only; default: 30 on a terminal, all with --json and --csv."""
     json: bool = False
@@ -52,7 +60,12 @@ def run(command: Rocks) -> None:
     rule = _rule_of(command)
     other = None if command.joint_with is None else Run.open(command.joint_with)
     with err.status("looking for rocks") if err.is_terminal else nullcontext():
-        found = detect(Run.open(command.run), rule, other, None if command.categories is None else load_rules(command.categories))
+        found = detect(
+            Run.open(command.run),
+            rule,
+            other,
+            None if command.categories is None else load_rules(command.categories),
+        )
     if command.json:
         print(json.dumps(found.to_dict(command.top), allow_nan=False))
     elif command.csv:
@@ -68,14 +81,22 @@ def _rule_of(command: Rocks) -> RockRule:
     from rockcore.rocks.rule import BadRule, RockRule, preset
 
     if command.rule is not None and command.preset is not None:
-        raise BadRule("--rule and --preset", "Either is a whole rule", "Give one of them, and change its fields with --set")
+        raise BadRule(
+            "--rule and --preset",
+            "Either is a whole rule",
+            "Give one of them, and change its fields with --set",
+        )
     if command.json and command.csv:
         raise BadRule("--json and --csv", "Only one of them can be printed", "Give one of them")
     if command.rule is not None:
         try:
             rule = RockRule.from_json(command.rule.read_bytes())
         except OSError as e:
-            raise BadRule(f"{command.rule} cannot be read ({e.strerror})", "It should hold a rule as JSON", "Check the path") from e
+            raise BadRule(
+                f"{command.rule} cannot be read ({e.strerror})",
+                "It should hold a rule as JSON",
+                "Check the path",
+            ) from e
     else:
         rule = preset(command.preset or "default")
     rule = rule.with_settings(command.set)
@@ -94,7 +115,9 @@ _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
     "CCR": lambda r: "–" if isnan(r["ccr"]) else f"{r['ccr']:.2f}",
     "persistent": lambda r: f"{r['persistent']:.0f}",
     "R(v), nats": lambda r: f"{r['rock_score']:.2f}",
-    "change, 95 %": lambda r: "–" if isnan(r["change_low"]) else f"{r['change_low']:+.2f} to {r['change_high']:+.2f}",
+    "change, 95 %": lambda r: (
+        "–" if isnan(r["change_low"]) else f"{r['change_low']:+.2f} to {r['change_high']:+.2f}"
+    ),
 }
 
 
@@ -103,10 +126,16 @@ def _rock_table(found: RockSet, top: int, width: int) -> Table:
 
     frame, rule = found.tokens, found.rule
     title = f"{found.name}, steps {found.steps[0]} to {found.steps[-1]}, {rule.column}: {found.estimator}, {found.mode}"
-    table = Table(title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} types"), title_justify="left")
+    table = Table(
+        title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} types"), title_justify="left"
+    )
     shown = list(_COLUMNS.items())[: 8 if width < 100 else 10 if width < 130 else len(_COLUMNS)]
     for name, _ in shown:
-        table.add_column(name, justify="left" if name in ("token", "category", "class") else "right", no_wrap=name != "token")
+        table.add_column(
+            name,
+            justify="left" if name in ("token", "category", "class") else "right",
+            no_wrap=name != "token",
+        )
     for row in frame.head(top).to_dict("records"):
         table.add_row(*(Text(cell(row)) for _, cell in shown))
     return table
@@ -115,14 +144,31 @@ def _rock_table(found: RockSet, top: int, width: int) -> Table:
 def _summary(found: RockSet) -> list[str]:
     """What stands below the table."""
     rule, n, stable = found.rule, found.occurrences, found.stability
-    how = {"given": "as asked", "stability": "the largest stable one", "knee": "the knee of coverage", "tau_rock": "by τ_R"}
-    kept = "unknown" if n["consistent"] is None else f"{n['consistent']:,} recur in similar contexts → {n['in_set']:,} of a type in the set"
-    persistent = f"{n['persistent_low']:,} to {n['persistent_high']:,}" if n["persistent"] is None else f"{n['persistent']:,}"
-    density = "unknown" if found.density["occurrence"] is None else f"{found.density['occurrence']:.1%}"
+    how = {
+        "given": "as asked",
+        "stability": "the largest stable one",
+        "knee": "the knee of coverage",
+        "tau_rock": "by τ_R",
+    }
+    kept = (
+        "unknown"
+        if n["consistent"] is None
+        else f"{n['consistent']:,} recur in similar contexts → {n['in_set']:,} of a type in the set"
+    )
+    persistent = (
+        f"{n['persistent_low']:,} to {n['persistent_high']:,}"
+        if n["persistent"] is None
+        else f"{n['persistent']:,}"
+    )
+    density = (
+        "unknown" if found.density["occurrence"] is None else f"{found.density['occurrence']:.1%}"
+    )
     return [
-        f"K = {len(found.ids)} ({how[found.chosen_by]}), coverage {found.coverage:.1%}, split-half Jaccard {stable.value:.2f} "
+        f"K = {len(found.ids)} ({how[found.chosen_by]}), coverage {found.coverage:.1%}, "
+        f"split-half Jaccard {stable.value:.2f} "
         f"({stable.low:.2f} to {stable.high:.2f} over {rule.draws} splits)",
-        f"τ_pre {rule.tau_pre:.3g}, τ_post {rule.tau_post:.3g} nats: {n['scored']:,} occurrences → {persistent} persistent → {kept}",
+        f"τ_pre {rule.tau_pre:.3g}, τ_post {rule.tau_post:.3g} nats: {n['scored']:,} occurrences "
+        f"→ {persistent} persistent → {kept}",
         f"type density {found.density['type']:.1%}, occurrence density {density}",
         *found.notes,
     ]

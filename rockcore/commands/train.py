@@ -10,14 +10,28 @@ from rockcore.config import BadConfig, SessionConfig
 
 def run(config: SessionConfig) -> None:
     if not config.resume:
-        config = replace(config, out=config.resolved().out)  # what is wrong with the settings is told before torch is loaded
+        config = replace(
+            config, out=config.resolved().out
+        )  # what is wrong with the settings is told before torch is loaded
     try:
         from rockcore.training.session import train
     except ModuleNotFoundError as e:
-        raise BadConfig(f"{e.name} is not installed", "Training needs torch and transformers", 'python -m pip install -e ".[train]"') from e
-    what = "going on" if config.resume else f"a new run of {'your pair' if config.prompts else config.scenario}"
+        raise BadConfig(
+            f"{e.name} is not installed",
+            "Training needs torch and transformers",
+            'python -m pip install -e ".[train]"',
+        ) from e
+    what = (
+        "going on"
+        if config.resume
+        else f"a new run of {'your pair' if config.prompts else config.scenario}"
+    )
     out.print(f"{config.out}: {what}", markup=False, highlight=False)
     with TrainingBar(out) as bar:
         meta = train(config, bar.listen, bar.say)
-    out.print(f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""), markup=False, highlight=False)
+    out.print(
+        f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""),
+        markup=False,
+        highlight=False,
+    )
     out.print(f"look at it: rockcore app {config.out}", markup=False, highlight=False)

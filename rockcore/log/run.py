@@ -1,4 +1,6 @@
-"""The questions a page or a detection asks of a run: `Run`, the only file with SQL. `RunWriter` writes what is read here."""
+"""The questions a page or a detection asks of a run: `Run`, the only file with SQL. `RunWriter`
+writes what is read here.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,18 @@ from rockcore.log.folder import RunFolder
 from rockcore.log.writer import RunExists, RunWriter
 from rockcore.schema import DamagedRun
 
-__all__ = ["GradientRows", "Run", "RunExists", "RunWriter", "find_runs", "request_stop", "sample_runs"]
-_FILES, _VOCAB, _TEACHER = (f"read_parquet(${name}, hive_partitioning = false)" for name in ("files", "vocab", "teacher"))
+__all__ = [
+    "GradientRows",
+    "Run",
+    "RunExists",
+    "RunWriter",
+    "find_runs",
+    "request_stop",
+    "sample_runs",
+]
+_FILES, _VOCAB, _TEACHER = (
+    f"read_parquet(${name}, hive_partitioning = false)" for name in ("files", "vocab", "teacher")
+)
 
 
 class GradientRows(NamedTuple):
@@ -29,11 +41,15 @@ class GradientRows(NamedTuple):
 
 
 class Run(RunFolder):
-    """A run on disk, asked through DuckDB. Every method returns a small frame; token text is never escaped here."""
+    """A run on disk, asked through DuckDB. Every method returns a small frame; token text is never
+    escaped here.
+    """
 
     @cached_property
     def category_rules(self) -> tuple[Rule, ...]:
-        """The rules of RUN/categories.toml in front of the built-in ones, where there is such a file. Raises BadRules."""
+        """The rules of RUN/categories.toml in front of the built-in ones, where there is such a
+        file. Raises BadRules.
+        """
         own = self.path / CATEGORIES
         return load_rules(own) if own.exists() else RULES
 
@@ -55,8 +71,14 @@ class Run(RunFolder):
         sql = f"""SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
                  FROM {_FILES} GROUP BY step, decoding ORDER BY step, decoding"""
         frame = self._ask(sql, files)
-        intervals = [stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)]
-        return frame.assign(accuracy=[i.value for i in intervals], low=[i.low for i in intervals], high=[i.high for i in intervals])
+        intervals = [
+            stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)
+        ]
+        return frame.assign(
+            accuracy=[i.value for i in intervals],
+            low=[i.low for i in intervals],
+            high=[i.high for i in intervals],
+        )
 
     def types(self, step: int) -> pd.DataFrame:
         """Sums per token type at one step, with the token's text: schema.TYPES but the histogram."""
@@ -67,9 +89,11 @@ class Run(RunFolder):
         return _named(self._ask(sql, [file], vocab=str(self.path / "vocab.parquet")))
 
     def type_sums(self, table: str = "tokens") -> pd.DataFrame:
-        """Sums per token type and logged step, over the fresh "tokens" or a probe set ("probe/final"), by step and token id.
+        """Sums per token type and logged step, over the fresh "tokens" or a probe set
+        ("probe/final"), by step and token id.
 
-        Columns: step, token_id, n, kl_sum, grad_norm_sum, proj_grad_norm_sum; NaN where a gradient is not logged.
+        Columns: step, token_id, n, kl_sum, grad_norm_sum, proj_grad_norm_sum; NaN where a gradient
+        is not logged.
         """
         sums = ["kl_sum", "grad_norm_sum", "proj_grad_norm_sum"]
         fresh = table == "tokens"
@@ -78,26 +102,36 @@ class Run(RunFolder):
         if fresh:
             sql = f"SELECT step, token_id, n, {', '.join(sums)} FROM {self._source(schema.TYPES, files)} ORDER BY step, token_id"
         else:
-            totals = ", ".join(f"sum(CAST({name.removesuffix('_sum')} AS DOUBLE)) AS {name}" for name in sums)
+            totals = ", ".join(
+                f"sum(CAST({name.removesuffix('_sum')} AS DOUBLE)) AS {name}" for name in sums
+            )
             sql = f"""SELECT step, token_id, count(*) AS n, {totals} FROM {self._source(schema.PROBE, files)}
                       GROUP BY step, token_id ORDER BY step, token_id"""
         return self._ask(sql, files)
 
     def values(self, table: str, step: int, column: str) -> np.ndarray:
-        """A signal of every occurrence at one step, (N,) float32 in no order, over "tokens" or a probe set; NaN where not logged."""
+        """A signal of every occurrence at one step, (N,) float32 in no order, over "tokens" or a
+        probe set; NaN where not logged.
+        """
         _signal(column)
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
-        return self._ask(f"SELECT {column} AS v FROM {self._tokens([file])}", [file]).v.to_numpy(np.float32)
+        return self._ask(f"SELECT {column} AS v FROM {self._tokens([file])}", [file]).v.to_numpy(
+            np.float32
+        )
 
     def gradients(self, probe_set: str, step: int) -> GradientRows:
-        """The summed gradients of a probe set under the student of one step. Raises RunNotFound if they are not logged."""
+        """The summed gradients of a probe set under the student of one step. Raises RunNotFound if
+        they are not logged.
+        """
         table = f"gradients/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
         frame = self._ask(f"SELECT * FROM {_FILES} ORDER BY token_id, fold", [file])
         flat = np.frombuffer(b"".join(frame.direction), "<f2").reshape(len(frame), -1)
-        return GradientRows(frame.drop(columns="direction"), flat * frame.scale.to_numpy(np.float32)[:, None])
+        return GradientRows(
+            frame.drop(columns="direction"), flat * frame.scale.to_numpy(np.float32)[:, None]
+        )
 
     def exact_gradients(self, probe_set: str) -> pd.DataFrame:
         """The sampled positions with exact gradients, schema.EXACT; empty where none were taken."""
@@ -105,7 +139,9 @@ class Run(RunFolder):
         return self._table(schema.EXACT, [file] if file.exists() else [])
 
     def optimizer(self, step: int) -> pd.DataFrame:
-        """Adam's second moment of each row of the vocabulary projection at one step, schema.OPTIMIZER. Raises RunNotFound."""
+        """Adam's second moment of each row of the vocabulary projection at one step,
+        schema.OPTIMIZER. Raises RunNotFound.
+        """
         file = self.path / "optimizer" / f"{step_name(step)}.parquet"
         self._need(file, "optimizer", step)
         return self._table(schema.OPTIMIZER, [file])
@@ -130,7 +166,9 @@ class Run(RunFolder):
         return [list(map(int, ids)) for ids in self._ask(sql, files[:1]).ids]
 
     def trace(self, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
-        """The tokens of one rollout in order, with their text; probe traces carry both models' alternatives too, or NA."""
+        """The tokens of one rollout in order, with their text; probe traces carry both models'
+        alternatives too, or NA.
+        """
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
@@ -145,7 +183,9 @@ class Run(RunFolder):
         return _named(self._ask(sql, [file], rollout=rollout_id, **paths))
 
     def rollout_sums(self, step: int, probe_set: str | None = None) -> pd.DataFrame:
-        """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean (nats; NaN if not logged)."""
+        """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean
+        (nats; NaN if not logged).
+        """
         table = "tokens" if probe_set is None else f"probe/{probe_set}"
         file = self.path / table / f"{step_name(step)}.parquet"
         self._need(file, table, step)
@@ -154,14 +194,22 @@ class Run(RunFolder):
         return self._ask(sql, [file])
 
     def type_means(self, table: str, column: str = "kl") -> pd.DataFrame:
-        """Mean of a signal by token type and step, over "tokens" or a probe set ("probe/final"): token_id, step, n, mean."""
+        """Mean of a signal by token type and step, over "tokens" or a probe set ("probe/final"):
+        token_id, step, n, mean.
+        """
         _signal(column)
         if not (files := self._files(table)):
             return pd.DataFrame(columns=["token_id", "step", "n", "mean"])
-        return self._ask(f"SELECT token_id, step, count(*) AS n, avg({column}) AS mean FROM {self._tokens(files)} GROUP BY ALL", files)
+        return self._ask(
+            f"SELECT token_id, step, count(*) AS n, avg({column}) AS mean FROM "
+            f"{self._tokens(files)} GROUP BY ALL",
+            files,
+        )
 
     def positions(self, probe_set: str, rollout_id: int, column: str = "kl") -> pd.DataFrame:
-        """A signal at every position of one probe text, at each logged step: step, position, token_id, value."""
+        """A signal at every position of one probe text, at each logged step: step, position,
+        token_id, value.
+        """
         _signal(column)
         if not (files := self._files(f"probe/{probe_set}")):
             return pd.DataFrame(columns=["step", "position", "token_id", "value"])
@@ -170,15 +218,22 @@ class Run(RunFolder):
         return self._ask(sql, files, rollout=rollout_id)
 
     def quantiles(
-        self, column: str, probabilities: Sequence[float], absolute: bool = False, beside: Run | None = None
+        self,
+        column: str,
+        probabilities: Sequence[float],
+        absolute: bool = False,
+        beside: Run | None = None,
     ) -> tuple[int, list[float]]:
-        """How many logged fresh tokens of all steps have a value in `column`, and its quantiles (of |value| if `absolute`).
+        """How many logged fresh tokens of all steps have a value in `column`, and its quantiles (of
+        |value| if `absolute`).
 
-        Probe values are left out: they repeat the same text at every step. The tokens of `beside` count as if they were of
-        this run. Raises ValueError for a column that is no signal.
+        Probe values are left out: they repeat the same text at every step. The tokens of `beside`
+        count as if they were of this run. Raises ValueError for a column that is no signal.
         """
         _signal(column)
-        if not (files := self._files("tokens") + ([] if beside is None else beside._files("tokens"))):
+        if not (
+            files := self._files("tokens") + ([] if beside is None else beside._files("tokens"))
+        ):
             return 0, []
         value = f"abs({column})" if absolute else column
         sql = f"""SELECT count(v) AS n, quantile_cont(v, {[float(p) for p in probabilities]}) AS q
@@ -186,8 +241,11 @@ class Run(RunFolder):
         row = self._ask(sql, files).iloc[0]
         return int(row.n), [float(q) for q in row.q] if row.n else []
 
-    def over_steps(self, rollout_id: int, probe_set: str, column: str = "kl") -> tuple[list[int], np.ndarray]:
-        """One probe text over training: the logged steps, and `column` at them as (S, T) float32; NaN where a step lacks a token.
+    def over_steps(
+        self, rollout_id: int, probe_set: str, column: str = "kl"
+    ) -> tuple[list[int], np.ndarray]:
+        """One probe text over training: the logged steps, and `column` at them as (S, T) float32;
+        NaN where a step lacks a token.
 
         Raises ValueError for a column that is no signal.
         """
@@ -198,19 +256,24 @@ class Run(RunFolder):
             return steps, np.zeros((0, 0), np.float32)
         sql = f"SELECT step, position, {column} AS v FROM {self._tokens(files)} WHERE rollout_id = $rollout"
         frame = self._ask(sql, files, rollout=rollout_id)
-        values_ST = np.full((len(steps), int(frame.position.max()) + 1 if len(frame) else 0), np.nan, np.float32)
+        values_ST = np.full(
+            (len(steps), int(frame.position.max()) + 1 if len(frame) else 0), np.nan, np.float32
+        )
         values_ST[np.searchsorted(steps, frame.step), frame.position] = frame.v
         return steps, values_ST
 
     def histogram(self, column: str, edges: Sequence[float]) -> list[int]:
-        """Logged fresh tokens of all steps per bin of `column`: below edges[0], then from each edge up to the next.
+        """Logged fresh tokens of all steps per bin of `column`: below edges[0], then from each edge
+        up to the next.
 
-        `edges` ascending; a token on an edge counts above it. Raises ValueError for a column that is no signal.
+        `edges` ascending; a token on an edge counts above it. Raises ValueError for a column that
+        is no signal.
         """
         _signal(column)
         if not (files := self._files("tokens")):
             return [0] * (len(edges) + 1)
-        # DuckDB's bins hold their upper bound: of the negated values, so that each holds its lower one
+        # DuckDB's bins hold their upper bound: of the negated values, so that each holds its lower
+        # one
         bounds = [-float(e) for e in reversed(edges)]
         sql = f"""SELECT count(*) AS n, histogram(-CAST({column} AS DOUBLE), {bounds}) AS h FROM {self._tokens(files)}
                   WHERE isfinite({column})"""
@@ -237,5 +300,7 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     if frame.token.isna().any():
         ids = frame.token_id[frame.token.isna()].unique().tolist()
         what = f"vocab.parquet lacks {len(ids)} ids, e.g. {ids[:5]}"
-        raise DamagedRun(what, "These tokens have no text", "Import the run again with its own tokenizer")
+        raise DamagedRun(
+            what, "These tokens have no text", "Import the run again with its own tokenizer"
+        )
     return frame

@@ -1,7 +1,8 @@
 """What became of a token type over the training, judged on rollouts that did not choose it.
 
-Types picked because their loss was high, then measured again on the same texts, seem to have been learned even if nothing
-was: the mean regresses. So one half of the rollouts says which types were hard, and the other half how they changed.
+Types picked because their loss was high, then measured again on the same texts, seem to have been
+learned even if nothing was: the mean regresses. So one half of the rollouts says which types were
+hard, and the other half how they changed.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ from rockcore.rocks.corpus import Corpus
 
 CLASSES: dict[str, str] = {
     "rock": "Hard at the first, the middle and the last checkpoint.",
-    "learned": "Hard at the first checkpoint, no longer by the middle, and the fall is beyond its interval.",
-    "resolved": "Still or newly hard in the middle, no longer at the end, and the fall is beyond its interval.",
-    "relapsed": "Hard at the end though it was not at the first or the middle checkpoint, and the rise is beyond its interval.",
+    "learned": "Hard at the first checkpoint, no longer by the middle, and the fall is beyond its "
+    "interval.",
+    "resolved": "Still or newly hard in the middle, no longer at the end, and the fall is beyond "
+    "its interval.",
+    "relapsed": "Hard at the end though it was not at the first or the middle checkpoint, and the "
+    "rise is beyond its interval.",
     "never hard": "Not hard at any of the three checkpoints.",
-    "undecided": "The two halves of the rollouts disagree, or the change lies within its interval, or fewer than 4 rollouts hold it.",
+    "undecided": "The two halves of the rollouts disagree, or the change lies within its "
+    "interval, or fewer than 4 rollouts hold it.",
 }
 HARD = "A type is hard at a checkpoint if its mean loss there is at least the mean over all tokens at the first checkpoint."
 LEAST_ROLLOUTS = 4
-# hard at first, middle, last -> class, and the checkpoints between which a change has to be confirmed
+# hard at first, middle, last -> class, and the checkpoints between which a change has to be
+# confirmed
 _PATTERNS: dict[tuple[bool, bool, bool], tuple[str, tuple[int, int] | None]] = {
     (True, True, True): ("rock", None),
     (True, False, False): ("learned", (0, 2)),
@@ -66,12 +72,16 @@ class Sums:
 
 @dataclass(frozen=True)
 class History:
-    """Three checkpoints (the middle one repeated where there is none) over the types (V,) of the last."""
+    """Three checkpoints (the middle one repeated where there is none) over the types (V,) of the
+    last.
+    """
 
     types: np.ndarray
     sums: tuple[Sums, Sums, Sums]
     paired: bool  # the same rollouts at each: they are split and resampled together
-    hard_from: float  # nats: the mean over all tokens at the first checkpoint; from there on a type's mean counts as hard
+    # nats: the mean over all tokens at the first checkpoint; from there on a type's mean counts as
+    # hard
+    hard_from: float
 
     @classmethod
     def of(cls, corpora: Sequence[Corpus], paired: bool) -> History:
@@ -82,7 +92,12 @@ class History:
         else:
             found = [_sums(corpus, 0, types) for corpus in corpora]
         middle = found[len(found) // 2] if len(found) > 2 else found[-1]
-        return cls(types, (found[0], middle, found[-1]), paired, float(corpora[0].losses[0].mean(dtype=np.float64)))
+        return cls(
+            types,
+            (found[0], middle, found[-1]),
+            paired,
+            float(corpora[0].losses[0].mean(dtype=np.float64)),
+        )
 
     def halves(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Two disjoint halves of the rollouts of each checkpoint, as 0/1 weights (1, B)."""
@@ -98,13 +113,17 @@ class History:
         return first, [1 - half for half in first]
 
     def resampled(self, halves: list[np.ndarray], draws: int, seed: int) -> list[np.ndarray]:
-        """Bootstrap weights (D, B) that draw rollouts from a half, the same ones at every checkpoint if they are paired."""
+        """Bootstrap weights (D, B) that draw rollouts from a half, the same ones at every
+        checkpoint if they are paired.
+        """
         weights: list[np.ndarray] = []
         for c, half in enumerate(halves):
             if not (weights and self.paired):
                 members = np.flatnonzero(half[0])
                 drawn = np.zeros((draws, half.shape[1]), np.float32)
-                drawn[:, members] = stats.resampled(len(members), draws, seed + c) if len(members) else 0
+                drawn[:, members] = (
+                    stats.resampled(len(members), draws, seed + c) if len(members) else 0
+                )
             weights.append(weights[0] if weights and self.paired else drawn)
         return weights
 
@@ -114,28 +133,43 @@ def _sums(corpus: Corpus, checkpoint: int, types: np.ndarray) -> Sums:
 
     cells = corpus.cells
     column = np.minimum(np.searchsorted(types, corpus.types), max(len(types) - 1, 0))
-    known = (types[column] == corpus.types)[cells.type] if len(types) else np.zeros(len(cells.type), bool)
+    known = (
+        (types[column] == corpus.types)[cells.type]
+        if len(types)
+        else np.zeros(len(cells.type), bool)
+    )
     at = (cells.rollout[known], column[cells.type[known]])
     shape = (corpus.rollouts, len(types))
-    n, loss = (csr_matrix((values[known].astype(np.float32), at), shape) for values in (cells.n, cells.sums[checkpoint]))
+    n, loss = (
+        csr_matrix((values[known].astype(np.float32), at), shape)
+        for values in (cells.n, cells.sums[checkpoint])
+    )
     return Sums(n, loss)
 
 
-def classify(history: History, seed: int = 0, draws: int = 1000, pulse: Pulse = lambda: None) -> pd.DataFrame:
-    """For each type: class, mean loss at the three checkpoints, and its change from first to last with a 95 % interval.
+def classify(
+    history: History, seed: int = 0, draws: int = 1000, pulse: Pulse = lambda: None
+) -> pd.DataFrame:
+    """For each type: class, mean loss at the three checkpoints, and its change from first to last
+    with a 95 % interval.
 
-    Columns: class, mean_first, mean_middle, mean_last (nats, all rollouts), change, change_low, change_high (nats, last
-    minus first, on the half that did not choose; NaN below LEAST_ROLLOUTS rollouts), change_naive (all rollouts), chosen
-    (hard at the first checkpoint by the half that chooses). Intervals resample rollouts.
+    Columns: class, mean_first, mean_middle, mean_last (nats, all rollouts), change, change_low,
+    change_high (nats, last minus first, on the half that did not choose; NaN below LEAST_ROLLOUTS
+    rollouts), change_naive (all rollouts), chosen (hard at the first checkpoint by the half that
+    chooses). Intervals resample rollouts.
     """
     everyone = [np.ones((1, s.rollouts)) for s in history.sums]
     whole = np.concatenate([s.means(w) for s, w in zip(history.sums, everyone, strict=True)])
     choosing, measuring = history.halves(seed)
     by_choice, by_measure = (
-        np.concatenate([s.means(w) for s, w in zip(history.sums, half, strict=True)]) for half in (choosing, measuring)
+        np.concatenate([s.means(w) for s, w in zip(history.sums, half, strict=True)])
+        for half in (choosing, measuring)
     )
     hard_A, hard_B = by_choice >= history.hard_from, by_measure >= history.hard_from
-    intervals = {(a, b): _change_interval(history, measuring, a, b, draws, seed, pulse) for a, b in ((0, 2), (1, 2))}
+    intervals = {
+        (a, b): _change_interval(history, measuring, a, b, draws, seed, pulse)
+        for a, b in ((0, 2), (1, 2))
+    }
     labels = np.full(len(history.types), "undecided", dtype=object)
     enough = np.isfinite(intervals[0, 2][0]) & np.isfinite(by_choice).all(axis=0)
     for pattern, (name, between) in _PATTERNS.items():
@@ -162,30 +196,47 @@ def classify(history: History, seed: int = 0, draws: int = 1000, pulse: Pulse = 
 
 
 def _change_interval(
-    history: History, half: list[np.ndarray], a: int, b: int, draws: int, seed: int, pulse: Pulse, block: int = 2000
+    history: History,
+    half: list[np.ndarray],
+    a: int,
+    b: int,
+    draws: int,
+    seed: int,
+    pulse: Pulse,
+    block: int = 2000,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(V,) interval of the mean loss at checkpoint b minus that at a, over the rollouts of a half."""
     weights = history.resampled(half, draws, seed)
-    held = [np.asarray(half[c] @ (history.sums[c].n > 0).astype(np.float32)).ravel() for c in (a, b)]
+    held = [
+        np.asarray(half[c] @ (history.sums[c].n > 0).astype(np.float32)).ravel() for c in (a, b)
+    ]
     units = np.minimum(*held)
     low, high = np.full(len(units), np.nan), np.full(len(units), np.nan)
     usable = np.flatnonzero(units >= LEAST_ROLLOUTS)
     for start in range(0, len(usable), block):
         pulse()
         some = usable[start : start + block]
-        difference = history.sums[b].means(weights[b], some) - history.sums[a].means(weights[a], some)
+        difference = history.sums[b].means(weights[b], some) - history.sums[a].means(
+            weights[a], some
+        )
         low[some], high[some] = stats.percentile_interval(difference, units[some])
     return low, high
 
 
 def group_change(
-    history: History, chosen: np.ndarray, by_half: tuple[np.ndarray, np.ndarray], seed: int = 0, draws: int = 1000
+    history: History,
+    chosen: np.ndarray,
+    by_half: tuple[np.ndarray, np.ndarray],
+    seed: int = 0,
+    draws: int = 1000,
 ) -> dict[str, float]:
     """Relative change of the mean loss of a group of types from the first checkpoint to the last.
 
-    `chosen` (V,) bool: the group as all rollouts choose it; `by_half`: as each of `history.halves(seed)` does. `naive`: chosen
-    and measured on all rollouts. `crossed`, `low`, `high`: chosen on each half, measured on the other, both ways averaged,
-    with a 95 % interval over rollouts. `before`, `after`: mean loss behind `crossed`, nats. NaN where nothing was chosen.
+    `chosen` (V,) bool: the group as all rollouts choose it; `by_half`: as each of
+    `history.halves(seed)` does. `naive`: chosen and measured on all rollouts. `crossed`, `low`,
+    `high`: chosen on each half, measured on the other, both ways averaged, with a 95 % interval
+    over rollouts. `before`, `after`: mean loss behind `crossed`, nats. NaN where nothing was
+    chosen.
     """
     one, two = history.halves(seed)
     first, last = history.sums[0], history.sums[2]
@@ -203,9 +254,18 @@ def group_change(
     drawn = np.mean(ratios, axis=0)
     drawn = drawn[np.isfinite(drawn)]
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
-    return {"naive": naive, "crossed": crossed, "low": float(low), "high": float(high), "before": b, "after": a}
+    return {
+        "naive": naive,
+        "crossed": crossed,
+        "low": float(low),
+        "high": float(high),
+        "before": b,
+        "after": a,
+    }
 
 
 def draws_for(history: History) -> int:
-    """Bootstrap samples: a thousand, or two hundred where a log is so large that they would take a minute."""
+    """Bootstrap samples: a thousand, or two hundred where a log is so large that they would take a
+    minute.
+    """
     return 200 if sum(s.n.nnz for s in history.sums) > 3_000_000 else 1000

@@ -1,16 +1,19 @@
-"""Which occurrences of a token stand in similar contexts: exact counts, at a cost that grows like the number of occurrences.
+"""Which occurrences of a token stand in similar contexts: exact counts, at a cost that grows like
+the number of occurrences.
 
-The context of an occurrence is the token at each of the 2w offsets around it. Two occurrences are *similar* if enough of
-these offsets agree. Start and end of a response count as one token each; beyond them an offset agrees with nothing, so
-that an edge alone never makes two occurrences similar.
+The context of an occurrence is the token at each of the 2w offsets around it. Two occurrences are
+*similar* if enough of these offsets agree. Start and end of a response count as one token each;
+beyond them an offset agrees with nothing, so that an edge alone never makes two occurrences
+similar.
 
-No pair is ever compared. For a set S of offsets, the occurrences that agree on all of S form a group, and groups are found
-by hashing. With N_S(o) the size of o's group, inclusion and exclusion give the occurrences that agree with o at m offsets
-or more:
+No pair is ever compared. For a set S of offsets, the occurrences that agree on all of S form a
+group, and groups are found by hashing. With N_S(o) the size of o's group, inclusion and exclusion
+give the occurrences that agree with o at m offsets or more:
 
     sum over j >= m of (-1)^(j - m) C(j - 1, m - 1) * sum over |S| = j of N_S(o)
 
-163 sets do for 4 of 8 offsets. Equal contexts are counted as one row, and a row alone in its group leaves the search.
+163 sets do for 4 of 8 offsets. Equal contexts are counted as one row, and a row alone in its group
+leaves the search.
 """
 
 from __future__ import annotations
@@ -30,10 +33,14 @@ def agreements_needed(gamma: float, window: int) -> int:
     return max(1, ceil(gamma * 2 * window - 1e-9))  # 0.6 * 10 is 6, whatever floating point says
 
 
-def neighbours(token_id_N: np.ndarray, starts_B: np.ndarray, at_M: np.ndarray, window: int) -> np.ndarray:
-    """The tokens around the positions `at_M`: (2w, M) int64, -2 and -3 for start and end of the response, -1 beyond.
+def neighbours(
+    token_id_N: np.ndarray, starts_B: np.ndarray, at_M: np.ndarray, window: int
+) -> np.ndarray:
+    """The tokens around the positions `at_M`: (2w, M) int64, -2 and -3 for start and end of the
+    response, -1 beyond.
 
-    `token_id_N` holds the responses one after the other, `starts_B` the index of each one's first token.
+    `token_id_N` holds the responses one after the other, `starts_B` the index of each one's first
+    token.
     """
     bounds = np.append(starts_B, len(token_id_N))
     rollout = np.searchsorted(starts_B, at_M, side="right") - 1
@@ -58,11 +65,12 @@ def similar_sums(
     wanted_N: np.ndarray | None = None,
     pulse: Pulse = lambda: None,
 ) -> np.ndarray:
-    """(k, N) int64: sums of integer weights over the occurrences of each one's type that are similar to it, itself included.
+    """(k, N) int64: sums of integer weights over the occurrences of each one's type that are
+    similar to it, itself included.
 
     Exact while the result fits into 64 bits. `context_LN` comes from `neighbours`. With `wanted_N`
-    only these occurrences are answered for: the others still count as similar to them, but groups that hold none of them
-    are not searched.
+    only these occurrences are answered for: the others still count as similar to them, but groups
+    that hold none of them are not searched.
     """
     of_type_N = row_N = pd.factorize(type_N)[0].astype(np.int64)
     for token_N in context_LN:
@@ -83,12 +91,16 @@ def similar_sums(
 
 
 def _group_sums(group: np.ndarray, weight: np.ndarray, n: int = 0) -> np.ndarray:
-    """Integer sums by group. bincount adds in float64, which is exact up to 2^53; beyond, low and high bits are added apart."""
+    """Integer sums by group. bincount adds in float64, which is exact up to 2^53; beyond, low and
+    high bits are added apart.
+    """
     weight = weight.astype(np.int64, copy=False)
     if len(weight) == 0 or int(np.abs(weight).max()) * len(weight) < 2**53:
         return np.bincount(group, weight, n).astype(np.int64)
     low, high = weight & (2**26 - 1), weight >> 26
-    return np.bincount(group, low, n).astype(np.int64) + (np.bincount(group, high, n).astype(np.int64) << 26)
+    return np.bincount(group, low, n).astype(np.int64) + (
+        np.bincount(group, high, n).astype(np.int64) << 26
+    )
 
 
 def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
@@ -100,9 +112,18 @@ def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
 class _Rows:
     """U distinct (type, context) pairs and the search through sets of offsets."""
 
-    def __init__(self, type: np.ndarray, context: np.ndarray, need: int, weights: np.ndarray, wanted: np.ndarray):
+    def __init__(
+        self,
+        type: np.ndarray,
+        context: np.ndarray,
+        need: int,
+        weights: np.ndarray,
+        wanted: np.ndarray,
+    ):
         self.present = (context != _BEYOND).sum(axis=0)
-        order = np.argsort([-len(pd.unique(c)) for c in context], kind="stable")  # those that tell most apart first
+        order = np.argsort(
+            [-len(pd.unique(c)) for c in context], kind="stable"
+        )  # those that tell most apart first
         self.type, self.need, self.weights, self.wanted = type, need, weights, wanted
         self.context = context[order] - _END  # not negative
         self.sums = weights.copy()  # equal contexts are similar to each other

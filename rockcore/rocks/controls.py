@@ -1,7 +1,9 @@
-"""What rocks are compared with: random positions that match theirs in number, or in windows, rollout by rollout.
+"""What rocks are compared with: random positions that match theirs in number, or in windows,
+rollout by rollout.
 
-Matching token *types* by frequency is impossible once the rocks hold half of all tokens, and even before it leaves the control
-with several times fewer positions. So positions are matched, and a control says how it was drawn.
+Matching token *types* by frequency is impossible once the rocks hold half of all tokens, and even
+before it leaves the control with several times fewer positions. So positions are matched, and a
+control says how it was drawn.
 """
 
 from __future__ import annotations
@@ -36,22 +38,34 @@ class Types(NamedTuple):
     next: np.ndarray  # token ids
 
 
-def draw(kind: str, corpus: Corpus, rocks_N: np.ndarray, types: Types, tau_post: float, seed: int) -> Control:
-    """Draw the control of the given kind for the rock occurrences `rocks_N`; the authors take the types that follow in rank."""
+def draw(
+    kind: str, corpus: Corpus, rocks_N: np.ndarray, types: Types, tau_post: float, seed: int
+) -> Control:
+    """Draw the control of the given kind for the rock occurrences `rocks_N`; the authors take the
+    types that follow in rank.
+    """
     if kind == "windows":
         return _windows(corpus, rocks_N, tau_post, seed)
     if kind == "authors":
         at = np.flatnonzero(np.isin(corpus.token_id, types.next))
         how = f"Every token of the {len(types.next)} types ranked right below the set: as many types, not as many positions."
-        return Control(kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next)))
+        return Control(
+            kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next))
+        )
     free = np.flatnonzero(~(types.in_set[corpus.type] | rocks_N))
-    at = _first_per_rollout(corpus, free, np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts), seed)
+    at = _first_per_rollout(
+        corpus, free, np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts), seed
+    )
     how = "In each rollout as many positions as it has rock occurrences, drawn at random from the tokens that are of no rock type."
     return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
 
 
-def _first_per_rollout(corpus: Corpus, free: np.ndarray, wanted_B: np.ndarray, seed: int) -> np.ndarray:
-    """A random choice of `wanted_B[b]` of the free positions of each rollout b, or all of them where there are fewer."""
+def _first_per_rollout(
+    corpus: Corpus, free: np.ndarray, wanted_B: np.ndarray, seed: int
+) -> np.ndarray:
+    """A random choice of `wanted_B[b]` of the free positions of each rollout b, or all of them
+    where there are fewer.
+    """
     rollout = corpus.rollout[free]
     order = np.lexsort((np.random.default_rng(seed).random(len(free)), rollout))
     first = np.searchsorted(rollout[order], np.arange(corpus.rollouts))
@@ -62,8 +76,9 @@ def _first_per_rollout(corpus: Corpus, free: np.ndarray, wanted_B: np.ndarray, s
 def windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:
     """(N,) bool: W(v) of every rock occurrence, the stretch of high loss it lies in.
 
-    The stretch is where the mean of the last loss over 5 tokens stays at or above tau_post, gaps of one token bridged, and
-    8 tokens at most on each side of the occurrence. An occurrence outside of any stretch is its own window.
+    The stretch is where the mean of the last loss over 5 tokens stays at or above tau_post, gaps of
+    one token bridged, and 8 tokens at most on each side of the occurrence. An occurrence outside of
+    any stretch is its own window.
     """
     n, loss = len(corpus), corpus.losses[-1].astype(np.float64)
     index, half = np.arange(n), _MEAN_OVER // 2
@@ -92,19 +107,28 @@ def _windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float, seed: int) ->
         begin, length = corpus.starts[b], corpus.lengths[b]
         blocked = taken[begin : begin + length].copy()
         for size in sorted(_runs(blocked), reverse=True):
-            free = np.convolve(~blocked, np.ones(size, int), "valid") == size if size <= length else np.zeros(0, bool)
+            free = (
+                np.convolve(~blocked, np.ones(size, int), "valid") == size
+                if size <= length
+                else np.zeros(0, bool)
+            )
             places = np.flatnonzero(free)
             if not len(places):
                 short += size
                 continue
             start = int(rng.choice(places))
             at.append(begin + start + np.arange(size))
-            blocked[max(0, start - 1) : start + size + 1] = True  # two that touch would be one longer window
+            blocked[max(0, start - 1) : start + size + 1] = (
+                True  # two that touch would be one longer window
+            )
     how = (
-        "In each rollout windows of the same lengths as those of its rocks, placed at random where they neither overlap those of the rocks "
+        "In each rollout windows of the same lengths as those of its rocks, placed at random "
+        "where they neither overlap those of the rocks "
         "nor touch each other, the longest first."
     )
-    return Control("windows", how, seed, np.sort(np.concatenate(at)) if at else np.zeros(0, np.int64), short)
+    return Control(
+        "windows", how, seed, np.sort(np.concatenate(at)) if at else np.zeros(0, np.int64), short
+    )
 
 
 def _runs(mask: np.ndarray) -> list[int]:

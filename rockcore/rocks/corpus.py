@@ -1,4 +1,6 @@
-"""The occurrences that a detection looks at, as arrays: one text after the other, with the loss at each checkpoint."""
+"""The occurrences that a detection looks at, as arrays: one text after the other, with the loss at
+each checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Cells:
-    """Sums over the occurrences of one type in one rollout: what every question by type and rollout needs."""
+    """Sums over the occurrences of one type in one rollout: what every question by type and rollout
+    needs.
+    """
 
     rollout: np.ndarray  # (C,)
     type: np.ndarray  # (C,) index into Corpus.types
@@ -20,7 +24,9 @@ class Cells:
 
 @dataclass(frozen=True)
 class Corpus:
-    """N occurrences of B rollouts, ordered by rollout and position; `losses` has one (N,) float32 array a checkpoint."""
+    """N occurrences of B rollouts, ordered by rollout and position; `losses` has one (N,) float32
+    array a checkpoint.
+    """
 
     steps: tuple[int, ...]
     rollout_ids: np.ndarray  # (B,) as logged
@@ -74,7 +80,9 @@ class Corpus:
             n = np.bincount(key, minlength=self.rollouts * len(self.types))
             filled = np.flatnonzero(n)
             sums = [np.bincount(key, loss, len(n))[filled] for loss in self.losses]
-            return Cells(filled // len(self.types), filled % len(self.types), n[filled], tuple(sums))
+            return Cells(
+                filled // len(self.types), filled % len(self.types), n[filled], tuple(sums)
+            )
         filled, index, n = np.unique(key, return_inverse=True, return_counts=True)
         sums = [np.bincount(index, loss, len(filled)) for loss in self.losses]
         return Cells(filled // len(self.types), filled % len(self.types), n, tuple(sums))

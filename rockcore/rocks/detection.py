@@ -1,7 +1,8 @@
-"""One detection, stage by stage: thresholds, persistent occurrences, consistent contexts, scores, cutoff, set.
+"""One detection, stage by stage: thresholds, persistent occurrences, consistent contexts, scores,
+cutoff, set.
 
-Each stage is worked out when it is first asked for, so a page can show the early ones while the later ones are still at
-work; `pulse` is called all along and stops the work by raising.
+Each stage is worked out when it is first asked for, so a page can show the early ones while the
+later ones are still at work; `pulse` is called all along and stops the work by raising.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats, rank_o
 from rockcore.schema import noise_floor
 
 K_MAX = 500
-SATURATED = 0.95  # beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree again
+# beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree
+# again
+SATURATED = 0.95
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,31 @@ class Cutoff:
 
 
 class Detection:
-    """A rule at work on a run's occurrences. Arrays over types follow `corpus.types`, arrays over occurrences `corpus`.
+    """A rule at work on a run's occurrences. Arrays over types follow `corpus.types`, arrays over
+    occurrences `corpus`.
 
     Raises BadRule for a score that does not exist, or that the material cannot give.
     """
 
     def __init__(
-        self, material: Material, rule: RockRule, dtype: str = "float32", other: np.ndarray | None = None, pulse: Pulse = lambda: None
+        self,
+        material: Material,
+        rule: RockRule,
+        dtype: str = "float32",
+        other: np.ndarray | None = None,
+        pulse: Pulse = lambda: None,
     ):
-        """`other`: the joint score's other side, a summed loss for each of `corpus.types`, in place of the first checkpoint."""
+        """`other`: the joint score's other side, a summed loss for each of `corpus.types`, in place
+        of the first checkpoint.
+        """
         self.material, self.rule, self.pulse, self._other = material, rule, pulse, other
         self.floor = noise_floor(dtype)
         if rule.score not in SCORES:
-            raise BadRule(f"score = {rule.score!r}", f"There is only {', '.join(SCORES)}", "Choose one of them")
+            raise BadRule(
+                f"score = {rule.score!r}",
+                f"There is only {', '.join(SCORES)}",
+                "Choose one of them",
+            )
 
     @property
     def corpus(self) -> Corpus:
@@ -64,7 +79,9 @@ class Detection:
 
     @cached_property
     def tau(self) -> tuple[float, float]:
-        """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both, never below the noise floor."""
+        """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both,
+        never below the noise floor.
+        """
         if self.rule.tau_pre is not None and self.rule.tau_post is not None:
             return self.rule.tau_pre, self.rule.tau_post
         value = max(*stats.quantiles(self.material.before(), [self.rule.tau_quantile]), self.floor)
@@ -72,8 +89,14 @@ class Detection:
 
     @property
     def score(self) -> str:
-        """The score that ranks: the rule's, but without persistent occurrences R_ctx is unknown and R takes its place."""
-        return "rock_score" if self.rule.score == "rock_score_ctx" and self.material.mode == "bounds" else self.rule.score
+        """The score that ranks: the rule's, but without persistent occurrences R_ctx is unknown and
+        R takes its place.
+        """
+        return (
+            "rock_score"
+            if self.rule.score == "rock_score_ctx" and self.material.mode == "bounds"
+            else self.rule.score
+        )
 
     @cached_property
     def high(self) -> np.ndarray | None:
@@ -83,21 +106,27 @@ class Detection:
             return (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
         if self.material.mode == "bounds":
             return None
-        found, self.unmatched = persistence.matched(self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse)
+        found, self.unmatched = persistence.matched(
+            self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse
+        )
         return found
 
     unmatched = 0  # high occurrences without a similar context before, in matched mode
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(V,) least and greatest number of persistent occurrences that the shares at or above each threshold allow.
+        """(V,) least and greatest number of persistent occurrences that the shares at or above each
+        threshold allow.
 
         Not whole numbers: the share before was seen on other texts.
         """
         first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
         n = np.bincount(last.type, minlength=len(last.types))
         q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
-        before_n, before_high = (_of_types(np.bincount(first.token_id[at]), last.types) for at in (slice(None), first.losses[0] >= pre))
+        before_n, before_high = (
+            _of_types(np.bincount(first.token_id[at]), last.types)
+            for at in (slice(None), first.losses[0] >= pre)
+        )
         p = np.divide(before_high, before_n, out=np.zeros(len(n)), where=before_n > 0)
         low, high = stats.frechet(p, q)
         unseen = before_n == 0  # of a type that did not occur before, nothing is known
@@ -106,26 +135,44 @@ class Detection:
     @cached_property
     def candidates(self) -> Candidates | None:
         """The persistent occurrences and their contexts."""
-        return None if self.high is None else persistence.candidates(self.corpus, np.flatnonzero(self.high), self.rule)
+        return (
+            None
+            if self.high is None
+            else persistence.candidates(self.corpus, np.flatnonzero(self.high), self.rule)
+        )
 
     @cached_property
     def consistency(self) -> Consistency | None:
-        return None if self.candidates is None else persistence.consistency(self.candidates, self.rule, self.pulse)
+        return (
+            None
+            if self.candidates is None
+            else persistence.consistency(self.candidates, self.rule, self.pulse)
+        )
 
     @cached_property
     def persistent(self) -> np.ndarray:
         """(V,) persistent occurrences; in bounds mode the number there are at least."""
-        return self.bounds[0] if self.candidates is None else np.bincount(self.candidates.type, minlength=len(self.corpus.types))
+        return (
+            self.bounds[0]
+            if self.candidates is None
+            else np.bincount(self.candidates.type, minlength=len(self.corpus.types))
+        )
 
     @cached_property
     def consistent(self) -> np.ndarray | None:
         """(V,) persistent occurrences that recur in similar contexts."""
         if self.candidates is None or self.consistency is None:
             return None
-        return np.bincount(self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types))
+        return np.bincount(
+            self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types)
+        )
 
-    def type_stats(self, rollouts: np.ndarray | None = None, consistent: np.ndarray | None = None) -> TypeStats:
-        """The statistics of every type over all rollouts, or those of a mask (B,), for which `consistent` (V,) has to be given."""
+    def type_stats(
+        self, rollouts: np.ndarray | None = None, consistent: np.ndarray | None = None
+    ) -> TypeStats:
+        """The statistics of every type over all rollouts, or those of a mask (B,), for which
+        `consistent` (V,) has to be given.
+        """
         cells, v = self.corpus.cells, len(self.corpus.types)
         part = slice(None) if rollouts is None else rollouts[cells.rollout]
         kind, n, loss = cells.type[part], cells.n[part], cells.sums[-1][part]
@@ -137,10 +184,14 @@ class Detection:
             token_id=self.corpus.types,
             n=total(n).astype(np.int64),
             kl_sum=total(loss),
-            spread=Spread(total(), total(loss**2), total(loss * n), total(n.astype(np.float64) ** 2))
+            spread=Spread(
+                total(), total(loss**2), total(loss * n), total(n.astype(np.float64) ** 2)
+            )
             if self.score in NEED_SPREAD
             else None,
-            kl_sum_before=self._before(cells.sums[0][part], kind) if self.score == "joint" else None,
+            kl_sum_before=self._before(cells.sums[0][part], kind)
+            if self.score == "joint"
+            else None,
             consistent=self.consistent if rollouts is None else consistent,
         )
 
@@ -153,13 +204,22 @@ class Detection:
         return _of_types(np.bincount(first.token_id, first.losses[0]), self.corpus.types)
 
     def in_parts(self, parts_PB: np.ndarray) -> Iterator[tuple[TypeStats, TypeStats]]:
-        """The statistics of each part of the rollouts and of the rest; contexts are compared within each alone."""
+        """The statistics of each part of the rollouts and of the rest; contexts are compared within
+        each alone.
+        """
         found, v = self.candidates, len(self.corpus.types)
         needed = found is not None and self.score == "rock_score_ctx"
-        kept = persistence.kept_in_parts(found, parts_PB, self.rule, self.pulse) if needed and found is not None else repeat((None, None))
+        kept = (
+            persistence.kept_in_parts(found, parts_PB, self.rule, self.pulse)
+            if needed and found is not None
+            else repeat((None, None))
+        )
         for part, sides in zip(parts_PB, kept, strict=False):
             self.pulse()
-            counts = [None if found is None or k is None else np.bincount(found.type[k], minlength=v) for k in sides]
+            counts = [
+                None if found is None or k is None else np.bincount(found.type[k], minlength=v)
+                for k in sides
+            ]
             yield self.type_stats(part, counts[0]), self.type_stats(~part, counts[1])
 
     def score_of(self, known: TypeStats) -> np.ndarray:
@@ -181,8 +241,12 @@ class Detection:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """(V,) types by falling score, ties by token id; those without a score by falling Rock Score."""
-        return np.lexsort((self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores))
+        """(V,) types by falling score, ties by token id; those without a score by falling Rock
+        Score.
+        """
+        return np.lexsort(
+            (self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores)
+        )
 
     def _places(self, known: TypeStats) -> tuple[np.ndarray, int]:
         """(V,) the place of each type by score, and how many have one."""
@@ -192,19 +256,28 @@ class Detection:
         return place, int((score > 0).sum())
 
     def _agreement(self, k_max: int) -> tuple[np.ndarray, np.ndarray]:
-        """Jaccard index for K = 1 .. k_max: of disjoint halves (draws, k_max), and of nested samples with the whole (5, k_max)."""
+        """Jaccard index for K = 1 .. k_max: of disjoint halves (draws, k_max), and of nested
+        samples with the whole (5, k_max).
+        """
         rollouts, rule = self.corpus.rollouts, self.rule
-        parts = np.concatenate([stats.halves(rollouts, rule.draws, rule.seed), stats.nested(rollouts, rule.seed)])
+        parts = np.concatenate(
+            [stats.halves(rollouts, rule.draws, rule.seed), stats.nested(rollouts, rule.seed)]
+        )
         whole = self._places(self.stats)
         rows = []
         for i, (part, rest) in enumerate(self.in_parts(parts)):
-            (a, ranked_a), (b, ranked_b) = self._places(part), self._places(rest) if i < rule.draws else whole
+            (a, ranked_a), (b, ranked_b) = (
+                self._places(part),
+                self._places(rest) if i < rule.draws else whole,
+            )
             rows.append(stats.overlap(a, b, (ranked_a, ranked_b), k_max))
         return np.stack(rows[: rule.draws]), np.stack(rows[rule.draws :])
 
     @cached_property
     def cutoff(self) -> Cutoff:
-        """K: as given, or the largest at which disjoint halves of the rollouts agree well enough, while there is loss left to cover."""
+        """K: as given, or the largest at which disjoint halves of the rollouts agree well enough,
+        while there is loss left to cover.
+        """
         ranked = int((self.scores > 0).sum())
         k_max = max(1, min(ranked, K_MAX), self.rule.top_k or 0)
         loss = self.stats.kl_sum[self.order]
@@ -219,7 +292,9 @@ class Detection:
         k, how = self._choose(draws.mean(axis=0), coverage, knee, ranked)
         return Cutoff(coverage, draws.mean(axis=0), low, high, nested.mean(axis=0), knee, k, how)
 
-    def _choose(self, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int) -> tuple[int, str]:
+    def _choose(
+        self, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int
+    ) -> tuple[int, str]:
         if self.rule.tau_rock is not None:
             return int((self.scores[self.scores > 0] >= self.rule.tau_rock).sum()), "tau_rock"
         if self.rule.top_k is not None:
@@ -243,7 +318,9 @@ class Detection:
 
     @cached_property
     def rocks(self) -> np.ndarray | None:
-        """(N,) bool: the kept occurrences of the types in the set; None where only bounds are known."""
+        """(N,) bool: the kept occurrences of the types in the set; None where only bounds are
+        known.
+        """
         if self.candidates is None or self.consistency is None:
             return None
         found = np.zeros(len(self.corpus), bool)
@@ -256,10 +333,14 @@ class Detection:
         if self.candidates is None or self.consistency is None:
             return np.full(len(self.corpus.types), np.nan)
         kept = self.consistency.kept & self.in_set[self.candidates.type]
-        return persistence.precision(self.corpus, self.candidates, kept, np.flatnonzero(self.in_set), self.rule, self.pulse)
+        return persistence.precision(
+            self.corpus, self.candidates, kept, np.flatnonzero(self.in_set), self.rule, self.pulse
+        )
 
     def density(self) -> dict[str, np.ndarray]:
-        """Per rollout (B,): tokens, those of a type in the set, and kept occurrences (absent where only bounds are known)."""
+        """Per rollout (B,): tokens, those of a type in the set, and kept occurrences (absent where
+        only bounds are known).
+        """
         corpus = self.corpus
 
         def count(mask_N: np.ndarray) -> np.ndarray:
@@ -271,5 +352,7 @@ class Detection:
 
 def _of_types(by_id: np.ndarray, types: np.ndarray) -> np.ndarray:
     """A count or sum by token id, for the given ids; 0 for ids beyond its end."""
-    padded = np.append(by_id, np.zeros(max(0, int(types.max(initial=-1)) + 1 - len(by_id)), by_id.dtype))
+    padded = np.append(
+        by_id, np.zeros(max(0, int(types.max(initial=-1)) + 1 - len(by_id)), by_id.dtype)
+    )
     return padded[types]

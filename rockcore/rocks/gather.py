@@ -1,7 +1,8 @@
 """From a run to the corpora that a rule asks for, and the refusal of logs that cannot answer it.
 
-*Paired*: fixed texts were scored at every checkpoint, so each position has a loss before and after. *Unpaired*: each
-checkpoint has fresh texts of its own, a `Corpus` each, and what is said of both ends is a bound or a match, and says so.
+*Paired*: fixed texts were scored at every checkpoint, so each position has a loss before and after.
+*Unpaired*: each checkpoint has fresh texts of its own, a `Corpus` each, and what is said of both
+ends is a bound or a match, and says so.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class BadLoss(RockError, ValueError):
 
 @dataclass(frozen=True)
 class Material:
-    """What a detection works on: one corpus with a loss for each checkpoint, or one corpus a checkpoint."""
+    """What a detection works on: one corpus with a loss for each checkpoint, or one corpus a
+    checkpoint.
+    """
 
     mode: str  # paired | bounds | matched
     source: str  # final | first | fresh: whose texts these are
@@ -56,13 +59,19 @@ class Material:
 
 
 def gather(run: Run, rule: RockRule) -> Material:
-    """Read what the rule needs. Raises NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not logged."""
+    """Read what the rule needs. Raises NothingToCompare, BadLoss, DamagedRun, or BadRule for steps
+    that are not logged.
+    """
     source, steps = _where(run, rule)
     steps = _checkpoints(run, source, steps, rule)
     if source != "fresh":
-        return Material("paired", source, steps, (_corpus(run, f"probe/{source}", steps, rule.column),))
+        return Material(
+            "paired", source, steps, (_corpus(run, f"probe/{source}", steps, rule.column),)
+        )
     mode = "matched" if rule.mode == "matched" else "bounds"
-    return Material(mode, source, steps, tuple(_corpus(run, "tokens", [s], rule.column) for s in steps))
+    return Material(
+        mode, source, steps, tuple(_corpus(run, "tokens", [s], rule.column) for s in steps)
+    )
 
 
 def _where(run: Run, rule: RockRule) -> tuple[str, list[int]]:
@@ -74,32 +83,49 @@ def _where(run: Run, rule: RockRule) -> tuple[str, list[int]]:
                 return probe_set, steps
         if rule.mode == "paired" or rule.probe_set != "auto":
             raise NothingToCompare(
-                f"{run.path.name} has no probe texts of the set {rule.probe_set!r} scored at two checkpoints",
-                "Only a text that was scored before and after training has both losses at one position",
-                "Train with --probes and --final-probes, or set mode to bounds or matched, which compare different texts",
+                f"{run.path.name} has no probe texts of the set {rule.probe_set!r} scored at two "
+                "checkpoints",
+                "Only a text that was scored before and after training has both losses at one "
+                "position",
+                "Train with --probes and --final-probes, or set mode to bounds or matched, which "
+                "compare different texts",
             )
     return "fresh", run.steps("tokens")
 
 
 def _checkpoints(run: Run, source: str, steps: list[int], rule: RockRule) -> tuple[int, ...]:
     if len(steps) < 2:
-        has = f"has tokens of one checkpoint only, step {steps[0]}" if steps else "has no logged tokens yet"
+        has = (
+            f"has tokens of one checkpoint only, step {steps[0]}"
+            if steps
+            else "has no logged tokens yet"
+        )
         raise NothingToCompare(
             f"{run.path.name} {has}",
-            "A token is a rock if its loss is high before and after training, so two checkpoints are needed",
-            "Wait for the next step if the run is training, or log a second checkpoint; rockcore.rocks.rank ranks a single step",
+            "A token is a rock if its loss is high before and after training, so two checkpoints "
+            "are needed",
+            "Wait for the next step if the run is training, or log a second checkpoint; "
+            "rockcore.rocks.rank ranks a single step",
         )
     texts = "its texts" if source == "fresh" else f"the probe set {source}"
     for name in ("pre_step", "post_step"):
         if getattr(rule, name) not in (None, *steps):
             raise BadRule(
-                f"{name} = {getattr(rule, name)}, but {run.path.name} has {texts} at {len(steps)} steps from {steps[0]} to {steps[-1]}",
+                f"{name} = {getattr(rule, name)}, but {run.path.name} has {texts} at {len(steps)} "
+                f"steps from {steps[0]} to {steps[-1]}",
                 "A loss is known at these steps only",
                 f"Choose one of {', '.join(map(str, steps[:20]))}{' …' if len(steps) > 20 else ''}",
             )
-    pre, post = (steps[0] if rule.pre_step is None else rule.pre_step), (steps[-1] if rule.post_step is None else rule.post_step)
+    pre, post = (
+        (steps[0] if rule.pre_step is None else rule.pre_step),
+        (steps[-1] if rule.post_step is None else rule.post_step),
+    )
     if pre >= post:
-        raise BadRule(f"pre_step = {pre} is not before post_step = {post}", "Nothing was trained between them", "Change one of them")
+        raise BadRule(
+            f"pre_step = {pre} is not before post_step = {post}",
+            "Nothing was trained between them",
+            "Change one of them",
+        )
     between = [s for s in steps if pre < s < post]
     middle = [min(between, key=lambda s: abs(s - (pre + post) / 2))] if between else []
     return (pre, *middle, post)
@@ -114,7 +140,9 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
         if first is None:
             first = rows
             _check_tokens(path, rows, run)
-        elif not all(np.array_equal(rows[c], first[c]) for c in ("rollout_id", "position", "token_id")):
+        elif not all(
+            np.array_equal(rows[c], first[c]) for c in ("rollout_id", "position", "token_id")
+        ):
             raise DamagedRun(
                 f"{path} holds other tokens than the same probe set at step {steps[0]}",
                 "The losses before and after would belong to different texts",
@@ -129,7 +157,9 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
             "Look at the first steps of the training: the student may end every response at once",
         )
     starts = np.flatnonzero(first["position"] == 0)
-    return Corpus(tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad)
+    return Corpus(
+        tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad
+    )
 
 
 def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
@@ -141,7 +171,9 @@ def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
     rows = {name: table[name].to_numpy() for name in names if name in table.column_names}
     rollout, position = rows["rollout_id"], rows["position"]
     if len(rollout) > 1:
-        ahead = (rollout[1:] > rollout[:-1]) | ((rollout[1:] == rollout[:-1]) & (position[1:] > position[:-1]))
+        ahead = (rollout[1:] > rollout[:-1]) | (
+            (rollout[1:] == rollout[:-1]) & (position[1:] > position[:-1])
+        )
         if not ahead.all():
             order = np.lexsort((position, rollout))
             rows = {name: values[order] for name, values in rows.items()}
@@ -155,7 +187,8 @@ def _check_tokens(path: Path, rows: dict[str, np.ndarray], run: Run) -> None:
     wrong = np.flatnonzero(position != np.where(fresh, 0, expected))
     if len(wrong):
         raise DamagedRun(
-            f"{path}: rollout {rollout[wrong[0]]} has position {position[wrong[0]]} where {0 if fresh[wrong[0]] else expected[wrong[0]]} "
+            f"{path}: rollout {rollout[wrong[0]]} has position {position[wrong[0]]} where "
+            f"{0 if fresh[wrong[0]] else expected[wrong[0]]} "
             "should stand",
             "Contexts are read off neighbouring positions, so none may be missing or doubled",
             "Log every position of a response, from 0",
@@ -172,13 +205,19 @@ def _check_tokens(path: Path, rows: dict[str, np.ndarray], run: Run) -> None:
 def _checked_loss(path: Path, column: str, loss: np.ndarray, dtype: str) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(loss))
     if len(bad):
-        raise BadLoss(f"{path} has {len(bad)} of {len(loss)} values in {column!r} that are no numbers", "They cannot be ranked", _AGAIN)
+        raise BadLoss(
+            f"{path} has {len(bad)} of {len(loss)} values in {column!r} that are no numbers",
+            "They cannot be ranked",
+            _AGAIN,
+        )
     floor = schema.noise_floor(dtype)
     below = int((loss < -floor).sum()) if column == "kl" else 0
     if below:
         raise BadLoss(
-            f"{path} has {below} of {len(loss)} values in 'kl' below {-floor:g} nats, the lowest {loss.min():.3g}",
-            "A divergence is not negative: this may be log p_student - log p_teacher of the sampled token",
+            f"{path} has {below} of {len(loss)} values in 'kl' below {-floor:g} nats, the lowest "
+            f"{loss.min():.3g}",
+            "A divergence is not negative: this may be log p_student - log p_teacher of the "
+            "sampled token",
             "Import that column as sampled_loss and set column to sampled_loss",
         )
     return loss

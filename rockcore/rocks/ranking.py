@@ -1,4 +1,6 @@
-"""The token types of one step by Rock Score: no second checkpoint is needed, and nothing is said of persistence."""
+"""The token types of one step by Rock Score: no second checkpoint is needed, and nothing is said of
+persistence.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,20 @@ def last_step(run: Run) -> int:
     steps = run.steps("types")
     if not steps:
         raise NothingLogged(
-            f"{run.path.name} has no logged tokens yet", "There is nothing to rank", "Wait for the first step, or train with logging on"
+            f"{run.path.name} has no logged tokens yet",
+            "There is nothing to rank",
+            "Wait for the first step, or train with logging on",
         )
     return steps[-1]
 
 
 def rank(run: Run, step: int | None = None) -> pd.DataFrame:
-    """Token types of the fresh rollouts of one step (default: the last) by falling Rock Score; ties by token id.
+    """Token types of the fresh rollouts of one step (default: the last) by falling Rock Score; ties
+    by token id.
 
-    Needs no second checkpoint, and says nothing of persistence. Columns: token_id, token, category, frequency, mean_kl
-    (nats), rock_score (nats, R(v)), share of the summed kl, coverage (share of this type and all above it), grad_norm_sum.
+    Needs no second checkpoint, and says nothing of persistence. Columns: token_id, token, category,
+    frequency, mean_kl (nats), rock_score (nats, R(v)), share of the summed kl, coverage (share of
+    this type and all above it), grad_norm_sum.
     """
     types = run.types(last_step(run) if step is None else step)
     order = np.lexsort((types.token_id.to_numpy(), -types.kl_sum.to_numpy()))

@@ -1,4 +1,6 @@
-"""RockSet: the Rock Tokens of a run under a rule, with everything needed to judge them; the value that detection gives to training."""
+"""RockSet: the Rock Tokens of a run under a rule, with everything needed to judge them; the value
+that detection gives to training.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,13 @@ class BadRockSet(RockError, ValueError):
 class RockSet:
     """The Rock Tokens of a run under a rule, with everything needed to judge them. JSON out and in.
 
-    `tokens` has one row a token type, the best first: token_id, token, category, class, frequency, mean and rock_score
-    (nats, of the rule's column, at the last checkpoint), share and coverage (of the summed loss), persistent and consistent
-    (occurrences), ccr = consistent / frequency, rock_score_ctx, score (what ranks), precision (kappa, of the set), in_set,
-    mean_first, mean_middle, mean_last and change with change_low, change_high, change_naive (see change.classify). What is
-    not known is NaN. `rollouts` holds tokens, type and occurrence counts by rollout_id; `curves` coverage and stability by K.
+    `tokens` has one row a token type, the best first: token_id, token, category, class, frequency,
+    mean and rock_score (nats, of the rule's column, at the last checkpoint), share and coverage (of
+    the summed loss), persistent and consistent (occurrences), ccr = consistent / frequency,
+    rock_score_ctx, score (what ranks), precision (kappa, of the set), in_set, mean_first,
+    mean_middle, mean_last and change with change_low, change_high, change_naive (see
+    change.classify). What is not known is NaN. `rollouts` holds tokens, type and occurrence counts
+    by rollout_id; `curves` coverage and stability by K.
     """
 
     run: str  # path
@@ -81,7 +85,11 @@ class RockSet:
             "hard_from": self.hard_from,
             "occurrences": self.occurrences,
             "coverage": self.coverage,
-            "stability": {"jaccard": _plain(self.stability.value), "low": _plain(self.stability.low), "high": _plain(self.stability.high)},
+            "stability": {
+                "jaccard": _plain(self.stability.value),
+                "low": _plain(self.stability.low),
+                "high": _plain(self.stability.high),
+            },
             "density": self.density,
             "tokens": _records(tokens.head(len(tokens) if top is None else top)),
             "rollouts": _records(self.rollouts),
@@ -95,9 +103,15 @@ class RockSet:
         return json.dumps(self.to_dict(), allow_nan=False)
 
     def to_csv(self, top: int | None = None) -> str:
-        """The rows of `tokens`; token text as JSON strings, which keep line breaks and are no formulas to a spreadsheet."""
-        tokens = self.tokens.rename(columns={"mean": f"mean_{self.rule.column}"}).head(len(self.tokens) if top is None else top)
-        return tokens.assign(token=[json.dumps(t, ensure_ascii=False) for t in tokens.token]).to_csv(index=False)
+        """The rows of `tokens`; token text as JSON strings, which keep line breaks and are no
+        formulas to a spreadsheet.
+        """
+        tokens = self.tokens.rename(columns={"mean": f"mean_{self.rule.column}"}).head(
+            len(self.tokens) if top is None else top
+        )
+        return tokens.assign(
+            token=[json.dumps(t, ensure_ascii=False) for t in tokens.token]
+        ).to_csv(index=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RockSet:
@@ -107,7 +121,12 @@ class RockSet:
             data = json.loads(text)
             rule, asked = RockRule.from_dict(data["rule"]), RockRule.from_dict(data["asked"])
             tokens = _frame(data["tokens"]).rename(columns={f"mean_{rule.column}": "mean"})
-            stability = Interval(*(math.nan if (v := data["stability"][k]) is None else v for k in ("jaccard", "low", "high")))
+            stability = Interval(
+                *(
+                    math.nan if (v := data["stability"][k]) is None else v
+                    for k in ("jaccard", "low", "high")
+                )
+            )
             same = (
                 "run",
                 "name",
@@ -121,7 +140,9 @@ class RockSet:
                 "hard_from",
                 "occurrences",
             )
-            frames: dict[str, Any] = {name: _frame(data[name]) for name in ("rollouts", "curves", "groups")}
+            frames: dict[str, Any] = {
+                name: _frame(data[name]) for name in ("rollouts", "curves", "groups")
+            }
             return cls(
                 **{name: data[name] for name in (*same, "coverage", "density", "control")},
                 **frames,
@@ -135,7 +156,11 @@ class RockSet:
         except BadRule:
             raise
         except (ValueError, TypeError, KeyError, AttributeError) as e:
-            raise BadRockSet(f"This is no rock set ({type(e).__name__}: {e})", "Token ids alone do not say what they are", todo) from e
+            raise BadRockSet(
+                f"This is no rock set ({type(e).__name__}: {e})",
+                "Token ids alone do not say what they are",
+                todo,
+            ) from e
 
 
 def _plain(value: Any) -> Any:
@@ -145,12 +170,17 @@ def _plain(value: Any) -> Any:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    return [
+        {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
+    ]
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(records)
     for name in frame.columns:
-        if frame[name].isna().any() and frame[name].map(lambda v: v is None or isinstance(v, float)).all():
+        if (
+            frame[name].isna().any()
+            and frame[name].map(lambda v: v is None or isinstance(v, float)).all()
+        ):
             frame[name] = frame[name].astype(float)
     return frame

@@ -1,7 +1,9 @@
-"""From occurrences to sums per token type, and from these to a score: one small function a rule, listed in SCORES.
+"""From occurrences to sums per token type, and from these to a score: one small function a rule,
+listed in SCORES.
 
-A score ranks types; it never decides by itself what a rock is. R_ctx(v) = R(v) x CCR(v) is the mean loss of v times its
-context-consistent occurrences: the frequency cancels, so a rare type with many kept occurrences can lead.
+A score ranks types; it never decides by itself what a rock is. R_ctx(v) = R(v) x CCR(v) is the mean
+loss of v times its context-consistent occurrences: the frequency cancels, so a rare type with many
+kept occurrences can lead.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import numpy as np
 
 
 class Spread(NamedTuple):
-    """Sums over rollouts r of a type's occurrences n_r and summed loss s_r in each, (V,) every one: how its mean varies."""
+    """Sums over rollouts r of a type's occurrences n_r and summed loss s_r in each, (V,) every one:
+    how its mean varies.
+    """
 
     rollouts: np.ndarray  # rollouts in which the type occurs
     ss: np.ndarray  # sum of s_r^2
@@ -30,7 +34,9 @@ class TypeStats:
     n: np.ndarray  # occurrences, Freq(v)
     kl_sum: np.ndarray  # summed loss after training (of the rule's column)
     spread: Spread | None = None  # for the scores in NEED_SPREAD
-    kl_sum_before: np.ndarray | None = None  # for `joint`: the summed loss before training, or in another run
+    kl_sum_before: np.ndarray | None = (
+        None  # for `joint`: the summed loss before training, or in another run
+    )
     consistent: np.ndarray | None = None  # occurrences that are persistent and context-consistent
 
     @property
@@ -38,7 +44,8 @@ class TypeStats:
         return np.divide(self.kl_sum, self.n, out=np.zeros(len(self.n)), where=self.n > 0)
 
     def variance_of_mean(self) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of the mean, rollouts and not occurrences taken as the independent units, and how many there are.
+        """Variance of the mean, rollouts and not occurrences taken as the independent units, and
+        how many there are.
 
         NaN below two rollouts. Raises ValueError without `spread`.
         """
@@ -46,7 +53,12 @@ class TypeStats:
             raise ValueError("The variance of a mean needs the sums over rollouts")
         m, (rollouts, ss, sn, nn) = self.mean, self.spread
         with np.errstate(divide="ignore", invalid="ignore"):
-            variance = np.maximum(ss - 2 * m * sn + m**2 * nn, 0) / self.n.astype(np.float64) ** 2 * rollouts / (rollouts - 1)
+            variance = (
+                np.maximum(ss - 2 * m * sn + m**2 * nn, 0)
+                / self.n.astype(np.float64) ** 2
+                * rollouts
+                / (rollouts - 1)
+            )
         return np.where(rollouts > 1, variance, np.nan), rollouts
 
 
@@ -56,14 +68,16 @@ Score = Callable[[TypeStats], np.ndarray]
 def rock_score(stats: TypeStats) -> np.ndarray:
     """R(v) = mean loss of v x frequency of v = summed loss over v's occurrences, in nats.
 
-    The frequency cancels, so the sum is returned as it is: sum_v R(v) = sum_t loss_t holds to the last bit of the
-    summation. Source: arXiv 2605.09253, section 2.
+    The frequency cancels, so the sum is returned as it is: sum_v R(v) = sum_t loss_t holds to the
+    last bit of the summation. Source: arXiv 2605.09253, section 2.
     """
     return np.asarray(stats.kl_sum, dtype=np.float64)
 
 
 def rock_score_ctx(stats: TypeStats) -> np.ndarray:
-    """R_ctx(v) = R(v) x CCR(v) = mean loss x context-consistent persistent occurrences, in nats. Source: section 2."""
+    """R_ctx(v) = R(v) x CCR(v) = mean loss x context-consistent persistent occurrences, in nats.
+    Source: section 2.
+    """
     if stats.consistent is None:
         raise ValueError("R_ctx needs the context-consistent occurrences")
     return stats.mean * stats.consistent
@@ -75,7 +89,9 @@ def mean_kl(stats: TypeStats) -> np.ndarray:
 
 
 def rock_score_lcb(stats: TypeStats) -> np.ndarray:
-    """Frequency x lower 95 % confidence bound of the mean (Student's t over rollouts), in nats; 0 below two rollouts."""
+    """Frequency x lower 95 % confidence bound of the mean (Student's t over rollouts), in nats; 0
+    below two rollouts.
+    """
     from scipy.stats import t  # half a second to load: not at the start of a dashboard
 
     variance, rollouts = stats.variance_of_mean()
@@ -84,10 +100,12 @@ def rock_score_lcb(stats: TypeStats) -> np.ndarray:
 
 
 def mean_kl_eb(stats: TypeStats) -> np.ndarray:
-    """Empirical-Bayes mean, in nats: each type's mean drawn towards that of all types, the more the less is known of it.
+    """Empirical-Bayes mean, in nats: each type's mean drawn towards that of all types, the more the
+    less is known of it.
 
-    Normal-normal model; the spread between types is DerSimonian and Laird's (1986) moment estimate. One variance an occurrence
-    is pooled over all types: most are easy and hardly vary, and with variances of their own they would speak for all.
+    Normal-normal model; the spread between types is DerSimonian and Laird's (1986) moment estimate.
+    One variance an occurrence is pooled over all types: most are easy and hardly vary, and with
+    variances of their own they would speak for all.
     """
     m, n = stats.mean, np.maximum(stats.n, 1)
     own, rollouts = stats.variance_of_mean()
@@ -104,17 +122,24 @@ def mean_kl_eb(stats: TypeStats) -> np.ndarray:
 
 
 def joint(stats: TypeStats) -> np.ndarray:
-    """The smaller of a type's shares of the summed loss at two checkpoints (or in two runs): high only if it is high in both."""
+    """The smaller of a type's shares of the summed loss at two checkpoints (or in two runs): high
+    only if it is high in both.
+    """
     if stats.kl_sum_before is None:
         raise ValueError("The joint score needs the summed loss of a second checkpoint or run")
-    shares = [s / total if (total := s.sum()) > 0 else np.zeros(len(s)) for s in (stats.kl_sum, stats.kl_sum_before)]
+    shares = [
+        s / total if (total := s.sum()) > 0 else np.zeros(len(s))
+        for s in (stats.kl_sum, stats.kl_sum_before)
+    ]
     return np.minimum(*shares)
 
 
 def authors(stats: TypeStats, least: int = 2, dropped: int = 5) -> np.ndarray:
-    """The rule of the authors' released script: types seen twice or more by frequency x mean, without the 5 most frequent.
+    """The rule of the authors' released script: types seen twice or more by frequency x mean,
+    without the 5 most frequent.
 
-    Ties, also those of frequency, go to the lower token id. The 100 best are its rocks and the next 100 its controls.
+    Ties, also those of frequency, go to the lower token id. The 100 best are its rocks and the next
+    100 its controls.
     """
     order = np.lexsort((stats.token_id, -stats.n))
     allowed = stats.n >= least
@@ -123,7 +148,10 @@ def authors(stats: TypeStats, least: int = 2, dropped: int = 5) -> np.ndarray:
 
 
 NEED_SPREAD = {"rock_score_lcb", "mean_kl_eb"}
-SCORES: dict[str, Score] = {f.__name__: f for f in (rock_score, rock_score_ctx, mean_kl, rock_score_lcb, mean_kl_eb, joint, authors)}
+SCORES: dict[str, Score] = {
+    f.__name__: f
+    for f in (rock_score, rock_score_ctx, mean_kl, rock_score_lcb, mean_kl_eb, joint, authors)
+}
 
 
 def rank_order(score_V: np.ndarray, token_id_V: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""From a run and a rule to its Rock Tokens: `detect` gives a RockSet, the value in which detection and training meet."""
+"""From a run and a rule to its Rock Tokens: `detect` gives a RockSet, the value in which detection
+and training meet.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,26 @@ RULE = RockRule()
 
 
 def examine(
-    run: Run, rule: RockRule = RULE, other: Run | None = None, pulse: Pulse = lambda: None, material: Material | None = None
+    run: Run,
+    rule: RockRule = RULE,
+    other: Run | None = None,
+    pulse: Pulse = lambda: None,
+    material: Material | None = None,
 ) -> Detection:
-    """The detection behind `detect`, stage by stage. `material`: what `gather` gave before, to read the log once.
+    """The detection behind `detect`, stage by stage. `material`: what `gather` gave before, to read
+    the log once.
 
-    `other`: for the score `joint`, the run whose summed loss is the other side, in place of this run's first checkpoint.
-    Raises BadRule, NothingToCompare, BadLoss or DamagedRun.
+    `other`: for the score `joint`, the run whose summed loss is the other side, in place of this
+    run's first checkpoint. Raises BadRule, NothingToCompare, BadLoss or DamagedRun.
     """
     material = gather(run, rule) if material is None else material
-    return Detection(material, rule, run.meta.dtype, None if other is None else _sums_of(other, run, rule, material), pulse)
+    return Detection(
+        material,
+        rule,
+        run.meta.dtype,
+        None if other is None else _sums_of(other, run, rule, material),
+        pulse,
+    )
 
 
 def _sums_of(other: Run, run: Run, rule: RockRule, material: Material) -> np.ndarray:
@@ -47,17 +60,31 @@ def _sums_of(other: Run, run: Run, rule: RockRule, material: Material) -> np.nda
     return sums.reindex(material.last.types, fill_value=0.0).to_numpy()
 
 
-def detect(run: Run, rule: RockRule = RULE, other: Run | None = None, categories: tuple[Rule, ...] | None = None) -> RockSet:
-    """Find the Rock Tokens of a run: rank types, keep persistent occurrences that recur in similar contexts, cut at K.
+def detect(
+    run: Run,
+    rule: RockRule = RULE,
+    other: Run | None = None,
+    categories: tuple[Rule, ...] | None = None,
+) -> RockSet:
+    """Find the Rock Tokens of a run: rank types, keep persistent occurrences that recur in similar
+    contexts, cut at K.
 
-    Exact: nothing is sampled but what an interval resamples. Raises BadRule, NothingToCompare, BadLoss or DamagedRun.
-    Source: arXiv 2605.09253, section 2; where its knobs are open, see rule.RockRule.
+    Exact: nothing is sampled but what an interval resamples. Raises BadRule, NothingToCompare,
+    BadLoss or DamagedRun. Source: arXiv 2605.09253, section 2; where its knobs are open, see
+    rule.RockRule.
     """
     return conclude(run, examine(run, rule, other), categories=categories)
 
 
-def conclude(run: Run, found: Detection, classes: pd.DataFrame | None = None, categories: tuple[Rule, ...] | None = None) -> RockSet:
-    """All stages of a detection as one value. `classes`: what `classes_of` gave before; `categories`: rules in place of the run's."""
+def conclude(
+    run: Run,
+    found: Detection,
+    classes: pd.DataFrame | None = None,
+    categories: tuple[Rule, ...] | None = None,
+) -> RockSet:
+    """All stages of a detection as one value. `classes`: what `classes_of` gave before;
+    `categories`: rules in place of the run's.
+    """
     cut, corpus, rule = found.cutoff, found.corpus, found.rule
     classes = classes_of(found.material, rule, found.pulse) if classes is None else classes
     tokens = _token_table(run, found, classes, categories)
@@ -81,7 +108,9 @@ def conclude(run: Run, found: Detection, classes: pd.DataFrame | None = None, ca
         hard_from=float(classes.attrs["hard_from"]),
         occurrences=_occurrences(found),
         coverage=float(cut.coverage[at]) if at >= 0 else 0.0,
-        stability=Interval(*(float(c[at]) if at >= 0 else math.nan for c in (cut.jaccard, cut.low, cut.high))),
+        stability=Interval(
+            *(float(c[at]) if at >= 0 else math.nan for c in (cut.jaccard, cut.low, cut.high))
+        ),
         density={
             "type": float(density["type"].sum() / max(n, 1)),
             "occurrence": None if rocks is None else float(rocks.sum() / max(n, 1)),
@@ -105,7 +134,9 @@ def conclude(run: Run, found: Detection, classes: pd.DataFrame | None = None, ca
 
 
 def classes_of(material: Material, rule: RockRule, pulse: Pulse = lambda: None) -> pd.DataFrame:
-    """What became of each type over the training: see change.classify. Depends on the rule's column, steps and seed alone."""
+    """What became of each type over the training: see change.classify. Depends on the rule's
+    column, steps and seed alone.
+    """
     history = History.of(material.corpora, material.paired)
     frame = classify(history, rule.seed, draws_for(history), pulse=pulse)
     frame.attrs["hard_from"] = history.hard_from
@@ -115,14 +146,25 @@ def classes_of(material: Material, rule: RockRule, pulse: Pulse = lambda: None) 
 def _occurrences(found: Detection) -> dict[str, int | None]:
     n: dict[str, int | None] = {"scored": len(found.corpus)}
     if found.candidates is None or found.consistency is None or found.rocks is None:
-        low, high = math.floor(found.bounds[0].sum() + 1e-6), math.ceil(found.bounds[1].sum() - 1e-6)
-        return {**n, "persistent": None, "persistent_low": low, "persistent_high": high, "consistent": None, "in_set": None}
+        low, high = (
+            math.floor(found.bounds[0].sum() + 1e-6),
+            math.ceil(found.bounds[1].sum() - 1e-6),
+        )
+        return {
+            **n,
+            "persistent": None,
+            "persistent_low": low,
+            "persistent_high": high,
+            "consistent": None,
+            "in_set": None,
+        }
     consistent, in_set = int(found.consistency.kept.sum()), int(found.rocks.sum())
     return {**n, "persistent": len(found.candidates.at), "consistent": consistent, "in_set": in_set}
 
 
 def chosen_by_halves(found: Detection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Token ids of as many rocks as the set has: by all rollouts, by those of even id alone, by those of odd id alone.
+    """Token ids of as many rocks as the set has: by all rollouts, by those of even id alone, by
+    those of odd id alone.
 
     What chooses on one half may measure on the other, see gradient_groups.
     """
@@ -140,22 +182,33 @@ def _mostly_open_sentences(found: Detection, run: Run) -> np.ndarray:
     marks[run.vocab.token_id] = sentence_marks(run.vocab.token.tolist())
     first = np.zeros(len(corpus), bool)
     first[corpus.starts] = True
-    opening = np.bincount(corpus.type[sentence_starts_of(corpus.token_id, first, marks)], minlength=len(corpus.types))
+    opening = np.bincount(
+        corpus.type[sentence_starts_of(corpus.token_id, first, marks)], minlength=len(corpus.types)
+    )
     return 2 * opening >= found.stats.n
 
 
-def _token_table(run: Run, found: Detection, classes: pd.DataFrame, categories: tuple[Rule, ...] | None) -> pd.DataFrame:
+def _token_table(
+    run: Run, found: Detection, classes: pd.DataFrame, categories: tuple[Rule, ...] | None
+) -> pd.DataFrame:
     known, order = found.stats, found.order
     vocab = run.vocab.set_index("token_id").loc[known.token_id]
     total = known.kl_sum.sum()
     share = known.kl_sum / total if total > 0 else np.zeros(len(order))
     unknown = np.full(len(order), np.nan)
     consistent = unknown if found.consistent is None else found.consistent
-    low, high = found.bounds if found.material.mode == "bounds" else (found.persistent, found.persistent)
+    low, high = (
+        found.bounds if found.material.mode == "bounds" else (found.persistent, found.persistent)
+    )
     columns = {
         "token_id": known.token_id,
         "token": vocab.token.to_numpy(),
-        "category": categorize_all(vocab.token, vocab.special, _mostly_open_sentences(found, run), categories or run.category_rules),
+        "category": categorize_all(
+            vocab.token,
+            vocab.special,
+            _mostly_open_sentences(found, run),
+            categories or run.category_rules,
+        ),
         "frequency": known.n,
         "mean": known.mean,
         "rock_score": known.kl_sum,
@@ -176,15 +229,29 @@ def _token_table(run: Run, found: Detection, classes: pd.DataFrame, categories: 
 
 
 def _groups(found: Detection) -> pd.DataFrame:
-    """Rocks, rare types with a high loss before, and all others: relative change, naive and cross-fitted."""
-    history, k, ids = History.of(found.material.corpora, found.material.paired), found.cutoff.k, found.corpus.types
+    """Rocks, rare types with a high loss before, and all others: relative change, naive and
+    cross-fitted.
+    """
+    history, k, ids = (
+        History.of(found.material.corpora, found.material.paired),
+        found.cutoff.k,
+        found.corpus.types,
+    )
     parts = history.halves(found.rule.seed)
     everyone = np.ones(found.corpus.rollouts, bool)
     sides = next(iter(found.in_parts(parts[0][2] > 0)))
     rows: dict[str, list[np.ndarray]] = {"rocks": [], "rare, high before": [], "others": []}
-    for known, rollouts in ((found.stats, everyone), (sides[0], parts[0][2][0] > 0), (sides[1], parts[1][2][0] > 0)):
+    for known, rollouts in (
+        (found.stats, everyone),
+        (sides[0], parts[0][2][0] > 0),
+        (sides[1], parts[1][2][0] > 0),
+    ):
         rocks = _top(found.score_of(known), ids, k)
-        before = np.nan_to_num(history.sums[0].means(rollouts[None, :].astype(float))[0]) if found.material.paired else known.mean
+        before = (
+            np.nan_to_num(history.sums[0].means(rollouts[None, :].astype(float))[0])
+            if found.material.paired
+            else known.mean
+        )
         rare = _top(np.where((known.n >= 2) & ~rocks, before, 0.0), ids, k)
         for name, chosen in zip(rows, (rocks, rare, ~rocks & ~rare), strict=True):
             rows[name].append(chosen)
@@ -205,16 +272,24 @@ def _top(score: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
 def _control(found: Detection) -> dict[str, Any]:
     """The control set with how it was drawn, its positions by rollout_id and position."""
     if found.rocks is None:
-        return {"kind": found.rule.controls, "how": "Not drawn: without paired texts there are no rock occurrences to match.", "n": 0}
+        return {
+            "kind": found.rule.controls,
+            "how": "Not drawn: without paired texts there are no rock occurrences to match.",
+            "n": 0,
+        }
     corpus, types = found.corpus, controls.Types(found.in_set, found.next_in_rank)
-    drawn = controls.draw(found.rule.controls, corpus, found.rocks, types, found.tau[1], found.rule.seed)
+    drawn = controls.draw(
+        found.rule.controls, corpus, found.rocks, types, found.tau[1], found.rule.seed
+    )
     return {
         "kind": drawn.kind,
         "how": drawn.how,
         "seed": drawn.seed,
         "n": len(drawn.at),
         "short": drawn.short,
-        "mean": float(corpus.losses[-1][drawn.at].mean(dtype=np.float64)) if len(drawn.at) else None,
+        "mean": float(corpus.losses[-1][drawn.at].mean(dtype=np.float64))
+        if len(drawn.at)
+        else None,
         "types": list(drawn.types),
         "rollout_id": corpus.rollout_ids[corpus.rollout[drawn.at]].tolist(),
         "position": (drawn.at - corpus.starts[corpus.rollout[drawn.at]]).tolist(),
@@ -225,24 +300,30 @@ def _notes(found: Detection) -> tuple[str, ...]:
     notes, differ = [], "The texts before and after training differ"
     if found.material.mode == "bounds":
         notes.append(
-            f"{differ}, so no position has both losses: the number of persistent occurrences is bounded, and whether they recur in similar "
+            f"{differ}, so no position has both losses: the number of persistent occurrences is "
+            "bounded, and whether they recur in similar "
             "contexts is unknown."
         )
         if found.score != found.rule.score:
             notes.append("Types are ranked by R(v) instead of R_ctx(v).")
     if found.material.mode == "matched":
         notes.append(
-            f"{differ}: an occurrence counts as persistent if half of those of its type in similar contexts were high before. "
+            f"{differ}: an occurrence counts as persistent if half of those of its type in "
+            "similar contexts were high before. "
             f"{found.unmatched} high ones had no similar context and are left out."
         )
     if found.material.source == "first":
-        notes.append("The texts are those of the starting student: the trained one may write others.")
+        notes.append(
+            "The texts are those of the starting student: the trained one may write others."
+        )
     if found.cutoff.chosen_by == "given" and found.cutoff.k < (found.rule.top_k or 0):
         notes.append(
-            f"Only {found.cutoff.k} types have a {found.score} above 0: the set is smaller than the K = {found.rule.top_k} of the rule."
+            f"Only {found.cutoff.k} types have a {found.score} above 0: the set is smaller than "
+            f"the K = {found.rule.top_k} of the rule."
         )
     if found.cutoff.chosen_by == "knee":
         notes.append(
-            f"No K reaches a split-half Jaccard of {found.rule.min_jaccard:g}: the set is cut at the knee of coverage and is not stable."
+            f"No K reaches a split-half Jaccard of {found.rule.min_jaccard:g}: the set is cut at "
+            "the knee of coverage and is not stable."
         )
     return tuple(notes)

@@ -1,7 +1,9 @@
-"""Answers while a threshold moves: which occurrences are persistent at (tau_pre, tau_post), in milliseconds at any size.
+"""Answers while a threshold moves: which occurrences are persistent at (tau_pre, tau_post), in
+milliseconds at any size.
 
-The occurrences are sorted once by the smaller of their two losses. Whatever is persistent at thresholds of at least t then
-lies before the place of t, so a question reads only that much: a tenth of the log where the thresholds usually stand.
+The occurrences are sorted once by the smaller of their two losses. Whatever is persistent at
+thresholds of at least t then lies before the place of t, so a question reads only that much: a
+tenth of the log where the thresholds usually stand.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from rockcore.rocks.rule import RockRule
 from rockcore.schema import noise_floor
 
 _GRID = [i / 200 for i in range(201)]  # quantiles worked out in advance
-_SORTED_AT_MOST = 30_000_000  # further ones are searched through on the rare question that reaches them
+_SORTED_AT_MOST = (
+    30_000_000  # further ones are searched through on the rare question that reaches them
+)
 
 
 class Reading(NamedTuple):
@@ -26,7 +30,9 @@ class Reading(NamedTuple):
     occurrences: int
     token_share: float
     loss_share: float  # of the summed loss after training
-    grad_share: float | None  # of the summed gradient norm after training; None where it is not logged
+    grad_share: (
+        float | None
+    )  # of the summed gradient norm after training; None where it is not logged
 
 
 class ThresholdTable:
@@ -36,28 +42,48 @@ class ThresholdTable:
         self.corpus = corpus
         smaller = np.minimum(corpus.losses[0], corpus.losses[-1])
         n = len(corpus)
-        kept = np.argpartition(smaller, n - _SORTED_AT_MOST)[n - _SORTED_AT_MOST :] if n > _SORTED_AT_MOST else np.arange(n)
+        kept = (
+            np.argpartition(smaller, n - _SORTED_AT_MOST)[n - _SORTED_AT_MOST :]
+            if n > _SORTED_AT_MOST
+            else np.arange(n)
+        )
         order = kept[np.argsort(-smaller[kept])]
         self._key = -smaller[order]  # ascending
-        self._type, self._pre, self._post = corpus.type[order], corpus.losses[0][order], corpus.losses[-1][order]
+        self._type, self._pre, self._post = (
+            corpus.type[order],
+            corpus.losses[0][order],
+            corpus.losses[-1][order],
+        )
         self._norm = None if corpus.grad_norm is None else np.nan_to_num(corpus.grad_norm[order])
         self._loss = self._post.cumsum(dtype=np.float64)
         self._grad = None if self._norm is None else self._norm.cumsum(dtype=np.float64)
         self.total_loss = float(corpus.losses[-1].sum(dtype=np.float64))
         self._quantiles = dict(zip(_GRID, stats.quantiles(corpus.losses[0], _GRID), strict=True))
-        self.total_grad = 0.0 if corpus.grad_norm is None else float(np.nansum(corpus.grad_norm, dtype=np.float64))
+        self.total_grad = (
+            0.0
+            if corpus.grad_norm is None
+            else float(np.nansum(corpus.grad_norm, dtype=np.float64))
+        )
 
     def tau(self, rule: RockRule, dtype: str = "float32") -> tuple[float, float]:
         """The thresholds of a rule in nats, as detection.Detection.tau has them."""
         if rule.tau_pre is not None and rule.tau_post is not None:
             return rule.tau_pre, rule.tau_post
         known = self._quantiles.get(rule.tau_quantile)
-        value = max(*stats.quantiles(self.corpus.losses[0], [rule.tau_quantile]) if known is None else [known], noise_floor(dtype))
+        value = max(
+            *stats.quantiles(self.corpus.losses[0], [rule.tau_quantile])
+            if known is None
+            else [known],
+            noise_floor(dtype),
+        )
         return value, value
 
     def read(self, tau_pre: float, tau_post: float) -> Reading:
         """Exact, whatever the thresholds."""
-        pre, post = np.float32(tau_pre), np.float32(tau_post)  # as the losses are stored, and as a detection compares them
+        pre, post = (
+            np.float32(tau_pre),
+            np.float32(tau_post),
+        )  # as the losses are stored, and as a detection compares them
         end = int(np.searchsorted(self._key, -min(pre, post), side="right"))
         if end == len(self._key) < len(self.corpus):
             return self._scan(pre, post)

@@ -1,4 +1,6 @@
-"""Students on disk: one Hugging Face folder a checkpoint, the optimizer beside the last one. No pickles."""
+"""Students on disk: one Hugging Face folder a checkpoint, the optimizer beside the last one. No
+pickles.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,8 @@ class Checkpoints:
     def save(self, step: int, student: Model, optimizer: torch.optim.Optimizer, every: int) -> None:
         """Write the student and the optimizer of `step`, whole or not at all.
 
-        Older optimizer states are dropped, and so is a student of no multiple of `every`: a run that was stopped in
-        between had written it to be able to go on. Raises LogWriteError.
+        Older optimizer states are dropped, and so is a student of no multiple of `every`: a run
+        that was stopped in between had written it to be able to go on. Raises LogWriteError.
         """
         final, tmp = self.path(step), self.folder / f".step={step:06d}.{os.getpid()}.tmp"
         try:
@@ -66,7 +68,9 @@ class Checkpoints:
                     shutil.rmtree(self.path(other))
 
     def load_weights(self, step: int, student: Model) -> None:
-        """Put the weights of a checkpoint into the student, in place; raises NoCheckpoint if they are not whole or another model's."""
+        """Put the weights of a checkpoint into the student, in place; raises NoCheckpoint if they
+        are not whole or another model's.
+        """
         weights = _read(self.path(step) / "model.safetensors")
         missing, unexpected = student.net.load_state_dict(weights, strict=False)
         student.net.tie_weights()
@@ -79,11 +83,15 @@ class Checkpoints:
             )
 
     def restore_last(self, student: Model, optimizer: torch.optim.Optimizer) -> int:
-        """Student and optimizer of the last checkpoint that can be resumed; returns its step. Raises NoCheckpoint."""
+        """Student and optimizer of the last checkpoint that can be resumed; returns its step.
+        Raises NoCheckpoint.
+        """
         whole = [s for s in self.steps() if (self.path(s) / _OPTIMIZER).exists()]
         if not whole:
             raise NoCheckpoint(
-                f"{self.folder} has no checkpoint with an optimizer", "There is nothing to go on from", "Start a new run in another folder"
+                f"{self.folder} has no checkpoint with an optimizer",
+                "There is nothing to go on from",
+                "Start a new run in another folder",
             )
         self.load_weights(whole[-1], student)
         _unflatten(optimizer, _read(self.path(whole[-1]) / _OPTIMIZER))
@@ -95,14 +103,20 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         return load_file(file)
     except (OSError, SafetensorError) as e:
         raise NoCheckpoint(
-            f"{file} cannot be read ({e})", "The run cannot go on from it", "Delete this checkpoint or start a new run"
+            f"{file} cannot be read ({e})",
+            "The run cannot go on from it",
+            "Delete this checkpoint or start a new run",
         ) from e
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """AdamW's state as named tensors; empty before the first step."""
     state = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": value.contiguous() for i, values in state.items() for name, value in values.items()} or {"empty": torch.zeros(1)}
+    return {
+        f"{i}.{name}": value.contiguous()
+        for i, values in state.items()
+        for name, value in values.items()
+    } or {"empty": torch.zeros(1)}
 
 
 def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
@@ -111,4 +125,6 @@ def _unflatten(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor
         if key != "empty":
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

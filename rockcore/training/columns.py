@@ -13,7 +13,9 @@ from rockcore.world import grade
 
 
 def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
-    """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the weight."""
+    """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the
+    weight.
+    """
     lengths = rollouts.lengths
     n = sum(lengths)
     return {
@@ -26,7 +28,9 @@ def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[st
 
 
 def alternative_columns(scored: Scored) -> dict[str, np.ma.MaskedArray]:
-    """The alternatives in schema.PROBE and PROBE_TEACHER, each (N, k): masked, which is null in the log, where there are none."""
+    """The alternatives in schema.PROBE and PROBE_TEACHER, each (N, k): masked, which is null in the
+    log, where there are none.
+    """
     columns: dict[str, np.ma.MaskedArray] = {}
     for name in TOPS:
         kind: Any = np.int32 if name.endswith("ids") else np.float32
@@ -60,7 +64,9 @@ def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any
     """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
     kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
     mean = kl.mean()
-    excess = np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths  # of each rollout, over its fair share
+    excess = (
+        np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths
+    )  # of each rollout, over its fair share
     graded = [c for c in grades(rollouts) if c is not None]
     return {
         "step": step,
@@ -73,7 +79,9 @@ def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any
 
 
 def eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The columns of schema.EVALS from one outcome per problem, (n,) bool, for each way of decoding."""
+    """The columns of schema.EVALS from one outcome per problem, (n,) bool, for each way of
+    decoding.
+    """
     n = len(next(iter(outcomes.values())))
     return {
         "step": [step] * n * len(outcomes),

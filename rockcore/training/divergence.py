@@ -1,7 +1,7 @@
 """From logits to numbers per token: the divergences, the entropies and the closed-form gradient.
 
-Everything is computed in float32, whatever the models run in: a bfloat16 log-softmax gives two identical models a
-divergence of about 0.01 nats.
+Everything is computed in float32, whatever the models run in: a bfloat16 log-softmax gives two
+identical models a divergence of about 0.01 nats.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ class Judgement(NamedTuple):
 def token_losses(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor) -> TokenLosses:
     """Judge each sampled token by how far the student is from the teacher.
 
-    Logits (B, T, V), ids (B, T); any other leading shape will do. `logits[:, t]` must be the prediction *for*
-    `token_ids[:, t]`: the caller has shifted once, and from here on every value sits at the index of the token it judges.
+    Logits (B, T, V), ids (B, T); any other leading shape will do. `logits[:, t]` must be the
+    prediction *for* `token_ids[:, t]`: the caller has shifted once, and from here on every value
+    sits at the index of the token it judges.
 
-    Returns `kl` and `sampled_loss`, both entropies, `grad_norm` and both log probabilities, each (B, T), in nats.
-    Differentiable. Raises VocabularyMismatch if the last axes differ; nothing is cut to fit.
-    Source: arXiv 2605.09253, eq. 1 and 2. The paper defines one and averages the other; both are kept.
+    Returns `kl` and `sampled_loss`, both entropies, `grad_norm` and both log probabilities, each
+    (B, T), in nats. Differentiable. Raises VocabularyMismatch if the last axes differ; nothing is
+    cut to fit. Source: arXiv 2605.09253, eq. 1 and 2. The paper defines one and averages the other;
+    both are kept.
     """
     return judge(student_logits, teacher_logits, token_ids).losses
 
@@ -54,17 +56,23 @@ def token_losses(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tens
 def judge(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor) -> Judgement:
     """`token_losses` together with the gradient of kl with respect to the student's logits.
 
-    The gradient has a closed form, g_u = p_u (log p_u - log q_u - kl), built from tensors that are there anyway, so
-    training needs no automatic differentiation through the softmax. Source: arXiv 2605.09253, section 3.
+    The gradient has a closed form, g_u = p_u (log p_u - log q_u - kl), built from tensors that are
+    there anyway, so training needs no automatic differentiation through the softmax. Source: arXiv
+    2605.09253, section 3.
     """
     if student_logits.shape != teacher_logits.shape or student_logits.shape[:-1] != token_ids.shape:
         raise VocabularyMismatch(
-            f"Student logits {tuple(student_logits.shape)}, teacher logits {tuple(teacher_logits.shape)}, ids {tuple(token_ids.shape)}",
+            f"Student logits {tuple(student_logits.shape)}, teacher logits "
+            f"{tuple(teacher_logits.shape)}, ids {tuple(token_ids.shape)}",
             "A divergence compares two distributions over one vocabulary, position by position",
             "Use a student and a teacher with the same tokenizer and vocabulary size",
         )
-    # -inf becomes finite, so that a token the student rules out adds 0 and not 0 * inf; clamping costs a tenth of masking
-    lp, lq = (torch.log_softmax(x.float(), -1).clamp(min=_RULED_OUT) for x in (student_logits, teacher_logits))
+    # -inf becomes finite, so that a token the student rules out adds 0 and not 0 * inf; clamping
+    # costs a tenth of masking
+    lp, lq = (
+        torch.log_softmax(x.float(), -1).clamp(min=_RULED_OUT)
+        for x in (student_logits, teacher_logits)
+    )
     p = lp.exp()
     gap = lp - lq
     kl = (p * gap).sum(-1)
@@ -84,7 +92,8 @@ def judge(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor) -> 
 
 
 def top_alternatives(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k likeliest tokens of every position: ids and log probabilities (nats), each (..., k), likeliest first.
+    """The k likeliest tokens of every position: ids and log probabilities (nats), each (..., k),
+    likeliest first.
 
     A vocabulary of fewer than k tokens is filled up with id -1 and log probability -inf.
     """

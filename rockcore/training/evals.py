@@ -11,11 +11,25 @@ from rockcore.training.models import Model, encode_all
 from rockcore.world import grade
 
 
-def graded(model: Model, tasks: Sequence[Prompt], max_new_tokens: int, temperature: float, seed: int, batch: int = 128) -> np.ndarray:
-    """Whether the model answers each task correctly, (n,) bool; temperature 0 is greedy. Tasks need an answer."""
+def graded(
+    model: Model,
+    tasks: Sequence[Prompt],
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    batch: int = 128,
+) -> np.ndarray:
+    """Whether the model answers each task correctly, (n,) bool; temperature 0 is greedy. Tasks need
+    an answer.
+    """
     outcome: list[bool] = []
     for i in range(0, len(tasks), batch):
         part = tasks[i : i + batch]
-        responses = model.sample(encode_all(model, part, teacher=False), max_new_tokens, temperature, seed + i)
-        outcome += [grade(model.decode(r), task.answer or "") for r, task in zip(responses, part, strict=True)]
+        responses = model.sample(
+            encode_all(model, part, teacher=False), max_new_tokens, temperature, seed + i
+        )
+        outcome += [
+            grade(model.decode(r), task.answer or "")
+            for r, task in zip(responses, part, strict=True)
+        ]
     return np.array(outcome, dtype=bool)

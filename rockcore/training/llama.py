@@ -1,8 +1,10 @@
-"""The Llama computation for small models on a CPU, with as little as possible between the matrix products.
+"""The Llama computation for small models on a CPU, with as little as possible between the matrix
+products.
 
-It reads the weights of a `LlamaForCausalLM` in place, so training through it trains that model. For a model of
-under a million parameters the modules, masks and cache objects of the general implementation cost more than the
-arithmetic. It serves plain Llama models only (`fits` says which); everything else takes the general path.
+It reads the weights of a `LlamaForCausalLM` in place, so training through it trains that model. For
+a model of under a million parameters the modules, masks and cache objects of the general
+implementation cost more than the arithmetic. It serves plain Llama models only (`fits` says which);
+everything else takes the general path.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# (logits (B, V), rows (B,), t) -> next ids (B,); rows says which prompt each row continues, since finished rows leave
+# (logits (B, V), rows (B,), t) -> next ids (B,); rows says which prompt each row continues, since
+# finished rows leave
 Pick = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def fits(model: Any) -> bool:
-    """Whether `model` is a plain Llama on a CPU: default rotary embedding, silu, no biases, no dropout."""
+    """Whether `model` is a plain Llama on a CPU: default rotary embedding, silu, no biases, no
+    dropout.
+    """
     config = model.config
     rope = getattr(config, "rope_parameters", None) or {}
     return (
@@ -35,14 +40,17 @@ def fits(model: Any) -> bool:
 
 
 def rotate(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-    """Rotary embedding of the two halves (a, b) of the last axis; `signed_sin` is (-sin, sin): three operations, not six."""
+    """Rotary embedding of the two halves (a, b) of the last axis; `signed_sin` is (-sin, sin):
+    three operations, not six.
+    """
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), signed_sin)
 
 
 class FastLlama:
     """The same function as `model`, sharing its weights.
 
-    `hidden` is differentiable. `sample` keeps keys and values in one preallocated buffer and drops finished rows.
+    `hidden` is differentiable. `sample` keeps keys and values in one preallocated buffer and drops
+    finished rows.
     """
 
     def __init__(self, model: Any):
@@ -52,7 +60,9 @@ class FastLlama:
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.eps, self.width = config.rms_norm_eps, config.hidden_size
         theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
-        frequency = 1.0 / (theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim))
+        frequency = 1.0 / (
+            theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim)
+        )
         angle = torch.outer(torch.arange(config.max_position_embeddings).float(), frequency)
         dtype = model.lm_head.weight.dtype
         self.cos = torch.cat((angle.cos(), angle.cos()), -1).to(dtype)
@@ -81,11 +91,18 @@ class FastLlama:
         gate, up = F.linear(x, gate_up).chunk(2, -1)
         return F.linear(F.silu(gate) * up, down)
 
-    def hidden(self, ids_BT: Tensor, cache: list[tuple[Tensor, Tensor]] | None = None, offset_B: Tensor | None = None) -> Tensor:
-        """Final hidden states (B, T, D) of right-padded ids: causal attention never looks at the padding.
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        cache: list[tuple[Tensor, Tensor]] | None = None,
+        offset_B: Tensor | None = None,
+    ) -> Tensor:
+        """Final hidden states (B, T, D) of right-padded ids: causal attention never looks at the
+        padding.
 
-        With `cache` the keys and values of the ids are written to its first T places. `offset_B` counts the pads on
-        the left, for left-padded ids; they are then masked and positions count from the first real token.
+        With `cache` the keys and values of the ids are written to its first T places. `offset_B`
+        counts the pads on the left, for left-padded ids; they are then masked and positions count
+        from the first real token.
         """
         T = ids_BT.shape[1]
         mask, cos, sin = None, self.cos[:T, None], self.sin[:T, None]
@@ -95,14 +112,26 @@ class FastLlama:
             cos, sin = self.cos[position_BT][:, :, None], self.sin[position_BT][:, :, None]
             causal_TT = place_T[:, None] >= place_T
             # a padded query sees itself, so that no row of the mask is empty
-            mask = (causal_TT & (place_T >= offset_B[:, None, None]) | torch.eye(T, dtype=torch.bool))[:, None]
+            mask = (
+                causal_TT & (place_T >= offset_B[:, None, None]) | torch.eye(T, dtype=torch.bool)
+            )[:, None]
         x = F.embedding(ids_BT, self.model.embed_tokens.weight)
         for i, layer in enumerate(self.layers):
             y = self._norm(x, layer.input_layernorm.weight)
-            q, k, v = (z.transpose(1, 2) for z in self._split(F.linear(y, self._qkv_weight(layer)), cos, sin))
+            q, k, v = (
+                z.transpose(1, 2)
+                for z in self._split(F.linear(y, self._qkv_weight(layer)), cos, sin)
+            )
             if cache is not None:
                 cache[i][0][:, :, :T], cache[i][1][:, :, :T] = k, v
-            o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=self.heads != self.kv_heads)
+            o = F.scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                attn_mask=mask,
+                is_causal=mask is None,
+                enable_gqa=self.heads != self.kv_heads,
+            )
             x = x + F.linear(o.transpose(1, 2).flatten(2), layer.self_attn.o_proj.weight)
             y = self._norm(x, layer.post_attention_layernorm.weight)
             x = x + self._mlp(y, self._gate_up_weight(layer), layer.mlp.down_proj.weight)
@@ -110,9 +139,16 @@ class FastLlama:
 
     @torch.inference_mode()
     def sample(
-        self, prompts: list[list[int]], head_VD: Tensor, pick: Pick, stop_ids: frozenset[int], max_new_tokens: int
+        self,
+        prompts: list[list[int]],
+        head_VD: Tensor,
+        pick: Pick,
+        stop_ids: frozenset[int],
+        max_new_tokens: int,
     ) -> list[list[int]]:
-        """Continue every prompt until a stop id (which is kept) or `max_new_tokens`; returns the new ids of each."""
+        """Continue every prompt until a stop id (which is kept) or `max_new_tokens`; returns the
+        new ids of each.
+        """
         batch = self._prefill(prompts, max_new_tokens)
         stops, head_DV = torch.tensor(sorted(stop_ids)), head_VD.t()
         drawn_BT = torch.zeros(len(prompts), max_new_tokens, dtype=torch.long)
@@ -138,18 +174,30 @@ class FastLlama:
         return [row[:n] for row, n in zip(drawn_BT.tolist(), length_B.tolist(), strict=True)]
 
     def _prefill(self, prompts: list[list[int]], max_new_tokens: int) -> _Batch:
-        """Read the prompts, padded on the left so that all rows write their next key at the same place."""
+        """Read the prompts, padded on the left so that all rows write their next key at the same
+        place.
+        """
         B, longest = len(prompts), max(map(len, prompts))
         room = longest + max_new_tokens
         offset_B = torch.tensor([longest - len(p) for p in prompts])
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
-        shape = (B, self.kv_heads, room, self.head_dim)  # room is one block of memory a head: batched products need no copy
-        cache = [(torch.empty(shape, dtype=self.cos.dtype), torch.empty(shape, dtype=self.cos.dtype)) for _ in self.layers]
+        shape = (
+            B,
+            self.kv_heads,
+            room,
+            self.head_dim,
+        )  # room is one block of memory a head: batched products need no copy
+        cache = [
+            (torch.empty(shape, dtype=self.cos.dtype), torch.empty(shape, dtype=self.cos.dtype))
+            for _ in self.layers
+        ]
         last = self.hidden(ids_BT, cache, offset_B)[:, -1]
         padding = torch.arange(room) < offset_B[:, None]
         bias = torch.zeros(B, room, dtype=self.cos.dtype).masked_fill_(padding, -torch.inf)
         bias = bias.repeat_interleave(self.kv_heads, 0)[:, None]
-        return _Batch(torch.arange(B), torch.ones(B, dtype=torch.bool), offset_B, bias, cache, longest, last)
+        return _Batch(
+            torch.arange(B), torch.ones(B, dtype=torch.bool), offset_B, bias, cache, longest, last
+        )
 
     def _decode_weights(self, layer: Any) -> tuple[Tensor, ...]:
         out, down = layer.self_attn.o_proj.weight.t(), layer.mlp.down_proj.weight
@@ -157,18 +205,24 @@ class FastLlama:
         return self._qkv_weight(layer), out, self._gate_up_weight(layer), down, *norms
 
     def _decode(self, token_B: Tensor, batch: _Batch, weights: list[tuple[Tensor, ...]]) -> None:
-        """Feed one token a row: write its keys and values, and leave the hidden state that predicts the next."""
+        """Feed one token a row: write its keys and values, and leave the hidden state that predicts
+        the next.
+        """
         at, end = batch.used, batch.used + 1
         position_B = at - batch.offset
         cos, sin = self.cos[position_B][:, None], self.sin[position_B][:, None]
         B, KV, scale = len(token_B), self.kv_heads, self.head_dim**-0.5
         bias = batch.bias[:, :, :end]
         x = F.embedding(token_B, self.model.embed_tokens.weight)
-        for (qkv, out, gate_up, down, norm_1, norm_2), (keys, values) in zip(weights, batch.cache, strict=True):
+        for (qkv, out, gate_up, down, norm_1, norm_2), (keys, values) in zip(
+            weights, batch.cache, strict=True
+        ):
             q, k, v = self._split(F.linear(self._norm(x, norm_1), qkv), cos, sin)
             keys[:, :, at], values[:, :, at] = k, v
             past_keys, past_values = keys.flatten(0, 1)[:, :end], values.flatten(0, 1)[:, :end]
-            scores = torch.baddbmm(bias, q.reshape(B * KV, -1, self.head_dim), past_keys.transpose(1, 2), alpha=scale)
+            scores = torch.baddbmm(
+                bias, q.reshape(B * KV, -1, self.head_dim), past_keys.transpose(1, 2), alpha=scale
+            )
             x = torch.addmm(x, torch.bmm(torch.softmax(scores, -1), past_values).view(B, -1), out)
             x += self._mlp(self._norm(x, norm_2), gate_up, down)
         batch.used = end
@@ -188,10 +242,20 @@ class _Batch:
     last_hidden: Tensor  # (B, D) predicts the next token
 
     def narrowed(self, keep: Tensor) -> _Batch:
-        cache = [(self._copied(keys, keep), self._copied(values, keep)) for keys, values in self.cache]
+        cache = [
+            (self._copied(keys, keep), self._copied(values, keep)) for keys, values in self.cache
+        ]
         heads = self.cache[0][0].shape[1]
         bias = self.bias.unflatten(0, (-1, heads))[keep].flatten(0, 1)
-        return _Batch(self.rows[keep], self.alive[keep], self.offset[keep], bias, cache, self.used, self.last_hidden[keep])
+        return _Batch(
+            self.rows[keep],
+            self.alive[keep],
+            self.offset[keep],
+            bias,
+            cache,
+            self.used,
+            self.last_hidden[keep],
+        )
 
     def _copied(self, buffer: Tensor, keep: Tensor) -> Tensor:
         room = buffer.new_empty((len(keep), *buffer.shape[1:]))

@@ -1,7 +1,7 @@
 """Students and teachers: load them, check that they fit, sample from one, score with the other.
 
-Every model is a Hugging Face causal language model. Plain small Llama models on a CPU run through `llama.py`; any
-other takes the general path. The only module that knows transformers.
+Every model is a Hugging Face causal language model. Plain small Llama models on a CPU run through
+`llama.py`; any other takes the general path. The only module that knows transformers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from rockcore.training.divergence import VocabularyMismatch
 
 transformers_logging.disable_progress_bar()  # a session has its own
 Ids = list[int]
-SMALL = 10_000_000  # parameters, below which the overhead of an operation counts as much as its arithmetic
+# parameters, below which the overhead of an operation counts as much as its arithmetic
+SMALL = 10_000_000
 
 
 class ModelNotFound(RockError, FileNotFoundError):
@@ -49,8 +50,11 @@ class Model:
     tokenizer: Any
     stop_ids: frozenset[int]
     fast: llama.FastLlama | None
-    projects: bool  # logits are the vocabulary projection of the last hidden states and nothing more
-    half: bool = False  # compute in bfloat16 from float32 weights: what is trained must be able to take small updates
+    projects: (
+        bool  # logits are the vocabulary projection of the last hidden states and nothing more
+    )
+    # compute in bfloat16 from float32 weights: what is trained must be able to take small updates
+    half: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -70,14 +74,22 @@ class Model:
         return self.head.shape[0]
 
     def encode(self, prompt: str) -> Ids:
-        """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the bare text."""
+        """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the
+        bare text.
+        """
         if self.tokenizer.chat_template:
             turn = [{"role": "user", "content": prompt}]
-            ids = self.tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=True, return_dict=False)
+            ids = self.tokenizer.apply_chat_template(
+                turn, add_generation_prompt=True, tokenize=True, return_dict=False
+            )
         else:
             ids = self.tokenizer(prompt)["input_ids"]
         if not ids:
-            raise BadPrompts(f"The prompt {prompt!r} becomes no tokens", "There is nothing the first word could follow", "Leave it out")
+            raise BadPrompts(
+                f"The prompt {prompt!r} becomes no tokens",
+                "There is nothing the first word could follow",
+                "Leave it out",
+            )
         return ids
 
     def autocast(self) -> torch.autocast:
@@ -87,24 +99,42 @@ class Model:
         return self.tokenizer.decode(response, skip_special_tokens=True)
 
     @torch.inference_mode()
-    def sample(self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int) -> list[Ids]:
+    def sample(
+        self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[Ids]:
         """A response to every prompt, up to and including the stop id; temperature 0 is greedy."""
         if self.fast is not None:
             self.check_room(max(map(len, prompts)) + max_new_tokens)
-            pick = greedy if temperature == 0 else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
-            return self.fast.sample(list(prompts), self.net.lm_head.weight, pick, self.stop_ids, max_new_tokens)
+            pick = (
+                greedy
+                if temperature == 0
+                else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
+            )
+            return self.fast.sample(
+                list(prompts), self.net.lm_head.weight, pick, self.stop_ids, max_new_tokens
+            )
         return self._generate(prompts, max_new_tokens, temperature, seed)
 
-    def _generate(self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int) -> list[Ids]:
+    def _generate(
+        self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
+    ) -> list[Ids]:
         longest = max(map(len, prompts))
         self.check_room(longest + max_new_tokens)
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
-        mask_BT = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device)
-        choice = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+        mask_BT = torch.tensor(
+            [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
+        )
+        choice = (
+            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+            if temperature
+            else {"do_sample": False}
+        )
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), self.autocast():
             torch.manual_seed(seed)
-            out_BT = self.net.generate(input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice)
+            out_BT = self.net.generate(
+                input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice
+            )
         return [self._until_stop(row) for row in out_BT[:, longest:].tolist()]
 
     def _until_stop(self, row: Ids) -> Ids:
@@ -112,16 +142,24 @@ class Model:
         return row[: ends[0] + 1] if ends else row
 
     def features(self, prompts: Sequence[Ids], responses: Sequence[Ids]) -> Tensor:
-        """What `logits` needs for every response token, in order: (N, D), or (N, V) where the model does not split.
+        """What `logits` needs for every response token, in order: (N, D), or (N, V) where the model
+        does not split.
 
-        Row n predicts the n-th response token: the shift by one happens here and nowhere else. Prompts may differ in
-        length from those of another model; the response positions stay the same. Only they go through the vocabulary.
+        Row n predicts the n-th response token: the shift by one happens here and nowhere else.
+        Prompts may differ in length from those of another model; the response positions stay the
+        same. Only they go through the vocabulary.
         """
         rows = [p + r for p, r in zip(prompts, responses, strict=True)]
         longest = max(map(len, rows))
         self.check_room(longest)
-        ids_BT = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
-        at = [b * longest + len(p) - 1 + t for b, (p, r) in enumerate(zip(prompts, responses, strict=True)) for t in range(len(r))]
+        ids_BT = torch.tensor(
+            [row + [0] * (longest - len(row)) for row in rows], device=self.device
+        )
+        at = [
+            b * longest + len(p) - 1 + t
+            for b, (p, r) in enumerate(zip(prompts, responses, strict=True))
+            for t in range(len(r))
+        ]
         at_N = torch.tensor(at, device=self.device)
         if self.fast is not None:
             out_BTD = self.fast.hidden(ids_BT)
@@ -139,11 +177,14 @@ class Model:
             return self.net.get_output_embeddings()(features) if self.projects else features
 
     def check_room(self, length: int) -> None:
-        """Raises BadResponse if a prompt with its response of `length` tokens is longer than the model can read."""
+        """Raises BadResponse if a prompt with its response of `length` tokens is longer than the
+        model can read.
+        """
         most = getattr(self.net.config, "max_position_embeddings", None) or length
         if length > most:
             raise BadResponse(
-                f"A prompt with its response takes {length} tokens, {self.name} has room for {most}",
+                f"A prompt with its response takes {length} tokens, {self.name} has room for "
+                f"{most}",
                 "Positions beyond it were never trained",
                 "Shorten the prompts or lower --max-new-tokens",
             )
@@ -159,7 +200,8 @@ def greedy(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
 
 
 def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> llama.Pick:
-    """Sampling by one uniform number a token, all drawn beforehand: which rows are still in the batch does not matter.
+    """Sampling by one uniform number a token, all drawn beforehand: which rows are still in the
+    batch does not matter.
 
     A cumulated sum and a binary search cost a fifteenth of torch.multinomial at V = 4096.
     """
@@ -177,28 +219,39 @@ def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> llama.Pick:
 
 
 def usable_device(name: str | None) -> str:
-    """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none of this name."""
+    """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none
+    of this name.
+    """
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as e:
         raise NoDevice(
-            f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})", "Nothing can run there", "Give --device cpu"
+            f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})",
+            "Nothing can run there",
+            "Give --device cpu",
         ) from e
     return name
 
 
-def check_room(student: Model, teacher: Model, tasks: Sequence[Prompt], max_new_tokens: int) -> None:
-    """Raises BadResponse if the longest prompt and response would not fit a model, before hours have gone by."""
+def check_room(
+    student: Model, teacher: Model, tasks: Sequence[Prompt], max_new_tokens: int
+) -> None:
+    """Raises BadResponse if the longest prompt and response would not fit a model, before hours
+    have gone by.
+    """
     for model, is_teacher in ((student, False), (teacher, True)):
-        model.check_room(max(map(len, encode_all(model, tasks, is_teacher)), default=0) + max_new_tokens)
+        model.check_room(
+            max(map(len, encode_all(model, tasks, is_teacher)), default=0) + max_new_tokens
+        )
 
 
 def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
     """Load a model from a folder or a hub name; raises ModelNotFound.
 
-    A model that will be trained keeps float32 weights and computes in `dtype`: bfloat16 weights would round small
-    updates away. Only safetensors are read, and no code that a model brings along is run.
+    A model that will be trained keeps float32 weights and computes in `dtype`: bfloat16 weights
+    would round small updates away. Only safetensors are read, and no code that a model brings along
+    is run.
     """
     half = trained and dtype == "bfloat16"
     net: Any
@@ -206,46 +259,65 @@ def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         how = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
         from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-        net, report = from_pretrained(source, dtype=torch.float32 if trained else getattr(torch, dtype), **how)
+        net, report = from_pretrained(
+            source, dtype=torch.float32 if trained else getattr(torch, dtype), **how
+        )
         if report["missing_keys"]:
-            raise ValueError(f"{len(report['missing_keys'])} weights are missing, e.g. {sorted(report['missing_keys'])[0]}")
+            raise ValueError(
+                f"{len(report['missing_keys'])} weights are missing, e.g. "
+                f"{sorted(report['missing_keys'])[0]}"
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as e:
         raise ModelNotFound(
-            f"No model could be loaded from '{source}' ({str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__})",
-            "It has to be a folder with config.json, a tokenizer and all weights as safetensors, or a hub name that can be reached",
+            f"No model could be loaded from '{source}' "
+            f"({str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__})",
+            "It has to be a folder with config.json, a tokenizer and all weights as safetensors, "
+            "or a hub name that can be reached",
             "Check the path; offline, give a folder with a model saved by save_pretrained",
         ) from e
     net = net.to(device).eval()
     ends = net.generation_config.eos_token_id if net.generation_config else None
     ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-    # sampling is pure: penalties, top-k or a temperature that a checkpoint brings along would bias the estimate
-    net.generation_config = GenerationConfig(eos_token_id=sorted(ends), pad_token_id=pad, bos_token_id=tokenizer.bos_token_id)
+    # sampling is pure: penalties, top-k or a temperature that a checkpoint brings along would bias
+    # the estimate
+    net.generation_config = GenerationConfig(
+        eos_token_id=sorted(ends), pad_token_id=pad, bos_token_id=tokenizer.bos_token_id
+    )
     small = sum(p.numel() for p in net.parameters()) < SMALL
     fast = llama.FastLlama(net) if small and not half and llama.fits(net) else None
-    return Model(source, net, tokenizer, frozenset(ends), fast, fast is not None or _projects(net), half)
+    return Model(
+        source, net, tokenizer, frozenset(ends), fast, fast is not None or _projects(net), half
+    )
 
 
 @torch.inference_mode()
 def _projects(net) -> bool:
-    """Whether logits = projection(last hidden states), asked of the model itself: some scale or cap their logits."""
+    """Whether logits = projection(last hidden states), asked of the model itself: some scale or cap
+    their logits.
+    """
     decoder, head = net.get_decoder(), net.get_output_embeddings()
     if decoder is None or head is None:
         return False
     ids = torch.arange(8, device=head.weight.device)[None] % head.weight.shape[0]
     out = decoder(ids)
-    return hasattr(out, "last_hidden_state") and torch.equal(head(out.last_hidden_state), net(ids).logits)
+    return hasattr(out, "last_hidden_state") and torch.equal(
+        head(out.last_hidden_state), net(ids).logits
+    )
 
 
 def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Model, Model]:
-    """Student and teacher, the teacher frozen. Raises VocabularyMismatch unless ids mean the same to both."""
+    """Student and teacher, the teacher frozen. Raises VocabularyMismatch unless ids mean the same
+    to both.
+    """
     pupil, judge = load(student, device, dtype, trained=True), load(teacher, device, dtype)
     vocabularies = [m.tokenizer.get_vocab() for m in (pupil, judge)]
     todo = "Take a pair from one model family, or retrain one of them with the other's tokenizer"
     if tokenizer_hash(vocabularies[0]) != tokenizer_hash(vocabularies[1]):
         differing = set(vocabularies[0].items()) ^ set(vocabularies[1].items())
         raise VocabularyMismatch(
-            f"The tokenizers of {student} ({len(vocabularies[0])} tokens) and {teacher} ({len(vocabularies[1])} tokens) "
+            f"The tokenizers of {student} ({len(vocabularies[0])} tokens) and {teacher} "
+            f"({len(vocabularies[1])} tokens) "
             f"differ in {len({token for token, _ in differing})} tokens",
             "A divergence needs both models to mean the same token by the same id",
             todo,
@@ -265,13 +337,18 @@ def vocabulary(model: Model) -> dict[str, list]:
     ids = list(range(model.vocab_size))
     known = len(model.tokenizer)
     pieces = [model.tokenizer.convert_ids_to_tokens(i) if i < known else None for i in ids]
-    # all_special_ids has those with a role (end, padding); reserved ones and control tokens are only marked so
+    # all_special_ids has those with a role (end, padding); reserved ones and control tokens are
+    # only marked so
     marked = {i for i, token in model.tokenizer.added_tokens_decoder.items() if token.special}
     special = set(model.tokenizer.all_special_ids) | marked
-    # a byte-level alphabet writes a space as Ġ, SentencePiece as ▁; a large SentencePiece vocabulary has the letter Ġ too
+    # a byte-level alphabet writes a space as Ġ, SentencePiece as ▁; a large SentencePiece
+    # vocabulary has the letter Ġ too
     openings = [p[:1] for p in pieces if p is not None]
     byte_level = openings.count("Ġ") > openings.count("▁")
-    texts = [f"<unused {i}>" if p is None else p if i in special else piece_text(p, byte_level) for i, p in enumerate(pieces)]
+    texts = [
+        f"<unused {i}>" if p is None else p if i in special else piece_text(p, byte_level)
+        for i, p in enumerate(pieces)
+    ]
     return {"token_id": ids, "token": texts, "special": [i in special for i in ids]}
 
 
@@ -287,7 +364,9 @@ def piece_text(piece: str, byte_level: bool) -> str:
 
 
 def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Iterator[list[int]]:
-    """Rows grouped by length, each group at most `budget` padded tokens (and at least one row): little padding to compute."""
+    """Rows grouped by length, each group at most `budget` padded tokens (and at least one row):
+    little padding to compute.
+    """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
@@ -300,5 +379,7 @@ def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Ite
 
 
 def encode_all(model: Model, prompts: Sequence[Prompt], teacher: bool) -> list[Ids]:
-    """The ids of each task's prompt, as the teacher reads it or as the student does. Raises BadPrompts for one without ids."""
+    """The ids of each task's prompt, as the teacher reads it or as the student does. Raises
+    BadPrompts for one without ids.
+    """
     return [model.encode(p.teacher_prompt if teacher else p.prompt) for p in prompts]

@@ -1,4 +1,6 @@
-"""Rollouts, and the one pass that judges them: student and teacher at the same response positions, gradient included."""
+"""Rollouts, and the one pass that judges them: student and teacher at the same response positions,
+gradient included.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Clock:
 
     def _now(self) -> float:
         if self.device is not None and self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # otherwise a phase ends when its kernels are queued, not when they are done
+            torch.cuda.synchronize(
+                self.device
+            )  # otherwise a phase ends when its kernels are queued, not when they are done
         return time.perf_counter()
 
 
@@ -60,15 +64,26 @@ class Rollouts:
         return np.fromiter((token for r in self.responses for token in r), dtype=np.int32)
 
 
-def sample(student: Model, teacher: Model, tasks: Sequence[Prompt], max_new_tokens: int, temperature: float, seed: int) -> Rollouts:
-    """Let the student answer the tasks; the teacher's prompt may differ, the response positions are the same."""
+def sample(
+    student: Model,
+    teacher: Model,
+    tasks: Sequence[Prompt],
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+) -> Rollouts:
+    """Let the student answer the tasks; the teacher's prompt may differ, the response positions are
+    the same.
+    """
     prompts = encode_all(student, tasks, teacher=False)
     responses = student.sample(prompts, max_new_tokens, temperature, seed)
     texts = [student.decode(r) for r in responses]
     return Rollouts(tasks, prompts, encode_all(teacher, tasks, teacher=True), responses, texts)
 
 
-def rollouts_of(student: Model, teacher: Model, tasks: Sequence[Prompt], responses: Sequence[Ids]) -> Rollouts:
+def rollouts_of(
+    student: Model, teacher: Model, tasks: Sequence[Prompt], responses: Sequence[Ids]
+) -> Rollouts:
     """Responses that are there already, with the prompts that each model reads before them."""
     prompts = encode_all(student, tasks, teacher=False), encode_all(teacher, tasks, teacher=True)
     return Rollouts(tasks, *prompts, responses, [student.decode(r) for r in responses])
@@ -79,16 +94,22 @@ TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_
 
 @dataclass(frozen=True)
 class Scored:
-    """Per response token, rollouts one after another: the losses (N,), and the alternatives (M, k) of the first M, if any."""
+    """Per response token, rollouts one after another: the losses (N,), and the alternatives (M, k)
+    of the first M, if any.
+    """
 
     losses: dict[str, np.ndarray]
     alternatives: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Piece(NamedTuple):
-    """P positions on their way through `score`: what would be too large to keep of all N, for those who reduce it."""
+    """P positions on their way through `score`: what would be too large to keep of all N, for those
+    who reduce it.
+    """
 
-    at: Tensor  # (P,) index among the N response tokens; the positions of a rollout follow each other, over pieces too
+    # (P,) index among the N response tokens; the positions of a rollout follow each other, over
+    # pieces too
+    at: Tensor
     student_logits: Tensor  # (P, V)
     teacher_logits: Tensor  # (P, V)
     gradient: Tensor  # (P, V) float32, of kl in the student's logits; only valid during the call
@@ -104,7 +125,9 @@ class Alternatives:
         kept = piece.at < self.first
         if bool(kept.any()):
             logits = piece.student_logits[kept], piece.teacher_logits[kept]
-            self._tops.append([part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)])
+            self._tops.append(
+                [part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)]
+            )
             self._at.append(piece.at[kept])
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -112,7 +135,10 @@ class Alternatives:
         if not self._at:
             return {}
         back = torch.argsort(torch.cat(self._at))
-        return {name: torch.cat([t[i] for t in self._tops])[back].cpu().numpy() for i, name in enumerate(TOPS)}
+        return {
+            name: torch.cat([t[i] for t in self._tops])[back].cpu().numpy()
+            for i, name in enumerate(TOPS)
+        }
 
 
 def score(
@@ -123,19 +149,25 @@ def score(
     weight_N: Tensor | None = None,
     watchers: Sequence[Callable[[Piece], None]] = (),
 ) -> Scored:
-    """Judge every response token under both models; with `weight_N`, also accumulate the student's gradient.
+    """Judge every response token under both models; with `weight_N`, also accumulate the student's
+    gradient.
 
-    The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the normaliser. It enters at the
-    logits in closed form and runs back from there. Rows are taken in groups of similar length and the vocabulary
-    projection in pieces, so memory does not grow with the batch; each piece is shown to the `watchers`. Beside the numbers
-    of TokenLosses there is `proj_grad_norm`: the gradient in the projection W is g h^T, an outer product with the last
-    hidden state, so its norm is ||g|| ||h||. It is NaN where a model has more than a projection behind h.
+    The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the
+    normaliser. It enters at the logits in closed form and runs back from there. Rows are taken in
+    groups of similar length and the vocabulary projection in pieces, so memory does not grow with
+    the batch; each piece is shown to the `watchers`. Beside the numbers of TokenLosses there is
+    `proj_grad_norm`: the gradient in the projection W is g h^T, an outer product with the last
+    hidden state, so its norm is ||g|| ||h||. It is NaN where a model has more than a projection
+    behind h.
     """
     ids_N = torch.from_numpy(rollouts.token_ids()).long().to(student.device)
     starts = [0, *accumulate(rollouts.lengths)]
     losses_CN = torch.empty(len(TokenLosses._fields), len(ids_N), device=student.device)
     hidden_norm_N = torch.full((len(ids_N),), torch.nan, device=student.device)
-    longest_prompt = [max(a, b, key=len) for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)]
+    longest_prompt = [
+        max(a, b, key=len)
+        for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
+    ]
     for rows in chunks(longest_prompt, rollouts.responses, _padded_budget(teacher)):
         at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(student.device)
         responses = [rollouts.responses[r] for r in rows]
@@ -169,12 +201,16 @@ def score(
 
 
 def _padded_budget(model: Model) -> int:
-    """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the cache."""
+    """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
+    cache.
+    """
     return 1024 if model.size < SMALL and model.device.type == "cpu" else 8192
 
 
 def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
-    """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256 MB at most."""
+    """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256
+    MB at most.
+    """
     cells = 1 << 18 if device.type == "cpu" else 1 << 26
     size = max(64, cells // vocab_size)
     return (slice(i, min(i + size, n)) for i in range(0, n, size))

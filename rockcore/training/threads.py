@@ -1,7 +1,9 @@
-"""How many CPU threads a small model is fastest with: measured once, then remembered for this machine.
+"""How many CPU threads a small model is fastest with: measured once, then remembered for this
+machine.
 
-A remembered choice is what makes two runs with one seed alike to the bit: matrix products add up in another order when
-they are shared among threads, and a stopwatch may decide differently the second time.
+A remembered choice is what makes two runs with one seed alike to the bit: matrix products add up in
+another order when they are shared among threads, and a stopwatch may decide differently the second
+time.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ import torch
 def choose_threads(work: Callable[[], object], shape: str) -> int:
     """The faster of one thread and all of them for `work`; sets it and returns it.
 
-    `shape` says what kind of work it is: the choice is kept in the user's cache folder, one for each shape, processor
-    and version of torch.
+    `shape` says what kind of work it is: the choice is kept in the user's cache folder, one for
+    each shape, processor and version of torch.
     """
     most = torch.get_num_threads()
     key = f"{shape} | {platform.processor()} {platform.machine()} {most} | {torch.__version__}"
@@ -45,7 +47,11 @@ def _median_seconds(work: Callable[[], object], threads: int, repeats: int = 3) 
 
 
 def _file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rock-token-explorer" / "threads.json"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "rock-token-explorer"
+        / "threads.json"
+    )
 
 
 def _remembered() -> dict[str, int]:

@@ -1,11 +1,14 @@
-"""How fast and how right a detection is on logs with planted truth, and how often "learned" is said where nothing was.
+"""How fast and how right a detection is on logs with planted truth, and how often "learned" is said
+where nothing was.
 
-    python tests/benchmarks/detect.py [--positions 1000000 10000000] [--presets default paper] [--repeats 3] [--null-logs 200] [--json]
+    python tests/benchmarks/detect.py [--positions 1000000 10000000] [--presets default paper]
+    [--repeats 3] [--null-logs 200] [--json]
 
-Every detection runs in a fresh process on a log that was written as Parquet; times are medians over `--repeats`, memory is
-the process's peak. Precision and recall are those of the set of types at the rule's own K and at K = the number of planted
-rocks, and of the kept occurrences. On null logs, where all checkpoints are draws of one distribution, at most 2.5 % of the
-types may be said to have fallen: one side of a 95 % interval. A log of 100 million positions takes 2.7 GB in `--folder`.
+Every detection runs in a fresh process on a log that was written as Parquet; times are medians over
+`--repeats`, memory is the process's peak. Precision and recall are those of the set of types at the
+rule's own K and at K = the number of planted rocks, and of the kept occurrences. On null logs,
+where all checkpoints are draws of one distribution, at most 2.5 % of the types may be said to have
+fallen: one side of a 95 % interval. A log of 100 million positions takes 2.7 GB in `--folder`.
 """
 
 from __future__ import annotations
@@ -55,7 +58,9 @@ def generate(folder: Path, positions: int) -> float:
 
 
 def measure(folder: Path, name: str) -> dict[str, Any]:
-    """One detection stage by stage. `rest` are groups, control and tables; together the stages are all that `detect` does."""
+    """One detection stage by stage. `rest` are groups, control and tables; together the stages are
+    all that `detect` does.
+    """
     seconds: dict[str, float] = {}
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -74,11 +79,18 @@ def measure(folder: Path, name: str) -> dict[str, Any]:
     timed("rest", lambda: conclude(run, found, classes))
     peak_gb = _peak_gb()
     planted_rocks = planted.Truth.load(folder / "truth.npz")
-    return {"seconds": seconds, "peak_gb": peak_gb, **correctness(found, planted_rocks), **labels(found, classes, planted_rocks)}
+    return {
+        "seconds": seconds,
+        "peak_gb": peak_gb,
+        **correctness(found, planted_rocks),
+        **labels(found, classes, planted_rocks),
+    }
 
 
 def correctness(found: Detection, truth: planted.Truth) -> dict[str, Any]:
-    """Precision and recall of types and occurrences against the planted ones; of occurrences also the recall of the persistent ones."""
+    """Precision and recall of types and occurrences against the planted ones; of occurrences also
+    the recall of the persistent ones.
+    """
     ids, rocks, kept = found.corpus.types[found.order], truth.rocks, found.rocks
     assert kept is not None
 
@@ -94,18 +106,29 @@ def correctness(found: Detection, truth: planted.Truth) -> dict[str, Any]:
         "persistent": len(found.candidates.at) if found.candidates else 0,
         "own_k": against(found.cutoff.k),
         "planted_k": against(len(rocks)),
-        "occurrences": (hits / max(int(kept.sum()), 1), hits / int(truth.stubborn.sum()), hits / int((high & truth.stubborn).sum())),
+        "occurrences": (
+            hits / max(int(kept.sum()), 1),
+            hits / int(truth.stubborn.sum()),
+            hits / int((high & truth.stubborn).sum()),
+        ),
     }
 
 
 def labels(found: Detection, classes: Any, truth: planted.Truth) -> dict[str, Any]:
     """For each kind of type, how many have which class."""
     kind = truth.kind[found.corpus.types]
-    return {"classes": {name: classes["class"][kind == k].value_counts().to_dict() for k, name in enumerate(planted.KINDS)}}
+    return {
+        "classes": {
+            name: classes["class"][kind == k].value_counts().to_dict()
+            for k, name in enumerate(planted.KINDS)
+        }
+    }
 
 
 def threshold_queries(folder: Path, questions: int = 100) -> dict[str, float]:
-    """The live path of the Threshold lab: seconds to prepare a log, milliseconds a question, with one threshold and with two."""
+    """The live path of the Threshold lab: seconds to prepare a log, milliseconds a question, with
+    one threshold and with two.
+    """
     from rockcore.rocks.thresholds import ThresholdTable
 
     corpus = gather(Run.open(folder / "log"), preset("default")).last
@@ -126,22 +149,36 @@ def threshold_queries(folder: Path, questions: int = 100) -> dict[str, float]:
 
 
 def _peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    return (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024)
+        / 1e9
+    )
 
 
 def null_log(seed: int, **plan: Any) -> dict[str, Any]:
-    """Of one log in which nothing is learned: (said to have fallen, chosen) for each way to choose and to test, and more.
+    """Of one log in which nothing is learned: (said to have fallen, chosen) for each way to choose
+    and to test, and more.
 
-    `naive` chooses and tests on all rollouts; `crossed` chooses on one half and tests on the other, as `classify` does.
-    `hard` types have at least the mean loss of all tokens at the first checkpoint; the `top` tenth the highest mean there.
+    `naive` chooses and tests on all rollouts; `crossed` chooses on one half and tests on the other,
+    as `classify` does. `hard` types have at least the mean loss of all tokens at the first
+    checkpoint; the `top` tenth the highest mean there.
     """
     corpus, _ = planted.corpus(planted.Plan.null(seed, **plan))
-    history, split = History.of((corpus,), True), seed + 1_000_000  # the split must not follow the draws of the log
+    history, split = (
+        History.of((corpus,), True),
+        seed + 1_000_000,
+    )  # the split must not follow the draws of the log
     classes, everyone = classify(history, split), np.ones((1, corpus.rollouts))
     bar = float(corpus.losses[0].mean(dtype=np.float64))
     one, other = (half[0] for half in history.halves(split))
-    hard, *hard_by_half = (history.sums[0].means(rollouts)[0] >= bar for rollouts in (everyone, one, other))
-    naive_high, crossed_high = _fall_beyond(history, everyone, split), classes.change_high.to_numpy()
+    hard, *hard_by_half = (
+        history.sums[0].means(rollouts)[0] >= bar for rollouts in (everyone, one, other)
+    )
+    naive_high, crossed_high = (
+        _fall_beyond(history, everyone, split),
+        classes.change_high.to_numpy(),
+    )
     wrong = classes["class"].isin(["learned", "resolved"]).to_numpy()
     chosen = classes.chosen.to_numpy()
     return {
@@ -156,7 +193,9 @@ def null_log(seed: int, **plan: Any) -> dict[str, Any]:
 
 
 def _fall_beyond(history: History, rollouts: np.ndarray, seed: int) -> np.ndarray:
-    """(V,) upper end of the 95 % interval of a type's change, on all rollouts: what classify does on a half."""
+    """(V,) upper end of the 95 % interval of a type's change, on all rollouts: what classify does
+    on a half.
+    """
     weights = history.resampled([rollouts] * 3, 1000, seed)
     held = np.asarray(rollouts @ (history.sums[0].n > 0).astype(np.float32)).ravel()
     change = history.sums[2].means(weights[2]) - history.sums[0].means(weights[0])
@@ -174,20 +213,30 @@ def _top_tenth(history: History, rollouts: np.ndarray, high: np.ndarray) -> np.n
 
 
 def null_rates(logs: int, **plan: Any) -> dict[str, Any]:
-    """Over many null logs: each rate with its Wilson interval, types of one log taken as independent, and the change of the hard group."""
+    """Over many null logs: each rate with its Wilson interval, types of one log taken as
+    independent, and the change of the hard group.
+    """
     each = [null_log(seed, **plan) for seed in range(logs)]
     rates: dict[str, Any] = {}
     for name in (n for n in each[0] if n != "group"):
         successes, n = (sum(log[name][i] for log in each) for i in (0, 1))
         rates[name] = {"said": successes, "of": n, **stats.proportion(successes, n)._asdict()}
-    group = {key: np.array([log["group"][key] for log in each]) for key in ("naive", "crossed", "low", "high")}
-    summary = {key: (float(group[key].mean()), float(group[key].std(ddof=1) / logs**0.5)) for key in ("naive", "crossed")}
+    group = {
+        key: np.array([log["group"][key] for log in each])
+        for key in ("naive", "crossed", "low", "high")
+    }
+    summary = {
+        key: (float(group[key].mean()), float(group[key].std(ddof=1) / logs**0.5))
+        for key in ("naive", "crossed")
+    }
     fell = stats.proportion(int((group["high"] < 0).sum()), logs)._asdict()
     rose = stats.proportion(int((group["low"] > 0).sum()), logs)._asdict()
     return {**rates, "group": {**summary, "fell": fell, "rose": rose}}
 
 
-def size_results(positions: int, presets: Sequence[str], repeats: int, root: Path) -> dict[str, Any]:
+def size_results(
+    positions: int, presets: Sequence[str], repeats: int, root: Path
+) -> dict[str, Any]:
     """All that is measured at one size; the log is deleted afterwards."""
     folder = Path(tempfile.mkdtemp(dir=root))
     try:
@@ -195,10 +244,17 @@ def size_results(positions: int, presets: Sequence[str], repeats: int, root: Pat
         result["disk_gb"] = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e9
         for name in presets:
             rounds = [alone(measure, folder, name) for _ in range(repeats)]
-            seconds = {stage: float(np.median([r["seconds"][stage] for r in rounds])) for stage in STAGES}
+            seconds = {
+                stage: float(np.median([r["seconds"][stage] for r in rounds])) for stage in STAGES
+            }
             total = float(np.median([sum(r["seconds"].values()) for r in rounds]))
             peak = float(np.median([r["peak_gb"] for r in rounds]))
-            result["presets"][name] = {**rounds[0], "seconds": seconds, "total_s": total, "peak_gb": peak}
+            result["presets"][name] = {
+                **rounds[0],
+                "seconds": seconds,
+                "total_s": total,
+                "peak_gb": peak,
+            }
         result["thresholds"] = alone(threshold_queries, folder)
         return result
     finally:
@@ -206,21 +262,50 @@ def size_results(positions: int, presets: Sequence[str], repeats: int, root: Pat
 
 
 def speed_table(sizes: dict[int, dict[str, Any]]) -> Table:
-    table = Table("positions", "preset", "persistent", *(f"{s}, s" for s in STAGES), "detect, s", "peak, GB", title="Time and memory")
+    table = Table(
+        "positions",
+        "preset",
+        "persistent",
+        *(f"{s}, s" for s in STAGES),
+        "detect, s",
+        "peak, GB",
+        title="Time and memory",
+    )
     for positions, result in sizes.items():
         for name, r in result["presets"].items():
             times = [f"{r['seconds'][s]:.2f}" for s in STAGES]
-            table.add_row(f"{positions:,}", name, f"{r['persistent']:,}", *times, f"{r['total_s']:.1f}", f"{r['peak_gb']:.2f}")
+            table.add_row(
+                f"{positions:,}",
+                name,
+                f"{r['persistent']:,}",
+                *times,
+                f"{r['total_s']:.1f}",
+                f"{r['peak_gb']:.2f}",
+            )
     return table
 
 
 def truth_table(sizes: dict[int, dict[str, Any]]) -> Table:
     title = "Precision and recall against the planted rocks; of occurrences also recall of the persistent ones"
-    table = Table("positions", "preset", "planted", "K of the rule", "at that K", "at K = planted", "occurrences", title=title)
+    table = Table(
+        "positions",
+        "preset",
+        "planted",
+        "K of the rule",
+        "at that K",
+        "at K = planted",
+        "occurrences",
+        title=title,
+    )
     for positions, result in sizes.items():
         for name, r in result["presets"].items():
-            shares = ["  ".join(f"{share:.3f}" for share in r[key]) for key in ("own_k", "planted_k", "occurrences")]
-            table.add_row(f"{positions:,}", name, str(r["planted"]), f"{r['k']} ({r['chosen_by']})", *shares)
+            shares = [
+                "  ".join(f"{share:.3f}" for share in r[key])
+                for key in ("own_k", "planted_k", "occurrences")
+            ]
+            table.add_row(
+                f"{positions:,}", name, str(r["planted"]), f"{r['k']} ({r['chosen_by']})", *shares
+            )
     return table
 
 
@@ -228,13 +313,24 @@ def class_table(sizes: dict[int, dict[str, Any]]) -> Table:
     table = Table("positions", "planted kind", "classes given to its types", title="Classes")
     for positions, result in sizes.items():
         for kind, counts in next(iter(result["presets"].values()))["classes"].items():
-            table.add_row(f"{positions:,}", kind, ", ".join(f"{n} {name}" for name, n in counts.items()))
+            table.add_row(
+                f"{positions:,}", kind, ", ".join(f"{n} {name}" for name, n in counts.items())
+            )
     return table
 
 
 def threshold_table(sizes: dict[int, dict[str, Any]]) -> Table:
     title = "Threshold questions: median (worst)"
-    table = Table("positions", "prepare, s", "one threshold, ms", "two thresholds, ms", "peak, GB", "log, GB", "generated, s", title=title)
+    table = Table(
+        "positions",
+        "prepare, s",
+        "one threshold, ms",
+        "two thresholds, ms",
+        "peak, GB",
+        "log, GB",
+        "generated, s",
+        title=title,
+    )
     for positions, result in sizes.items():
         t = result["thresholds"]
         answers = [f"{t[f'{n}_ms']:.2f} ({t[f'{n}_worst_ms']:.2f})" for n in ("one", "two")]
@@ -244,18 +340,39 @@ def threshold_table(sizes: dict[int, dict[str, Any]]) -> Table:
 
 
 def null_table(null: dict[str, Any], logs: int) -> Table:
-    table = Table("on null logs", "rate", "95 % interval", "said, of", title=f"Said to have fallen where nothing was learned, {logs} logs")
+    table = Table(
+        "on null logs",
+        "rate",
+        "95 % interval",
+        "said, of",
+        title=f"Said to have fallen where nothing was learned, {logs} logs",
+    )
     for name, r in null.items():
         if name != "group":
-            table.add_row(name, f"{r['value']:.2%}", f"{r['low']:.2%} – {r['high']:.2%}", f"{r['said']} of {r['of']}")
+            table.add_row(
+                name,
+                f"{r['value']:.2%}",
+                f"{r['low']:.2%} – {r['high']:.2%}",
+                f"{r['said']} of {r['of']}",
+            )
     group = null["group"]
     for name in ("naive", "crossed"):
         mean, error = group[name]
-        table.add_row(f"change of the hard group, {name}", f"{mean:+.2%}", f"{mean - 1.96 * error:+.2%} – {mean + 1.96 * error:+.2%}", "")
+        table.add_row(
+            f"change of the hard group, {name}",
+            f"{mean:+.2%}",
+            f"{mean - 1.96 * error:+.2%} – {mean + 1.96 * error:+.2%}",
+            "",
+        )
     for way in ("fell", "rose"):
         r = group[way]
         said = f"{round(r['value'] * logs)} of {logs}"
-        table.add_row(f"hard group {way}, crossed", f"{r['value']:.2%}", f"{r['low']:.2%} – {r['high']:.2%}", said)
+        table.add_row(
+            f"hard group {way}, crossed",
+            f"{r['value']:.2%}",
+            f"{r['low']:.2%} – {r['high']:.2%}",
+            said,
+        )
     return table
 
 

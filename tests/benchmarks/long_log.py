@@ -1,7 +1,9 @@
-"""Logs for the benchmark of the dashboard: long texts scored at several steps, with alternatives, and many positions.
+"""Logs for the benchmark of the dashboard: long texts scored at several steps, with alternatives,
+and many positions.
 
-Drawn, not trained. Of a real log they have what costs time: words by Zipf's law, a kl of which four fifths are near nothing
-and the rest heavy-tailed, positions that stay hard or get easier over the steps, alternatives that name thousands of words.
+Drawn, not trained. Of a real log they have what costs time: words by Zipf's law, a kl of which four
+fifths are near nothing and the rest heavy-tailed, positions that stay hard or get easier over the
+steps, alternatives that name thousands of words.
 """
 
 from __future__ import annotations
@@ -17,12 +19,32 @@ from rockcore.log import RunWriter
 from rockcore.schema import METRICS, TOP_ALTERNATIVES, RunMeta
 
 VOCABULARY = 8_000
-MARKS = ["<eos>", " the", ",", ".", "\n", " of", " =", " to", "$", " is", "\n\n", " and", "{", "}", " +", "\\frac", *map(str, range(10))]
+MARKS = [
+    "<eos>",
+    " the",
+    ",",
+    ".",
+    "\n",
+    " of",
+    " =",
+    " to",
+    "$",
+    " is",
+    "\n\n",
+    " and",
+    "{",
+    "}",
+    " +",
+    "\\frac",
+    *map(str, range(10)),
+]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Steps, and the lengths of the texts in tokens: fresh ones of each step, and those of the probe sets."""
+    """Steps, and the lengths of the texts in tokens: fresh ones of each step, and those of the
+    probe sets.
+    """
 
     steps: tuple[int, ...]
     fresh: Sequence[int]
@@ -48,17 +70,26 @@ class Words:
 
     def __post_init__(self) -> None:
         parts = np.array("ba con de en fi ga in la mo ne or per qua re si ta un ver wo x".split())
-        made = dict.fromkeys(" " + "".join(self.rng.choice(parts, n)) for n in self.rng.integers(1, 5, 3 * VOCABULARY))
+        made = dict.fromkeys(
+            " " + "".join(self.rng.choice(parts, n))
+            for n in self.rng.integers(1, 5, 3 * VOCABULARY)
+        )
         self.text = [*MARKS, *made][:VOCABULARY]
         zipf = 1 / (np.arange(VOCABULARY) + 2.7)
         self.share = np.cumsum(zipf / zipf.sum())
 
     def draw(self, *shape: int) -> np.ndarray:
-        return np.minimum(np.searchsorted(self.share, self.rng.random(shape)), VOCABULARY - TOP_ALTERNATIVES - 1)
+        return np.minimum(
+            np.searchsorted(self.share, self.rng.random(shape)), VOCABULARY - TOP_ALTERNATIVES - 1
+        )
 
     def alternatives(self, ids_T: np.ndarray, kl_T: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(T, k) ids and log probabilities: the token itself and others, all different, flatter where kl is high."""
-        others = np.sort(self.draw(len(ids_T), TOP_ALTERNATIVES - 1)) + np.arange(TOP_ALTERNATIVES - 1)
+        """(T, k) ids and log probabilities: the token itself and others, all different, flatter
+        where kl is high.
+        """
+        others = np.sort(self.draw(len(ids_T), TOP_ALTERNATIVES - 1)) + np.arange(
+            TOP_ALTERNATIVES - 1
+        )
         others += others >= ids_T[:, None]
         ids = np.concatenate([ids_T[:, None], others], axis=1)
         flat = np.minimum(kl_T[:, None] + self.rng.gamma(0.2, 0.5, (len(ids_T), 1)), 3.0) + 0.05
@@ -96,8 +127,19 @@ class Texts:
         b = len(self.lengths)
         pieces = np.split(self.ids, np.cumsum(self.lengths)[:-1])
         response = ["".join(words.text[i] for i in piece) for piece in pieces]
-        same = {"step": step, "prompt": "Prove it.", "teacher_prompt": "Style: brisk. Prove it.", "answer": None, "correct": None}
-        return {"rollout_id": range(b), "response": response, "truncated": [False] * b, **{k: [v] * b for k, v in same.items()}}
+        same = {
+            "step": step,
+            "prompt": "Prove it.",
+            "teacher_prompt": "Style: brisk. Prove it.",
+            "answer": None,
+            "correct": None,
+        }
+        return {
+            "rollout_id": range(b),
+            "response": response,
+            "truncated": [False] * b,
+            **{k: [v] * b for k, v in same.items()},
+        }
 
 
 def values(words: Words, texts: Texts, step: int, top: bool) -> dict[str, Any]:
@@ -113,7 +155,11 @@ def values(words: Words, texts: Texts, step: int, top: bool) -> dict[str, Any]:
         "student_logp": -entropy,
         "teacher_logp": -entropy - sampled_loss,
     }
-    found |= {"student_entropy": entropy, "teacher_entropy": 0.8 * entropy, "grad_norm": np.minimum(kl, 1.4)}
+    found |= {
+        "student_entropy": entropy,
+        "teacher_entropy": 0.8 * entropy,
+        "grad_norm": np.minimum(kl, 1.4),
+    }
     if not top:
         return {**found, "weight": np.ones(n)}
     for who in ("student", "teacher"):
@@ -124,8 +170,18 @@ def values(words: Words, texts: Texts, step: int, top: bool) -> dict[str, Any]:
 def write(path: Path, shape: Shape, seed: int = 0) -> Path:
     """A finished run of this shape."""
     words = Words(np.random.default_rng(seed))
-    about = {"student": "drawn", "teacher": "drawn", "tokenizer_hash": "drawn", "status": "finished", "steps_planned": shape.steps[-1]}
-    vocab = {"token_id": range(VOCABULARY), "token": words.text, "special": [t == "<eos>" for t in words.text]}
+    about = {
+        "student": "drawn",
+        "teacher": "drawn",
+        "tokenizer_hash": "drawn",
+        "status": "finished",
+        "steps_planned": shape.steps[-1],
+    }
+    vocab = {
+        "token_id": range(VOCABULARY),
+        "token": words.text,
+        "special": [t == "<eos>" for t in words.text],
+    }
     writer = RunWriter.create(path, RunMeta(name=path.name, vocab_size=VOCABULARY, **about), vocab)
     probes = {name: Texts.drawn(words, lengths) for name, lengths in shape.probes.items()}
     for name, texts in probes.items():
@@ -143,6 +199,17 @@ def write(path: Path, shape: Shape, seed: int = 0) -> Path:
 
 def metrics(step: int, kl: np.ndarray, rollouts: int) -> dict[str, Any]:
     """One row of schema.METRICS."""
-    row = {"step": step, "rollouts": rollouts, "tokens": len(kl), "kl_mean": kl.mean(), "kl_stderr": kl.std() / len(kl) ** 0.5}
-    row |= {"accuracy": None, "learning_rate": 1e-4, "update_norm": 1.0, **{name: 0.1 for name in METRICS if name.endswith("_s")}}
+    row = {
+        "step": step,
+        "rollouts": rollouts,
+        "tokens": len(kl),
+        "kl_mean": kl.mean(),
+        "kl_stderr": kl.std() / len(kl) ** 0.5,
+    }
+    row |= {
+        "accuracy": None,
+        "learning_rate": 1e-4,
+        "update_norm": 1.0,
+        **{name: 0.1 for name in METRICS if name.endswith("_s")},
+    }
     return {name: [value] for name, value in row.items()}

@@ -1,4 +1,6 @@
-"""A tab of Chromium with a stopwatch and scales: how long the page takes for one input, what a rerun of Streamlit receives."""
+"""A tab of Chromium with a stopwatch and scales: how long the page takes for one input, what a
+rerun of Streamlit receives.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from chrome import DONE
 from playwright.sync_api import Browser, Page
 
 QUIET_S, PATIENCE_S, WARM_UP = 0.3, 60.0, 8
-# Each input leaves in `times` what it took; `work` is never more than `frame`, where the next frame was begun without a pause.
+# Each input leaves in `times` what it took; `work` is never more than `frame`, where the next frame
+# was begun without a pause.
 STOPWATCH = """() => {
     globalThis.times = [];
     const watch = () => {
@@ -49,25 +52,41 @@ class Screen:
         context.set_default_timeout(1e3 * PATIENCE_S)
         screen = cls(context.new_page(), server)
         note = screen.received.append
-        screen.page.on("websocket", lambda ws: ws.on("framereceived", lambda frame: note((time.perf_counter(), len(frame)))))
+        screen.page.on(
+            "websocket",
+            lambda ws: ws.on(
+                "framereceived", lambda frame: note((time.perf_counter(), len(frame)))
+            ),
+        )
         yield screen
         context.close()
 
     def rerun(self, act: Callable[[], Any]) -> int:
-        """Do what makes Streamlit run its script; bytes received until it is quiet. Raises RuntimeError if the script failed."""
+        """Do what makes Streamlit run its script; bytes received until it is quiet. Raises
+        RuntimeError if the script failed.
+        """
         self.received.clear()
         act()
         deadline = time.perf_counter() + PATIENCE_S
-        while not self.received or time.perf_counter() - self.received[-1][0] < QUIET_S or not self.page.locator(DONE).count():
+        while (
+            not self.received
+            or time.perf_counter() - self.received[-1][0] < QUIET_S
+            or not self.page.locator(DONE).count()
+        ):
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{self.page.url} was not quiet within {PATIENCE_S:.0f} s")
             self.page.wait_for_timeout(20)
         if self.page.get_by_test_id("stException").count():
-            raise RuntimeError(f"{self.page.url} shows an exception: {self.page.get_by_test_id('stException').first.inner_text()}")
+            raise RuntimeError(
+                f"{self.page.url} shows an exception: "
+                f"{self.page.get_by_test_id('stException').first.inner_text()}"
+            )
         return sum(n for _, n in self.received)
 
     def read(self, run: str, rollout: int, step: int) -> int:
-        """Open a text of the final student at a step in a new session, its first token in focus; bytes received."""
+        """Open a text of the final student at a step in a new session, its first token in focus;
+        bytes received.
+        """
         address = f"{self.server}/trace?run={run}&source=final&rollout={rollout}&step={step}"
         sent = self.rerun(lambda: self.page.goto(address))
         self.page.evaluate(STOPWATCH)
@@ -91,18 +110,29 @@ class Screen:
         return self.page.evaluate(TAKEN, before)
 
     def settled_ms(self, step: int, since: float) -> float:
-        """Milliseconds from `since`, a time of the page, to when Streamlit has run for this step and the page rests."""
-        return self.page.wait_for_function(SETTLED, arg=[str(step), since], polling="raf").json_value()
+        """Milliseconds from `since`, a time of the page, to when Streamlit has run for this step
+        and the page rests.
+        """
+        return self.page.wait_for_function(
+            SETTLED, arg=[str(step), since], polling="raf"
+        ).json_value()
 
     def sweep(self, moves: int, held: bool = True) -> list[dict[str, float]]:
-        """Drag the threshold over its scale and back, or move the pointer above it, changing nothing."""
-        mouse, plot, handle = self.page.mouse, *(self.page.locator(f".legend {part}").bounding_box() for part in (".plot", ".handle"))
+        """Drag the threshold over its scale and back, or move the pointer above it, changing
+        nothing.
+        """
+        mouse, plot, handle = (
+            self.page.mouse,
+            *(self.page.locator(f".legend {part}").bounding_box() for part in (".plot", ".handle")),
+        )
         assert plot and handle, "the text has no threshold to drag"
         y = handle["y"] + handle["height"] / 2 - (0 if held else 80)
         mouse.move(handle["x"] + handle["width"] / 2, y)
         if held:
             mouse.down()
-        places = plot["x"] + plot["width"] * (0.25 + 0.6 * np.abs(np.linspace(-1, 1, moves + WARM_UP)))
+        places = plot["x"] + plot["width"] * (
+            0.25 + 0.6 * np.abs(np.linspace(-1, 1, moves + WARM_UP))
+        )
         took = [self.timed(lambda x=x: mouse.move(float(x), y)) for x in places]
         if held:
             self.rerun(mouse.up)

@@ -1,15 +1,17 @@
 """How fast a training step is, where its time goes, and what logging costs.
 
-Logging is writing ("log"), numbers that only the log wants ("extra"), and the sums of gradients over the starting student's
-48 fixed texts ("sums": adding up and writing, divided by the steps between two such sums in a run of default length).
-The 128 texts of the final student follow after the last step: what the sums add to their scoring is told apart, and so is
-what --gradients full costs a position.
+Logging is writing ("log"), numbers that only the log wants ("extra"), and the sums of gradients
+over the starting student's 48 fixed texts ("sums": adding up and writing, divided by the steps
+between two such sums in a run of default length). The 128 texts of the final student follow after
+the last step: what the sums add to their scoring is told apart, and so is what --gradients full
+costs a position.
 
     python tests/benchmarks/train_step.py [--steps 12] [--against-trl] [--json]
 
-Two shapes: the built-in pair on the built-in world (32 rollouts, up to 150 tokens), and a random pair of the same sizes
-with a vocabulary of 4,096 (8 rollouts of 64 tokens). With --against-trl the same pair, prompts and lengths also go through
-TRL's DistillationTrainer, at the faster of one thread and all. Every ratio is taken in this one run; medians over steps.
+Two shapes: the built-in pair on the built-in world (32 rollouts, up to 150 tokens), and a random
+pair of the same sizes with a vocabulary of 4,096 (8 rollouts of 64 tokens). With --against-trl the
+same pair, prompts and lengths also go through TRL's DistillationTrainer, at the faster of one
+thread and all. Every ratio is taken in this one run; medians over steps.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ def shapes(folder: Path) -> list[Shape]:
     texts = [p.prompt for p in islice(world.prompts("habit", 0), 2000)]
     prompts.write_text("\n".join(json.dumps({"prompt": text}) for text in texts))
     random_pair = [
-        random_model(folder / role, width, layers, inner) for role, width, layers, inner in (("s", 96, 2, 256), ("t", 128, 4, 352))
+        random_model(folder / role, width, layers, inner)
+        for role, width, layers, inner in (("s", 96, 2, 256), ("t", 128, 4, 352))
     ]
     return [
         Shape(
@@ -69,12 +72,16 @@ def shapes(folder: Path) -> list[Shape]:
             150,
             TUNED["habit"]["steps"] // 10,
         ),
-        Shape("random pair, V = 4096, 8 x 64", *random_pair, prompts, 8, 64, OWN_PAIR["steps"] // 10),
+        Shape(
+            "random pair, V = 4096, 8 x 64", *random_pair, prompts, 8, 64, OWN_PAIR["steps"] // 10
+        ),
     ]
 
 
 def random_model(folder: Path, width: int, layers: int, inner: int, vocab_size: int = 4096) -> str:
-    """A model as small as the built-in ones over a larger vocabulary; its tokenizer is padded with unused words."""
+    """A model as small as the built-in ones over a larger vocabulary; its tokenizer is padded with
+    unused words.
+    """
     tokenizer = AutoTokenizer.from_pretrained(sample_runs() / "models" / "teacher")
     tokenizer.add_tokens([f"<w{i}>" for i in range(vocab_size - len(tokenizer))])
     tokenizer.save_pretrained(folder)
@@ -115,21 +122,33 @@ def ours(shape: Shape, steps: int, folder: Path) -> dict:
     train(config, lambda p: seconds.append(p.seconds))
     run = Run.open(config.out)
     metrics = run.metrics().iloc[2:-1]
-    step_s, extra_s = float(np.median(seconds[2:-1])), extra_for_the_log(int(metrics.tokens.mean()), run.meta.vocab_size)
+    step_s, extra_s = (
+        float(np.median(seconds[2:-1])),
+        extra_for_the_log(int(metrics.tokens.mean()), run.meta.vocab_size),
+    )
     return {
         "step_s": step_s,
         "phases_s": {name: float(metrics[name].median()) for name in PHASES},
         "extra_s": extra_s,
         **(sums := sums_for_the_log(shape, folder)),
-        "log_share": (float(metrics.log_s.median()) + extra_s + sums["sums_s"] / (2 * shape.probe_every)) / step_s,
+        "log_share": (
+            float(metrics.log_s.median()) + extra_s + sums["sums_s"] / (2 * shape.probe_every)
+        )
+        / step_s,
         "tokens_per_step": float(metrics.tokens.mean()),
         "threads": run.meta.threads,
     }
 
 
 def extra_for_the_log(n: int, vocab_size: int, repeats: int = 9) -> float:
-    """Seconds a step spends on numbers that only the log wants: all that `judge` gives beyond kl and its gradient."""
-    p_NV, q_NV, ids_N = torch.randn(n, vocab_size), torch.randn(n, vocab_size), torch.randint(0, vocab_size, (n,))
+    """Seconds a step spends on numbers that only the log wants: all that `judge` gives beyond kl
+    and its gradient.
+    """
+    p_NV, q_NV, ids_N = (
+        torch.randn(n, vocab_size),
+        torch.randn(n, vocab_size),
+        torch.randint(0, vocab_size, (n,)),
+    )
 
     def only_what_training_needs(p_logits, q_logits, ids):
         lp, lq = torch.log_softmax(p_logits, -1), torch.log_softmax(q_logits, -1)
@@ -163,7 +182,9 @@ class Timed:
 
 
 def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, float]:
-    """Seconds that the sums of gradients add to one scoring of the fixed texts, and that an exact gradient takes."""
+    """Seconds that the sums of gradients add to one scoring of the fixed texts, and that an exact
+    gradient takes.
+    """
     student, teacher = models.load_pair(shape.student, shape.teacher, "cpu", "float32")
     texts = [json.loads(line)["prompt"] for line in shape.prompts.read_text().splitlines()[:128]]
     tasks = [Prompt(text, text, None) for text in texts]
@@ -171,7 +192,11 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
     optimizer = torch.optim.AdamW(student.net.parameters(), fused=True)
     student.head.grad = torch.ones_like(student.head)
     optimizer.step()
-    writer = RunWriter.create(folder / "sums", replace(Run.open(folder / "run").meta, name="sums"), models.vocabulary(student))
+    writer = RunWriter.create(
+        folder / "sums",
+        replace(Run.open(folder / "run").meta, name="sums"),
+        models.vocabulary(student),
+    )
 
     def adding(texts: Rollouts) -> tuple[float, float]:
         start = time.perf_counter()
@@ -181,20 +206,34 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
         scored_s = time.perf_counter() - start - made - watch.seconds
         start = time.perf_counter()
         writer.append_gradients("first", 1, sums.columns(1, scored))
-        writer.append("optimizer", 1, gradient_sums.second_moments(1, optimizer, student.head) or {})
+        writer.append(
+            "optimizer", 1, gradient_sums.second_moments(1, optimizer, student.head) or {}
+        )
         return made + watch.seconds + time.perf_counter() - start, scored_s
 
-    first, last = (np.median([adding(texts) for _ in range(repeats)], axis=0) for texts in (final[:48], final))
+    first, last = (
+        np.median([adding(texts) for _ in range(repeats)], axis=0) for texts in (final[:48], final)
+    )
     at = gradient_sums.exact_sample(final, 20, seed=0)
     start = time.perf_counter()
     gradient_sums.exact_norms(student, teacher, final, at)
     exact_s = (time.perf_counter() - start) / len(at)
-    return {"sums_s": float(first[0]), "score_s": float(first[1]), "final_share": float(last[0] / last[1]), "exact_s": exact_s}
+    return {
+        "sums_s": float(first[0]),
+        "score_s": float(first[1]),
+        "final_share": float(last[0] / last[1]),
+        "exact_s": exact_s,
+    }
 
 
 def trl(shape: Shape, steps: int, folder: Path) -> dict:
-    """The same pair, prompts and lengths in TRL, beta = 1 being the reverse KL; the better of one thread and all."""
-    return min((_trl(shape, steps, folder, threads) for threads in sorted({1, torch.get_num_threads()})), key=lambda r: r["step_s"])
+    """The same pair, prompts and lengths in TRL, beta = 1 being the reverse KL; the better of one
+    thread and all.
+    """
+    return min(
+        (_trl(shape, steps, folder, threads) for threads in sorted({1, torch.get_num_threads()})),
+        key=lambda r: r["step_s"],
+    )
 
 
 def _trl(shape: Shape, steps: int, folder: Path, threads: int) -> dict:
@@ -209,7 +248,10 @@ def _trl(shape: Shape, steps: int, folder: Path, threads: int) -> dict:
         def on_step_end(self, args, state, control, **kwargs):
             marks.append(time.perf_counter())
 
-    rows = [{"prompt": [{"role": "user", "content": json.loads(line)["prompt"]}]} for line in shape.prompts.read_text().splitlines()]
+    rows = [
+        {"prompt": [{"role": "user", "content": json.loads(line)["prompt"]}]}
+        for line in shape.prompts.read_text().splitlines()
+    ]
     settings = DistillationConfig(
         output_dir=str(folder / "trl"),
         per_device_train_batch_size=shape.rollouts,
@@ -240,7 +282,10 @@ def _trl(shape: Shape, steps: int, folder: Path, threads: int) -> dict:
 
 
 def main(
-    steps: int = 12, against_trl: bool = False, as_json: Annotated[bool, tyro.conf.arg(name="json")] = False, repeats: int = 1
+    steps: int = 12,
+    against_trl: bool = False,
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    repeats: int = 1,
 ) -> None:
     """Measure a training step."""
     results: dict[str, dict] = {}
@@ -258,7 +303,9 @@ def main(
                     round_["trl"] = trl(shape, steps, root / f"{i}-{j}")
                     round_["ratio"] = round_["trl"]["step_s"] / round_["ours"]["step_s"]
                 rounds.append(round_)
-            results[shape.name] = sorted(rounds, key=lambda r: r.get("ratio", r["ours"]["step_s"]))[len(rounds) // 2]
+            results[shape.name] = sorted(rounds, key=lambda r: r.get("ratio", r["ours"]["step_s"]))[
+                len(rounds) // 2
+            ]
     table = Table(
         "shape",
         "ours, ms a step",
@@ -275,7 +322,11 @@ def main(
     for shape_name, r in results.items():
         mine, other = r["ours"], r.get("trl")
         phases = [f"{mine['phases_s'][p] * 1e3:.1f}" for p in PHASES]
-        theirs = [f"{other['step_s'] * 1e3:.0f} ({other['threads']} threads)", f"{r['ratio']:.1f}"] if other else ["-", "-"]
+        theirs = (
+            [f"{other['step_s'] * 1e3:.0f} ({other['threads']} threads)", f"{r['ratio']:.1f}"]
+            if other
+            else ["-", "-"]
+        )
         table.add_row(
             shape_name,
             f"{mine['step_s'] * 1e3:.0f}",

@@ -1,8 +1,9 @@
-"""A heatmap of up to a million cells on a canvas, for what is too large for Plotly; it looks and answers alike.
+"""A heatmap of up to a million cells on a canvas, for what is too large for Plotly; it looks and
+answers alike.
 
-The cells travel as one typed array; drawing, reading out and boxes happen in the browser, and Python hears of a box that
-is finished. Where a pixel covers several cells it shows their mean, and the caption says so. Every string reaches the page
-through `textContent`.
+The cells travel as one typed array; drawing, reading out and boxes happen in the browser, and
+Python hears of a box that is finished. Where a pixel covers several cells it shows their mean, and
+the caption says so. Every string reaches the page through `textContent`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class TooLarge(ValueError):
 
 
 def packed(values: np.ndarray, edges: list[float]) -> str:
-    """Values as float16, little-endian, base64; one that rounding would carry over an edge is moved back into its bin."""
+    """Values as float16, little-endian, base64; one that rounding would carry over an edge is moved
+    back into its bin.
+    """
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     now, right = shades(half.astype(np.float32), edges), shades(values, edges)
@@ -39,12 +42,16 @@ def packed(values: np.ndarray, edges: list[float]) -> str:
 
 
 def show(key: str, chart: Heatmap, selectable: bool = True) -> tuple[float, float] | None:
-    """Draw `chart`; in the run after a box over its rows is finished, the rows of the log that the box spans, else None.
+    """Draw `chart`; in the run after a box over its rows is finished, the rows of the log that the
+    box spans, else None.
 
     Raises TooLarge for more than a million cells: bin them first.
     """
     if chart.values.size > MOST_CELLS:
-        raise TooLarge(f"{chart.values.size:,} cells: the browser is given at most {MOST_CELLS:,}. Bin the rows first.")
+        raise TooLarge(
+            f"{chart.values.size:,} cells: the browser is given at most {MOST_CELLS:,}. Bin the "
+            "rows first."
+        )
     answer = _component(
         key=key,
         data={
@@ -54,7 +61,9 @@ def show(key: str, chart: Heatmap, selectable: bool = True) -> tuple[float, floa
             "logged": chart.logged,
             "stepEdges": chart.step_edges.tolist(),
             "edges": chart.edges,
-            "edgeLabels": [edge_label(*pair) for pair in zip(chart.edges, chart.quantiles, strict=True)],
+            "edgeLabels": [
+                edge_label(*pair) for pair in zip(chart.edges, chart.quantiles, strict=True)
+            ],
             "palette": chart.palette,
             "signal": chart.signal,
             "unit": chart.unit,

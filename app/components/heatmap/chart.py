@@ -1,8 +1,9 @@
-"""A signal over steps as a heatmap, in the manner of charts.py, and what its two painters share: Plotly here, app/heatmap.
+"""A signal over steps as a heatmap, in the manner of charts.py, and what its two painters share:
+Plotly here, app/heatmap.
 
-Colours are those of the text pane: bins of the run's own quantile scale, viridis, and blue–orange around zero. The rare,
-large values stand out most in both themes. A step that is not logged is hatched; a row without a value at a logged step is
-dotted; neither has a colour.
+Colours are those of the text pane: bins of the run's own quantile scale, viridis, and blue–orange
+around zero. The rare, large values stand out most in both themes. A step that is not logged is
+hatched; a row without a value at a logged step is dotted; neither has a colour.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import plotly.graph_objects as go
 from app.charts import NEUTRAL, finish, label
 
 _CLEAR = "rgba(0,0,0,0)"
-# (on a light page, on a dark one), from low to high, as in app/token_pane; there, too, the most usual bin shows the page
+# (on a light page, on a dark one), from low to high, as in app/token_pane; there, too, the most
+# usual bin shows the page
 SEQUENTIAL = (
     ("#f6f7cf", "#2b2550"),
     ("#e6f0a0", "#352d68"),
@@ -41,13 +43,17 @@ DIVERGING = (
     ("#a63603", "#ffc078"),
 )
 NOT_LOGGED, NO_VALUE = "hatched: step not logged", "dotted: no value there"
-MOST_CELLS = 30_000  # beyond, a figure of Plotly weighs more than a megabyte; from 50,000 on it is slow, too, and a canvas is not
+# beyond, a figure of Plotly weighs more than a megabyte; from 50,000 on it is slow, too, and a
+# canvas is not
+MOST_CELLS = 30_000
 _MOST_TICKS = 40
 
 
 @dataclass(frozen=True)
 class Heatmap:
-    """What a painter needs. Rows stand below each other, steps run to the right; if `flat`, rows run right and steps up."""
+    """What a painter needs. Rows stand below each other, steps run to the right; if `flat`, rows
+    run right and steps up.
+    """
 
     values: np.ndarray  # (R, S), NaN where there is no value
     names: list[str]  # R, whitespace made visible
@@ -74,7 +80,10 @@ class Heatmap:
         if self.signed and bins == len(DIVERGING):
             return DIVERGING
         last = len(SEQUENTIAL) - 1
-        return ((_CLEAR, _CLEAR), *(SEQUENTIAL[int(i * last / max(bins - 2, 1) + 0.5)] for i in range(bins - 1)))
+        return (
+            (_CLEAR, _CLEAR),
+            *(SEQUENTIAL[int(i * last / max(bins - 2, 1) + 0.5)] for i in range(bins - 1)),
+        )
 
     @property
     def quantity(self) -> str:
@@ -82,7 +91,9 @@ class Heatmap:
 
     @property
     def step_edges(self) -> np.ndarray:
-        """(S + 1,) where the cell of each step begins and ends on a true axis: half-way to the next."""
+        """(S + 1,) where the cell of each step begins and ends on a true axis: half-way to the
+        next.
+        """
         steps = np.array(self.steps, float)
         if len(steps) == 1:
             return np.array([steps[0] - 0.5, steps[0] + 0.5])
@@ -101,7 +112,8 @@ def shades(values: np.ndarray, edges: list[float]) -> np.ndarray:
 
 
 def rows_within(span: tuple[float, float], rows: int, per: int = 1) -> tuple[int, int] | None:
-    """The first and last row of the log whose cell a box from one end of `span` to the other covers at its middle.
+    """The first and last row of the log whose cell a box from one end of `span` to the other covers
+    at its middle.
 
     A box narrower than a cell takes the cell it lies in; None if it lies outside.
     """
@@ -110,7 +122,10 @@ def rows_within(span: tuple[float, float], rows: int, per: int = 1) -> tuple[int
     if first > last:
         first = last = int(np.floor((low + high) / 2 + 0.5))
     if per > 1:
-        first, last = int(np.floor(low + 0.5)) // per * per, int(np.floor(high + 0.5)) // per * per + per - 1
+        first, last = (
+            int(np.floor(low + 0.5)) // per * per,
+            int(np.floor(high + 0.5)) // per * per + per - 1,
+        )
     return None if last < 0 or first >= rows else (max(first, 0), min(last, rows - 1))
 
 
@@ -123,7 +138,9 @@ def edge_label(edge: float, quantile: float) -> str:
 
 
 def figure(chart: Heatmap, dark: bool) -> go.Figure:
-    """The heatmap in Plotly. A box over it selects rows; Plotly keeps the box, `marked` is drawn from what was made of it."""
+    """The heatmap in Plotly. A box over it selects rows; Plotly keeps the box, `marked` is drawn
+    from what was made of it.
+    """
     fig = go.Figure(_cells(chart, dark))
     gapped = _gaps(fig, chart)
     _frames(fig, chart, *(("#ffffff", "#000000") if dark else ("#000000", "#ffffff")))
@@ -134,8 +151,16 @@ def figure(chart: Heatmap, dark: bool) -> go.Figure:
     height = int(np.clip(most * size, 210, 640)) + (165 if gapped else 140)
     finish(fig, f"{chart.title}<br>{chart.about}", along, across, height, legend=gapped)
     fig.update_layout(dragmode="select", selectdirection="h" if chart.flat else "v", margin_r=5)
-    fig.update_xaxes(showgrid=False, zeroline=False, range=_range(chart.row_edges if chart.flat else chart.step_edges))
-    fig.update_yaxes(showgrid=False, zeroline=False, range=_range(chart.step_edges if chart.flat else chart.row_edges[::-1]))
+    fig.update_xaxes(
+        showgrid=False,
+        zeroline=False,
+        range=_range(chart.row_edges if chart.flat else chart.step_edges),
+    )
+    fig.update_yaxes(
+        showgrid=False,
+        zeroline=False,
+        range=_range(chart.step_edges if chart.flat else chart.row_edges[::-1]),
+    )
     _ticks(fig, chart)
     return fig
 
@@ -159,7 +184,8 @@ def _cells(chart: Heatmap, dark: bool) -> go.Heatmap:
         y=chart.step_edges if chart.flat else chart.row_edges,
         customdata=values.astype(np.float32),
         text=text,
-        hovertemplate=f"<b>%{{text}}</b><br>{place}<br>{chart.signal} %{{customdata:.4g}} {chart.unit}<extra></extra>",
+        hovertemplate=f"<b>%{{text}}</b><br>{place}<br>{chart.signal} %{{customdata:.4g}} "
+        f"{chart.unit}<extra></extra>",
         hoverongaps=False,
         colorscale=scale,
         zmin=-0.5,
@@ -167,7 +193,9 @@ def _cells(chart: Heatmap, dark: bool) -> go.Heatmap:
         colorbar={
             "title": {"text": chart.quantity, "side": "top"},
             "tickvals": [i + 0.5 for i in range(len(chart.edges))],
-            "ticktext": [edge_label(*pair) for pair in zip(chart.edges, chart.quantiles, strict=True)],
+            "ticktext": [
+                edge_label(*pair) for pair in zip(chart.edges, chart.quantiles, strict=True)
+            ],
             "thickness": 14,
             "len": 1,
             "outlinewidth": 1,
@@ -177,7 +205,9 @@ def _cells(chart: Heatmap, dark: bool) -> go.Heatmap:
 
 
 def gaps(chart: Heatmap) -> tuple[list[int], list[tuple[int, int, int]]]:
-    """Steps that are not logged, as indices, and runs of rows without a value at a logged step: (step, first row, last row)."""
+    """Steps that are not logged, as indices, and runs of rows without a value at a logged step:
+    (step, first row, last row).
+    """
     runs = []
     for s in np.flatnonzero(chart.logged):
         empty = np.flatnonzero(~np.isfinite(chart.values[:, s]))
@@ -190,7 +220,10 @@ def _gaps(fig: go.Figure, chart: Heatmap) -> bool:
     """Hatch what has no colour; returns whether there is any."""
     missing, empty = gaps(chart)
     last = len(chart.names) - 1
-    kinds = ((NOT_LOGGED, "/", 0.35, [(s, 0, last) for s in missing]), (chart.gone, ".", 0.25, empty))
+    kinds = (
+        (NOT_LOGGED, "/", 0.35, [(s, 0, last) for s in missing]),
+        (chart.gone, ".", 0.25, empty),
+    )
     steps, rows = chart.step_edges, chart.row_edges
     for name, pattern, solidity, boxes in kinds:
         if not boxes:
@@ -207,7 +240,13 @@ def _gaps(fig: go.Figure, chart: Heatmap) -> bool:
             line={"width": 0},
             fill="toself",
             fillcolor=_CLEAR,
-            fillpattern={"shape": pattern, "fgcolor": NEUTRAL, "bgcolor": _CLEAR, "size": 8, "solidity": solidity},
+            fillpattern={
+                "shape": pattern,
+                "fgcolor": NEUTRAL,
+                "bgcolor": _CLEAR,
+                "size": 8,
+                "solidity": solidity,
+            },
             name=name,
             showlegend=True,
             hoverinfo="skip",
@@ -220,19 +259,35 @@ def _frames(fig: go.Figure, chart: Heatmap, ink: str, halo: str) -> None:
     s = chart.steps.index(chart.step)
     steps, rows = chart.step_edges, chart.row_edges
     boxes = [((steps[s], steps[s + 1]), (rows[0], rows[-1]), "solid")]
-    boxes += [((steps[0], steps[-1]), (rows[low], rows[high + 1]), "dash") for low, high in chart.marked]
+    boxes += [
+        ((steps[0], steps[-1]), (rows[low], rows[high + 1]), "dash") for low, high in chart.marked
+    ]
     for along, across, dash in boxes:
         x, y = (across, along) if chart.flat else (along, across)
-        for colour, width, line in ((halo, 4, "solid"), (ink, 2, dash)):  # one of the two is seen, whatever lies below
-            fig.add_shape(type="rect", x0=x[0], x1=x[1], y0=y[0], y1=y[1], line={"color": colour, "width": width, "dash": line})
+        for colour, width, line in (
+            (halo, 4, "solid"),
+            (ink, 2, dash),
+        ):  # one of the two is seen, whatever lies below
+            fig.add_shape(
+                type="rect",
+                x0=x[0],
+                x1=x[1],
+                y0=y[0],
+                y1=y[1],
+                line={"color": colour, "width": width, "dash": line},
+            )
 
 
 def _ticks(fig: go.Figure, chart: Heatmap) -> None:
     every = -(-len(chart.steps) // (12 if chart.flat else 16))
     where = [s for i, s in enumerate(chart.steps) if i % every == 0]
-    (fig.update_yaxes if chart.flat else fig.update_xaxes)(tickvals=where, ticktext=[str(s) for s in where])
+    (fig.update_yaxes if chart.flat else fig.update_xaxes)(
+        tickvals=where, ticktext=[str(s) for s in where]
+    )
     if not chart.flat:
         every = -(-len(chart.names) // _MOST_TICKS)
         at = range(0, len(chart.names), every)
         middle = (chart.row_edges[1:] + chart.row_edges[:-1]) / 2
-        fig.update_yaxes(tickvals=[middle[i] for i in at], ticktext=[label(chart.names[i][:24]) for i in at])
+        fig.update_yaxes(
+            tickvals=[middle[i] for i in at], ticktext=[label(chart.names[i][:24]) for i in at]
+        )

@@ -1,8 +1,10 @@
-"""The text pane: one rollout as running text, each token coloured by a signal on the run's own scale, with its values at hand.
+"""The text pane: one rollout as running text, each token coloured by a signal on the run's own
+scale, with its values at hand.
 
-The text is built once; another signal, step, threshold or toggle only changes which layer a token is in. Text, values and
-view are mounts of their own, so that a rerun sends again only the part that changed, and never the script. Every string
-reaches the page through `textContent`, so a log cannot bring markup with it.
+The text is built once; another signal, step, threshold or toggle only changes which layer a token
+is in. Text, values and view are mounts of their own, so that a rerun sends again only the part that
+changed, and never the script. Every string reaches the page through `textContent`, so a log cannot
+bring markup with it.
 """
 
 from __future__ import annotations
@@ -18,19 +20,33 @@ from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
 WORDS = _HERE.parent / "base.js"  # how tokens and numbers are written, for others who show them
-_PARTS = ("signals", "layers", "words", "legend", "card", "filters", "bar", "export", "pane")  # one script in this order
+_PARTS = (
+    "signals",
+    "layers",
+    "words",
+    "legend",
+    "card",
+    "filters",
+    "bar",
+    "export",
+    "pane",
+)  # one script in this order
 _component = component(
     "rock_token_pane",
     css=(_HERE / "pane.css").read_text(encoding="utf-8"),
-    js="\n".join(file.read_text(encoding="utf-8") for file in (WORDS, *(_HERE / f"{name}.js" for name in _PARTS))),
+    js="\n".join(
+        file.read_text(encoding="utf-8")
+        for file in (WORDS, *(_HERE / f"{name}.js" for name in _PARTS))
+    ),
 )
 _part = component("rock_token_part", js=(_HERE / "part.js").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
 class State:
-    """What of the pane a link keeps. `light`: categories; `span`: first and last of the selected positions, or empty; `types`: the
-    selected token ids; `cut`: "signal:value", empty for the default; `rest`: dim, hide, underline.
+    """What of the pane a link keeps. `light`: categories; `span`: first and last of the selected
+    positions, or empty; `types`: the selected token ids; `cut`: "signal:value", empty for the
+    default; `rest`: dim, hide, underline.
     """
 
     rollout: int
@@ -58,9 +74,10 @@ def is_cut(text: str) -> bool:
 
 @dataclass(frozen=True)
 class View:
-    """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the neighbouring rollouts; `tau`: the
-    threshold of kl in nats where `judged` has none; `judged`: detections.Judged as a dict; `quiet`: a picture beside a
-    control that says all else: no bar, no toggles, nothing told to Python.
+    """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the
+    neighbouring rollouts; `tau`: the threshold of kl in nats where `judged` has none; `judged`:
+    detections.Judged as a dict; `quiet`: a picture beside a control that says all else: no bar, no
+    toggles, nothing told to Python.
     """
 
     scale: dict[str, Any]  # traces.scale
@@ -78,23 +95,34 @@ class View:
 
 
 def show(
-    key: str, text: dict[str, Any], values: dict[str, Any], view: View, on_move: Callable[[], None] | None = None
+    key: str,
+    text: dict[str, Any],
+    values: dict[str, Any],
+    view: View,
+    on_move: Callable[[], None] | None = None,
 ) -> Callable[[View], None]:
     """Draw `text` with `values` (traces.text and traces.values of one rollout) as `view` says.
 
     Returns what shows them, in this run, in another view: one that has taken a while to work out.
 
-    In the run that `on_move` begins, the session state holds under [key]["moved"] the fields of `State` as a dict: a trigger,
-    not a state, for the reason given in app.loss_histogram. Give them back in `view.state` in the next run.
+    In the run that `on_move` begins, the session state holds under [key]["moved"] the fields of
+    `State` as a dict: a trigger, not a state, for the reason given in app.loss_histogram. Give them
+    back in `view.state` in the next run.
     """
-    _component(key=key, data={"pane": key, "quiet": view.quiet}, on_moved_change=on_move or (lambda: None))
+    _component(
+        key=key, data={"pane": key, "quiet": view.quiet}, on_moved_change=on_move or (lambda: None)
+    )
     for name, part in (("text", text), ("values", values)):
         _part(key=f"{key} {name}", data=part | {"pane": key, "part": name})
     slot = st.empty()  # mounts arrive in any order: of two views only the last may be on the page
 
     def draw(view: View, name: str = "later view") -> None:
         with slot:
-            _part(key=f"{key} {name}", data=asdict(view) | {"key": text["key"], "scale_kl": view.tau, "pane": key, "part": "view"})
+            _part(
+                key=f"{key} {name}",
+                data=asdict(view)
+                | {"key": text["key"], "scale_kl": view.tau, "pane": key, "part": "view"},
+            )
 
     draw(view, "view")
     return draw

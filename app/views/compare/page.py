@@ -52,7 +52,9 @@ def choose_b() -> tuple[str, data.runs.RunKey] | None:
     left.selectbox("Run A", [own], disabled=True, help="The run of the sidebar.")
     with right:
         names = {name: f"{name}, the same run" if name == own else name for name in found}
-        name = selection.choose("run_b", st.selectbox, "Run B", list(names), own, format_func=names.get)
+        name = selection.choose(
+            "run_b", st.selectbox, "Run B", list(names), own, format_func=names.get
+        )
     if name == own:
         return own, run
     try:
@@ -69,7 +71,10 @@ def choose_b() -> tuple[str, data.runs.RunKey] | None:
 def choose_sides(name: str, b: data.runs.RunKey) -> Sides | None:
     sources = data.compare.sources(run, b)
     if not sources:
-        st.text("There are no texts of one kind that both runs have logged (yet). Reload in a moment (press R) if one is training.")
+        st.text(
+            "There are no texts of one kind that both runs have logged (yet). Reload in a moment "
+            "(press R) if one is training."
+        )
         return None
     source = controls.source(sources)
     steps_a, steps_b = data.runs.steps(run, source), data.runs.steps(b, source)
@@ -85,19 +90,34 @@ def choose_sides(name: str, b: data.runs.RunKey) -> Sides | None:
 def no_prompt(sides: Sides, shared: data.compare.Shared) -> None:
     st.subheader("No texts to set side by side")
     st.text(
-        f"No prompt is the same on both sides: A has {shared.prompts[0]:,} here, B has {shared.prompts[1]:,}, and 0 of these are equal, "
-        "word for word. Only texts on one prompt can be set side by side. The rocks and the curves below need no shared prompt."
+        f"No prompt is the same on both sides: A has {shared.prompts[0]:,} here, B has "
+        f"{shared.prompts[1]:,}, and 0 of these are equal, "
+        "word for word. Only texts on one prompt can be set side by side. The rocks and the "
+        "curves below need no shared prompt."
     )
     if sides.one_run:
-        st.text("A run trains on other prompts at every step. Its probe texts stay the same: choose them above, if there are any.")
+        st.text(
+            "A run trains on other prompts at every step. Its probe texts stay the same: choose "
+            "them above, if there are any."
+        )
         return
     scenario = facts.meta.scenario
     if scenario in data.runs.SCENARIOS:
-        st.text(f"Every run of the scenario {scenario} has the same probe prompts. Train a second one, for instance at half the pace:")
+        st.text(
+            f"Every run of the scenario {scenario} has the same probe prompts. Train a second "
+            "one, for instance at half the pace:"
+        )
         lr = facts.meta.config.get("lr")
-        st.code(f"rockcore train --scenario {scenario} --lr {lr / 2 if isinstance(lr, float) else 5e-4:g}", language="sh")
+        st.code(
+            f"rockcore train --scenario {scenario} --lr "
+            f"{lr / 2 if isinstance(lr, float) else 5e-4:g}",
+            language="sh",
+        )
     else:
-        st.text("Train both on one file of prompts with one seed: then their probe texts answer the same prompts. Two steps of a run do.")
+        st.text(
+            "Train both on one file of prompts with one seed: then their probe texts answer the "
+            "same prompts. Two steps of a run do."
+        )
 
 
 def choose_texts(sides: Sides) -> tuple[data.compare.Text, data.compare.Text] | None:
@@ -111,27 +131,44 @@ def choose_texts(sides: Sides) -> tuple[data.compare.Text, data.compare.Text] | 
     with left:
         a = selection.choose(
             "rollout", st.selectbox, "Prompt and text of A", list(shared.texts), next(iter(shared.texts)), format_func=shared.texts.get,
-            help=f"{shared.both:,} prompts are on both sides, of {shared.prompts[0]:,} of A and {shared.prompts[1]:,} of B.",
+            help=f"{shared.both:,} prompts are on both sides, of {shared.prompts[0]:,} of A and "
+                 f"{shared.prompts[1]:,} of B.",
         )  # fmt: skip
     partners = shared.partners[a]
     b = next(iter(partners))
     if right and len(partners) > 1:
         with right:
-            b = selection.choose("rollout_b", st.selectbox, "Text of B on this prompt", list(partners), b, format_func=partners.get)
-    return data.compare.Text(run, sides.source, sides.step_a, a), data.compare.Text(sides.b, sides.source, sides.step_b, b)
+            b = selection.choose(
+                "rollout_b",
+                st.selectbox,
+                "Text of B on this prompt",
+                list(partners),
+                b,
+                format_func=partners.get,
+            )
+    return data.compare.Text(run, sides.source, sides.step_a, a), data.compare.Text(
+        sides.b, sides.source, sides.step_b, b
+    )
 
 
 def pane(pair: data.compare.Pair, letter: str, narrow: bool, difference: bool = False) -> None:
     of = pair.a if letter == "A" else pair.b
     seen = data.compare.shown(pair, letter, difference)
-    scale = (data.compare.change_scale if difference else data.compare.scale)(run, pair.b.run, pair.signal)
-    estimator = data.runs.facts(of.run).estimator if pair.signal == "kl" else f"{pair.signal} as logged"
+    scale = (data.compare.change_scale if difference else data.compare.scale)(
+        run, pair.b.run, pair.signal
+    )
+    estimator = (
+        data.runs.facts(of.run).estimator if pair.signal == "kl" else f"{pair.signal} as logged"
+    )
     over = "the run" if pair.b.run.path == run.path else "both runs"
-    what = f"{letter} at step {of.step}. {estimator}."  # as long on both sides, so that the texts begin at one height
+    # as long on both sides, so that the texts begin at one height
+    what = f"{letter} at step {of.step}. {estimator}."
     if difference:
         what = (
-            f"B minus A, on the text of B: {pair.a.name}, step {pair.a.step} → {of.name}, step {of.step}. Blue: lower in B, orange: "
-            f"higher. {estimator}. Colours change at quantiles of |{pair.signal}| over all {scale['tokens']:,} fresh tokens of {over}."
+            f"B minus A, on the text of B: {pair.a.name}, step {pair.a.step} → {of.name}, step "
+            f"{of.step}. Blue: lower in B, orange: "
+            f"higher. {estimator}. Colours change at quantiles of |{pair.signal}| over all "
+            f"{scale['tokens']:,} fresh tokens of {over}."
         )
     view = token_pane.View(
         scale=scale,
@@ -153,7 +190,15 @@ def texts(sides: Sides) -> None:
         return
     left, right = st.columns([3, 2])
     with left:
-        panes = selection.choose("panes", st.segmented_control, "Show", list(PANES), "both", format_func=PANES.get, required=True)
+        panes = selection.choose(
+            "panes",
+            st.segmented_control,
+            "Show",
+            list(PANES),
+            "both",
+            format_func=PANES.get,
+            required=True,
+        )
     with right:
         signal = selection.choose("signal", st.selectbox, "Colour", data.runs.SIGNALS, "kl")
     pair = data.compare.pair(*chosen, signal)
@@ -170,9 +215,13 @@ def texts(sides: Sides) -> None:
         st.text("Choose another colour or “A | B” above.")
         return
     draw(pair, panes)
-    for letter, of, name, place in zip("AB", chosen, (None, sides.name_b), st.columns(2), strict=True):
+    for letter, of, name, place in zip(
+        "AB", chosen, (None, sides.name_b), st.columns(2), strict=True
+    ):
         with place:
-            where = {"step": str(of.step), "rollout": str(of.rollout)} | ({"run": name} if name else {})
+            where = {"step": str(of.step), "rollout": str(of.rollout)} | (
+                {"run": name} if name else {}
+            )
             selection.link("trace", f"Read {letter} in Trace", **where)
 
 
@@ -183,8 +232,18 @@ def draw(pair: data.compare.Pair, panes: str) -> None:
         with place:
             pane(pair, letter, panes == "both", panes == "difference")
     unit = data.runs.scale(run, pair.signal).unit
-    pane_pair.show("pair", {s: f"compare {s}" for s in letters}, pair.aligned.blocks(), (pair.values_a, pair.values_b), pair.signal, unit)
-    st.caption("Point at a token, or walk with Tab and the arrow keys: its partner is framed, and a line at the foot gives both values.")
+    pane_pair.show(
+        "pair",
+        {s: f"compare {s}" for s in letters},
+        pair.aligned.blocks(),
+        (pair.values_a, pair.values_b),
+        pair.signal,
+        unit,
+    )
+    st.caption(
+        "Point at a token, or walk with Tab and the arrow keys: its partner is framed, and a line "
+        "at the foot gives both values."
+    )
 
 
 def ranked(sides: Sides) -> data.rankings.Sides:
@@ -194,23 +253,39 @@ def ranked(sides: Sides) -> data.rankings.Sides:
     if not sides.one_run:
         left, right = right, left
         with left:
-            by = selection.choose("by", st.segmented_control, "Rock sets by", list(BY), "rule", format_func=BY.get, required=True)
+            by = selection.choose(
+                "by",
+                st.segmented_control,
+                "Rock sets by",
+                list(BY),
+                "rule",
+                format_func=BY.get,
+                required=True,
+            )
     if by == "rule":
         rule = data.rocks.rule(selection.text("rule", "default"))
         found = data.rankings.by_rule(run, sides.b, rule)
-        a, b = (f"steps {side.steps[0]} to {side.steps[-1]}, {controls.TEXTS[side.source].lower()}" for side in found)
+        a, b = (
+            f"steps {side.steps[0]} to {side.steps[-1]}, {controls.TEXTS[side.source].lower()}"
+            for side in found
+        )
         st.text(
-            f"Each run by the rule {rule.short()}, first against last checkpoint: A {a}; B {b}. Types rank by {found.a.score}. "
+            f"Each run by the rule {rule.short()}, first against last checkpoint: A {a}; B {b}. "
+            f"Types rank by {found.a.score}. "
             "The steps chosen above do not enter."
         )
         selection.link("threshold_lab", "Change the rule in the Threshold lab")
         return found
     with right:
-        top = selection.count("top", "Types that count as rocks, by Rock Score", 1, 10_000, data.rankings.TOP)
+        top = selection.count(
+            "top", "Types that count as rocks, by Rock Score", 1, 10_000, data.rankings.TOP
+        )
     found = data.rankings.by_score(run, sides.step_a, sides.b, sides.step_b, top)
     st.text(
-        f"Types by Rock Score R(v) over the fresh rollouts of step {sides.step_a} (A) and step {sides.step_b} (B), the first {top} of "
-        "each as its set. Fresh rollouts answer other prompts at every step. Of persistence this says nothing: that takes a rule."
+        f"Types by Rock Score R(v) over the fresh rollouts of step {sides.step_a} (A) and step "
+        f"{sides.step_b} (B), the first {top} of "
+        "each as its set. Fresh rollouts answer other prompts at every step. Of persistence this "
+        "says nothing: that takes a rule."
     )
     return found
 
@@ -222,17 +297,26 @@ def rocks(sides: Sides) -> None:
     in_a, in_b, both = len(found.a.ids), len(found.b.ids), len(shared.both)
     columns = st.columns(4)
     columns[0].metric(
-        "Jaccard", f"{shared.jaccard:.2f}" if in_a or in_b else "–", help=f"Share of those in either: {in_a} in A, {in_b} in B."
+        "Jaccard",
+        f"{shared.jaccard:.2f}" if in_a or in_b else "–",
+        help=f"Share of those in either: {in_a} in A, {in_b} in B.",
     )
     columns[1].metric(f"In both, of {in_a + in_b - both}", both)
     columns[2].metric(f"Only in A, of {in_a}", len(shared.only_a))
     columns[3].metric(f"Only in B, of {in_b}", len(shared.only_b))
-    for what, ids in (("In both", shared.both), ("Only in A", shared.only_a), ("Only in B", shared.only_b)):
+    for what, ids in (
+        ("In both", shared.both),
+        ("Only in A", shared.only_a),
+        ("Only in B", shared.only_b),
+    ):
         if ids:
             st.text(f"{what}: {data.rankings.words(found, ids)}")
     table = data.rankings.table(found)
     if not in_a and not in_b:
-        st.text("Neither side has a set under this rule: below stand all types by rank. Loosen the rule in the Threshold lab.")
+        st.text(
+            "Neither side has a set under this rule: below stand all types by rank. Loosen the "
+            "rule in the Threshold lab."
+        )
     drawn = table.head(DRAWN)
     loss = facts.estimator if found.a.column == "kl" else found.a.column
     about = f"A: {found.a.name}, {found.a.where}<br>B: {found.b.name}, {found.b.where}"
@@ -240,7 +324,10 @@ def rocks(sides: Sides) -> None:
         charts.ranks(drawn, f"{about}<br>{found.a.score} · {loss}"), key="ranks",
         alt="Rank of token types in A and in B; the table below holds the numbers",
     )  # fmt: skip
-    st.caption(f"The {len(drawn)} of {len(table):,} types that stand highest on either side. A long line: the type moved far.")
+    st.caption(
+        f"The {len(drawn)} of {len(table):,} types that stand highest on either side. A long "
+        "line: the type moved far."
+    )
     show_table(table, ["ccr_a", "ccr_b"] if found.a.by == "rule" else [])
 
 
@@ -255,14 +342,17 @@ def show_table(table, known: list[str]) -> None:
         column_config={
             "shown": text("token", help="␣ space, ⏎ line break"),
             "where": text("in set", help="Which of the two sets the type is in."),
-            "rank_a": number("rank A", format="%d", help="None where the type does not occur. Types without a score follow by R(v)."),
+            "rank_a": number("rank A", format="%d", help="None where the type does not occur. "
+                                                         "Types without a score follow by R(v)."),
             "rank_b": number("rank B", format="%d"),
             "moved": number("moved", format="%+d", help="Places it stands higher in B than in A."),
             "score_a": number("score A (nats)", format="%.3f", help="Of the score that ranks."),
             "score_b": number("score B (nats)", format="%.3f"),
-            "ccr_a": number("CCR A", format="%.2f", help="Kept occurrences as a share of all of the type; only a rule knows them."),
+            "ccr_a": number("CCR A", format="%.2f", help="Kept occurrences as a share of all of "
+                                                         "the type; only a rule knows them."),
             "ccr_b": number("CCR B", format="%.2f"),
-            "frequency_a": number("n A", format="%d", help="Occurrences on the texts of this side."),
+            "frequency_a": number("n A", format="%d", help="Occurrences on the texts of this "
+                                                           "side."),
             "frequency_b": number("n B", format="%d"),
             "token_id": number("id", format="%d"),
         },
@@ -276,16 +366,37 @@ def curves(sides: Sides) -> None:
     other = data.runs.facts(sides.b)
     both = [("A", facts), *([] if sides.one_run else [("B", other)])]
     cursors = {"A": sides.step_a, "B": sides.step_b}
-    estimator = facts.estimator if facts.estimator == other.estimator else f"A {facts.estimator}; B {other.estimator}"
+    estimator = (
+        facts.estimator
+        if facts.estimator == other.estimator
+        else f"A {facts.estimator}; B {other.estimator}"
+    )
     kl = [charts.Curve(s, f.meta.name, f.metrics) for s, f in both]
-    st.plotly_chart(charts.kl_curves(kl, cursors, estimator), key="kl", alt="Mean kl over steps of A and B with intervals")
-    decodings = [d for d in ("greedy", "sampled") if all((f.evals.decoding == d).any() for _, f in both)]
+    st.plotly_chart(
+        charts.kl_curves(kl, cursors, estimator),
+        key="kl",
+        alt="Mean kl over steps of A and B with intervals",
+    )
+    decodings = [
+        d for d in ("greedy", "sampled") if all((f.evals.decoding == d).any() for _, f in both)
+    ]
     if not decodings:
-        st.text("Held-out accuracy is not logged on both sides: their prompts have no known answers, or evaluation was switched off.")
+        st.text(
+            "Held-out accuracy is not logged on both sides: their prompts have no known answers, "
+            "or evaluation was switched off."
+        )
         return
-    decoding = selection.choose("decoding", st.segmented_control, "Decoding", decodings, decodings[0], required=True)
-    accuracy = [charts.Curve(s, f.meta.name, f.evals.loc[f.evals.decoding == decoding]) for s, f in both]
-    st.plotly_chart(charts.accuracy_curves(accuracy, cursors, decoding), key="accuracy", alt="Held-out accuracy of A and B over steps")
+    decoding = selection.choose(
+        "decoding", st.segmented_control, "Decoding", decodings, decodings[0], required=True
+    )
+    accuracy = [
+        charts.Curve(s, f.meta.name, f.evals.loc[f.evals.decoding == decoding]) for s, f in both
+    ]
+    st.plotly_chart(
+        charts.accuracy_curves(accuracy, cursors, decoding),
+        key="accuracy",
+        alt="Held-out accuracy of A and B over steps",
+    )
 
 
 def page() -> None:
@@ -297,7 +408,10 @@ def page() -> None:
         return
     same = sides.one_run and sides.step_a == sides.step_b
     if same:
-        st.info("A and B are one run at one step, so every difference is 0. Move one of the steps, or choose another run for B.")
+        st.info(
+            "A and B are one run at one step, so every difference is 0. Move one of the steps, or "
+            "choose another run for B."
+        )
     else:
         part(lambda: texts(sides), "The texts")
     above = st.container()  # the curves below are there at once, the rocks a moment later
@@ -308,6 +422,8 @@ def page() -> None:
 
 
 st.title("Compare")
-st.text("Two runs, or two steps of one run, side by side: what is harder here, what is easier there?")
+st.text(
+    "Two runs, or two steps of one run, side by side: what is harder here, what is easier there?"
+)
 st.badge(data.runs.plain(facts.estimator), help="What the numbers called kl are.")
 page()

@@ -22,7 +22,10 @@ def nothing_running() -> None:
         for name in training:
             st.button(f"Follow {data.runs.plain(name)}", on_click=selection.put, args=("run", name))
     else:
-        st.text("No run is in training here. Start one on the page “Session”, or in a terminal: rockcore train")
+        st.text(
+            "No run is in training here. Start one on the page “Session”, or in a terminal: "
+            "rockcore train"
+        )
         selection.link("session", "Start a training")
 
 
@@ -31,12 +34,20 @@ def head(now: data.runs.RunKey) -> None:
     st.text(data.runs.status(now))
     far = data.live.progress(now)
     if far is None:
-        st.text("No step is finished yet: the first one also rates the models on held-out problems and scores the probe texts.")
+        st.text(
+            "No step is finished yet: the first one also rates the models on held-out problems "
+            "and scores the probe texts."
+        )
         return
-    left = f"about {data.runs.duration(far.left_s)} left, milestones not counted" if far.step < far.steps else "finishing"
+    left = (
+        f"about {data.runs.duration(far.left_s)} left, milestones not counted"
+        if far.step < far.steps
+        else "finishing"
+    )
     st.progress(
         far.step / max(far.steps, 1),
-        f"Shown: step {far.step} of {far.steps} · {far.step_s:.2f} s a step · {far.tokens_per_s:,.0f} tokens/s · {left}",
+        f"Shown: step {far.step} of {far.steps} · {far.step_s:.2f} s a step · "
+        f"{far.tokens_per_s:,.0f} tokens/s · {left}",
     )
 
 
@@ -44,12 +55,23 @@ def curves(now: data.runs.RunKey) -> None:
     facts = data.runs.facts(now)
     left, right = st.columns(2)
     with left:
-        st.plotly_chart(charts.kl_curve(facts.metrics, facts.meta.name, facts.estimator), key="live kl", alt="Mean kl so far")
+        st.plotly_chart(
+            charts.kl_curve(facts.metrics, facts.meta.name, facts.estimator),
+            key="live kl",
+            alt="Mean kl so far",
+        )
     with right:
         if facts.evals.empty:
-            st.text("No held-out accuracy yet: its prompts have no known answers, or the first milestone is not reached.")
+            st.text(
+                "No held-out accuracy yet: its prompts have no known answers, or the first "
+                "milestone is not reached."
+            )
         else:
-            st.plotly_chart(charts.accuracy_curve(facts.evals, facts.meta.name), key="live accuracy", alt="Held-out accuracy so far")
+            st.plotly_chart(
+                charts.accuracy_curve(facts.evals, facts.meta.name),
+                key="live accuracy",
+                alt="Held-out accuracy so far",
+            )
 
 
 def newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
@@ -59,14 +81,18 @@ def newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
         st.text(f"Step {step} has logged no rollouts.")
         return
     rollout = ids[min(wanted, len(ids) - 1)]
-    text, values = data.texts.text(now, "fresh", step, rollout), data.texts.values(now, "fresh", step, rollout)
+    text, values = (
+        data.texts.text(now, "fresh", step, rollout),
+        data.texts.values(now, "fresh", step, rollout),
+    )
     if not text["length"]:
         st.text(f"Rollout {rollout} of step {step} is empty: the student ended at once.")
         return
     facts = data.runs.facts(now)
     view = token_pane.View(
         scale=data.texts.scale(now, "kl"),
-        caption=f"{facts.meta.name}, rollout {rollout} of step {step}, the last one logged in full. {facts.estimator}.",
+        caption=f"{facts.meta.name}, rollout {rollout} of step {step}, the last one logged in "
+        f"full. {facts.estimator}.",
         categories=data.runs.categories(now),
         state=token_pane.State(rollout, step),
         steps=[step],
@@ -86,7 +112,9 @@ def heaviest(now: data.runs.RunKey, step: int) -> None:
         column_order=["rank", "shown", "category", "rock_score", "share", "frequency", "mean_kl"],
         column_config={
             "shown": text("token", help="␣ space, ⏎ line break"),
-            "rock_score": number("R(v) (nats)", format="%.2f", help="Rock Score: mean kl × frequency, at this step."),
+            "rock_score": number(
+                "R(v) (nats)", format="%.2f", help="Rock Score: mean kl × frequency, at this step."
+            ),
             "share": number("share of kl", format="percent"),
             "frequency": number("n", format="%d"),
             "mean_kl": number("mean kl (nats)", format="%.4f"),
@@ -94,7 +122,8 @@ def heaviest(now: data.runs.RunKey, step: int) -> None:
         alt="The token types with most of the loss of the newest logged step",
     )
     st.caption(
-        f"{min(len(frame), MOST_TYPES)} of {len(frame):,} types of step {step}, by Rock Score. Which of them are Rock Tokens is known once "
+        f"{min(len(frame), MOST_TYPES)} of {len(frame):,} types of step {step}, by Rock Score. "
+        "Which of them are Rock Tokens is known once "
         "the final student has written its probe texts."
     )
 
@@ -127,9 +156,12 @@ else:
         following = st.toggle(
             "Keep up with the training",
             value=True,
-            help=f"Looks for news every {LOOK_EVERY_S} seconds, less often where reading takes long. Off: the page holds still, the "
+            help=f"Looks for news every {LOOK_EVERY_S} seconds, less often where reading takes "
+            "long. Off: the page holds still, the "
             "training goes on.",
         )
     with right:
-        wanted = selection.count("rollout", "Rollout to read", 0, data.live.most_rollouts(run) - 1, 0)
+        wanted = selection.count(
+            "rollout", "Rollout to read", 0, data.live.most_rollouts(run) - 1, 0
+        )
     st.fragment(follow, run_every=LOOK_EVERY_S if following else None)(run, wanted)

@@ -1,4 +1,6 @@
-"""First page: what this run is, how it went, and how concentrated its loss is. Text first, charts below."""
+"""First page: what this run is, how it went, and how concentrated its loss is. Text first, charts
+below.
+"""
 
 import streamlit as st
 
@@ -14,33 +16,55 @@ if facts.summary:
 if meta.origin:
     st.text(f"Where persisting loss can come from: {meta.origin}")
 st.badge(
-    data.runs.plain(facts.estimator), help="What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own tokens."
+    data.runs.plain(facts.estimator),
+    help="What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own "
+    "tokens.",
 )
 st.text(f"Student: {meta.student} · teacher: {meta.teacher} · {data.runs.status(run)}")
 
 steps = data.runs.steps(run)
 if not steps or facts.metrics.empty:
     st.subheader("Nothing logged yet")
-    st.text("The first step has not been written. Reload in a moment (press R), or look at the page “Session” for its output.")
+    st.text(
+        "The first step has not been written. Reload in a moment (press R), or look at the page "
+        "“Session” for its output."
+    )
     selection.stop()
 
 last = facts.metrics.iloc[-1]
 columns = st.columns(3)
-columns[0].metric("Tokens logged", f"{facts.tokens:,}", help=f"Of {facts.generated:,} that the student wrote on training prompts.")
-columns[1].metric("Steps logged", f"{len(steps)} of {len(facts.metrics)}", help=f"The last is step {int(last.step)}.")
+columns[0].metric(
+    "Tokens logged",
+    f"{facts.tokens:,}",
+    help=f"Of {facts.generated:,} that the student wrote on training prompts.",
+)
+columns[1].metric(
+    "Steps logged",
+    f"{len(steps)} of {len(facts.metrics)}",
+    help=f"The last is step {int(last.step)}.",
+)
 columns[2].metric(
-    "Last mean kl", f"{last.kl_mean:.4f} nats", help=f"95 % interval {last.low:.4f} to {last.high:.4f}, over {int(last.rollouts)} rollouts."
+    "Last mean kl",
+    f"{last.kl_mean:.4f} nats",
+    help=f"95 % interval {last.low:.4f} to {last.high:.4f}, over {int(last.rollouts)} rollouts.",
 )
 for decoding in ("greedy", "sampled"):
     st.text(f"Held-out accuracy, {decoding}: {data.runs.accuracy_line(facts.evals, decoding)}")
 
 st.subheader("Where the loss sits")
-top = selection.count("top", "Token types counted as rocks, by Rock Score", 1, 10_000, 20, width=320)
+top = selection.count(
+    "top", "Token types counted as rocks, by Rock Score", 1, 10_000, 20, width=320
+)
 share = data.runs.concentration(run, steps[-1], top)
 st.markdown(
-    f"At step {steps[-1]}, the top {share.top} of {share.types} token types are **{100 * share.token_share:.0f} %** of the "
+    f"At step {steps[-1]}, the top {share.top} of {share.types} token types are "
+    f"**{100 * share.token_share:.0f} %** of the "
     f"{share.tokens:,} tokens, **{100 * share.kl_share:.0f} %** of their summed kl and "
-    + ("an unknown share" if share.gradient_share is None else f"**{100 * share.gradient_share:.0f} %**")
+    + (
+        "an unknown share"
+        if share.gradient_share is None
+        else f"**{100 * share.gradient_share:.0f} %**"
+    )
     + " of their gradient norm."
 )
 left, right, _ = st.columns([1, 1, 2])
@@ -50,9 +74,22 @@ with right:
     selection.link("gradients", "See who takes the gradient")
 
 st.subheader("Over the training")
-st.plotly_chart(charts.kl_curve(facts.metrics, meta.name, facts.estimator), key="kl", alt="Mean kl over steps with its interval")
+st.plotly_chart(
+    charts.kl_curve(facts.metrics, meta.name, facts.estimator),
+    key="kl",
+    alt="Mean kl over steps with its interval",
+)
 if facts.evals.empty:
-    st.text("No held-out accuracy is logged: the prompts of this run have no known answers, or evaluation was switched off.")
+    st.text(
+        "No held-out accuracy is logged: the prompts of this run have no known answers, or "
+        "evaluation was switched off."
+    )
 else:
-    st.plotly_chart(charts.accuracy_curve(facts.evals, meta.name), key="accuracy", alt="Held-out accuracy over steps with intervals")
-st.plotly_chart(charts.phase_times(facts.metrics, meta.name), key="phases", alt="Seconds per phase of each step")
+    st.plotly_chart(
+        charts.accuracy_curve(facts.evals, meta.name),
+        key="accuracy",
+        alt="Held-out accuracy over steps with intervals",
+    )
+st.plotly_chart(
+    charts.phase_times(facts.metrics, meta.name), key="phases", alt="Seconds per phase of each step"
+)

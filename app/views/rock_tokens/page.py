@@ -1,4 +1,6 @@
-"""The Rock Tokens of a run under a rule: which types, how sure, in what contexts, against what control."""
+"""The Rock Tokens of a run under a rule: which types, how sure, in what contexts, against what
+control.
+"""
 
 import streamlit as st
 
@@ -10,7 +12,10 @@ MOST_ROWS = 1_000  # more are a megabyte a rerun; search and facets reach the ot
 run = selection.run()
 facts = data.runs.facts(run)
 st.title("Rock tokens")
-st.text("Token types whose loss is high before and after training, at places that recur in similar contexts.")
+st.text(
+    "Token types whose loss is high before and after training, at places that recur in similar "
+    "contexts."
+)
 
 
 def ranked_by_step() -> None:
@@ -20,8 +25,23 @@ def ranked_by_step() -> None:
         return
     step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
     st.text(f"The types of step {step} by Rock Score alone, which needs no second checkpoint:")
-    columns = ["rank", "shown", "token_id", "category", "frequency", "mean_kl", "rock_score", "share", "coverage"]
-    st.dataframe(data.runs.ranking(run, step), hide_index=True, column_order=columns, alt="Token types of one step by Rock Score")
+    columns = [
+        "rank",
+        "shown",
+        "token_id",
+        "category",
+        "frequency",
+        "mean_kl",
+        "rock_score",
+        "share",
+        "coverage",
+    ]
+    st.dataframe(
+        data.runs.ranking(run, step),
+        hide_index=True,
+        column_order=columns,
+        alt="Token types of one step by Rock Score",
+    )
 
 
 def headline(rocks: data.rocks.RockSet) -> None:
@@ -34,28 +54,43 @@ def headline(rocks: data.rocks.RockSet) -> None:
         "tau_rock": "by the threshold on the score",
     }
     columns = st.columns(5)
-    columns[0].metric("Rock Tokens K", k, help=f"Of {len(rocks.tokens)} types. {how[rocks.chosen_by]}.")
-    columns[1].metric("Coverage", f"{rocks.coverage:.0%}", help=f"Share of the summed {rocks.rule.column} on tokens of these types.")
+    columns[0].metric(
+        "Rock Tokens K", k, help=f"Of {len(rocks.tokens)} types. {how[rocks.chosen_by]}."
+    )
+    columns[1].metric(
+        "Coverage",
+        f"{rocks.coverage:.0%}",
+        help=f"Share of the summed {rocks.rule.column} on tokens of these types.",
+    )
     columns[2].metric(
         "Stability",
         f"{stable.value:.2f}",
-        help=f"Jaccard of two disjoint halves, {stable.low:.2f} to {stable.high:.2f} in 95 % of the splits.",
+        help=f"Jaccard of two disjoint halves, {stable.low:.2f} to {stable.high:.2f} in 95 % of "
+        "the splits.",
     )
     columns[3].metric(
-        "Type density", f"{rocks.density['type']:.1%}", help="Share of all tokens that are of a rock type, wherever they stand."
+        "Type density",
+        f"{rocks.density['type']:.1%}",
+        help="Share of all tokens that are of a rock type, wherever they stand.",
     )
     occurrence = rocks.density["occurrence"]
     columns[4].metric(
         "Occurrence density",
         "unknown" if occurrence is None else f"{occurrence:.1%}",
-        help="Share of all tokens that are rock occurrences: of a rock type, persistent, in a context that recurs.",
+        help="Share of all tokens that are rock occurrences: of a rock type, persistent, in a "
+        "context that recurs.",
     )
     if n["persistent"] is None:
-        st.text(f"{n['scored']:,} occurrences, of which {n['persistent_low']:,} to {n['persistent_high']:,} are persistent.")
+        st.text(
+            f"{n['scored']:,} occurrences, of which {n['persistent_low']:,} to "
+            f"{n['persistent_high']:,} are persistent."
+        )
     else:
         st.text(
-            f"{n['scored']:,} occurrences → {n['persistent']:,} persistent (at least {rocks.rule.tau_pre:.3g} nats before, "
-            f"{rocks.rule.tau_post:.3g} after) → {n['consistent']:,} in contexts that recur → {n['in_set']:,} of a type in the set."
+            f"{n['scored']:,} occurrences → {n['persistent']:,} persistent (at least "
+            f"{rocks.rule.tau_pre:.3g} nats before, "
+            f"{rocks.rule.tau_post:.3g} after) → {n['consistent']:,} in contexts that recur → "
+            f"{n['in_set']:,} of a type in the set."
         )
     for note in rocks.notes:
         st.info(data.runs.plain(note), icon=":material/info:")
@@ -65,9 +100,18 @@ def filtered(table, rocks: data.rocks.RockSet):
     """Search and facets above the table; returns the rows left."""
     left, right = st.columns([2, 1])
     with left:
-        search = selection.words("find", "Search a token or id", placeholder="part of a token, or a whole id")
+        search = selection.words(
+            "find", "Search a token or id", placeholder="part of a token, or a whole id"
+        )
     with right:
-        only = selection.choose("only", st.segmented_control, "Show", ["all types", "the set"], "all types", required=True)
+        only = selection.choose(
+            "only",
+            st.segmented_control,
+            "Show",
+            ["all types", "the set"],
+            "all types",
+            required=True,
+        )
     facets = {}
     for name in ("category", "class"):
         counts = table[name].value_counts()
@@ -81,11 +125,14 @@ def filtered(table, rocks: data.rocks.RockSet):
         )
     with st.expander("What the classes mean"):
         st.text(
-            f"{data.rocks.HARD} Here that is {rocks.hard_from:.3g} nats. What changed is measured on rollouts that did not choose the type."
+            f"{data.rocks.HARD} Here that is {rocks.hard_from:.3g} nats. What changed is measured "
+            "on rollouts that did not choose the type."
         )
         for name, meaning in data.rocks.CLASSES.items():
             st.markdown(f"**{name}**: {meaning}")
-    return data.rocks.narrowed(table, search, facets["category"], facets["class"], only == "the set")
+    return data.rocks.narrowed(
+        table, search, facets["category"], facets["class"], only == "the set"
+    )
 
 
 def show_table(rows, column: str) -> int | None:
@@ -104,22 +151,41 @@ def show_table(rows, column: str) -> int | None:
         ],
         column_config={
             "rank": number("#", width="small"),
-            "in_set": st.column_config.CheckboxColumn("set", width="small", help="Whether the type is a Rock Token under the rule."),
+            "in_set": st.column_config.CheckboxColumn("set", width="small", help="Whether the "
+                                                                                 "type is a Rock "
+                                                                                 "Token under the "
+                                                                                 "rule."),
             "shown": text("token", help="␣ space, ⏎ line break"),
             "frequency": number("n", format="%d", help="Occurrences on these texts."),
             "mean": number(f"mean {column} (nats)", format="%.4f", help="At the last checkpoint."),
-            "rock_score": number("R(v) (nats)", format="%.2f", help="Rock Score: mean × frequency, the type's part of the summed loss."),
+            "rock_score": number("R(v) (nats)", format="%.2f", help="Rock Score: mean × "
+                                                                    "frequency, the type's part "
+                                                                    "of the summed loss."),
             "share": number("share", format="percent", help="R(v) as a share of the summed loss."),
-            "coverage": number("coverage", format="percent", help="Share of this type and all above it."),
-            "series": st.column_config.LineChartColumn("over the steps", help=f"Mean {column} at each logged step.", y_min=0),
-            "interval": text("change, 95 %", help="Last minus first checkpoint in nats, on the rollouts that did not choose the type."),
-            "persistent": number("persistent", format="%d", help="Occurrences at or above both thresholds."),
-            "consistent": number("kept", format="%d", help="Persistent occurrences in contexts that recur."),
-            "ccr": number("CCR", format="%.2f", help="Kept occurrences as a share of all of the type."),
-            "precision": number("κ", format="%.2f", help="Persistent share of all occurrences in contexts similar to the kept ones."),
-            "rock_score_ctx": number("R_ctx (nats)", format="%.2f", help="R × CCR = mean × kept occurrences: the frequency cancels."),
-            "type_density": number("type density", format="percent", help="Its share of all tokens."),
-            "occurrence_density": number("occ. density", format="percent", help="Its kept occurrences as a share of all tokens."),
+            "coverage": number("coverage", format="percent", help="Share of this type and all "
+                                                                  "above it."),
+            "series": st.column_config.LineChartColumn("over the steps", help=f"Mean {column} at "
+                                                                              "each logged "
+                                                                              "step.", y_min=0),
+            "interval": text("change, 95 %", help="Last minus first checkpoint in nats, on the "
+                                                  "rollouts that did not choose the type."),
+            "persistent": number("persistent", format="%d", help="Occurrences at or above both "
+                                                                 "thresholds."),
+            "consistent": number("kept", format="%d", help="Persistent occurrences in contexts "
+                                                           "that recur."),
+            "ccr": number("CCR", format="%.2f", help="Kept occurrences as a share of all of the "
+                                                     "type."),
+            "precision": number("κ", format="%.2f", help="Persistent share of all occurrences in "
+                                                         "contexts similar to the kept ones."),
+            "rock_score_ctx": number("R_ctx (nats)", format="%.2f", help="R × CCR = mean × kept "
+                                                                         "occurrences: the "
+                                                                         "frequency cancels."),
+            "type_density": number("type density", format="percent", help="Its share of all "
+                                                                          "tokens."),
+            "occurrence_density": number("occ. density", format="percent", help="Its kept "
+                                                                                "occurrences as a "
+                                                                                "share of all "
+                                                                                "tokens."),
             "token_id": number("id", format="%d"),
         },
         alt="Token types by falling score",
@@ -133,11 +199,22 @@ def contexts(rule: data.rocks.RockRule, tokens, picked: int | None) -> None:
     if selection.is_new("row", picked):
         selection.pick("token", str(picked))
     ids = tokens.token_id.head(MOST_ROWS).tolist()
-    if selection.asked("token").isdecimal() and int(selection.asked("token")) in set(tokens.token_id):
+    if selection.asked("token").isdecimal() and int(selection.asked("token")) in set(
+        tokens.token_id
+    ):
         ids = list(dict.fromkeys([*ids, int(selection.asked("token"))]))
-    names = {i: f"{s} · id {i} · {n} occurrences" for i, s, n in zip(ids, tokens.shown, tokens.frequency, strict=True)}
+    names = {
+        i: f"{s} · id {i} · {n} occurrences"
+        for i, s, n in zip(ids, tokens.shown, tokens.frequency, strict=True)
+    }
     token = selection.choose(
-        "token", st.selectbox, "Contexts of", ids, ids[0], format_func=names.get, help="Pick a row above, or choose here."
+        "token",
+        st.selectbox,
+        "Contexts of",
+        ids,
+        ids[0],
+        format_func=names.get,
+        help="Pick a row above, or choose here.",
     )
     rows = data.rocks.examples(run, rule, token)
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -155,34 +232,61 @@ def contexts(rule: data.rocks.RockRule, tokens, picked: int | None) -> None:
         alt="Occurrences of the type in their contexts",
     )
     of = int(tokens.frequency[tokens.token_id == token].iloc[0])
-    st.caption(f"{len(rows)} of {of} occurrences: those in the set first, then kept, then persistent, each by falling loss.")
+    st.caption(
+        f"{len(rows)} of {of} occurrences: those in the set first, then kept, then persistent, "
+        "each by falling loss."
+    )
 
 
 def figures(rule: data.rocks.RockRule, rocks: data.rocks.RockSet, table) -> None:
     about = f"{facts.meta.name} · {rule.column}: {facts.meta.estimator}, nats<br>{data.rocks.corpus_line(run, rule)}"
     pair = data.rocks.category_pair(run, rule)
     control_types = data.rocks.control_types(run, rule)
-    st.plotly_chart(charts.funnel(table, control_types, about, rule.column), key="funnel", alt="Token types by frequency and mean loss")
-    st.caption("Upper right: frequent and far from the teacher. Along a dotted line the Rock Score is the same.")
+    st.plotly_chart(
+        charts.funnel(table, control_types, about, rule.column),
+        key="funnel",
+        alt="Token types by frequency and mean loss",
+    )
+    st.caption(
+        "Upper right: frequent and far from the teacher. Along a dotted line the Rock Score is "
+        "the same."
+    )
     left, right = st.columns(2)
     with left:
         if len(pair):
-            st.plotly_chart(charts.category_pair(pair, about), key="pair", alt="Categories of rock occurrences and of the control")
-        short = f" {rocks.control['short']} could not be placed." if rocks.control.get("short") else ""
+            st.plotly_chart(
+                charts.category_pair(pair, about),
+                key="pair",
+                alt="Categories of rock occurrences and of the control",
+            )
+        short = (
+            f" {rocks.control['short']} could not be placed." if rocks.control.get("short") else ""
+        )
         st.caption(f"Control: {rocks.control['how']}{short}")
     with right:
-        st.plotly_chart(charts.densities(data.rocks.densities(run, rule), about), key="density", alt="Rock density per rollout")
+        st.plotly_chart(
+            charts.densities(data.rocks.densities(run, rule), about),
+            key="density",
+            alt="Rock density per rollout",
+        )
         st.caption("The two definitions differ: a rock type also stands where it is easy.")
     left, right = st.columns(2)
     with left:
         st.plotly_chart(
-            charts.flow(data.rocks.flow(run, rule), rocks.steps, about), key="flow", alt="Hard types from checkpoint to checkpoint"
+            charts.flow(data.rocks.flow(run, rule), rocks.steps, about),
+            key="flow",
+            alt="Hard types from checkpoint to checkpoint",
         )
         st.caption(f"{data.rocks.HARD} All rollouts count here, so small types may move by chance.")
     with right:
-        st.plotly_chart(charts.group_changes(rocks.groups, about), key="groups", alt="Relative change of three groups of types")
+        st.plotly_chart(
+            charts.group_changes(rocks.groups, about),
+            key="groups",
+            alt="Relative change of three groups of types",
+        )
         st.caption(
-            "Types picked because they were high fall when measured again, even if nothing is learned; the blue dots are free of that."
+            "Types picked because they were high fall when measured again, even if nothing is "
+            "learned; the blue dots are free of that."
         )
 
 
@@ -198,13 +302,19 @@ def page() -> None:
     picked = show_table(rows.head(MOST_ROWS), rule.column)
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
     st.caption(
-        f"{len(rows):,} of {len(table):,} types{cut} · {data.runs.plain(facts.meta.name)} · steps {rocks.steps[0]} to {rocks.steps[-1]}"
+        f"{len(rows):,} of {len(table):,} types{cut} · {data.runs.plain(facts.meta.name)} · steps "
+        f"{rocks.steps[0]} to {rocks.steps[-1]}"
     )
     left, right, _ = st.columns([1, 1, 3])
     name = f"{facts.meta.name}-rocks"
     left.download_button("Table as CSV", rocks.to_csv, f"{name}.csv", "text/csv", on_click="ignore")
     right.download_button(
-        "Set as JSON", rocks.to_json, f"{name}.json", "application/json", on_click="ignore", help="What a training can filter by."
+        "Set as JSON",
+        rocks.to_json,
+        f"{name}.json",
+        "application/json",
+        on_click="ignore",
+        help="What a training can filter by.",
     )
     contexts(rule, table, picked)
     figures(rule, rocks, table)

@@ -1,4 +1,6 @@
-"""Start a training, watch it, stop it. The training is a process of its own; this page only reads its folder."""
+"""Start a training, watch it, stop it. The training is a process of its own; this page only reads
+its folder.
+"""
 
 import streamlit as st
 
@@ -12,26 +14,52 @@ def numbers(scenario: str) -> dict[str, int | float | None]:
     default = data.runs.defaults(scenario)
     columns = st.columns(4)
     return {
-        "steps": columns[0].number_input("Steps", min_value=1, value=None, step=1, placeholder=f"{default['steps']}"),
-        "rollouts": columns[1].number_input("Rollouts a step", min_value=1, value=None, step=1, placeholder=f"{default['rollouts']}"),
-        "lr": columns[2].number_input("Learning rate", min_value=0.0, value=None, format="%g", placeholder=f"{default['lr']:g}"),
+        "steps": columns[0].number_input(
+            "Steps", min_value=1, value=None, step=1, placeholder=f"{default['steps']}"
+        ),
+        "rollouts": columns[1].number_input(
+            "Rollouts a step", min_value=1, value=None, step=1, placeholder=f"{default['rollouts']}"
+        ),
+        "lr": columns[2].number_input(
+            "Learning rate",
+            min_value=0.0,
+            value=None,
+            format="%g",
+            placeholder=f"{default['lr']:g}",
+        ),
         "seed": columns[3].number_input("Seed", min_value=0, value=None, step=1, placeholder="0"),
     }
 
 
 def order_form() -> None:
     """Ask what to train, and start it."""
-    picked = selection.choose("scenario", st.segmented_control, "Scenario", [*data.runs.SCENARIOS, OWN], "habit", required=True)
+    picked = selection.choose(
+        "scenario",
+        st.segmented_control,
+        "Scenario",
+        [*data.runs.SCENARIOS, OWN],
+        "habit",
+        required=True,
+    )
     scenario = "" if picked == OWN else picked
-    st.text(data.runs.SCENARIOS[scenario].summary if scenario else "Your own student, teacher and prompts; both must share one tokenizer.")
+    st.text(
+        data.runs.SCENARIOS[scenario].summary
+        if scenario
+        else "Your own student, teacher and prompts; both must share one tokenizer."
+    )
     with st.form("training", border=False):
         texts = {"scenario": scenario}
         if not scenario:
             texts["student"] = st.text_input("Student", placeholder="folder or hub name of a model")
             texts["teacher"] = st.text_input("Teacher", placeholder="folder or hub name of a model")
-            texts["prompts"] = st.text_input("Prompts", placeholder="a .jsonl or .parquet file with the column prompt, and answer if known")
+            texts["prompts"] = st.text_input(
+                "Prompts",
+                placeholder="a .jsonl or .parquet file with the column prompt, and answer if known",
+            )
         values = numbers(scenario)
-        name = st.text_input("Name", value=data.runs.free_name(scenario), help="The run goes to ./runs/NAME.")
+        name = st.text_input(
+            "Name", value=data.runs.free_name(scenario), help="The run goes to ./runs/NAME."
+        )
         if not st.form_submit_button("Start training", type="primary"):
             return
     try:
@@ -50,7 +78,10 @@ def watch(name: str, was_running: bool) -> None:
     if now.run is not None:
         if now.running and st.button("Stop after this step"):
             data.runs.request_stop(now.run.path)
-            st.text("Stop requested: it ends after its current step, and everything logged so far stays.")
+            st.text(
+                "Stop requested: it ends after its current step, and everything logged so far "
+                "stays."
+            )
         if st.button("Watch it live" if now.running else "Open this run"):
             selection.pick("run", name)
             st.switch_page("views/live/page.py" if now.running else "views/overview/page.py")
@@ -72,7 +103,10 @@ def progress(run: data.runs.RunKey) -> None:
     if far is None:
         st.text("No step is finished yet.")
         return
-    st.progress(far.step / max(far.steps, 1), f"Step {far.step} of {far.steps} · mean kl {far.kl_mean:.4f} nats")
+    st.progress(
+        far.step / max(far.steps, 1),
+        f"Step {far.step} of {far.steps} · mean kl {far.kl_mean:.4f} nats",
+    )
 
 
 st.title("Train a student")
@@ -90,4 +124,7 @@ if names:
     running = data.runs.watch(watched).running
     st.fragment(watch, run_every=2 if running else None)(watched, running)
 else:
-    st.text("No training was started from this folder yet; its runs would be listed here, and in the sidebar.")
+    st.text(
+        "No training was started from this folder yet; its runs would be listed here, and in the "
+        "sidebar."
+    )

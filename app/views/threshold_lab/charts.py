@@ -8,8 +8,12 @@ import plotly.graph_objects as go
 from app.charts import NEUTRAL, STUDENT, TEACHER, finish
 
 
-def cutoff(curves: pd.DataFrame, k: int, knee: int, least: float, draws: int, about: str) -> go.Figure:
-    """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, the knee, and the bar for J."""
+def cutoff(
+    curves: pd.DataFrame, k: int, knee: int, least: float, draws: int, about: str
+) -> go.Figure:
+    """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, the
+    knee, and the bar for J.
+    """
     figure = go.Figure()
     band = pd.concat([curves.high, curves.low[::-1]])
     figure.add_scatter(
@@ -47,4 +51,10 @@ def cutoff(curves: pd.DataFrame, k: int, knee: int, least: float, draws: int, ab
             )
     figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
     figure.update_layout(hovermode="x unified")
-    return finish(figure, f"How much K types cover, and how stable they are<br>{about}", "K (types)", "share", 380)
+    return finish(
+        figure,
+        f"How much K types cover, and how stable they are<br>{about}",
+        "K (types)",
+        "share",
+        380,
+    )

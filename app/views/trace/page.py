@@ -1,4 +1,6 @@
-"""One rollout as text, each token coloured by a signal: where, in what words, does the student differ from its teacher?"""
+"""One rollout as text, each token coloured by a signal: where, in what words, does the student
+differ from its teacher?
+"""
 
 from typing import Any, NamedTuple
 
@@ -47,7 +49,9 @@ def span(length: int) -> list[int]:
         return []
 
 
-def state(rollout: int, step: int, length: int, categories: list[str], classes: list[str]) -> token_pane.State:
+def state(
+    rollout: int, step: int, length: int, categories: list[str], classes: list[str]
+) -> token_pane.State:
     """What the link asks of the pane, as far as it can be had."""
     at, cut, rest = (selection.text(name, "") for name in ("token_at", "cut", "rest"))
     return token_pane.State(
@@ -58,7 +62,9 @@ def state(rollout: int, step: int, length: int, categories: list[str], classes: 
         classes=some("light_class", classes),
         only=some("only", list(token_pane.ONLY)),
         span=span(length),
-        types=[int(i) for i in selection.text("types", "").split(",") if i.isdecimal() and len(i) < 10],
+        types=[
+            int(i) for i in selection.text("types", "").split(",") if i.isdecimal() and len(i) < 10
+        ],
         rest=rest if rest in token_pane.RESTS else "dim",
         cut=cut if token_pane.is_cut(cut) else "",
     )
@@ -77,9 +83,19 @@ def downloads(source: str, step: int, rollout: int) -> None:
     left, right, _ = st.columns([1, 1, 3])
     name = f"{facts.meta.name}-{source}-step{step}-rollout{rollout}"
     asked = (run, source, step, rollout)
-    left.download_button("Tokens as CSV", lambda: data.texts.to_csv(*asked), f"{name}.csv", "text/csv", on_click="ignore")
+    left.download_button(
+        "Tokens as CSV",
+        lambda: data.texts.to_csv(*asked),
+        f"{name}.csv",
+        "text/csv",
+        on_click="ignore",
+    )
     right.download_button(
-        "Tokens as Parquet", lambda: data.texts.to_parquet(*asked), f"{name}.parquet", "application/vnd.apache.parquet", on_click="ignore"
+        "Tokens as Parquet",
+        lambda: data.texts.to_parquet(*asked),
+        f"{name}.parquet",
+        "application/vnd.apache.parquet",
+        on_click="ignore",
     )
 
 
@@ -95,11 +111,18 @@ class Reading(NamedTuple):
 
     def view(self, length: int, verdict: data.rocks.Judged) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
-        whose = "the student of this step wrote it" if self.source == "fresh" else "a fixed text, scored by the student of each logged step"
-        meaning = facts.estimator if self.signal == "kl" else data.texts.SIGNALS[self.signal].meaning
+        whose = (
+            "the student of this step wrote it"
+            if self.source == "fresh"
+            else "a fixed text, scored by the student of each logged step"
+        )
+        meaning = (
+            facts.estimator if self.signal == "kl" else data.texts.SIGNALS[self.signal].meaning
+        )
         return token_pane.View(
             scale=data.texts.scale(run, self.signal),
-            caption=f"{facts.meta.name}, {controls.TEXTS[self.source]}, rollout {self.rollout}: {whose}. {meaning.rstrip('.')}.",
+            caption=f"{facts.meta.name}, {controls.TEXTS[self.source]}, rollout {self.rollout}: "
+            f"{whose}. {meaning.rstrip('.')}.",
             categories=names,
             state=state(self.rollout, self.step, length, names, verdict.names),
             steps=self.steps,
@@ -129,7 +152,10 @@ def read(chosen: Reading) -> None:
 def page() -> None:
     sources = [s for s in data.runs.SOURCES if data.runs.steps(run, s)]
     if not sources:
-        st.text("No step has logged its tokens yet. Reload in a moment (press R) if the run is training.")
+        st.text(
+            "No step has logged its tokens yet. Reload in a moment (press R) if the run is "
+            "training."
+        )
         return
     left, right = st.columns([3, 2])
     with left:
@@ -144,7 +170,14 @@ def page() -> None:
     left, right = st.columns([3, 2])
     hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
     with left:
-        rollout = selection.choose("rollout", st.selectbox, "Rollout", list(hints), next(iter(hints)), format_func=hints.get)
+        rollout = selection.choose(
+            "rollout",
+            st.selectbox,
+            "Rollout",
+            list(hints),
+            next(iter(hints)),
+            format_func=hints.get,
+        )
     with right:
         signal = selection.choose("signal", st.selectbox, "Colour", list(data.texts.SIGNALS), "kl")
     read(Reading(source, steps, step, list(hints), rollout, signal))
