@@ -37,6 +37,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,6 +50,48 @@ PROBE_SETS = ("first", "final")
 # rollout r belongs to fold r % FOLDS: what intervals of gradients resample, and even so that halves
 # can be told apart
 FOLDS = 16
+
+
+class Texts(str, Enum):
+    """Whose texts a question is about. Its value is what links and the command line say."""
+
+    FRESH = "fresh"  # new rollouts at every step
+    FIRST = "first"  # written once, by the starting student
+    FINAL = "final"  # written once, by the trained student
+
+    __str__ = str.__str__
+
+    @property
+    def probe_set(self) -> str | None:
+        """The probe set; None for fresh rollouts, which are other texts at every step."""
+        return None if self is Texts.FRESH else self.value
+
+    @property
+    def table(self) -> str:
+        """The table of the log that holds their tokens."""
+        return "tokens" if self.probe_set is None else f"probe/{self.value}"
+
+    @property
+    def label(self) -> str:
+        """As a control names them."""
+        return _LABELS[self.value]
+
+    @property
+    def phrase(self) -> str:
+        """As a sentence names them."""
+        return _PHRASES[self.value]
+
+
+_LABELS = {
+    "fresh": "Fresh rollouts",
+    "first": "Probe: first student",
+    "final": "Probe: final student",
+}
+_PHRASES = {
+    "fresh": "fresh rollouts of each step",
+    "first": "texts of the first student",
+    "final": "texts of the final student",
+}
 
 
 class RockError(Exception):

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from app import charts, data
+from app import words as app_words
 from rockcore.log import Run, sample_runs
 
 MAIN = str(Path(data.runs.__file__).parents[1] / "main.py")
@@ -233,8 +234,8 @@ def test_names_in_a_title_are_shown_as_they_are() -> None:
 
 @pytest.mark.parametrize("token", HOSTILE + PLAIN)
 def test_a_visible_token_is_one_printable_line(token: str) -> None:
-    assert data.runs.visible(token).isprintable()
-    assert " " not in data.runs.visible(token)
+    assert app_words.visible(token).isprintable()
+    assert " " not in app_words.visible(token)
 
 
 def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(

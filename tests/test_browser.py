@@ -16,7 +16,7 @@ import pytest
 from chrome import AT_REST, CHROMIUM, DONE, FLAGS, serving
 from conftest import HOSTILE, WORDS
 
-from app import data
+from app import words
 from rockcore.log import sample_runs
 from rockcore.rocks.rule import RockRule
 
@@ -319,7 +319,7 @@ def test_copied_text_is_the_text_of_the_log(tab: Tab) -> None:
     assert (
         {"\n", "\n\n", " ", "\t"}
         <= set(tab.tokens())
-        <= {data.runs.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
+        <= {words.visible(w) if not w.isprintable() else w for w in WORDS} | set(WORDS)
     )
 
 

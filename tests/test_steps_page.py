@@ -21,6 +21,7 @@ from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
 from test_browser import Tab, browser, playwright, server, serving, tab  # noqa: F401  (fixtures)
 
 from app import data
+from app import words as app_words
 from app.components import heatmap
 from app.components.heatmap import chart
 from rockcore.log import Run, sample_runs
@@ -65,7 +66,7 @@ def test_positions_carry_the_values_of_the_log(tiny_run: RunFactory) -> None:
         for s, step in enumerate(STEPS):
             trace = Run.open(run).trace(step, 2, "first")
             np.testing.assert_array_equal(surface.values[:, s], trace[signal])
-            assert surface.names == [data.runs.visible(t) for t in trace.token]
+            assert surface.names == [app_words.visible(t) for t in trace.token]
 
 
 def occurrences(run: Path, source: str) -> pd.DataFrame:
@@ -264,7 +265,7 @@ def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -
     table = app.dataframe[0].value
     assert table.position.tolist() == [3, 4, 5]
     np.testing.assert_array_equal(table.cursor.astype(np.float32), trace.kl[3:6].astype(np.float32))
-    assert "".join(data.runs.visible(t, spaces=True) for t in trace.token[3:6]) in words(
+    assert "".join(app_words.visible(t, spaces=True) for t in trace.token[3:6]) in words(
         app
     ).replace("␣", " ")
     assert dict(app.query_params)["span"] == "3-5"

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
-from app import data
+from app import data, words
 from app.components import token_pane
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import RunMeta
@@ -375,7 +375,7 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
     page.locator(".response .t").nth(4).hover()
     card = page.locator(".reading .card")
     frame = Run.open(folder / "tiny").trace(10, 1, "final")
-    playwright.expect(card.locator(".token")).to_have_text(data.runs.visible(frame.token[4]))
+    playwright.expect(card.locator(".token")).to_have_text(words.visible(frame.token[4]))
     playwright.expect(card.locator(".where")).to_contain_text(
         f"id {frame.token_id[4]} · position 4 of {len(frame)}"
     )
@@ -390,9 +390,7 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
     page.keyboard.press("p")
     playwright.expect(page.locator(".pins .card")).to_have_count(2)
     page.locator(".pins .card").first.get_by_role("button", name="Unpin").click()
-    playwright.expect(page.locator(".pins .token")).to_have_text(
-        [data.runs.visible(frame.token[9])]
-    )
+    playwright.expect(page.locator(".pins .token")).to_have_text([words.visible(frame.token[9])])
 
 
 def test_a_link_to_a_token_opens_it_with_its_card_in_view(

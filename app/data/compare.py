@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import words
 from app.components import token_pane
 from app.data import runs, texts
 from app.data.runs import RunKey
@@ -106,7 +107,7 @@ def _rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
 
 
 def _name(rollout: int, prompt: str) -> str:
-    shown = runs.visible(prompt, spaces=True)
+    shown = words.visible(prompt, spaces=True)
     return f"{rollout} · {shown[:_PROMPT]}{'…' if len(shown) > _PROMPT else ''}"
 
 

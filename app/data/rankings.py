@@ -9,6 +9,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from app import words
 from app.data import rocks, runs
 from app.data.runs import RunKey
 from rockcore.analysis import compare
@@ -43,10 +44,10 @@ def table(sides: Sides) -> pd.DataFrame:
     """
     frame = compare.rank_changes(*sides)
     whole = dict.fromkeys(("rank_a", "rank_b", "moved", "frequency_a", "frequency_b"), float)
-    return frame.astype(whole).assign(shown=[runs.visible(t) for t in frame.token])
+    return frame.astype(whole).assign(shown=[words.visible(t) for t in frame.token])
 
 
-def words(sides: Sides, ids: list[int], most: int = 40) -> str:
+def line(sides: Sides, ids: list[int], most: int = 40) -> str:
     """Tokens as one line of text, whitespace made visible."""
     token = (
         pd.concat([side.types for side in sides])
@@ -55,4 +56,4 @@ def words(sides: Sides, ids: list[int], most: int = 40) -> str:
         .token
     )
     more = f"  … and {len(ids) - most:,} more" if len(ids) > most else ""
-    return "  ".join(runs.visible(str(token[i])) for i in ids[:most]) + more
+    return "  ".join(words.visible(str(token[i])) for i in ids[:most]) + more

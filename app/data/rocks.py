@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import words
 from app.components.loss_histogram import Histogram
 from app.data import rules, runs, texts
 from app.data.runs import RunKey
@@ -211,10 +212,10 @@ def token_names(run: RunKey, rule: RockRule) -> dict[int, str]:
 @st.cache_data(max_entries=16, show_spinner=False)
 def _token_names(run: RunKey, reads: tuple[Any, ...], named: tuple[int, ...]) -> dict[int, str]:
     corpus = _material(run, reads).last
-    words = runs.log(run).vocab.set_index("token_id").token
+    token_texts = runs.log(run).vocab.set_index("token_id").token
     most = corpus.types[np.argsort(-np.bincount(corpus.type), kind="stable")[:_CHOICES]].tolist()
     return {
-        i: f"{runs.visible(str(words.get(i, '?')))} · id {i}"
+        i: f"{words.visible(str(token_texts.get(i, '?')))} · id {i}"
         for i in dict.fromkeys((*most, *named))
     }
 
@@ -377,7 +378,7 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
     n = tokens.frequency.sum()
     frame = tokens.assign(
         rank=np.arange(1, len(tokens) + 1),
-        shown=[runs.visible(t) for t in tokens.token],
+        shown=[words.visible(t) for t in tokens.token],
         series=[series.get(t, []) for t in tokens.token_id],
         interval=change,
         type_density=tokens.frequency / n,
@@ -430,9 +431,9 @@ def examples(run: RunKey, rule: RockRule, token_id: int) -> pd.DataFrame:
     there[there] = done.at[place[there]] == at[there]
     mark[there] = done.mark[place[there]]
     order = np.lexsort((-corpus.losses[-1][at], -mark))[:_EXAMPLES]
-    words = runs.log(run).vocab.set_index("token_id").token
+    token_texts = runs.log(run).vocab.set_index("token_id").token
     rows = [
-        _in_context(corpus, int(i), int(m), words, material.paired)
+        _in_context(corpus, int(i), int(m), token_texts, material.paired)
         for i, m in zip(at[order], mark[order], strict=True)
     ]
     return pd.DataFrame(rows)
@@ -441,18 +442,20 @@ def examples(run: RunKey, rule: RockRule, token_id: int) -> pd.DataFrame:
 _JUDGED = ("not persistent", "persistent", "kept", "kept, in the set")
 
 
-def _in_context(corpus: Any, i: int, mark: int, words: pd.Series, paired: bool) -> dict[str, Any]:
+def _in_context(
+    corpus: Any, i: int, mark: int, token_texts: pd.Series, paired: bool
+) -> dict[str, Any]:
     b = int(corpus.rollout[i])
     begin, end = int(corpus.starts[b]), int(corpus.starts[b] + corpus.lengths[b])
 
     def text(low: int, high: int) -> str:
-        return runs.visible(
-            "".join(words.loc[corpus.token_id[max(low, begin) : min(high, end)]]), spaces=True
+        return words.visible(
+            "".join(token_texts.loc[corpus.token_id[max(low, begin) : min(high, end)]]), spaces=True
         )
 
     return {
         "left": text(i - _AROUND, i),
-        "shown": runs.visible(str(words.loc[corpus.token_id[i]])),
+        "shown": words.visible(str(token_texts.loc[corpus.token_id[i]])),
         "right": text(i + 1, i + 1 + _AROUND),
         "before": float(corpus.losses[0][i]) if paired else None,
         "after": float(corpus.losses[-1][i]),

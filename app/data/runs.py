@@ -9,7 +9,6 @@ rockcore does.
 from __future__ import annotations
 
 import sys
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import words
 from app.data import children
 from app.data.children import CannotStart, Order, can_train
 from rockcore import schema
@@ -89,24 +89,6 @@ def short_path(run: RunKey) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def visible(token: str, spaces: bool = False) -> str:
-    """A token as one printable line: ␣ for a space (unless `spaces`), ⏎ for a line break, ⇥ for a
-    tab, escapes for what has no glyph.
-    """
-    marks = {" ": " " if spaces else "␣", "\n": "⏎", "\t": "⇥"}
-    return "".join(
-        marks.get(c) or (c if unicodedata.category(c)[0] not in "CZ" else f"\\u{ord(c):04x}")
-        for c in token
-    )
-
-
-def plain(text: str) -> str:
-    """Text for a Markdown label that shows it as it is."""
-    return "".join(
-        "\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split())
-    )
-
-
 @dataclass(frozen=True)
 class Facts:
     """What the first page says about a run."""
@@ -155,7 +137,7 @@ def facts(run: RunKey) -> Facts:
 def status(run: RunKey) -> str:
     """One line: running and when it last wrote, or how it ended and why. Not cached: it ages."""
     opened = log(run)
-    meta, age = opened.meta, duration(opened.age_s())
+    meta, age = opened.meta, words.duration(opened.age_s())
     if meta.status != "running":
         return f"{meta.status}{f': {meta.reason}' if meta.reason else ''} · last written {age} ago"
     steps = opened.steps("metrics")
@@ -172,27 +154,6 @@ def is_live(run: RunKey) -> bool:
     """Whether the run is in training and has been heard of lately."""
     opened = log(run)
     return opened.meta.status == "running" and opened.age_s() < _SILENT_S
-
-
-def duration(seconds: float) -> str:
-    """12 s, 5 min, 3 h, 8 days."""
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
-    """First and last held-out accuracy of one decoding, each with its interval and "n of N"."""
-    rows = evals[evals.decoding == decoding]
-    if rows.empty:
-        return "not measured"
-    ends = [rows.iloc[0]] if len(rows) == 1 else [rows.iloc[0], rows.iloc[-1]]
-    return " → ".join(
-        f"{r.correct} of {r.n} ({100 * r.accuracy:.0f} %, {100 * r.low:.0f}–{100 * r.high:.0f} %) "
-        f"at step {r.step}"
-        for r in ends
-    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -215,7 +176,9 @@ def probe_set(source: str) -> str | None:
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
     """rocks.rank at a step, plus `rank` from 1 and `shown`, the token with visible whitespace."""
     frame = rank(log(run), step)
-    return frame.assign(rank=np.arange(1, len(frame) + 1), shown=[visible(t) for t in frame.token])
+    return frame.assign(
+        rank=np.arange(1, len(frame) + 1), shown=[words.visible(t) for t in frame.token]
+    )
 
 
 class Concentration(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from app import words
 from app.data import rocks, runs
 from app.data.runs import RunKey
 from rockcore.categories import categorize_all, sentence_marks, sentence_starts_of
@@ -94,8 +95,8 @@ def positions(run: RunKey, source: str, rollout: int, signal: str) -> Surface:
     axis = step_axis(run, source)
     wide = frame.pivot(index="position", columns="step", values="value").reindex(columns=axis.steps)
     ids = frame.drop_duplicates("position").set_index("position").token_id.loc[wide.index]
-    words = _words(runs.log(run).vocab, pd.Index(ids.unique())).token
-    return Surface(wide.to_numpy(np.float32), [runs.visible(words[i]) for i in ids], axis)
+    token_texts = _words(runs.log(run).vocab, pd.Index(ids.unique())).token
+    return Surface(wide.to_numpy(np.float32), [words.visible(token_texts[i]) for i in ids], axis)
 
 
 @st.cache_resource(max_entries=6, show_spinner="Reading the steps")
@@ -117,17 +118,17 @@ def types(run: RunKey, source: str, signal: str) -> TypeSteps:
     )
     last = max(s for s, there in zip(axis.steps, axis.logged, strict=True) if there)
     n = counts.fillna(0).astype(int)
-    words = _words(opened.vocab, values.index)
+    token_texts = _words(opened.vocab, values.index)
     ends = _ends(values.to_numpy(), axis)
     slope, fitted = slopes(axis.steps, values.to_numpy())
     frame = pd.DataFrame(
         {
             "token_id": values.index,
-            "shown": [runs.visible(t) for t in words.token],
+            "shown": [words.visible(t) for t in token_texts.token],
             "category": categorize_all(
-                words.token,
-                words.special,
-                _mostly_open(run, source, words.index),
+                token_texts.token,
+                token_texts.special,
+                _mostly_open(run, source, token_texts.index),
                 opened.category_rules,
             ),
             "frequency": n[last].to_numpy(),

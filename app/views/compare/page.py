@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from app import controls, data, selection
+from app import controls, data, selection, words
 from app.components import pane_pair, token_pane
 from app.views.compare import charts
 
@@ -310,7 +310,7 @@ def rocks(sides: Sides) -> None:
         ("Only in B", shared.only_b),
     ):
         if ids:
-            st.text(f"{what}: {data.rankings.words(found, ids)}")
+            st.text(f"{what}: {data.rankings.line(found, ids)}")
     table = data.rankings.table(found)
     if not in_a and not in_b:
         st.text(
@@ -425,5 +425,5 @@ st.title("Compare")
 st.text(
     "Two runs, or two steps of one run, side by side: what is harder here, what is easier there?"
 )
-st.badge(data.runs.plain(facts.estimator), help="What the numbers called kl are.")
+st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
 page()

@@ -4,7 +4,7 @@ leaving tokens out would give up.
 
 import streamlit as st
 
-from app import controls, data, selection
+from app import controls, data, selection, words
 from app.views.gradients import charts
 
 VALUES = {"corrected": "corrected, cross-fitted", "naive": "naive"}
@@ -411,7 +411,7 @@ def page() -> None:
     steps = data.gradients.norm_steps(run, source, norm)
     with right:
         step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
-    st.badge(data.runs.plain(facts.estimator), help="What the numbers called kl are.")
+    st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
     rule, rocks, why = the_rule()
     if why:
         st.text(f"No Rock Tokens here, so types stand by category alone. {why}")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import charts, data, selection
+from app import charts, data, selection, words
 from app.components import token_pane
 
 MOST_TYPES = 12
@@ -20,7 +20,7 @@ def nothing_running() -> None:
     if training:
         st.text("In training now:")
         for name in training:
-            st.button(f"Follow {data.runs.plain(name)}", on_click=selection.put, args=("run", name))
+            st.button(f"Follow {words.plain(name)}", on_click=selection.put, args=("run", name))
     else:
         st.text(
             "No run is in training here. Start one on the page “Session”, or in a terminal: "
@@ -40,7 +40,7 @@ def head(now: data.runs.RunKey) -> None:
         )
         return
     left = (
-        f"about {data.runs.duration(far.left_s)} left, milestones not counted"
+        f"about {words.duration(far.left_s)} left, milestones not counted"
         if far.step < far.steps
         else "finishing"
     )

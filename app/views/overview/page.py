@@ -4,19 +4,19 @@ below.
 
 import streamlit as st
 
-from app import charts, data, selection
+from app import charts, data, selection, words
 
 run = selection.run()
 facts = data.runs.facts(run)
 meta = facts.meta
 
-st.title(data.runs.plain(meta.name))
+st.title(words.plain(meta.name))
 if facts.summary:
     st.text(facts.summary)
 if meta.origin:
     st.text(f"Where persisting loss can come from: {meta.origin}")
 st.badge(
-    data.runs.plain(facts.estimator),
+    words.plain(facts.estimator),
     help="What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own "
     "tokens.",
 )
@@ -49,7 +49,7 @@ columns[2].metric(
     help=f"95 % interval {last.low:.4f} to {last.high:.4f}, over {int(last.rollouts)} rollouts.",
 )
 for decoding in ("greedy", "sampled"):
-    st.text(f"Held-out accuracy, {decoding}: {data.runs.accuracy_line(facts.evals, decoding)}")
+    st.text(f"Held-out accuracy, {decoding}: {words.accuracy_line(facts.evals, decoding)}")
 
 st.subheader("Where the loss sits")
 top = selection.count(

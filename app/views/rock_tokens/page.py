@@ -4,7 +4,7 @@ control.
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, words
 from app.views.rock_tokens import charts
 
 MOST_ROWS = 1_000  # more are a megabyte a rerun; search and facets reach the others
@@ -93,7 +93,7 @@ def headline(rocks: data.rocks.RockSet) -> None:
             f"{n['in_set']:,} of a type in the set."
         )
     for note in rocks.notes:
-        st.info(data.runs.plain(note), icon=":material/info:")
+        st.info(words.plain(note), icon=":material/info:")
 
 
 def filtered(table, rocks: data.rocks.RockSet):
@@ -294,7 +294,7 @@ def page() -> None:
     rule = data.rocks.rule(selection.text("rule", "default"))
     found = data.rocks.found(run, rule)
     rocks, table = found.rocks, data.rocks.table(run, rule)
-    st.badge(data.runs.plain(facts.estimator), help="What the numbers called kl are.")
+    st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
     st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}")
     selection.link("threshold_lab", "Change the rule in the Threshold lab")
     headline(rocks)
@@ -302,7 +302,7 @@ def page() -> None:
     picked = show_table(rows.head(MOST_ROWS), rule.column)
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
     st.caption(
-        f"{len(rows):,} of {len(table):,} types{cut} · {data.runs.plain(facts.meta.name)} · steps "
+        f"{len(rows):,} of {len(table):,} types{cut} · {words.plain(facts.meta.name)} · steps "
         f"{rocks.steps[0]} to {rocks.steps[-1]}"
     )
     left, right, _ = st.columns([1, 1, 3])

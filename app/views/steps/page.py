@@ -4,7 +4,7 @@ or go?
 
 import streamlit as st
 
-from app import controls, data, selection
+from app import controls, data, selection, words
 from app.components import heatmap
 from app.components.heatmap import chart as painting
 
@@ -107,7 +107,7 @@ def say(surface: data.steps.Surface, signal: str, what: str, how: str) -> None:
         )
         return
     if signal != "kl":
-        st.caption(f"{data.runs.plain(signal)}: {data.runs.plain(data.runs.meaning(signal))}")
+        st.caption(f"{words.plain(signal)}: {words.plain(data.runs.meaning(signal))}")
     missing = surface.axis.missing
     gap = (
         " Not logged, though planned: step "
@@ -168,7 +168,7 @@ def by_position(source: str, rollout: int, signal: str, step: int) -> None:
     try:
         span = data.steps.span_of(asked, len(surface.names))
     except data.steps.NoSpan as e:
-        st.warning(data.runs.plain(str(e)))
+        st.warning(words.plain(str(e)))
         span = None
     shown = look(
         f"{signal} of rollout {rollout} by position and step",
@@ -412,7 +412,7 @@ def page(sources: list[str]) -> None:
 
 st.title("Steps")
 st.text("The same signal at every logged step: what fades, what stays, what comes back.")
-st.badge(data.runs.plain(facts.estimator), help="What the numbers called kl are.")
+st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
 logged = [s for s in data.runs.SOURCES if data.runs.steps(run, s)]
 if logged:
     page(logged)

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, words
 from app.components import loss_histogram, token_pane
 from app.views.threshold_lab import charts
 
@@ -367,10 +367,10 @@ def set_readout(rocks: data.rocks.RockSet, before: data.rocks.RockSet | None) ->
             if ids:
                 st.text(
                     f"{verb}: "
-                    f"{'  '.join(data.runs.visible(str(names.get(i, i))) for i in sorted(ids)[:40])}"
+                    f"{'  '.join(words.visible(str(names.get(i, i))) for i in sorted(ids)[:40])}"
                 )
     for note in rocks.notes:
-        st.info(data.runs.plain(note), icon=":material/info:")
+        st.info(words.plain(note), icon=":material/info:")
 
 
 def _percent(rocks: data.rocks.RockSet) -> float | None:
@@ -428,7 +428,7 @@ def command(rule: data.rocks.RockRule) -> str:
 
 def lab() -> None:
     if problem := selection.complaint():
-        st.warning(data.runs.plain(problem))
+        st.warning(words.plain(problem))
     rule = current()
     presets(rule)
     now = data.rocks.instant(run, rule)

@@ -1,0 +1,40 @@
+"""Words that several pages say alike: tokens, durations, accuracies, text that Markdown leaves alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rockcore.spelling import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["accuracy_line", "duration", "plain", "visible"]
+
+
+def plain(text: str) -> str:
+    """Text for a Markdown label that shows it as it is."""
+    return "".join(
+        "\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split())
+    )
+
+
+def duration(seconds: float) -> str:
+    """12 s, 5 min, 3 h, 8 days."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
+    """First and last held-out accuracy of one decoding, each with its interval and "n of N"."""
+    rows = evals[evals.decoding == decoding]
+    if rows.empty:
+        return "not measured"
+    ends = [rows.iloc[0]] if len(rows) == 1 else [rows.iloc[0], rows.iloc[-1]]
+    return " → ".join(
+        f"{r.correct} of {r.n} ({100 * r.accuracy:.0f} %, {100 * r.low:.0f}–{100 * r.high:.0f} %) "
+        f"at step {r.step}"
+        for r in ends
+    )
