@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: they compete for the cores
+
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -28,6 +31,17 @@ settings.register_profile(
     "patient", deadline=None
 )  # the machines are shared: a slow example is no failure
 settings.load_profile("patient")
+
+MOST_WORKERS = 4  # each has a server and a Chromium of its own
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker a core, but none of them for a few tests: starting takes longer than they do."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    named = [Path(argument.split("::")[0]) for argument in config.args]
+    few = config.option.keyword or config.option.lf or (len(named) < 3 and named[0].is_file())
+    return 0 if few or cores == 1 else min(cores, MOST_WORKERS)
+
 
 # Text that a careless page would run, format, reorder or lose.
 HOSTILE = (
@@ -287,7 +301,7 @@ def server(served: Path, refused: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
+def chromium() -> Iterator[playwright.Browser]:
     """One Chromium for all tests of this process."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None and not os.environ.get("CI"):
@@ -295,9 +309,17 @@ def browser() -> Iterator[playwright.Browser]:
     assert CHROMIUM, "CI has no chromium on the PATH"
     api.expect.set_options(timeout=30_000)
     with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield browser
-        browser.close()
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def browser(chromium: playwright.Browser) -> Iterator[playwright.Browser]:
+    """The Chromium, in which a test leaves no page open."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
 
 
 @pytest.fixture

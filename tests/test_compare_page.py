@@ -5,7 +5,7 @@ say why.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -14,8 +14,8 @@ import playwright.sync_api as playwright
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from chrome import Tab, serving
-from conftest import HOSTILE, STEPS
+from chrome import Tab
+from conftest import HOSTILE, STEPS, write_tiny_run
 from pages import DAMAGES, words
 from streamlit.testing.v1 import AppTest
 from test_compare import LENIENT
@@ -318,14 +318,11 @@ def test_an_empty_text_says_so(open_app, tiny_run: RunFactory) -> None:
 # In a browser.
 
 
-@pytest.fixture(scope="module")
-def server(tiny_run: RunFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("compare")
-    runs = [str(run) for run in two(tiny_run)]
-    with serving(
-        lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder
-    ) as address:
-        yield address
+@pytest.fixture(scope="session", autouse=True)
+def two_served(served: Path) -> None:
+    """The runs that `two` makes."""
+    write_tiny_run(served / "one")
+    write_tiny_run(served / "two", seed=1)
 
 
 def opened(tab: Tab, query: str, panes: int) -> None:

@@ -4,14 +4,13 @@ gradients says how to log them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import playwright.sync_api as playwright
 import pyarrow.parquet as pq
 import pytest
-from chrome import Tab, serving
+from chrome import Tab
 from pages import RunFactory, words
 
 from app import data
@@ -22,10 +21,10 @@ from rockcore.training.session import train
 RULE = "lenient"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def trained(served: Path) -> Path:
     """A real run of a few steps, with exact gradients of some positions."""
-    out = tmp_path_factory.mktemp("trained") / "run"
+    out = served / "trained"
     sizes = {
         "steps": 4,
         "rollouts": 8,
@@ -152,15 +151,8 @@ def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def server(trained: Path) -> Iterator[str]:
-    command = lambda port: ["-m", "rockcore", "app", str(trained), "--port", port, "--headless"]  # noqa: E731
-    with serving(command, trained.parent) as address:
-        yield address
-
-
-def test_a_clicked_type_is_explained(tab: Tab) -> None:
-    tab.open("/gradients?source=final")
+def test_a_clicked_type_is_explained(tab: Tab, trained: Path) -> None:
+    tab.open(f"/gradients?run={trained.name}&source=final")
     page = tab.page
     chart = page.locator(".js-plotly-plot").nth(2)
     playwright.expect(chart.locator(".scatterlayer .point").first).to_be_attached()

@@ -5,6 +5,7 @@ training nothing but a little time.
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import conftest
 import numpy as np
 import playwright.sync_api as playwright
 import pytest
-from chrome import Tab, serving
+from chrome import Tab
 from pages import RunFactory, words
 
 from app import data
@@ -100,33 +101,26 @@ def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(
     assert look(cost=0.01) not in (opened, newer)
 
 
-@pytest.fixture(scope="module")
-def server(tiny_folder: Path) -> Iterator[str]:
-    command = lambda port: ["-m", "rockcore", "app", str(tiny_folder), "--port", port, "--headless"]  # noqa: E731
-    with serving(command, tiny_folder) as address:
-        yield address
+@pytest.fixture
+def young(served: Path) -> Iterator[Path]:
+    """A run in training, that is none for the other tests of this server."""
+    yield conftest.write_tiny_run(served / "young", status="running", steps_planned=50)
+    shutil.rmtree(served / "young")
 
 
-@pytest.fixture(scope="module")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("runs")
-    conftest.write_tiny_run(runs / "young", status="running", steps_planned=50)
-    return runs
-
-
-def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, tiny_folder: Path) -> None:
+def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, young: Path) -> None:
     page = tab.page
     page.goto(f"{tab.server}/live?run=young")  # it never settles: it looks for news
     page.locator(".response .t").first.wait_for(timeout=30_000)
     playwright.expect(page.get_by_text("running: step 20 of 50")).to_be_visible()
     before = page.locator(".legend .about").inner_text()
-    append(tiny_folder / "young", 30)
+    append(young, 30)
     playwright.expect(page.get_by_text("running: step 30 of 50")).to_be_visible(timeout=30_000)
     playwright.expect(page.locator(".legend .about")).to_contain_text("of step 30", timeout=30_000)
     assert "of step 20" in before
     aged = re.compile(r"last written ([4-9]|\d\d) s ago")
     playwright.expect(page.get_by_text(aged)).to_be_visible(timeout=15_000)  # without news, too
-    RunWriter.reopen(tiny_folder / "young").save_meta(status="finished")
+    RunWriter.reopen(young).save_meta(status="finished")
     playwright.expect(page.get_by_text("young is not in training: finished")).to_be_visible(
         timeout=15_000
     )

@@ -61,7 +61,7 @@ for key, (series, thresholds) in (STILL if "still" in st.query_params else MOVIN
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("histogram")
     known = {

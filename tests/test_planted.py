@@ -18,14 +18,14 @@ from rockcore.rocks.search import classes_of
 NULL_LOGS = 25
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def log():
     """A hundred thousand positions in memory, with their truth."""
     corpus, truth = planted.corpus(planted.Plan.sized(100_000))
     return Material("paired", "final", corpus.steps, (corpus,)), truth
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def null():
     return null_rates(NULL_LOGS)
 

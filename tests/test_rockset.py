@@ -40,7 +40,7 @@ def text(seed: int) -> Log:
     return Log([p + row for p, row in zip(phrase, log.tokens, strict=True)], losses)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Probe texts at three checkpoints, and fresh texts at two."""
     fresh = [Log(text(s).tokens, text(s).losses[:1]) for s in (10, 20)]

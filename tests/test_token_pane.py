@@ -8,7 +8,6 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 import playwright.sync_api as playwright
 import pytest
-from chrome import Tab, serving
+from chrome import Tab
 from conftest import HOSTILE, WORDS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,33 +83,13 @@ def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session", autouse=True)
+def folder(served: Path) -> Path:
     """Where the runs of this module lie: tiny, nasty, long, windowed."""
-    runs = tmp_path_factory.mktemp("runs")
-    conftest.write_tiny_run(runs / "tiny")
-    write_run(runs / "nasty", 200)
-    write_run(runs / "long", LONG)
-    write_run(runs / "windowed", WINDOWED, alternatives=False)
-    return runs
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[str]:
-    with serving(
-        lambda port: [
-            "-m",
-            "rockcore",
-            "app",
-            str(sample_runs()),
-            str(folder),
-            "--port",
-            port,
-            "--headless",
-        ],
-        folder,
-    ) as address:
-        yield address
+    write_run(served / "nasty", 200)
+    write_run(served / "long", LONG)
+    write_run(served / "windowed", WINDOWED, alternatives=False)
+    return served
 
 
 def read(tab: Tab, query: str) -> playwright.Page:
