@@ -21,10 +21,12 @@ COMMANDS = [
 ]
 
 
-def test_ci_calls_the_test_command_of_the_readme():
-    command = 'python -m pip install -e ".[test]" && pytest'
-    assert f"```sh\n{command}\n```" in README
-    assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text()
+def test_ci_runs_the_test_command_of_the_readme_and_the_linters_before_the_tests():
+    install, tests = 'python -m pip install -e ".[test]"', "pytest"
+    assert f"```sh\n{install} && {tests}\n```" in README
+    lines = (ROOT / ".ci" / "run").read_text().replace(" -q", "").splitlines()
+    steps = (install, "ruff check .", "ruff format --check .", "pyright", tests)
+    assert [line for line in lines if line in steps] == list(steps)
 
 
 def test_the_first_command_installs_and_opens_the_dashboard():
