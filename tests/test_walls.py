@@ -1,4 +1,4 @@
-"""The rooms of the house and who may enter which: folders are the walls, and a breach fails here."""
+"""The rooms of the house and who may enter which: folders are the walls; a breach fails here."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def users_of(package: str) -> set[str]:
 
 def test_each_foreign_engine_has_one_user():
     assert users_of("transformers") == {"rockcore/training/models.py"}
-    assert users_of("duckdb") == {"rockcore/log/folder.py"}
+    assert users_of("duckdb") == {"rockcore/log/duck.py"}
 
 
 def test_torch_lives_in_training_alone():
