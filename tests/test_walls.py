@@ -113,7 +113,7 @@ def users_of(package: str) -> set[str]:
 
 def test_each_foreign_engine_has_one_user():
     assert users_of("transformers") == {"rockcore/training/models.py"}
-    assert users_of("duckdb") == {"rockcore/log/folder.py"}
+    assert users_of("duckdb") == {"rockcore/log/duck.py"}
 
 
 def test_torch_lives_in_training_alone():

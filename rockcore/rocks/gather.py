@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rockcore import schema
 from rockcore.log import Run
-from rockcore.log.files import step_name, unreadable
+from rockcore.log.files import read_columns, table_file
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import BadRule, RockRule
 from rockcore.schema import DamagedRun, RockError
@@ -135,7 +133,7 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
     """Texts of one table with the losses at `steps`, in the order of rollout and position."""
     losses, first, grad = [], None, None
     for step in steps:
-        path = run.path / table / f"{step_name(step)}.parquet"
+        path = table_file(run.path, table, step)
         rows = _rows(path, column)
         if first is None:
             first = rows
@@ -164,11 +162,7 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
 
 def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
     names = ["rollout_id", "position", "token_id", column, "grad_norm"]
-    try:
-        table = pq.ParquetFile(path).read(columns=names)
-    except (pa.ArrowInvalid, OSError) as e:
-        raise unreadable(f"{path} cannot be read", e) from e
-    rows = {name: table[name].to_numpy() for name in names if name in table.column_names}
+    rows = read_columns(path, names)
     rollout, position = rows["rollout_id"], rows["position"]
     if len(rollout) > 1:
         ahead = (rollout[1:] > rollout[:-1]) | (
