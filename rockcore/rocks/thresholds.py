@@ -8,6 +8,7 @@ tenth of the log where the thresholds usually stand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,34 @@ _SORTED_AT_MOST = (
 )
 
 
+class Quantiles:
+    """The quantiles of losses (N,) by linear interpolation, each worked out once."""
+
+    def __init__(self, losses: np.ndarray):
+        self._losses, self._known = losses, dict[float, float]()
+
+    def __call__(self, share: float) -> float:
+        if share not in self._known:
+            self._known[share] = stats.quantiles(self._losses, [share])[0]
+        return self._known[share]
+
+    def prepare(self) -> None:
+        """Work out a grid of them, so that a slider over it is answered in microseconds."""
+        self._known |= zip(_GRID, stats.quantiles(self._losses, _GRID), strict=True)
+
+
+def taus(
+    rule: RockRule, quantile: Callable[[float], float], dtype: str = "float32"
+) -> tuple[float, float]:
+    """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both, never
+    below the noise floor of `dtype`.
+    """
+    if rule.tau_pre is not None and rule.tau_post is not None:
+        return rule.tau_pre, rule.tau_post
+    value = max(quantile(rule.tau_quantile), noise_floor(dtype))
+    return value, value
+
+
 class Reading(NamedTuple):
     """What is persistent at two thresholds; shares are of all occurrences of the corpus."""
 
@@ -33,6 +62,16 @@ class Reading(NamedTuple):
     grad_share: (
         float | None
     )  # of the summed gradient norm after training; None where it is not logged
+
+
+class Instant(NamedTuple):
+    """What is known the moment a threshold moves: the thresholds in nats, and what is persistent at
+    them.
+    """
+
+    tau_pre: float
+    tau_post: float
+    reading: Reading
 
 
 class ThresholdTable:
@@ -58,25 +97,11 @@ class ThresholdTable:
         self._loss = self._post.cumsum(dtype=np.float64)
         self._grad = None if self._norm is None else self._norm.cumsum(dtype=np.float64)
         self.total_loss = float(corpus.losses[-1].sum(dtype=np.float64))
-        self._quantiles = dict(zip(_GRID, stats.quantiles(corpus.losses[0], _GRID), strict=True))
         self.total_grad = (
             0.0
             if corpus.grad_norm is None
             else float(np.nansum(corpus.grad_norm, dtype=np.float64))
         )
-
-    def tau(self, rule: RockRule, dtype: str = "float32") -> tuple[float, float]:
-        """The thresholds of a rule in nats, as detection.Detection.tau has them."""
-        if rule.tau_pre is not None and rule.tau_post is not None:
-            return rule.tau_pre, rule.tau_post
-        known = self._quantiles.get(rule.tau_quantile)
-        value = max(
-            *stats.quantiles(self.corpus.losses[0], [rule.tau_quantile])
-            if known is None
-            else [known],
-            noise_floor(dtype),
-        )
-        return value, value
 
     def read(self, tau_pre: float, tau_post: float) -> Reading:
         """Exact, whatever the thresholds."""
