@@ -13,8 +13,8 @@ import conftest
 import numpy as np
 import playwright.sync_api as playwright
 import pytest
-from test_app import RunFactory, open_app, words  # noqa: F401
-from test_browser import Tab, browser, serving, tab  # noqa: F401
+from chrome import Tab, serving
+from pages import RunFactory, words
 
 from app import data
 from app.data.runs import RunKey
@@ -35,7 +35,7 @@ def append(run: Path, step: int) -> None:
 
 def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_text(
     open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     app = open_app("live", tiny_run("young", status="running", steps_planned=50))
     shown = words(app)
     assert not app.exception
@@ -44,31 +44,31 @@ def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_tex
     assert "step 20 of 50" in app.get("progress")[0].proto.text
 
 
-def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:
     assert "No step is finished yet" in words(
         open_app("live", tiny_run("young", steps=(), status="running"))
     )
 
 
-def test_a_finished_run_says_how_it_ended_and_where_to_go(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_finished_run_says_how_it_ended_and_where_to_go(open_app, tiny_run: RunFactory) -> None:
     app = open_app("live", tiny_run("done"))
     assert "done is not in training: finished" in words(
         app
     ) and "No run is in training here" in words(app)
 
 
-def test_another_run_in_training_is_offered_and_followed(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_another_run_in_training_is_offered_and_followed(open_app, tiny_run: RunFactory) -> None:
     app = open_app("live", tiny_run("done"), tiny_run("young", status="running"), run="done")
     follow = next(b for b in app.button if b.label == "Follow young")
     app = follow.click().run()
     assert "running: step 20" in words(app) and app.selectbox[0].value == "young"
 
 
-def test_no_run_at_all_says_how_to_start_one(open_app) -> None:  # noqa: F811
+def test_no_run_at_all_says_how_to_start_one(open_app) -> None:
     assert "rockcore train" in words(open_app("live"))
 
 
-def test_a_damaged_file_is_explained(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_damaged_file_is_explained(open_app, tiny_run: RunFactory) -> None:
     path = tiny_run("young", status="running")
     (path / "metrics" / "step=000010.parquet").write_bytes(b"no parquet")
     app = open_app("live", path)
@@ -114,7 +114,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs
 
 
-def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, tiny_folder: Path) -> None:  # noqa: F811
+def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, tiny_folder: Path) -> None:
     page = tab.page
     page.goto(f"{tab.server}/live?run=young")  # it never settles: it looks for news
     page.locator(".response .t").first.wait_for(timeout=30_000)

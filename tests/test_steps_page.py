@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import playwright.sync_api as playwright
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from chrome import Tab, serving
 from conftest import HOSTILE, STEPS, WORDS
+from pages import DAMAGES, words
 from streamlit.testing.v1 import AppTest
-from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
-from test_browser import Tab, browser, playwright, server, serving, tab  # noqa: F401  (fixtures)
 
 from app import data
 from app import words as app_words
@@ -51,7 +52,7 @@ def charts(app: AppTest) -> list[dict]:
 
 @pytest.mark.parametrize("source", data.runs.SOURCES)
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFactory) -> None:
     for run in (tiny_run(), sample_runs() / "habit"):
         app = open_app("steps", run, view=view, source=source, which="top", sort="class")
         assert not app.exception
@@ -121,7 +122,7 @@ def test_a_slope_is_that_of_least_squares_over_the_steps_with_a_value() -> None:
 @pytest.mark.parametrize("sort", data.steps.SORTS)
 def test_types_stand_in_the_order_that_was_asked_for(
     sort: str, open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     table = open_app("steps", tiny_run(), view="type", which="top", sort=sort).dataframe[0].value
     assert len(table) == 40
     if sort == "category":
@@ -138,7 +139,7 @@ def test_types_stand_in_the_order_that_was_asked_for(
 # A gap is no zero.
 
 
-def test_a_step_that_is_not_logged_is_a_hatched_gap(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_step_that_is_not_logged_is_a_hatched_gap(open_app, tiny_run: RunFactory) -> None:
     run = probed(tiny_run, 20)
     key = data.runs.key(str(run))
     assert (
@@ -171,7 +172,7 @@ def test_steps_stand_on_a_true_axis(tiny_run: RunFactory) -> None:
     ).missing == [30]
 
 
-def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run("rare")
     file = run / "tokens" / "step=000010.parquet"
     table = pq.ParquetFile(file).read()
@@ -232,7 +233,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("what", EMPTY)
-def test_an_empty_view_says_why(what: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_an_empty_view_says_why(what: str, open_app, tiny_run: RunFactory) -> None:
     spoil, url, says = EMPTY[what]
     run = tiny_run("bare")
     spoil(run)
@@ -241,14 +242,14 @@ def test_an_empty_view_says_why(what: str, open_app, tiny_run: RunFactory) -> No
     assert says in "\n".join([words(app), *(str(w.value) for w in app.warning)]).replace("\\", "")
 
 
-def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:
     app = open_app("steps", tiny_run("young", steps=(), status="running"))
     assert not app.exception and "No step has logged its tokens yet" in words(app)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_run_is_explained(damage: str, view: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_damaged_run_is_explained(damage: str, view: str, open_app, tiny_run: RunFactory) -> None:
     run = tiny_run("hurt")
     DAMAGES[damage](run)
     app = open_app("steps", run, view=view)
@@ -258,7 +259,7 @@ def test_a_damaged_run_is_explained(damage: str, view: str, open_app, tiny_run: 
 # State in the link.
 
 
-def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("steps", run, source="first", rollout="1", step="10", span="3-5")
     trace = Run.open(run).trace(10, 1, "first")
@@ -271,7 +272,7 @@ def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -
     assert dict(app.query_params)["span"] == "3-5"
 
 
-def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: RunFactory) -> None:
     app = open_app("steps", tiny_run())
     app.select_slider(key="widget step").set_value(10).run()
     app.selectbox(key="widget rollout").set_value(2).run()
@@ -335,7 +336,7 @@ def test_colours_are_those_of_the_text_pane() -> None:
         assert all(colour in pane or colour.startswith("rgba") for colour in pair)
 
 
-def test_hostile_token_text_is_text_in_every_view(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_hostile_token_text_is_text_in_every_view(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     for view in VIEWS:
         app = open_app("steps", run, view=view, which="top", types="30", span="0-60")
@@ -366,7 +367,7 @@ def test_halves_never_cross_an_edge() -> None:
 
 def test_what_is_too_large_is_binned_as_means_and_said(
     open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:  # noqa: F811
+) -> None:
     run = probed(tiny_run, 20)
     surface = data.steps.positions(data.runs.key(str(run)), "final", 0, "kl")
     small = data.steps.binned(surface, 100)
@@ -387,7 +388,7 @@ def test_what_is_too_large_is_binned_as_means_and_said(
 
 def drag(
     tab: Tab, area: playwright.Locator, start: tuple[float, float], end: tuple[float, float]
-) -> None:  # noqa: F811
+) -> None:
     box = area.bounding_box()
     at = lambda f: (box["x"] + f[0] * box["width"], box["y"] + f[1] * box["height"])  # noqa: E731
     tab.page.mouse.move(*at(start))
@@ -396,7 +397,7 @@ def drag(
     tab.page.mouse.up()
 
 
-def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:  # noqa: F811
+def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&rollout=0")
     area = tab.page.locator(".js-plotly-plot .nsewdrag")
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
@@ -410,14 +411,14 @@ def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:  # noqa:
     assert "span" not in tab.parameters and "owned" not in tab.page.title()
 
 
-def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:  # noqa: F811
+def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&step=10&rollout=2")
     tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").click()
     tab.wait_for_url(run="tiny", source="first", step="10", rollout="2")
     assert "/trace" in tab.page.url
 
 
-def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:  # noqa: F811
+def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&step=10&rollout=2&span=3-9&types=5")
     address = tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").get_attribute(
         "href"
@@ -428,7 +429,7 @@ def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:  
     assert {name: tab.parameters[name] for name in wanted} == wanted
 
 
-def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:
     tab.open("/steps?run=tiny&view=type&which=top&rows=20")
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
     drag(tab, tab.page.locator(".js-plotly-plot .nsewdrag"), (0.2, 2 / 20), (0.6, 5 / 20))
@@ -477,7 +478,7 @@ PIXEL = """(canvas, [x, y]) => {
 }"""
 
 
-def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwright.Page:  # noqa: F811
+def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwright.Page:
     page = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme="light"
     ).new_page()
@@ -490,7 +491,7 @@ def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwri
 @pytest.mark.parametrize("flat", ["", "&flat=1"])
 def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(
     flat: str, browser, canvas_server: str
-) -> None:  # noqa: F811
+) -> None:
     page = canvas_page(browser, canvas_server, f"rows=6&steps=5{flat}")
     canvas = page.locator("canvas")
     colours = [light for light, _ in chart.Heatmap(
@@ -513,10 +514,10 @@ def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(
     page.context.close()
 
 
-def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> None:  # noqa: F811
+def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> None:
     page = canvas_page(browser, canvas_server, "rows=6&steps=5")
     canvas = page.locator("canvas")
-    tab = Tab(page, canvas_server)  # noqa: F811
+    tab = Tab(page, canvas_server)
     drag(tab, canvas, (0.3, 1.5 / 6), (0.7, 3.5 / 6))
     playwright.expect(page.get_by_text("box (1, 3)")).to_be_visible()
     playwright.expect(page.locator(".readout")).to_have_text(
@@ -538,7 +539,7 @@ def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> No
     page.context.close()
 
 
-def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:  # noqa: F811
+def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:
     page = canvas_page(browser, canvas_server, "rows=6&steps=5")
     canvas, at = page.locator("canvas"), [0.5 / 5, 5.5 / 6]
     light, dark = (
@@ -551,7 +552,7 @@ def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> No
     page.context.close()
 
 
-def test_a_million_cells_are_drawn(browser, canvas_server: str, record_property) -> None:  # noqa: F811
+def test_a_million_cells_are_drawn(browser, canvas_server: str, record_property) -> None:
     page = canvas_page(browser, canvas_server, "rows=10000&steps=100")
     ms = float(page.locator("canvas").get_attribute("data-ms") or "nan")
     record_property("million_cells_ms", ms)

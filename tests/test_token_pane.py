@@ -15,11 +15,12 @@ from typing import Any
 import conftest
 import numpy as np
 import pandas as pd
+import playwright.sync_api as playwright
 import pytest
+from chrome import Tab, serving
 from conftest import HOSTILE, WORDS
 from hypothesis import given
 from hypothesis import strategies as st
-from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, words
 from app.components import token_pane
@@ -112,7 +113,7 @@ def server(folder: Path) -> Iterator[str]:
         yield address
 
 
-def read(tab: Tab, query: str) -> playwright.Page:  # noqa: F811
+def read(tab: Tab, query: str) -> playwright.Page:
     """The page of a trace, its text there, and what the rule makes of it."""
     tab.open(f"/trace?{query}")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
@@ -202,9 +203,9 @@ def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> Non
         s, t = (
             np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher")
         )
-        kl = lambda a, b: float(
+        kl = lambda a, b: float(  # noqa: E731
             sum(x * np.log(x / max(y, 1e-6)) for x, y in zip(a, b, strict=True) if x > 0)
-        )  # noqa: E731
+        )
         assert found.reverse_kl[i] == pytest.approx(max(kl(s, t), 0), abs=1e-9)
         assert found.forward_kl[i] == pytest.approx(max(kl(t, s), 0), abs=1e-9)
         assert found.jensen_shannon[i] == pytest.approx(
@@ -224,7 +225,7 @@ def test_identical_alternatives_have_no_divergence() -> None:
 
 def test_the_colours_are_the_same_with_and_without_highlights(
     tab: Tab, browser: playwright.Browser
-) -> None:  # noqa: F811
+) -> None:
     query = "run=tiny&source=final&rollout=1&light=digit,latex"
     page = read(tab, query)
     assert page.evaluate("() => CSS.highlights.size") > 5
@@ -250,7 +251,7 @@ def test_the_colours_are_the_same_with_and_without_highlights(
     context.close()
 
 
-def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20")
     mark_nodes(page)
     page.locator(".response .t[tabindex='0']").focus()
@@ -272,7 +273,7 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
     assert all_marked(page)
 
 
-def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:  # noqa: F811
+def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:
     page = read(tab, "run=tiny&source=final&step=20")
     mark_nodes(page)
     page.locator(".response .t").first.click()
@@ -287,7 +288,7 @@ def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None
 
 def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the_link(
     tab: Tab, folder: Path
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20")
     mark_nodes(page)
     box = page.locator(".handle").bounding_box()
@@ -319,7 +320,7 @@ def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the
 
 def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain(
     tab: Tab, folder: Path
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run, rule = key(folder, "tiny"), data.rocks.rule(LENIENT)
     text, frame = data.texts.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
@@ -352,7 +353,7 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
     tab.wait_for_url(rest="underline")
 
 
-def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:  # noqa: F811
+def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:
     for i in range(
         1, 7
     ):  # rules that nobody has asked for: each is worked out while the page mounts its parts in any order
@@ -360,7 +361,7 @@ def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:  #
         playwright.expect(toggle(page, "undecided")).to_be_visible()
 
 
-def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None:  # noqa: F811
+def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20&light=special&cut=kl:19&only=above")
     playwright.expect(page.locator(".result")).to_contain_text("No token passes all of them")
     page.get_by_role("button", name="Clear").click()
@@ -370,7 +371,7 @@ def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None
 
 def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_pinned(
     tab: Tab, folder: Path
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=10")
     page.locator(".response .t").nth(4).hover()
     card = page.locator(".reading .card")
@@ -395,7 +396,7 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
 
 def test_a_link_to_a_token_opens_it_with_its_card_in_view(
     tab: Tab, browser: playwright.Browser
-) -> None:  # noqa: F811
+) -> None:
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = read(tab, "run=long&source=final&step=20&light=digit&signal=sampled_loss")
     page.locator(".response .t[tabindex='0']").focus()
@@ -418,7 +419,7 @@ def test_a_link_to_a_token_opens_it_with_its_card_in_view(
     other.close()
 
 
-def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> None:
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run = key(folder, "tiny")
     marks = data.rocks.preview(run, data.rocks.rule(LENIENT), 1, 20)["marks"]
@@ -456,7 +457,7 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
 @pytest.mark.parametrize("kind", ["html", "svg"])
 def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
     tab: Tab, browser: playwright.Browser, kind: str
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=nasty&source=final&step=20&light=digit")
     with page.expect_download() as download:
         page.locator(f".export.{kind}").click()
@@ -480,7 +481,7 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
 
 def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_a_way_out(
     tab: Tab,
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=nasty&source=final&step=20")
     with page.expect_download() as download:
         page.locator(".export.png").click()
@@ -504,7 +505,7 @@ def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_
     playwright.expect(page.locator(".told")).to_contain_text("save it as SVG or HTML")
 
 
-def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folder: Path) -> None:
     frame = Run.open(folder / "tiny").trace(10, 1, "final")
     types = frame.token_id.iloc[[5, 9]].tolist()
     page = read(
@@ -529,7 +530,7 @@ def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folde
     playwright.expect(page.locator(".selected")).to_have_count(0)
 
 
-def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # noqa: F811
+def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:
     page = read(tab, "run=nasty&source=final&step=20")
     shown = set(tab.tokens())
     assert {w for w in (*HOSTILE, *NASTY) if w.isprintable()} <= shown
@@ -544,7 +545,7 @@ def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # no
     assert "owned" not in page.title()
 
 
-def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> None:  # noqa: F811
+def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> None:
     page = read(tab, "run=windowed&source=final&step=20")
     assert page.evaluate("() => rockPanes.get('token pane').spans.length") == WINDOWED
     assert page.locator(".response .block").count() > 100
@@ -560,7 +561,7 @@ def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> No
     tab.wait_for_url(step="10", token_at=str(WINDOWED - 1))
 
 
-def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
+def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:
     sizes: list[int] = []
     tab.page.on(
         "websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload)))
@@ -585,7 +586,7 @@ def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
         ("source=final&signal=rock class&rule=default;post_step=7", "post_step = 7"),
     ],
 )
-def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> None:  # noqa: F811
+def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> None:
     page = read(tab, f"run=tiny&rollout=1&{query}")
     playwright.expect(page.locator(".count")).to_contain_text(says)
 
@@ -594,7 +595,7 @@ def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> No
     "signal",
     ["sampled_loss", "weight", "persistence", "rock class", "reverse_kl", "top1_disagreement"],
 )  # one a kind
-def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # noqa: F811
+def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:
     page = read(
         tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}"
     )
@@ -609,7 +610,7 @@ def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # 
 
 def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_rest(
     tab: Tab,
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=long&source=final&step=20")
     held = """() => { const p = rockPanes.get('token pane');
         return [...CSS.highlights].filter(([k]) => k.startsWith(p.id + '-')).map(([, h]) => h.size) }"""
@@ -622,7 +623,7 @@ def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_
     )
 
 
-def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:  # noqa: F811
+def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:
     tab.open("/threshold_lab?run=habit")
     playwright.expect(tab.page.locator(".response")).to_have_count(2)
     found = tab.page.evaluate(
