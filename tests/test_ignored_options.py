@@ -31,7 +31,7 @@ from rockcore.cli import main
         (["compare", "A", "A", "--top", "0", "--json"], "--top 0"),
     ],
 )
-def test_a_flag_that_would_be_ignored_is_refused(arguments, says, tiny_run, capsys):
+def test_a_flag_that_would_be_ignored_is_refused(arguments: list[str], says, tiny_run, capsys):
     runs = {"A": str(tiny_run("a")), "B": str(tiny_run("b", seed=1))}
     with pytest.raises(SystemExit) as ended:
         main([runs.get(a, a) for a in arguments])
@@ -51,7 +51,7 @@ def test_a_flag_that_would_be_ignored_is_refused(arguments, says, tiny_run, caps
         ["compare", "A", "B", "--preset", "paper", "--set", "top_k=3"],
     ],
 )
-def test_a_flag_that_enters_is_taken(arguments, tiny_run, capsys):
+def test_a_flag_that_enters_is_taken(arguments: list[str], tiny_run, capsys):
     runs = {"A": str(tiny_run("a")), "B": str(tiny_run("b", seed=1))}
     main([runs.get(a, a) for a in arguments])
     assert capsys.readouterr().out

@@ -45,9 +45,9 @@ def assert_same(one: Reading, other: Reading) -> None:
     assert isclose(one.grad_share or 0, other.grad_share or 0, rel_tol=1e-6, abs_tol=1e-12)
 
 
-def prepared(corpus: Corpus) -> Quantiles:
+def prepared(corpus: Corpus, dtype: str = "float32") -> Quantiles:
     """The quantiles of the loss before, as a moving threshold asks for them."""
-    quantiles = Quantiles(corpus.losses[0])
+    quantiles = Quantiles(corpus.losses[0], dtype)
     quantiles.prepare()
     return quantiles
 
@@ -102,7 +102,7 @@ def test_the_thresholds_of_a_rule_are_those_of_the_detection_to_the_last_bit(log
     corpus = log.corpus()
     for rule in (RockRule(tau_quantile=q), RockRule(tau_pre=0.2, tau_post=0.3)):
         for dtype in ("float32", "bfloat16"):
-            assert taus(rule, prepared(corpus), dtype) == detection(corpus, rule, dtype).tau
+            assert taus(rule, prepared(corpus, dtype)) == detection(corpus, rule, dtype).tau
 
 
 def test_a_quantile_beside_one_that_was_worked_out_in_advance_is_its_own():

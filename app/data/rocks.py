@@ -75,7 +75,7 @@ def _read(run: RunKey, what: tuple[Any, ...]) -> Examined:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Sorting the occurrences")
-def _sorted(run: RunKey, what: tuple[Any, ...]) -> ThresholdTable:
+def _sorted(run: RunKey, what: tuple[Any, ...]) -> ThresholdTable | None:
     return _read(run, what).table
 
 
@@ -86,10 +86,8 @@ def examined(run: RunKey, rule: RockRule) -> Examined:
 
 def instant(run: RunKey, rule: RockRule) -> Instant | None:
     """What is persistent at the thresholds; None where no occurrence has both losses."""
-    asked = examined(run, rule)
-    if asked.material.paired:
-        _sorted(run, reads(rule))
-    return asked.instant
+    _sorted(run, reads(rule))
+    return examined(run, rule).instant
 
 
 def taus(run: RunKey, rule: RockRule) -> dict[str, float]:

@@ -7,7 +7,7 @@ later ones are still at work; `pulse` is called all along and stops the work by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -40,13 +40,14 @@ class Detection:
         dtype: str = "float32",
         other: np.ndarray | None = None,
         pulse: Pulse = lambda: None,
-        quantile: Callable[[float], float] | None = None,
+        before: Quantiles | None = None,
     ):
         """`other`: the joint score's other side, a summed loss for each of `corpus.types`, in place
-        of the first checkpoint. `quantile`: of the loss before, where some are known already.
+        of the first checkpoint. `before`: the quantiles of the loss before, where some are
+        known already.
         """
         self.material, self.rule, self.pulse, self._other = material, rule, pulse, other
-        self._dtype, self._quantile = dtype, quantile or Quantiles(material.before())
+        self._before = before or Quantiles(material.before(), dtype)
         if rule.score not in SCORES:
             raise BadRule(
                 f"score = {rule.score!r}",
@@ -62,7 +63,7 @@ class Detection:
     @cached_property
     def tau(self) -> tuple[float, float]:
         """tau_pre and tau_post in nats: see thresholds.taus."""
-        return thresholds.taus(self.rule, self._quantile, self._dtype)
+        return thresholds.taus(self.rule, self._before)
 
     @property
     def score(self) -> str:
@@ -166,13 +167,13 @@ class Detection:
             )
             if self.score in NEED_SPREAD
             else None,
-            kl_sum_before=self._before(cells.sums[0][part], kind)
+            kl_sum_before=self._sums_before(cells.sums[0][part], kind)
             if self.score == "joint"
             else None,
             consistent=self.consistent if rollouts is None else consistent,
         )
 
-    def _before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    def _sums_before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
         if self._other is not None:
             return self._other
         if self.material.paired:

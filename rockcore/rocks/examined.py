@@ -24,7 +24,7 @@ from rockcore.rocks.detection import Detection
 from rockcore.rocks.gather import Material, gather
 from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import BadRule, RockRule
-from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable
+from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable, taus
 
 RULE = RockRule()
 READS = ("column", "mode", "probe_set", "pre_step", "post_step")
@@ -72,10 +72,12 @@ class _Reading:
 
     @cached_property
     def quantiles(self) -> Quantiles:
-        return Quantiles(self.material.before())
+        return Quantiles(self.material.before(), self._run.meta.dtype)
 
     @cached_property
-    def table(self) -> ThresholdTable:
+    def table(self) -> ThresholdTable | None:
+        if not self.material.paired:
+            return None
         self.quantiles.prepare()
         return ThresholdTable(self.material.last)
 
@@ -118,24 +120,22 @@ class Examined:
         return self._reading.material
 
     @property
-    def table(self) -> ThresholdTable:
-        """The paired occurrences, sorted: answers for moving thresholds."""
+    def table(self) -> ThresholdTable | None:
+        """The occurrences, sorted: answers for moving thresholds. None where the texts before and
+        after differ, and so no occurrence has both losses.
+        """
         return self._reading.table
 
     @property
     def tau(self) -> tuple[float, float]:
         """tau_pre and tau_post in nats."""
-        return self.detection.tau
+        return taus(self.rule, self._reading.quantiles)
 
     @property
     def instant(self) -> Instant | None:
-        """What is persistent at the thresholds, in milliseconds; None where the texts before and
-        after differ, and so no occurrence has both losses.
-        """
-        if not self.material.paired:
-            return None
-        table = self.table
-        return Instant(*self.tau, table.read(*self.tau))
+        """What is persistent at the thresholds, in milliseconds; None where there is no table."""
+        table, tau = self.table, self.tau
+        return None if table is None else Instant(*tau, table.read(*tau))
 
     @cached_property
     def detection(self) -> Detection:

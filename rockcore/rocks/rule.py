@@ -329,9 +329,10 @@ class RockRule:
 
     @classmethod
     def from_short(cls, text: str, named: Callable[[str], RockRule] | None = None) -> RockRule:
-        """`named` gives the rule that the line begins with; default: a preset. Raises BadRule."""
+        """`named` gives the rule that the line begins with if it is no preset. Raises BadRule."""
         name, *settings = text.split(";")
-        return cls.from_dict(asdict((named or preset)(name)) | parsed(settings))
+        base = PRESETS[name] if name in PRESETS else (named or preset)(name)
+        return cls.from_dict(asdict(base) | parsed(settings))
 
     def with_settings(self, settings: Iterable[str]) -> RockRule:
         """Apply `name=value` settings, values as in JSON; `none` for found from the run. Raises

@@ -8,7 +8,6 @@ tenth of the log where the thresholds usually stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +26,10 @@ _SORTED_AT_MOST = (
 class Quantiles:
     """The quantiles of losses (N,) by linear interpolation, each worked out once."""
 
-    def __init__(self, losses: np.ndarray):
+    def __init__(self, losses: np.ndarray, dtype: str = "float32"):
+        """`dtype`: what they were computed in, which says how large their noise is."""
         self._losses, self._known = losses, dict[float, float]()
+        self.floor = noise_floor(dtype)
 
     def __call__(self, share: float) -> float:
         if share not in self._known:
@@ -40,15 +41,13 @@ class Quantiles:
         self._known |= zip(_GRID, stats.quantiles(self._losses, _GRID), strict=True)
 
 
-def taus(
-    rule: RockRule, quantile: Callable[[float], float], dtype: str = "float32"
-) -> tuple[float, float]:
+def taus(rule: RockRule, before: Quantiles) -> tuple[float, float]:
     """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both, never
-    below the noise floor of `dtype`.
+    below its noise.
     """
     if rule.tau_pre is not None and rule.tau_post is not None:
         return rule.tau_pre, rule.tau_post
-    value = max(quantile(rule.tau_quantile), noise_floor(dtype))
+    value = max(before(rule.tau_quantile), before.floor)
     return value, value
 
 
@@ -79,6 +78,7 @@ class ThresholdTable:
 
     def __init__(self, corpus: Corpus):
         self.corpus = corpus
+        self._n, self._types = len(corpus), len(corpus.types)
         smaller = np.minimum(corpus.losses[0], corpus.losses[-1])
         n = len(corpus)
         kept = (
@@ -110,7 +110,7 @@ class ThresholdTable:
             np.float32(tau_post),
         )  # as the losses are stored, and as a detection compares them
         end = int(np.searchsorted(self._key, -min(pre, post), side="right"))
-        if end == len(self._key) < len(self.corpus):
+        if end == len(self._key) < self._n:
             return self._scan(pre, post)
         if pre == post:
             return self._reading(self._type[:end], _last(self._loss, end), _last(self._grad, end))
@@ -131,12 +131,12 @@ class ThresholdTable:
         )
 
     def _reading(self, types: np.ndarray, loss: float | None, grad: float | None) -> Reading:
-        present = np.zeros(len(self.corpus.types), bool)
+        present = np.zeros(self._types, bool)
         present[types] = True
         return Reading(
             types=int(present.sum()),
             occurrences=len(types),
-            token_share=len(types) / max(len(self.corpus), 1),
+            token_share=len(types) / max(self._n, 1),
             loss_share=(loss or 0.0) / self.total_loss if self.total_loss > 0 else 0.0,
             grad_share=None if grad is None or self.total_grad <= 0 else grad / self.total_grad,
         )

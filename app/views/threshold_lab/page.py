@@ -7,14 +7,16 @@ here it has to.
 from __future__ import annotations
 
 import shlex
+from typing import NamedTuple
 
 import streamlit as st
 
 from app import data, selection, words
-from app.components import loss_histogram, token_pane
+from app.components import loss_histogram
 from app.views.threshold_lab import charts
-from app.views.threshold_lab.knobs import change, current, knob, knobs, take
-from app.views.threshold_lab.readouts import readout, set_readout
+from app.views.threshold_lab.knobs import change, current, knob, knobs
+from app.views.threshold_lab.presets import presets
+from app.views.threshold_lab.preview import preview
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -29,65 +31,6 @@ def follow_hand(linked: bool) -> None:
             tau_pre=float(where["tau_pre"]),
             tau_post=float(where["tau_pre"] if linked else where["tau_post"]),
         )
-
-
-def stored(name: str) -> data.rocks.RockRule | None:
-    """A preset or a saved rule; None if its file cannot be used."""
-    try:
-        return data.rocks.named_rule(name)
-    except data.runs.RockError:
-        return None
-
-
-def load(name: str | None) -> None:
-    """Take a preset or a saved rule; a file that holds none is told."""
-    if name is None:
-        return
-    try:
-        take(data.rocks.named_rule(name))
-    except data.runs.RockError as e:
-        selection.complain(str(e))
-
-
-def presets(rule: data.rocks.RockRule) -> None:
-    names = data.rocks.rule_names()
-    left, undo, save = st.columns([6, 1, 1], vertical_alignment="bottom")
-    base = stored(rule.name) if rule.name in names else None
-    changed = base is not None and rule != base
-    with left:
-        way_back = f" (changed from {rule.name}: pick it again to go back)" if changed else ""
-        picked = rule.name if base == rule else None
-        selection.control("preset", st.pills, f"Preset{way_back}", picked, load, names)
-    undo.button(
-        "Undo",
-        on_click=selection.undo,
-        args=("rule",),
-        disabled=selection.previous("rule") is None,
-        icon=":material/undo:",
-        width="stretch",
-    )
-    with save.popover("Save", icon=":material/save:", width="stretch"):
-        saving(rule)
-
-
-def saving(rule: data.rocks.RockRule) -> None:
-    """Write the rule under a name; one that cannot be is told beside the field."""
-    name = st.text_input(
-        "Name", key="save name", placeholder="my rule", help="Goes to ./rules/NAME.json."
-    ).strip()
-    if st.button("Save the rule", type="primary", disabled=not name):
-        try:
-            path = shlex.quote(str(data.rocks.save_rule(rule, name)))
-            st.text(f"Saved. On the command line: rockcore rocks RUN --rule {path}")
-        except data.runs.RockError as e:
-            st.warning(words.plain(str(e)))
-    st.download_button(
-        "Download as JSON",
-        rule.to_json(),
-        f"{name or rule.name}.json",
-        "application/json",
-        on_click="ignore",
-    )
 
 
 def thresholds(rule: data.rocks.RockRule) -> None:
@@ -128,47 +71,96 @@ def thresholds(rule: data.rocks.RockRule) -> None:
         )
 
 
-def preview(rule: data.rocks.RockRule) -> None:
-    """One rollout before and after, with what the rule makes of it."""
-    if data.rocks.source(run, rule).probe_set is None:
-        st.text("The texts before and after differ: there is no rollout to show at both ends.")
+class Cell(NamedTuple):
+    """A number now and before; None where it is not known."""
+
+    label: str
+    now: float | None
+    before: float | None
+    shown: str
+    step: str
+    unknown: str = "unknown"
+
+
+def show(cells: list[Cell]) -> None:
+    for column, cell in zip(st.columns(len(cells)), cells, strict=True):
+        delta = None
+        if cell.now is not None and cell.before is not None and cell.now != cell.before:
+            delta = cell.step.format(cell.now - cell.before)
+        value = cell.unknown if cell.now is None else cell.shown.format(cell.now)
+        column.metric(cell.label, value, delta, delta_color="off")
+
+
+def percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def readout(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -> None:
+    """What the thresholds alone decide: there at once."""
+    if now is None:
+        st.text(
+            "Without paired texts no occurrence has both losses: what is persistent is bounded "
+            "below, not counted."
+        )
         return
-    ids = data.rocks.rollouts(run, rule)
-    rollout = selection.choose(
-        "rollout",
-        st.selectbox,
-        "Rollout",
-        ids,
-        ids[0],
-        help="Those with most kept occurrences come first.",
+    fields = (
+        ("Persistent occurrences", "occurrences", "{:,}", "{:+,}"),
+        ("their types", "types", "{:,}", "{:+,}"),
+        ("% of tokens", "token_share", "{:.2f} %", "{:+.2f}"),
+        ("% of loss", "loss_share", "{:.1f} %", "{:+.1f}"),
+        ("% of gradient", "grad_share", "{:.1f} %", "{:+.1f}"),
     )
-    steps = data.rocks.found(run, rule).report.steps
-    ends = zip(st.columns(2), (steps[0], steps[-1]), ("before", "after"), strict=True)
-    for column, step, when in ends:
-        with column:
-            st.markdown(f"**{when}: step {step}**")
-            side(rule, rollout, step, when)
-    st.caption(
-        "Dotted: persistent. Dashed: and in a context that recurs. Solid and thick: and of a type "
-        "in the set."
-    )
+    cells = []
+    for label, name, form, step in fields:
+        value, old = (None if e is None else getattr(e.reading, name) for e in (now, before))
+        if name.endswith("share"):
+            value, old = percent(value), percent(old)
+        cells.append(Cell(label, value, old, form, step, unknown="not logged"))
+    show(cells)
 
 
-def side(rule: data.rocks.RockRule, rollout: int, step: int, when: str) -> None:
-    """The rollout at one end."""
-    seen = data.rocks.preview(run, rule, rollout, step)
-    view = token_pane.View(
-        scale=data.texts.scale(run, rule.column),
-        caption=f"{facts.meta.name}, step {step}.",
-        categories=data.runs.categories(run),
-        state=token_pane.State(rollout, step),
-        steps=[step],
-        judged={**token_pane.NOT_JUDGED, "marks": data.texts.packed(seen["marks"], "u1")},
-        tau=data.texts.tau(run),
-        narrow=True,
-        quiet=True,
+def of_set(report: data.rocks.RockReport | None) -> list[float | None]:
+    """Kept occurrences, K, coverage, stability, density; None for what an empty set has not."""
+    if report is None:
+        return [None] * 5
+    k, kept = len(report.ids), report.occurrences["consistent"]
+    return [
+        kept,
+        k,
+        percent(report.coverage) if k else None,
+        report.stability.value if k else None,
+        percent(report.density["occurrence"]),
+    ]
+
+
+def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | None) -> None:
+    """What needs contexts and halves: there a moment later."""
+    none = "unknown" if report.ids else "–"
+    about = (
+        ("Kept occurrences", "{:,}", "{:+,}", "unknown"),
+        ("Rock Tokens K", "{}", "{:+}", "0"),
+        ("Coverage", "{:.0f} %", "{:+.0f}", none),
+        ("Stability", "{:.2f}", "{:+.2f}", none),
+        ("Occ. density", "{:.2f} %", "{:+.2f}", "unknown"),
     )
-    token_pane.show(f"preview {when}", seen["text"], seen["values"], view)
+    pairs = zip(about, of_set(report), of_set(before), strict=True)
+    show([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
+    if report.why_empty:
+        st.warning(words.plain(f"No type is in the set. {report.why_empty}"))
+    if before is not None:
+        moved(report, before)
+    for note in report.notes:
+        st.info(words.plain(note), icon=":material/info:")
+
+
+def moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
+    """Which types came in, and which went."""
+    now, old = set(report.ids), set(before.ids)
+    names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
+    for verb, ids in (("In", now - old), ("Out", old - now)):
+        if ids:
+            shown = "  ".join(words.visible(str(names.get(i, i))) for i in sorted(ids)[:40])
+            st.text(f"{verb}: {shown}")
 
 
 def command(rule: data.rocks.RockRule) -> str:
@@ -195,12 +187,13 @@ def lab() -> None:
     if problem := selection.complaint():
         st.warning(words.plain(problem))
     rule = current()
-    presets(rule)
-    now = data.rocks.instant(run, rule)
-    thresholds(rule)
+    above, numbers, below = st.container(), st.container(), st.container()
     earlier, then = setting_before()
-    readout(now, then)
-    below = st.container()
+    with numbers:  # first of all: they are what a moved threshold is moved for
+        readout(data.rocks.instant(run, rule), then)
+    with above:
+        presets(rule)
+        thresholds(rule)
     left, right = st.columns([1, 2])
     with left:
         knobs(run, rule)
@@ -209,7 +202,7 @@ def lab() -> None:
         with below:
             set_readout(report, None if earlier is None else data.rocks.found_before(run, earlier))
         figures(rule, report)
-        preview(rule)
+        preview(run, rule)
     st.code(command(rule), language="sh")
 
 
