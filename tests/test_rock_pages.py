@@ -235,9 +235,9 @@ def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFact
     key = data.runs.key(str(tiny_run()))
     rule = RockRule.from_short(LENIENT)
     found = data.rocks.found(key, rule)
-    token = found.rocks.ids[0]
+    token = found.report.ids[0]
     rows = data.rocks.examples(key, rule, token)
-    kept = int(found.rocks.tokens.set_index("token_id").consistent[token])
+    kept = int(found.report.tokens.set_index("token_id").consistent[token])
     assert (rows.judged == "kept, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
     assert trace.token_id[rows.position[0]] == token and trace.kl[
@@ -251,7 +251,7 @@ def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) ->
         app = open_app(page, run)
         assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info))
     table = data.rocks.table(data.runs.key(str(run)), RockRule())
-    figure = charts.funnel(table, [], "tiny", "kl").to_json() or ""
+    figure = charts.funnel(table, [], data.rocks.frequency_band(table), "tiny", "kl").to_json() or ""
     assert any(text in table.token.tolist() for text in HOSTILE)
     assert "<script" not in figure and "<img" not in figure and "<style" not in figure
 
@@ -260,6 +260,6 @@ def test_the_preview_marks_what_the_detection_kept(tiny_run: RunFactory) -> None
     key, rule = data.runs.key(str(tiny_run())), RockRule.from_short(LENIENT)
     rollout = data.rocks.rollouts(key, rule)[0]
     text = data.rocks.preview(key, rule, rollout, 0)
-    counts = data.rocks.found(key, rule).rocks.rollouts.set_index("rollout_id")
+    counts = data.rocks.found(key, rule).report.rollouts.set_index("rollout_id")
     assert sum(m == 3 for m in text["marks"]) == counts.occurrence[rollout]
     json.dumps(text, allow_nan=False)
