@@ -1,0 +1,52 @@
+"""The colours of a value, once for all that is drawn: viridis, and blue–orange around zero.
+
+A colour is a pair: on a light page, on a dark one. In both themes the rare, large values stand out
+most: dark on a light page, bright on a dark one. The most usual bin is clear and shows the page.
+Scripts get these pairs with their data and know none of their own.
+"""
+
+from __future__ import annotations
+
+Pair = tuple[str, str]
+
+CLEAR: Pair = ("rgba(0,0,0,0)", "rgba(0,0,0,0)")
+SEQUENTIAL: tuple[Pair, ...] = (  # from low to high
+    ("#f6f7cf", "#2b2550"),
+    ("#e6f0a0", "#352d68"),
+    ("#c5e58a", "#3e4989"),
+    ("#8fd3a0", "#31688e"),
+    ("#4fb8a0", "#26828e"),
+    ("#2a938f", "#1f9e89"),
+    ("#32708e", "#35b779"),
+    ("#40478a", "#9bd93c"),
+    ("#440154", "#fde725"),
+)
+DIVERGING: tuple[Pair, ...] = (  # from far below zero to far above it
+    ("#08519c", "#9ecae1"),
+    ("#2f7fbc", "#6aaad4"),
+    ("#6baed6", "#3a82bd"),
+    ("#a9cfe6", "#2a5f8f"),
+    ("#dcebf6", "#1c3a57"),
+    CLEAR,
+    ("#fdeeda", "#4a2c14"),
+    ("#fdd0a2", "#7a4516"),
+    ("#fd9a3e", "#c96a1b"),
+    ("#d9680f", "#ef9237"),
+    ("#a63603", "#ffc078"),
+)
+_ALONE = 5  # of SEQUENTIAL: the colour of a flag, or of whatever lies above a single edge
+
+
+def sequential(bins: int) -> tuple[Pair, ...]:
+    """A pair for each of `bins` bins of a scale that begins at zero; the lowest is clear."""
+    if bins == 2:
+        return CLEAR, SEQUENTIAL[_ALONE]
+    last = len(SEQUENTIAL) - 1
+    return CLEAR, *(SEQUENTIAL[int(i * last / (bins - 2) + 0.5)] for i in range(bins - 1))
+
+
+def palette(bins: int, signed: bool = False) -> tuple[Pair, ...]:
+    """A pair for each of `bins` bins, from low to high; a signed scale has those of DIVERGING, or
+    none but a sequential one where it lacks its edges.
+    """
+    return DIVERGING if signed and bins == len(DIVERGING) else sequential(bins)
