@@ -8,7 +8,9 @@ import base64
 import io
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from hypothesis import strategies as st
 from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, words
-from app.components import token_pane
+from app.components import colours, token_pane
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import RunMeta
 
@@ -42,6 +44,11 @@ NASTY = (
     "]]></style><script>1</script>",
 )
 LONG, WINDOWED = 8_000, 100_000
+# 300 categories: the first 290 hold no word, each of the last ten one digit
+CATEGORIES = "\n".join(
+    f"[[rule]]\ncategory = 'c{i}'\npattern = '^{'never' if i < 290 else i - 290}$'"
+    for i in range(300)
+)
 
 
 def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
@@ -88,6 +95,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the runs of this module lie: tiny, nasty, long, windowed."""
     runs = tmp_path_factory.mktemp("runs")
     conftest.write_tiny_run(runs / "tiny")
+    conftest.write_tiny_run(runs / "sorted", seed=2)
+    (runs / "sorted" / "categories.toml").write_text(CATEGORIES, encoding="utf-8")
     write_run(runs / "nasty", 200)
     write_run(runs / "long", LONG)
     write_run(runs / "windowed", WINDOWED, alternatives=False)
@@ -226,16 +235,24 @@ def test_the_colours_are_the_same_with_and_without_highlights(
     tab: Tab, browser: playwright.Browser
 ) -> None:  # noqa: F811
     query = "run=tiny&source=final&rollout=1&light=digit,latex"
+    tall = {"width": 1280, "height": 1600}
+    tab.page.set_viewport_size(tall)
     page = read(tab, query)
     assert page.evaluate("() => CSS.highlights.size") > 5
     assert not page.locator(".response .t").evaluate_all(
         "spans => spans.some(s => s.className !== 't')"
     ), "tokens carry no classes"
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=tall)
     context.add_init_script("Object.defineProperty(CSS, 'highlights', { value: undefined })")
     plain = Tab(context.new_page(), tab.server)
     read(plain, query)
     assert layers(page) == layers(plain.page)
+    nested = plain.page.locator(".response .t").evaluate_all(
+        "spans => spans.map(s => [...s.querySelectorAll('u')].map(u => u.className))"
+    )
+    lines = [[name for name in layer if name in ("cut", "m2", "m3")] for layer in layers(page)]
+    assert nested == [[*(f"{name}-bed" for name in each), *each] for each in lines]
+    assert any(nested)
     for each in (page, plain.page):
         each.emulate_media(color_scheme="dark")
         playwright.expect(each.locator(".pane").first).not_to_have_css(
@@ -270,6 +287,52 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
         next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), 0) for cs in layers(page)
     ] == expected
     assert all_marked(page)
+
+
+# A text of its own steps: token i is hard at i % (S + 1) of the S steps; then what the pane makes
+# of it for each threshold. 1.0 is 0, 128, 63 in the upper three bytes of a float.
+COUNT_STEPS = """([S, cuts]) => {
+    const pane = rockPanes.get('token pane'), parts = rockParts.get('token pane'), n = parts.text.length;
+    const raw = new Uint8Array(3 * S * n);
+    for (let s = 0; s < S; s++) for (let i = 0; i < n; i++) if (s < i % (S + 1)) raw.set([0, 128, 63], 3 * (s * n + i));
+    const kl = btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join(''));
+    const steps = Array.from({ length: S }, (_, s) => s);
+    parts.text = { ...parts.text, stamp: `steps ${S}`, series: { steps, kl } };
+    pane.state.step = 0;
+    return cuts.map((cut) => {
+        pane.state.cut = `persistence:${cut}`;
+        pane.arrived();
+        return [[...pane.now.buckets], [...pane.now.above]];
+    });
+}"""
+
+
+def test_a_share_of_any_number_of_steps_lands_in_its_bin_and_on_its_threshold(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=nasty&source=final&step=20&signal=persistence")
+    tab.rest()
+    scale = page.evaluate("() => rockPanes.get('token pane').view.scale")
+    twentieths = [Fraction(k, 20) for k in range(1, 21)]
+    for steps in range(1, 61):
+        own = [Fraction(k, steps) for k in (1, steps // 2, steps - 1, steps) if k]
+        exact = [*twentieths, *own]
+        seen = page.evaluate(COUNT_STEPS, [steps, [float(cut) for cut in exact]])
+        shares = [Fraction(i % (steps + 1), steps) for i in range(200)]
+        for cut, (buckets, above) in zip(exact, seen, strict=True):
+            assert above == [int(share >= cut) for share in shares], (steps, cut)
+            assert buckets == [share * 5 // 1 for share in shares], steps
+        bars = [bisect_right(scale["bins"], k / steps) for k in range(steps + 1)]
+        assert bars == [20 * k // steps for k in range(steps + 1)], steps
+
+
+def test_categories_beyond_the_256th_are_those_of_the_log(tab: Tab, folder: Path) -> None:  # noqa: F811
+    page = read(tab, "run=sorted&source=final&rollout=1&step=20&light=c290,c299")
+    frame = Run.open(folder / "sorted").trace(20, 1, "final")
+    for i in range(10):
+        assert count_of(page, f"c{290 + i}") == (frame.token == str(i)).sum() > 0
+    dim = np.array(["dim" in layer for layer in layers(page)])
+    assert (dim == ~frame.token.isin(["0", "9"])).all()
+    page.locator(".response .t").nth(int(np.argmax(frame.token == "9"))).hover()
+    playwright.expect(page.locator(".reading .where")).to_contain_text("· c299")
 
 
 def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:  # noqa: F811
@@ -453,11 +516,153 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
     tab.wait_for_url(rollout="1")
 
 
+def contrast(one: str, other: str) -> float:
+    """Of two colours as "rgb(r, g, b)". Source: WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(c) / 255 for c in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+# Every fill there is, in the pane's own style sheet: the colours of fills, of lines and their beds.
+EVERY_FILL = """(palette) => {
+    const { layers, view, spans, id, root } = rockPanes.get('token pane');
+    layers.restyle({ ...view, palette });
+    const of = (layer, property) => getComputedStyle(spans[0], `::highlight(${id}-${layer})`)[property];
+    const lines = Object.keys(layers.on);
+    const page = document.createElement('i');
+    page.style.color = 'var(--st-background-color)';
+    root.append(page);
+    return { page: getComputedStyle(page).color,
+        fills: palette.flatMap((fill, b) => fill ? [of(`f${b}`, 'backgroundColor')] : []),
+        lines: Object.fromEntries(lines.map((line) => [line, [of(line, 'textDecorationColor'), of(`${line}-bed`, 'textDecorationColor')]])) };
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_line_below_a_token_is_seen_on_every_fill_and_on_the_page(
+    tab: Tab, theme: str
+) -> None:  # noqa: F811
+    tab.page.emulate_media(color_scheme=theme)
+    page = read(tab, "run=tiny&source=final&rollout=1")
+    tab.rest()
+    every = [
+        {"kind": "sequential", "edges": [0] * len(colours.SEQUENTIAL)},
+        {"kind": "diverging", "edges": [0] * (len(colours.DIVERGING) - 1)},
+        {"kind": "class", "edges": []},
+        {"kind": "flag", "edges": [0.5]},
+    ]
+    for scale in every:
+        fills = token_pane.fills(scale)
+        seen = page.evaluate(EVERY_FILL, fills)
+        assert len(set(seen["fills"])) == sum(fill is not None for fill in fills) > 0
+        assert set(seen["lines"]) == {"cut", "m1", "m2", "m3", "lit", "found"}
+        for line, bed in seen["lines"].values():
+            assert contrast(line, seen["page"]) >= 3
+            assert contrast(line, bed) >= 3
+            assert all(max(contrast(line, f), contrast(bed, f)) >= 3 for f in seen["fills"])
+
+
+def rows_below(page: playwright.Page, tokens: str) -> list[float]:
+    """For each of the tokens, an expression: how much of its width the fullest row of pixels right
+    below its box takes that stands out from the page by 3:1.
+    """
+    page.mouse.move(1, 1)
+    boxes = page.evaluate(
+        f"() => {tokens}.map(s => s.getClientRects()[0]).filter(r => r && r.top > 0 && r.bottom + 9 < innerHeight && r.width > 6)"
+        ".map(r => [r.left + 1, r.bottom + 1, r.width - 2])"
+    )
+    shot = base64.b64encode(page.screenshot(animations="disabled")).decode()
+    rows = page.evaluate(
+        """async ([shot, boxes]) => {
+            const image = new Image(); image.src = 'data:image/png;base64,' + shot; await image.decode();
+            const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d'); canvas.drawImage(image, 0, 0);
+            const read = (...at) => { const d = canvas.getImageData(...at.map(Math.round)).data;
+                return Array.from({ length: d.length / 4 }, (_, i) => `rgb(${d[4 * i]}, ${d[4 * i + 1]}, ${d[4 * i + 2]})`) };
+            return boxes.map(([x, y, w]) => [0, 1, 2, 3, 4, 5].map((dy) => read(x, y + dy, w, 1))) }""",
+        [shot, boxes],
+    )
+    ground = page.evaluate(
+        "() => { const of = (n) => getComputedStyle(n).backgroundColor; return document.querySelector('[data-testid=stApp]')"
+        " ? of(document.querySelector('[data-testid=stApp]')) : of(document.documentElement) }"
+    )
+    known: dict[str, bool] = {}
+    stands_out = lambda c: known.setdefault(c, contrast(c, ground) >= 3)  # noqa: E731
+    return [max(sum(map(stands_out, row)) / len(row) for row in token) for token in rows]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_rocks_are_underlined_below_their_box_in_the_lab_and_in_an_export(
+    tab: Tab, browser: playwright.Browser, theme: str
+) -> None:  # noqa: F811
+    tab.page.emulate_media(color_scheme=theme)
+    tab.open("/threshold_lab?run=habit")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    tab.rest()
+    tab.page.locator(".response").first.scroll_into_view_if_needed()
+    of = "(() => { const p = rockPanes.get('preview before'); return p.spans.filter((_, i) => p.layers.lines(i).includes('m3')) })()"
+    found = rows_below(tab.page, of)
+    assert found and min(found) > 0.9
+    page = read(tab, "run=habit&source=final")
+    toggle(page, "kept").wait_for()
+    tab.rest()
+    with page.expect_download() as download:
+        page.locator(".export.html").click()
+    file = Path(download.value.path())
+    context = browser.new_context(color_scheme=theme, viewport={"width": 900, "height": 900})
+    alone = context.new_page()
+    alone.goto(file.rename(file.with_suffix(".html")).as_uri())
+    found = rows_below(alone, "[...document.querySelectorAll('.t:has(u.m3)')]")
+    assert found and min(found) > 0.9
+    context.close()
+
+
+def legend(page: playwright.Page, root: str = "") -> dict[str, str]:
+    """Look of a line -> what the legend says of it."""
+    lines = page.locator(f"{root} .lines li").all_inner_texts()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compare(tab: Tab) -> None:  # noqa: F811
+    page = read(tab, "run=habit&source=final&light=digit,latex")
+    toggle(page, "kept").wait_for()
+    tab.rest()
+    shown = legend(page)
+    assert {"thin", "dashed", "thick", "faint"} == set(shown)
+    assert "threshold" in shown["thin"] and "in the set" in shown["thick"]
+    assert shown["faint"] == "not digit or latex"
+    page.get_by_label("What to do with tokens").select_option("underline")
+    assert legend(page)["double"] == "digit or latex"
+    page.locator(".tools .search").fill("e")
+    assert "search" in legend(page)["wavy"]
+    used = {name for layer in layers(page) for name in layer if not re.fullmatch(r"f\d+", name)}
+    names = page.locator(".lines u:not([class$='-bed'])").evaluate_all(
+        "us => us.map(u => u.className)"
+    )
+    assert used <= set(names), "a line that no legend explains"
+    tab.open("/threshold_lab?run=habit")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    playwright.expect(tab.page.locator(".lines li")).to_have_count(6)
+    assert {"dotted", "dashed", "thick"} == set(legend(tab.page))
+    tab.open("/compare?run=habit&source=fresh")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    assert tab.page.locator(".lines li").all_inner_texts() == [
+        "double: only in A",
+        "double: only in B",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["html", "svg"])
 def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
     tab: Tab, browser: playwright.Browser, kind: str
 ) -> None:  # noqa: F811
     page = read(tab, "run=nasty&source=final&step=20&light=digit")
+    toggle(page, "kept").wait_for()
+    tab.rest()
     with page.expect_download() as download:
         page.locator(f".export.{kind}").click()
     file = Path(download.value.path())
@@ -472,6 +677,9 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
         == tab.tokens()
     )
     assert asked == [target.as_uri()]
+    assert legend(alone) == legend(page) != {}
+    bottom = alone.locator(".response").evaluate("r => r.getBoundingClientRect().bottom + scrollY")
+    assert kind == "html" or bottom <= float(alone.locator("svg").get_attribute("height") or "nan")
     assert alone.locator("script, img, iframe").count() == 0 and "owned" not in alone.title()
     colours = "spans => spans.map(s => getComputedStyle(s).backgroundColor)"
     assert len(set(alone.locator(".response .t").evaluate_all(colours))) > 2
@@ -566,14 +774,15 @@ def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
         "websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload)))
     )
     page = read(tab, "run=long&source=final&step=20")
+    assert sum(sizes) > 150_000, "the text has come"
     sizes.clear()
     page.locator(".response .t").nth(3).click()
     tab.wait_for_url(token_at="3")
-    assert sum(sizes) < 150_000, "the text came again"
+    assert 0 < sum(sizes) < 150_000, "the text came again"
     sizes.clear()
     page.keyboard.press("[")
     tab.wait_for_url(step="10")
-    assert sum(sizes) < 1_000_000
+    assert 0 < sum(sizes) < 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -50,3 +50,46 @@ def palette(bins: int, signed: bool = False) -> tuple[Pair, ...]:
     none but a sequential one where it lacks its edges.
     """
     return DIVERGING if signed and bins == len(DIVERGING) else sequential(bins)
+
+
+# Of things rather than of values: mid-toned, so that one colour serves on both pages.
+STUDENT, TEACHER, NEUTRAL = "#3a82bd", "#e08214", "#8c8c8c"
+VIOLET, SKY = "#8073ac", "#5ab4d6"
+ROCK, CONTROL = TEACHER, VIOLET
+SERIES = (  # of more series than have a name, in this order
+    *(STUDENT, TEACHER, VIOLET, SKY, "#b35806", "#b2abd2", "#1f4e79", "#fdb863", NEUTRAL),
+    "#c7c7c7",
+)
+BOTH: Pair = ("#5b5b5b", "#b4b4b4")  # a handle that moves both thresholds
+STUDENT_BAR: Pair = ("#9ecae1", "#1f5583")  # behind text
+TEACHER_BAR: Pair = ("#fdc692", "#7d430f")
+CLASSES: tuple[Pair, ...] = (  # what became of a token type, in the order of rocks.CLASSES
+    ("#fd9a3e", "#ef9237"),
+    ("#2f7fbc", "#3a82bd"),
+    ("#a9cfe6", "#1c4a70"),
+    ("#b9aedb", "#5e4f92"),
+    CLEAR,
+    ("#d9d9d9", "#4a4a4a"),
+)
+PAGE: Pair = ("#ffffff", "#171614")  # Streamlit's own two pages, and the text on them
+TEXT: Pair = ("#2f2d2b", "#edebe8")
+_BLACK, _WHITE = "#000000", "#ffffff"
+
+
+def themed(pair: Pair) -> str:
+    """A pair as one CSS colour that follows the theme."""
+    return f"light-dark({pair[0]}, {pair[1]})"
+
+
+def luminance(colour: str) -> float:
+    """Of "#rrggbb", 0 to 1. Source: WCAG 2.2, relative luminance."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def ink(pair: Pair) -> Pair:
+    """Black or white on each of the two, whichever is further from it."""
+    # where both are as far: (L + 0.05)² = 1.05 * 0.05
+    light, dark = (_BLACK if luminance(c) > 0.1791 else _WHITE for c in pair)
+    return light, dark

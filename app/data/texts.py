@@ -24,7 +24,7 @@ from rockcore.categories import categorize_all, sentence_starts
 
 _NATS = np.geomspace(1e-3, 20.0, 44)
 _SIDE = np.geomspace(1e-2, 20.0, 22)
-_SHARE = np.linspace(0.0, 1.0, 21)[1:-1]
+_SHARE = [k / 20 for k in range(1, 21)]  # each as near to its fraction as a share k/S is
 # a likelihood that rounds to 0.000 on the card; most of a sure model's alternatives are below
 LEAST_SHOWN = 0.0005
 _TOP = f"top-{schema.TOP_ALTERNATIVES} + tail"
@@ -118,7 +118,7 @@ def scale(run: RunKey, signal: str) -> dict[str, Any]:
             **known,
             "edges": edges,
             "quantiles": [],
-            "bins": _SHARE.tolist(),
+            "bins": _SHARE,
             "counts": [],
             "tokens": 0,
         }
@@ -147,9 +147,9 @@ def _stamped(part: dict[str, Any]) -> dict[str, Any]:
 
 def text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     """What a step does not change: key, prompt, teacher_prompt, length, the words that occur with
-    their ids, at (index of each token into them, u2 or i4 if `wide`), categories (u1, through
-    runs.categories), series (probe texts: steps, and kl as S × T f3) and the teacher's
-    alternatives. One step of a probe is as good as another.
+    their ids, at (index of each token into them, u2 or i4 if `wide`), categories (through
+    runs.categories; u1, or u2 beyond 256 of them), series (probe texts: steps, and kl as S × T f3)
+    and the teacher's alternatives. One step of a probe is as good as another.
     """
     return _text(run, source, step if source == "fresh" else runs.steps(run, source)[-1], rollout)
 
@@ -173,7 +173,7 @@ def _text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
         "teacher_prompt": teacher_prompt if teacher_prompt != prompt else "",
         "length": len(frame),
         **_words(frame),
-        "categories": packed([index[k] for k in kinds], "u1"),
+        "categories": packed([index[k] for k in kinds], "u1" if len(index) <= 256 else "u2"),
     }
     if probe:
         steps, logged_ST = opened.over_steps(rollout, probe)
