@@ -290,11 +290,11 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
 
 
 # A text of its own steps: token i is hard at i % (S + 1) of the S steps; then what the pane makes
-# of it for each threshold. 1.0 is 0, 128, 63 in the upper three bytes of a float.
+# of it for each threshold. 16 nats are 0, 128, 65 in the upper three bytes of a float.
 COUNT_STEPS = """([S, cuts]) => {
     const pane = rockPanes.get('token pane'), parts = rockParts.get('token pane'), n = parts.text.length;
     const raw = new Uint8Array(3 * S * n);
-    for (let s = 0; s < S; s++) for (let i = 0; i < n; i++) if (s < i % (S + 1)) raw.set([0, 128, 63], 3 * (s * n + i));
+    for (let s = 0; s < S; s++) for (let i = 0; i < n; i++) if (s < i % (S + 1)) raw.set([0, 128, 65], 3 * (s * n + i));
     const kl = btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join(''));
     const steps = Array.from({ length: S }, (_, s) => s);
     parts.text = { ...parts.text, stamp: `steps ${S}`, series: { steps, kl } };
@@ -567,9 +567,9 @@ def test_every_line_below_a_token_is_seen_on_every_fill_and_on_the_page(
             assert all(max(contrast(line, f), contrast(bed, f)) >= 3 for f in seen["fills"])
 
 
-def rows_below(page: playwright.Page, tokens: str) -> list[float]:
-    """For each of the tokens, an expression: how much of its width the fullest row of pixels right
-    below its box takes that stands out from the page by 3:1.
+def rows_below(page: playwright.Page, tokens: str, painter: playwright.Page) -> list[float]:
+    """For each of the `tokens`, an expression: how much of its width the fullest row of pixels right
+    below its box takes that stands out from the page by 3:1. `painter`: a page that may load the picture.
     """
     page.mouse.move(1, 1)
     boxes = page.evaluate(
@@ -577,7 +577,7 @@ def rows_below(page: playwright.Page, tokens: str) -> list[float]:
         ".map(r => [r.left + 1, r.bottom + 1, r.width - 2])"
     )
     shot = base64.b64encode(page.screenshot(animations="disabled")).decode()
-    rows = page.evaluate(
+    rows = painter.evaluate(
         """async ([shot, boxes]) => {
             const image = new Image(); image.src = 'data:image/png;base64,' + shot; await image.decode();
             const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d'); canvas.drawImage(image, 0, 0);
@@ -605,7 +605,7 @@ def test_rocks_are_underlined_below_their_box_in_the_lab_and_in_an_export(
     tab.rest()
     tab.page.locator(".response").first.scroll_into_view_if_needed()
     of = "(() => { const p = rockPanes.get('preview before'); return p.spans.filter((_, i) => p.layers.lines(i).includes('m3')) })()"
-    found = rows_below(tab.page, of)
+    found = rows_below(tab.page, of, tab.page)
     assert found and min(found) > 0.9
     page = read(tab, "run=habit&source=final")
     toggle(page, "kept").wait_for()
@@ -616,7 +616,7 @@ def test_rocks_are_underlined_below_their_box_in_the_lab_and_in_an_export(
     context = browser.new_context(color_scheme=theme, viewport={"width": 900, "height": 900})
     alone = context.new_page()
     alone.goto(file.rename(file.with_suffix(".html")).as_uri())
-    found = rows_below(alone, "[...document.querySelectorAll('.t:has(u.m3)')]")
+    found = rows_below(alone, "[...document.querySelectorAll('.t:has(u.m3)')]", page)
     assert found and min(found) > 0.9
     context.close()
 
@@ -648,7 +648,7 @@ def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compar
     playwright.expect(tab.page.locator(".response")).to_have_count(2)
     playwright.expect(tab.page.locator(".lines li")).to_have_count(6)
     assert {"dotted", "dashed", "thick"} == set(legend(tab.page))
-    tab.open("/compare?run=habit&source=fresh")
+    tab.open("/compare?run=tiny&run_b=sorted&source=final")
     playwright.expect(tab.page.locator(".response")).to_have_count(2)
     assert tab.page.locator(".lines li").all_inner_texts() == [
         "double: only in A",

@@ -4,7 +4,7 @@
 const LINES = {
   cut: { is: "thin", style: "solid", px: 1, depth: 4, means: "at or above the threshold" },
   m1: { is: "dotted", style: "dotted", px: 2, depth: 6, means: "persistent" },
-  m2: { is: "dashed", style: "dashed", px: 2, depth: 6, means: "kept: persistent, and its context recurs" },
+  m2: { is: "dashed", style: "dashed", px: 2, depth: 6, means: "kept, as its context recurs" },
   m3: { is: "thick", style: "solid", px: 3, depth: 6, means: "kept, and of a type in the set" },
   lit: { is: "double", style: "double", px: 1, tall: 3, depth: 10 },
   found: { is: "wavy", style: "wavy", px: 1.5, tall: 5, depth: 9, means: "found by the search" },
