@@ -5,8 +5,6 @@ ever built twice.
 from __future__ import annotations
 
 import base64
-import io
-import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -19,8 +17,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import HOSTILE, WORDS
-from hypothesis import given
-from hypothesis import strategies as st
 from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, words
@@ -181,54 +177,6 @@ def toggle(page: playwright.Page, name: str) -> playwright.Locator:
 
 def count_of(page: playwright.Page, name: str) -> int:
     return int(toggle(page, name).inner_text().rsplit(" ", 1)[1].replace(",", ""))
-
-
-def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> None:
-    rng = np.random.default_rng(0)
-    n, frame = 40, {}
-    for who in ("student", "teacher"):
-        p = np.sort(rng.dirichlet(np.ones(9) * 0.4, n), axis=1)[:, :0:-1]
-        frame[f"{who}_top_ids"] = [rng.permutation(12)[:8] for _ in range(n)]
-        frame[f"{who}_top_logps"] = list(np.log(p))
-    found = data.texts.divergences(pd.DataFrame(frame))
-    for i in range(n):
-        side = {
-            w: dict(
-                zip(
-                    frame[f"{w}_top_ids"][i].tolist(),
-                    np.exp(frame[f"{w}_top_logps"][i]).tolist(),
-                    strict=True,
-                )
-            )
-            for w in ("student", "teacher")
-        }
-        full = {}
-        for who, other in (("student", "teacher"), ("teacher", "student")):
-            missing = set(side[other]) - set(side[who])
-            fill = min(min(side[who].values()), (1 - sum(side[who].values())) / (len(missing) + 1))
-            known = side[who] | dict.fromkeys(missing, fill)
-            full[who] = known | {-1: max(0.0, 1 - sum(known.values()))}
-        s, t = (
-            np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher")
-        )
-        kl = lambda a, b: float(
-            sum(x * np.log(x / max(y, 1e-6)) for x, y in zip(a, b, strict=True) if x > 0)
-        )  # noqa: E731
-        assert found.reverse_kl[i] == pytest.approx(max(kl(s, t), 0), abs=1e-9)
-        assert found.forward_kl[i] == pytest.approx(max(kl(t, s), 0), abs=1e-9)
-        assert found.jensen_shannon[i] == pytest.approx(
-            (kl(s, (s + t) / 2) + kl(t, (s + t) / 2)) / 2, abs=1e-9
-        )
-    assert (found.jensen_shannon <= np.log(2) + 1e-9).all()
-
-
-def test_identical_alternatives_have_no_divergence() -> None:
-    top = {
-        f"{w}_top_{k}": [v]
-        for w in ("student", "teacher")
-        for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))
-    }
-    assert all(v[0] == pytest.approx(0) for v in data.texts.divergences(pd.DataFrame(top)))
 
 
 def test_the_colours_are_the_same_with_and_without_highlights(
@@ -841,61 +789,6 @@ def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:  #
     )
     assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
     assert all(n > 3 for _, _, n, _ in found) and found[0][3] == found[1][3] > 0
-
-
-def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(folder: Path) -> None:
-    run = key(folder, "nasty")
-    frame = Run.open(run.path).trace(20, 0, "final")
-    table = pd.read_parquet(io.BytesIO(data.texts.to_parquet(run, "final", 20, 0)))
-    assert table.token.tolist() == frame.token.tolist() and table.kl.tolist() == frame.kl.tolist()
-    assert "reverse_kl_top8" in table
-    csv = pd.read_csv(io.StringIO(data.texts.to_csv(run, "final", 20, 0)))
-    assert [json.loads(t) for t in csv.token] == frame.token.tolist()
-
-
-def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
-    run = data.runs.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
-    for source in data.runs.SOURCES:
-        json.dumps(
-            [data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)],
-            allow_nan=False,
-        )
-    for signal in data.texts.SIGNALS:
-        json.dumps(data.texts.scale(run, signal), allow_nan=False)
-
-
-@given(st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20))
-def test_three_bytes_keep_a_float_to_one_in_65_536_and_its_order(values: list[float]) -> None:
-    raw = np.frombuffer(base64.b64decode(data.texts.packed(values, "f3")), np.uint8).reshape(-1, 3)
-    got = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")[:, 0]
-    want = np.array(values, np.float32)
-    assert (np.isnan(got) == np.isnan(want)).all()
-    normal = np.isfinite(want) & (np.abs(want) > 1e-37) & (np.abs(want) < 3e38)
-    np.testing.assert_allclose(got[normal], want[normal], rtol=2**-16)
-    order = np.argsort(want[~np.isnan(want)], kind="stable")
-    kept = got[~np.isnan(want)][order]
-    assert (kept[:-1] <= kept[1:]).all()
-
-
-def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) -> None:
-    run = key(folder, "tiny")
-    frame = data.runs.log(run).trace(10, 1, "final")
-    side = data.texts.values(run, "final", 10, 1)["student"]
-    counts = np.frombuffer(base64.b64decode(side["counts"]), np.uint8)
-    p = np.exp(np.stack(frame.student_top_logps.tolist()).astype(float))
-    shown = p >= side["least"]
-    assert (counts == np.maximum(shown.sum(axis=1), 1)).all() and side["k"] == p.shape[1]
-    sent = np.frombuffer(base64.b64decode(side["p"]), np.uint16) / 65535
-    assert len(sent) == counts.sum()
-    np.testing.assert_allclose(sent[np.cumsum(counts) - counts], p[:, 0], atol=1e-4)
-
-
-def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:
-    run = key(folder, "tiny")
-    assert data.texts.text(run, "final", 0, 1) == data.texts.text(run, "final", 20, 1)
-    assert (
-        data.texts.values(run, "final", 0, 1)["key"] == data.texts.text(run, "final", 20, 1)["key"]
-    )
 
 
 @pytest.mark.parametrize(
