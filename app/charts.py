@@ -13,9 +13,11 @@ import html
 import pandas as pd
 import plotly.graph_objects as go
 
-STUDENT, TEACHER, NEUTRAL = "#3a82bd", "#e08214", "#8c8c8c"
-ROCK, CONTROL = TEACHER, "#8073ac"
-HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "#ffffff"}  # over a bar, with a shape
+from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
+
+__all__ = ["CONTROL", "HATCH", "NEUTRAL", "ROCK", "STUDENT", "TEACHER", "band", "finish", "label"]
+
+HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, with a shape
 
 
 def label(shown: str) -> str:
@@ -133,11 +135,11 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
     """
     figure = go.Figure()
     looks = {
-        "sample": "#3a82bd",
-        "teacher": "#e08214",
-        "student": "#8073ac",
-        "update": "#5ab4d6",
-        "log": "#8c8c8c",
+        "sample": STUDENT,
+        "teacher": TEACHER,
+        "student": VIOLET,
+        "update": SKY,
+        "log": NEUTRAL,
     }
     patterns = (
         ("", "/", "x", ".", "-") if len(metrics) <= 60 else ("",) * 5

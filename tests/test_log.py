@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import write_tiny_run
@@ -27,7 +28,7 @@ from rockcore.log import Run, RunWriter, duck, find_runs
 from rockcore.log.files import table_file, table_files
 from rockcore.log.writer import RunExists, type_sums
 from rockcore.rocks import detect
-from rockcore.schema import DamagedRun, LogWriteError, RunMeta, RunNotFound, SchemaMismatch, Texts
+from rockcore.schema import DamagedRun, LogWriteError, RunNotFound, SchemaMismatch, Texts
 
 
 def test_what_is_written_is_read_back_to_the_bit(run_path):

@@ -5,9 +5,9 @@ ever built twice.
 from __future__ import annotations
 
 import base64
-import io
-import json
 import re
+from bisect import bisect_right
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,9 @@ import playwright.sync_api as playwright
 import pytest
 from chrome import Tab
 from conftest import HOSTILE, WORDS
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app import data, words
-from app.components import token_pane
+from app.components import colours, token_pane
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import RunMeta
 
@@ -42,6 +40,11 @@ NASTY = (
     "]]></style><script>1</script>",
 )
 LONG, WINDOWED = 8_000, 100_000
+# 300 categories: the first 290 hold no word, each of the last ten one digit
+CATEGORIES = "\n".join(
+    f"[[rule]]\ncategory = 'c{i}'\npattern = '^{'never' if i < 290 else i - 290}$'"
+    for i in range(300)
+)
 
 
 def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
@@ -86,6 +89,8 @@ def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def folder(served: Path) -> Path:
     """Where the runs of this module lie: tiny, nasty, long, windowed."""
+    conftest.write_tiny_run(served / "sorted", seed=2)
+    (served / "sorted" / "categories.toml").write_text(CATEGORIES, encoding="utf-8")
     write_run(served / "nasty", 200)
     write_run(served / "long", LONG)
     write_run(served / "windowed", WINDOWED, alternatives=False)
@@ -154,68 +159,28 @@ def count_of(page: playwright.Page, name: str) -> int:
     return int(toggle(page, name).inner_text().rsplit(" ", 1)[1].replace(",", ""))
 
 
-def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> None:
-    rng = np.random.default_rng(0)
-    n, frame = 40, {}
-    for who in ("student", "teacher"):
-        p = np.sort(rng.dirichlet(np.ones(9) * 0.4, n), axis=1)[:, :0:-1]
-        frame[f"{who}_top_ids"] = [rng.permutation(12)[:8] for _ in range(n)]
-        frame[f"{who}_top_logps"] = list(np.log(p))
-    found = data.texts.divergences(pd.DataFrame(frame))
-    for i in range(n):
-        side = {
-            w: dict(
-                zip(
-                    frame[f"{w}_top_ids"][i].tolist(),
-                    np.exp(frame[f"{w}_top_logps"][i]).tolist(),
-                    strict=True,
-                )
-            )
-            for w in ("student", "teacher")
-        }
-        full = {}
-        for who, other in (("student", "teacher"), ("teacher", "student")):
-            missing = set(side[other]) - set(side[who])
-            fill = min(min(side[who].values()), (1 - sum(side[who].values())) / (len(missing) + 1))
-            known = side[who] | dict.fromkeys(missing, fill)
-            full[who] = known | {-1: max(0.0, 1 - sum(known.values()))}
-        s, t = (
-            np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher")
-        )
-        kl = lambda a, b: float(  # noqa: E731
-            sum(x * np.log(x / max(y, 1e-6)) for x, y in zip(a, b, strict=True) if x > 0)
-        )
-        assert found.reverse_kl[i] == pytest.approx(max(kl(s, t), 0), abs=1e-9)
-        assert found.forward_kl[i] == pytest.approx(max(kl(t, s), 0), abs=1e-9)
-        assert found.jensen_shannon[i] == pytest.approx(
-            (kl(s, (s + t) / 2) + kl(t, (s + t) / 2)) / 2, abs=1e-9
-        )
-    assert (found.jensen_shannon <= np.log(2) + 1e-9).all()
-
-
-def test_identical_alternatives_have_no_divergence() -> None:
-    top = {
-        f"{w}_top_{k}": [v]
-        for w in ("student", "teacher")
-        for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))
-    }
-    assert all(v[0] == pytest.approx(0) for v in data.texts.divergences(pd.DataFrame(top)))
-
-
 def test_the_colours_are_the_same_with_and_without_highlights(
     tab: Tab, browser: playwright.Browser
 ) -> None:
     query = "run=tiny&source=final&rollout=1&light=digit,latex"
+    tall = {"width": 1280, "height": 1600}
+    tab.page.set_viewport_size(tall)
     page = read(tab, query)
     assert page.evaluate("() => CSS.highlights.size") > 5
     assert not page.locator(".response .t").evaluate_all(
         "spans => spans.some(s => s.className !== 't')"
     ), "tokens carry no classes"
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = browser.new_context(viewport=tall)
     context.add_init_script("Object.defineProperty(CSS, 'highlights', { value: undefined })")
     plain = Tab(context.new_page(), tab.server)
     read(plain, query)
     assert layers(page) == layers(plain.page)
+    nested = plain.page.locator(".response .t").evaluate_all(
+        "spans => spans.map(s => [...s.querySelectorAll('u')].map(u => u.className))"
+    )
+    lines = [[name for name in layer if name in ("cut", "m2", "m3")] for layer in layers(page)]
+    assert nested == [[*(f"{name}-bed" for name in each), *each] for each in lines]
+    assert any(nested)
     for each in (page, plain.page):
         each.emulate_media(color_scheme="dark")
         playwright.expect(each.locator(".pane").first).not_to_have_css(
@@ -250,6 +215,52 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
         next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), 0) for cs in layers(page)
     ] == expected
     assert all_marked(page)
+
+
+# A text of its own steps: token i is hard at i % (S + 1) of the S steps; then what the pane makes
+# of it for each threshold. 16 nats are 0, 128, 65 in the upper three bytes of a float.
+COUNT_STEPS = """([S, cuts]) => {
+    const pane = rockPanes.get('token pane'), parts = rockParts.get('token pane'), n = parts.text.length;
+    const raw = new Uint8Array(3 * S * n);
+    for (let s = 0; s < S; s++) for (let i = 0; i < n; i++) if (s < i % (S + 1)) raw.set([0, 128, 65], 3 * (s * n + i));
+    const kl = btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join(''));
+    const steps = Array.from({ length: S }, (_, s) => s);
+    parts.text = { ...parts.text, stamp: `steps ${S}`, series: { steps, kl } };
+    pane.state.step = 0;
+    return cuts.map((cut) => {
+        pane.state.cut = `persistence:${cut}`;
+        pane.arrived();
+        return [[...pane.now.buckets], [...pane.now.above]];
+    });
+}"""
+
+
+def test_a_share_of_any_number_of_steps_lands_in_its_bin_and_on_its_threshold(tab: Tab) -> None:
+    page = read(tab, "run=nasty&source=final&step=20&signal=persistence")
+    tab.rest()
+    scale = page.evaluate("() => rockPanes.get('token pane').view.scale")
+    twentieths = [Fraction(k, 20) for k in range(1, 21)]
+    for steps in range(1, 61):
+        own = [Fraction(k, steps) for k in (1, steps // 2, steps - 1, steps) if k]
+        exact = [*twentieths, *own]
+        seen = page.evaluate(COUNT_STEPS, [steps, [float(cut) for cut in exact]])
+        shares = [Fraction(i % (steps + 1), steps) for i in range(200)]
+        for cut, (buckets, above) in zip(exact, seen, strict=True):
+            assert above == [int(share >= cut) for share in shares], (steps, cut)
+            assert buckets == [share * 5 // 1 for share in shares], steps
+        bars = [bisect_right(scale["bins"], k / steps) for k in range(steps + 1)]
+        assert bars == [20 * k // steps for k in range(steps + 1)], steps
+
+
+def test_categories_beyond_the_256th_are_those_of_the_log(tab: Tab, folder: Path) -> None:
+    page = read(tab, "run=sorted&source=final&rollout=1&step=20&light=c290,c299")
+    frame = Run.open(folder / "sorted").trace(20, 1, "final")
+    for i in range(10):
+        assert count_of(page, f"c{290 + i}") == (frame.token == str(i)).sum() > 0
+    dim = np.array(["dim" in layer for layer in layers(page)])
+    assert (dim == ~frame.token.isin(["0", "9"])).all()
+    page.locator(".response .t").nth(int(np.argmax(frame.token == "9"))).hover()
+    playwright.expect(page.locator(".reading .where")).to_contain_text("· c299")
 
 
 def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:
@@ -433,11 +444,153 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
     tab.wait_for_url(rollout="1")
 
 
+def contrast(one: str, other: str) -> float:
+    """Of two colours as "rgb(r, g, b)". Source: WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(c) / 255 for c in re.findall(r"\d+", colour)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+# Every fill there is, in the pane's own style sheet: the colours of fills, of lines and their beds.
+EVERY_FILL = """(palette) => {
+    const { layers, view, spans, id, root } = rockPanes.get('token pane');
+    layers.restyle({ ...view, palette });
+    const of = (layer, property) => getComputedStyle(spans[0], `::highlight(${id}-${layer})`)[property];
+    const lines = Object.keys(layers.on);
+    const page = document.createElement('i');
+    page.style.color = 'var(--st-background-color)';
+    root.append(page);
+    return { page: getComputedStyle(page).color,
+        fills: palette.flatMap((fill, b) => fill ? [of(`f${b}`, 'backgroundColor')] : []),
+        lines: Object.fromEntries(lines.map((line) => [line, [of(line, 'textDecorationColor'), of(`${line}-bed`, 'textDecorationColor')]])) };
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_line_below_a_token_is_seen_on_every_fill_and_on_the_page(
+    tab: Tab, theme: str
+) -> None:
+    tab.page.emulate_media(color_scheme=theme)
+    page = read(tab, "run=tiny&source=final&rollout=1")
+    tab.rest()
+    every = [
+        {"kind": "sequential", "edges": [0] * len(colours.SEQUENTIAL)},
+        {"kind": "diverging", "edges": [0] * (len(colours.DIVERGING) - 1)},
+        {"kind": "class", "edges": []},
+        {"kind": "flag", "edges": [0.5]},
+    ]
+    for scale in every:
+        fills = token_pane.fills(scale)
+        seen = page.evaluate(EVERY_FILL, fills)
+        assert len(set(seen["fills"])) == sum(fill is not None for fill in fills) > 0
+        assert set(seen["lines"]) == {"cut", "m1", "m2", "m3", "lit", "found"}
+        for line, bed in seen["lines"].values():
+            assert contrast(line, seen["page"]) >= 3
+            assert contrast(line, bed) >= 3
+            assert all(max(contrast(line, f), contrast(bed, f)) >= 3 for f in seen["fills"])
+
+
+def rows_below(page: playwright.Page, tokens: str, painter: playwright.Page) -> list[float]:
+    """For each of the `tokens`, an expression: how much of its width the fullest row of pixels right
+    below its box takes that stands out from the page by 3:1. `painter`: a page that may load the picture.
+    """
+    page.mouse.move(1, 1)
+    boxes = page.evaluate(
+        f"() => {tokens}.map(s => s.getClientRects()[0]).filter(r => r && r.top > 0 && r.bottom + 9 < innerHeight && r.width > 6)"
+        ".map(r => [r.left + 1, r.bottom + 1, r.width - 2])"
+    )
+    shot = base64.b64encode(page.screenshot(animations="disabled")).decode()
+    rows = painter.evaluate(
+        """async ([shot, boxes]) => {
+            const image = new Image(); image.src = 'data:image/png;base64,' + shot; await image.decode();
+            const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d'); canvas.drawImage(image, 0, 0);
+            const read = (...at) => { const d = canvas.getImageData(...at.map(Math.round)).data;
+                return Array.from({ length: d.length / 4 }, (_, i) => `rgb(${d[4 * i]}, ${d[4 * i + 1]}, ${d[4 * i + 2]})`) };
+            return boxes.map(([x, y, w]) => [0, 1, 2, 3, 4, 5].map((dy) => read(x, y + dy, w, 1))) }""",
+        [shot, boxes],
+    )
+    ground = page.evaluate(
+        "() => { const of = (n) => getComputedStyle(n).backgroundColor; return document.querySelector('[data-testid=stApp]')"
+        " ? of(document.querySelector('[data-testid=stApp]')) : of(document.documentElement) }"
+    )
+    known: dict[str, bool] = {}
+    stands_out = lambda c: known.setdefault(c, contrast(c, ground) >= 3)  # noqa: E731
+    return [max(sum(map(stands_out, row)) / len(row) for row in token) for token in rows]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_rocks_are_underlined_below_their_box_in_the_lab_and_in_an_export(
+    tab: Tab, browser: playwright.Browser, theme: str
+) -> None:
+    tab.page.emulate_media(color_scheme=theme)
+    tab.open("/threshold_lab?run=habit")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    tab.rest()
+    tab.page.locator(".response").first.scroll_into_view_if_needed()
+    of = "(() => { const p = rockPanes.get('preview before'); return p.spans.filter((_, i) => p.layers.lines(i).includes('m3')) })()"
+    found = rows_below(tab.page, of, tab.page)
+    assert found and min(found) > 0.9
+    page = read(tab, "run=habit&source=final")
+    toggle(page, "kept").wait_for()
+    tab.rest()
+    with page.expect_download() as download:
+        page.locator(".export.html").click()
+    file = Path(download.value.path())
+    context = browser.new_context(color_scheme=theme, viewport={"width": 900, "height": 900})
+    alone = context.new_page()
+    alone.goto(file.rename(file.with_suffix(".html")).as_uri())
+    found = rows_below(alone, "[...document.querySelectorAll('.t:has(u.m3)')]", page)
+    assert found and min(found) > 0.9
+    context.close()
+
+
+def legend(page: playwright.Page, root: str = "") -> dict[str, str]:
+    """Look of a line -> what the legend says of it."""
+    lines = page.locator(f"{root} .lines li").all_inner_texts()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compare(tab: Tab) -> None:
+    page = read(tab, "run=habit&source=final&light=digit,latex")
+    toggle(page, "kept").wait_for()
+    tab.rest()
+    shown = legend(page)
+    assert {"thin", "dashed", "thick", "faint"} == set(shown)
+    assert "threshold" in shown["thin"] and "in the set" in shown["thick"]
+    assert shown["faint"] == "not digit or latex"
+    page.get_by_label("What to do with tokens").select_option("underline")
+    assert legend(page)["double"] == "digit or latex"
+    page.locator(".tools .search").fill("e")
+    assert "search" in legend(page)["wavy"]
+    used = {name for layer in layers(page) for name in layer if not re.fullmatch(r"f\d+", name)}
+    names = page.locator(".lines u:not([class$='-bed'])").evaluate_all(
+        "us => us.map(u => u.className)"
+    )
+    assert used <= set(names), "a line that no legend explains"
+    tab.open("/threshold_lab?run=habit")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    playwright.expect(tab.page.locator(".lines li")).to_have_count(6)
+    assert {"dotted", "dashed", "thick"} == set(legend(tab.page))
+    tab.open("/compare?run=tiny&run_b=sorted&source=final")
+    playwright.expect(tab.page.locator(".response")).to_have_count(2)
+    assert tab.page.locator(".lines li").all_inner_texts() == [
+        "double: only in A",
+        "double: only in B",
+    ]
+
+
 @pytest.mark.parametrize("kind", ["html", "svg"])
 def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
     tab: Tab, browser: playwright.Browser, kind: str
 ) -> None:
     page = read(tab, "run=nasty&source=final&step=20&light=digit")
+    toggle(page, "kept").wait_for()
+    tab.rest()
     with page.expect_download() as download:
         page.locator(f".export.{kind}").click()
     file = Path(download.value.path())
@@ -452,6 +605,9 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
         == tab.tokens()
     )
     assert asked == [target.as_uri()]
+    assert legend(alone) == legend(page) != {}
+    bottom = alone.locator(".response").evaluate("r => r.getBoundingClientRect().bottom + scrollY")
+    assert kind == "html" or bottom <= float(alone.locator("svg").get_attribute("height") or "nan")
     assert alone.locator("script, img, iframe").count() == 0 and "owned" not in alone.title()
     colours = "spans => spans.map(s => getComputedStyle(s).backgroundColor)"
     assert len(set(alone.locator(".response .t").evaluate_all(colours))) > 2
@@ -546,14 +702,15 @@ def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:
         "websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload)))
     )
     page = read(tab, "run=long&source=final&step=20")
+    assert sum(sizes) > 150_000, "the text has come"
     sizes.clear()
     page.locator(".response .t").nth(3).click()
     tab.wait_for_url(token_at="3")
-    assert sum(sizes) < 150_000, "the text came again"
+    assert 0 < sum(sizes) < 150_000, "the text came again"
     sizes.clear()
     page.keyboard.press("[")
     tab.wait_for_url(step="10")
-    assert sum(sizes) < 1_000_000
+    assert 0 < sum(sizes) < 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -612,61 +769,6 @@ def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:
     )
     assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
     assert all(n > 3 for _, _, n, _ in found) and found[0][3] == found[1][3] > 0
-
-
-def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(folder: Path) -> None:
-    run = key(folder, "nasty")
-    frame = Run.open(run.path).trace(20, 0, "final")
-    table = pd.read_parquet(io.BytesIO(data.texts.to_parquet(run, "final", 20, 0)))
-    assert table.token.tolist() == frame.token.tolist() and table.kl.tolist() == frame.kl.tolist()
-    assert "reverse_kl_top8" in table
-    csv = pd.read_csv(io.StringIO(data.texts.to_csv(run, "final", 20, 0)))
-    assert [json.loads(t) for t in csv.token] == frame.token.tolist()
-
-
-def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
-    run = data.runs.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
-    for source in data.runs.SOURCES:
-        json.dumps(
-            [data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)],
-            allow_nan=False,
-        )
-    for signal in data.texts.SIGNALS:
-        json.dumps(data.texts.scale(run, signal), allow_nan=False)
-
-
-@given(st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20))
-def test_three_bytes_keep_a_float_to_one_in_65_536_and_its_order(values: list[float]) -> None:
-    raw = np.frombuffer(base64.b64decode(data.texts.packed(values, "f3")), np.uint8).reshape(-1, 3)
-    got = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")[:, 0]
-    want = np.array(values, np.float32)
-    assert (np.isnan(got) == np.isnan(want)).all()
-    normal = np.isfinite(want) & (np.abs(want) > 1e-37) & (np.abs(want) < 3e38)
-    np.testing.assert_allclose(got[normal], want[normal], rtol=2**-16)
-    order = np.argsort(want[~np.isnan(want)], kind="stable")
-    kept = got[~np.isnan(want)][order]
-    assert (kept[:-1] <= kept[1:]).all()
-
-
-def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) -> None:
-    run = key(folder, "tiny")
-    frame = data.runs.log(run).trace(10, 1, "final")
-    side = data.texts.values(run, "final", 10, 1)["student"]
-    counts = np.frombuffer(base64.b64decode(side["counts"]), np.uint8)
-    p = np.exp(np.stack(frame.student_top_logps.tolist()).astype(float))
-    shown = p >= side["least"]
-    assert (counts == np.maximum(shown.sum(axis=1), 1)).all() and side["k"] == p.shape[1]
-    sent = np.frombuffer(base64.b64decode(side["p"]), np.uint16) / 65535
-    assert len(sent) == counts.sum()
-    np.testing.assert_allclose(sent[np.cumsum(counts) - counts], p[:, 0], atol=1e-4)
-
-
-def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:
-    run = key(folder, "tiny")
-    assert data.texts.text(run, "final", 0, 1) == data.texts.text(run, "final", 20, 1)
-    assert (
-        data.texts.values(run, "final", 0, 1)["key"] == data.texts.text(run, "final", 20, 1)["key"]
-    )
 
 
 @pytest.mark.parametrize(

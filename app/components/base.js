@@ -1,6 +1,10 @@
-// What every part of the pane uses. Strings from the log are only ever given to textContent or to attributes that are text.
+// What every component uses. Strings from a log are only ever given to textContent or to attributes
+// that are text.
 
-const MARKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
+const BLANKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
+const PATIENCE_MS = 10_000; // after this long without an answer, Python's next word counts
+
+// Elements.
 
 function element(tag, className, text) {
   const node = document.createElement(tag);
@@ -17,9 +21,10 @@ function button(className, text, title, act) {
   return node;
 }
 
-function shape(tag, attributes) {
+function shape(tag, attributes, text) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
   return node;
 }
 
@@ -27,8 +32,23 @@ function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// An element that knows which theme is on, and says so when that changes.
+function themeProbe(onChange) {
+  const node = element("i", "probe");
+  node.style.cssText = "position: absolute; visibility: hidden; transition: color 1ms; color: light-dark(#000000, #ffffff)";
+  if (onChange) node.addEventListener("transitionend", onChange);
+  return node;
+}
+
+function isDark(probe) {
+  return getComputedStyle(probe).color === "rgb(255, 255, 255)";
+}
+
+// Words and numbers.
+
 function visible(token) {
-  return Array.from(token, (c) => MARKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? "\\u" + c.codePointAt(0).toString(16).padStart(4, "0") : c)).join("");
+  const escape = (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0");
+  return Array.from(token, (c) => BLANKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? escape(c) : c)).join("");
 }
 
 function number(x) {
@@ -39,14 +59,22 @@ function number(x) {
   return digits.replaceAll("-", "−");
 }
 
+function threeDigits(x) {
+  return String(Number(x.toPrecision(3))).replace("-", "−");
+}
+
 function whole(n) {
   return n.toLocaleString("en");
 }
 
-function percent(part, of) {
+// `digits`: behind the point, from ten per cent on; a small share gets two that count.
+function percent(part, of, digits = 0) {
   const share = of ? (100 * part) / of : 0;
-  return `${share >= 10 || share === 0 ? share.toFixed(0) : share.toPrecision(2)} %`;
+  const full = share === 0 || share === 100;
+  return `${full ? share : share >= 10 ? share.toFixed(digits) : share.toPrecision(2)} %`;
 }
+
+// Arrays, as Python packs them into base64, and the bins that values fall into.
 
 function bytes(base64) {
   const text = atob(base64);
@@ -55,28 +83,82 @@ function bytes(base64) {
   return found;
 }
 
+// `n` integers of one, two or four bytes each.
+function integers(base64, n) {
+  const raw = bytes(base64);
+  const kind = { 1: Uint8Array, 2: Uint16Array, 4: Int32Array }[n ? raw.length / n : 1];
+  return new kind(raw.buffer);
+}
+
+// Floats of which the upper three bytes were sent.
 function floats(base64) {
-  // the upper three bytes of each float
   const raw = bytes(base64), found = new Uint32Array(raw.length / 3);
   for (let i = 0, j = 0; i < found.length; i++, j += 3) found[i] = (raw[j] << 8) | (raw[j + 1] << 16) | (raw[j + 2] << 24);
   return new Float32Array(found.buffer);
 }
 
+// A number as it comes out of `floats`: what is compared with such values is rounded like them.
 function rounded(x) {
-  // as Python rounded the values that it is compared with
   const bits = new Uint32Array(Float32Array.of(x).buffer);
   bits[0] = (bits[0] + 0x80) & 0xffffff00;
   return new Float32Array(bits.buffer)[0];
 }
 
-function alternativesOf(side) {
-  const at = bytes(side.at).buffer, starts = [0];
-  for (const n of bytes(side.counts)) starts.push(starts.at(-1) + n);
-  return { ...side, starts, at: side.wide ? new Int32Array(at) : new Uint16Array(at), p: new Uint16Array(bytes(side.p).buffer) };
+function clamp(x, low, high) {
+  return Math.max(low, Math.min(x, high));
 }
 
+// How many of the ascending edges lie at or below a value.
 function bin(value, edges) {
   let b = 0;
   while (b < edges.length && value >= edges[b]) b++;
   return b;
+}
+
+// Life with Streamlit.
+
+const drawn = new WeakMap(); // mount point -> what is drawn there
+
+// What `build` has made at this mount point, made anew where it is gone: { root, … }; the second
+// says whether it was made now.
+function mounted({ parentElement }, build) {
+  const before = drawn.get(parentElement);
+  if (before?.root.isConnected) return [before, false];
+  before?.root.remove();
+  const chart = build();
+  parentElement.appendChild(chart.root);
+  drawn.set(parentElement, chart);
+  return [chart, true];
+}
+
+// What Python last said (`given`), and what it was told since and has not answered (`asked`): an
+// answer to an older word never undoes a newer one.
+class Exchange {
+  constructor(given, same = (a, b) => a === b) {
+    Object.assign(this, { given, same, asked: [], sentAt: 0 });
+  }
+
+  // Take what Python says; whether it is news.
+  hear(given) {
+    if (Date.now() - this.sentAt > PATIENCE_MS) this.asked = [];
+    const answered = this.asked.map((asked) => this.same(given, asked)).lastIndexOf(true);
+    const news = !this.same(given, this.given);
+    if (answered >= 0) this.asked.splice(0, answered + 1);
+    else if (news) this.asked = []; // moved elsewhere, or corrected
+    this.given = given;
+    return news;
+  }
+
+  ask(value) {
+    this.sentAt = Date.now();
+    this.asked.push(value);
+  }
+
+  get latest() {
+    return this.asked.at(-1) ?? this.given;
+  }
+
+  get isWaiting() {
+    return this.asked.length > 0 && Date.now() - this.sentAt < PATIENCE_MS;
+  }
 }

@@ -15,11 +15,15 @@ from pathlib import Path
 
 from streamlit.components.v2 import component
 
+from app.components import colours, script, style
+from app.components.colours import themed
+
 _HERE = Path(__file__).parent
+_COLOURS = {"before": colours.STUDENT, "after": colours.TEACHER, "both": themed(colours.BOTH)}
 _component = component(
     "rock_loss_histogram",
-    css=(_HERE / "histogram.css").read_text(encoding="utf-8"),
-    js=(_HERE / "histogram.js").read_text(encoding="utf-8"),
+    css=style(_HERE / "histogram.css", _COLOURS, ".chart"),
+    js=script("base", _HERE / "histogram.js"),
 )
 
 

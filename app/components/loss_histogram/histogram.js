@@ -4,51 +4,21 @@
 const HEIGHT = 192, TOP = 28, FLOOR = 154; // of the plot in pixels; labels stand above TOP, the axis below FLOOR
 const LEFT = 40, RIGHT = 8, SIDE = 18, BREAK = 5; // SIDE: width of the bins below and above all edges, which have no width
 const EVERY_MS = 120; // at most one message to Python in this time
-const PATIENCE_MS = 10_000; // after this long without an answer, Python's next word counts, whatever it is
 const SYMBOLS = { tau_pre: "τ_pre", tau_post: "τ_post" };
 const LOOKS = ["first", "second"];
-const charts = new WeakMap(); // mount point -> what is drawn there
 
 export default function (component) {
-  const { data, parentElement } = component;
-  let chart = charts.get(parentElement);
-  if (!chart || !chart.root.isConnected) {
-    chart?.root.remove();
-    chart = build(data);
-    parentElement.appendChild(chart.root);
-    charts.set(parentElement, chart);
-    chart.watch.observe(chart.plot);
-  }
+  const { data } = component;
+  const [chart, isNew] = mounted(component, () => buildChart(data));
+  if (isNew) chart.watch.observe(chart.plot);
   chart.tell = (value) => component.setTriggerValue("moved", value);
   chart.data = data;
-  follow(chart, data.thresholds);
-  seat(chart);
+  hearPython(chart, data.thresholds);
+  seatHandles(chart);
   draw(chart);
 }
 
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-function shape(tag, attributes, text) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
-
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
-function clamp(x, low, high) {
-  return Math.max(low, Math.min(x, high));
-}
-
-function build(data) {
+function buildChart(data) {
   const root = element("div", "chart");
   const plot = element("div", "plot");
   plot.style.height = `${HEIGHT}px`;
@@ -62,8 +32,8 @@ function build(data) {
   root.append(plot, counts, note);
   const given = { ...data.thresholds };
   const chart = { root, plot, svg, shades, art, counts, note, data, handles: [], lines: [], seated: "", drawn: "", cut: "", width: 0 };
-  // given: what Python last said; asked: what it was told since and has not answered; value: where the handles stand.
-  Object.assign(chart, { given, asked: [], value: { ...given }, held: null, timer: null, sentAt: 0 });
+  chart.exchange = new Exchange(given, sameThresholds);
+  Object.assign(chart, { value: { ...given }, held: null, timer: null }); // value: where the handles stand
   chart.watch = new ResizeObserver(() => {
     if (chart.root.isConnected) draw(chart);
   });
@@ -72,44 +42,39 @@ function build(data) {
 
 // What Python says and what the hand does.
 
-function same(a, b) {
+function sameThresholds(a, b) {
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => Math.abs(a[name] - b[name]) <= 1e-5 * Math.abs(a[name]));
 }
 
-function follow(chart, given) {
-  if (Date.now() - chart.sentAt > PATIENCE_MS) chart.asked = [];
-  const answered = chart.asked.map((asked) => same(given, asked)).lastIndexOf(true);
-  if (answered >= 0) chart.asked.splice(0, answered + 1);
-  else if (!same(given, chart.given)) chart.asked = []; // moved elsewhere, or corrected
-  chart.given = given;
+function hearPython(chart, given) {
+  chart.exchange.hear(given);
   settle(chart);
 }
 
 function settle(chart) {
-  if (chart.held === null && chart.timer === null && !chart.asked.length) chart.value = { ...chart.given };
+  if (chart.held === null && chart.timer === null && !chart.exchange.asked.length) chart.value = { ...chart.exchange.given };
 }
 
-function move(chart, handle, value) {
+function moveHandle(chart, handle, value) {
   for (const name of handle.names) chart.value[name] = value;
-  place(chart);
-  const wait = chart.sentAt + EVERY_MS - Date.now();
-  if (wait <= 0) send(chart);
-  else chart.timer ??= setTimeout(() => send(chart), wait);
+  placeHandles(chart);
+  const wait = chart.exchange.sentAt + EVERY_MS - Date.now();
+  if (wait <= 0) tellPython(chart);
+  else chart.timer ??= setTimeout(() => tellPython(chart), wait);
 }
 
-function send(chart) {
+function tellPython(chart) {
   clearTimeout(chart.timer);
   chart.timer = null;
-  if (!chart.root.isConnected || same(chart.value, chart.asked.at(-1) ?? chart.given)) return;
-  chart.sentAt = Date.now();
-  chart.asked.push({ ...chart.value });
+  if (!chart.root.isConnected || sameThresholds(chart.value, chart.exchange.latest)) return;
+  chart.exchange.ask({ ...chart.value });
   chart.tell({ ...chart.value });
 }
 
 // Handles.
 
-function seat(chart) {
+function seatHandles(chart) {
   const { thresholds, linked } = chart.data;
   const names = Object.keys(thresholds);
   const groups = linked ? [names] : names.map((name) => [name]);
@@ -117,15 +82,15 @@ function seat(chart) {
   if (chart.seated === wanted || chart.held !== null) return;
   chart.seated = wanted;
   chart.drawn = ""; // the counts name the handles
-  chart.asked = [];
-  chart.value = { ...chart.given };
+  chart.exchange.asked = [];
+  chart.value = { ...chart.exchange.given };
   for (const handle of chart.handles) handle.root.remove();
-  chart.handles = groups.map((group, i) => seatOne(chart, group, group.length > 1 ? "both" : LOOKS[i], groups.length > 1 ? i : 0.5));
+  chart.handles = groups.map((group, i) => seatHandle(chart, group, group.length > 1 ? "both" : LOOKS[i], groups.length > 1 ? i : 0.5));
   chart.shades.replaceChildren(...chart.handles.map((handle) => handle.shade));
   chart.plot.append(...chart.handles.map((handle) => handle.root));
 }
 
-function seatOne(chart, names, look, row) {
+function seatHandle(chart, names, look, row) {
   const root = element("div", `handle ${look}`);
   root.style.height = `${FLOOR}px`;
   const grip = element("div", "grip");
@@ -137,11 +102,11 @@ function seatOne(chart, names, look, row) {
   const handle = { root, label, names, symbol: names.map((name) => SYMBOLS[name] ?? name).join(" = ") };
   root.setAttribute("aria-label", `Threshold ${handle.symbol}`);
   handle.shade = shape("rect", { class: `shade ${look}`, y: TOP, height: FLOOR - TOP });
-  listen(chart, handle);
+  listenToHandle(chart, handle);
   return handle;
 }
 
-function listen(chart, handle) {
+function listenToHandle(chart, handle) {
   const { root } = handle;
   const x = (event) => event.clientX - chart.plot.getBoundingClientRect().left;
   root.addEventListener("pointerdown", (event) => {
@@ -155,28 +120,28 @@ function listen(chart, handle) {
   root.addEventListener("pointermove", (event) => {
     if (chart.held?.pointer !== event.pointerId || x(event) === chart.held.from) return;
     chart.held.from = null; // from here on it is a drag, also back to where it began
-    move(chart, handle, valueAt(chart, x(event) - chart.held.grab));
+    moveHandle(chart, handle, valueAt(chart, x(event) - chart.held.grab));
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
     root.addEventListener(end, (event) => {
       if (chart.held?.pointer !== event.pointerId) return;
       chart.held = null;
       root.classList.remove("held");
-      send(chart);
+      tellPython(chart);
       settle(chart);
-      seat(chart);
+      seatHandles(chart);
       draw(chart);
     });
   }
   root.addEventListener("keydown", (event) => {
-    const value = neighbour(chart.data.histogram.edges, chart.value[handle.names[0]], event);
+    const value = nextEdge(chart.data.histogram.edges, chart.value[handle.names[0]], event);
     if (value === null) return;
     event.preventDefault();
-    if (value !== chart.value[handle.names[0]]) move(chart, handle, value);
+    if (value !== chart.value[handle.names[0]]) moveHandle(chart, handle, value);
   });
 }
 
-function neighbour(edges, value, { key, shiftKey, altKey, ctrlKey, metaKey }) {
+function nextEdge(edges, value, { key, shiftKey, altKey, ctrlKey, metaKey }) {
   const last = edges.length - 1;
   if (altKey || ctrlKey || metaKey) return null;
   if (key === "Home") return edges[0];
@@ -203,41 +168,27 @@ function sum(counts) {
   return counts.reduce((a, b) => a + b, 0);
 }
 
-function above(counts, edges, value) {
+function countAbove(counts, edges, value) {
   const on = edges.findIndex((edge) => isEdge(edge, value));
   if (on >= 0) return { n: sum(counts.slice(on + 1)), how: "" };
-  let bin = edges.findIndex((edge) => value < edge);
-  if (bin < 0) bin = edges.length;
-  const n = sum(counts.slice(bin + 1)), inside = counts[bin];
+  const b = bin(value, edges);
+  const n = sum(counts.slice(b + 1)), inside = counts[b];
   if (!inside) return { n, how: "" };
-  if (bin === 0) return { n, how: "at least " }; // where the tokens of an open bin lie is not known
-  if (bin === edges.length) return { n: inside, how: "at most " };
-  const part = Math.log(edges[bin] / value) / Math.log(edges[bin] / edges[bin - 1]);
+  if (b === 0) return { n, how: "at least " }; // where the tokens of an open bin lie is not known
+  if (b === edges.length) return { n: inside, how: "at most " };
+  const part = Math.log(edges[b] / value) / Math.log(edges[b] / edges[b - 1]);
   return { n: n + Math.round(inside * part), how: "about " };
 }
 
 function sentence({ name, counts }, chart, handle) {
   const total = sum(counts);
   if (!total) return `${name}: nothing logged`;
-  const { n, how } = above(counts, chart.data.histogram.edges, chart.value[handle.names[0]]);
-  return `${name}: ${how}${whole(n)} of ${whole(total)} tokens (${percent((100 * n) / total)} %) at or above ${handle.symbol}`;
+  const { n, how } = countAbove(counts, chart.data.histogram.edges, chart.value[handle.names[0]]);
+  return `${name}: ${how}${whole(n)} of ${whole(total)} tokens (${percent(n, total, 1)}) at or above ${handle.symbol}`;
 }
 
-function percent(share) {
-  if (share === 0 || share === 100) return String(share);
-  return share >= 10 ? share.toFixed(1) : share.toPrecision(2);
-}
-
-function whole(n) {
-  return n.toLocaleString("en");
-}
-
-function short(n) {
+function compact(n) {
   return n.toLocaleString("en", { notation: "compact" });
-}
-
-function number(x) {
-  return String(Number(x.toPrecision(3))).replace("-", "−");
 }
 
 // The axis: SIDE for the bin below all edges, BREAK, the logarithmic part, BREAK, SIDE for the bin above.
@@ -269,22 +220,22 @@ function draw(chart) {
   const wanted = JSON.stringify(histogram);
   if (width && (chart.width !== width || chart.drawn !== wanted)) {
     Object.assign(chart, { width, drawn: wanted });
-    paint(chart, histogram);
-    list(chart, histogram.series);
+    drawBars(chart, histogram);
+    listCounts(chart, histogram.series);
   }
-  if (chart.width) place(chart);
+  if (chart.width) placeHandles(chart);
   write(chart.note, `${caption} Height: square root of the number of tokens${chart.cut}.`);
 }
 
-function paint(chart, { edges, series, unit }) {
+function drawBars(chart, { edges, series, unit }) {
   // The bin below all edges holds a large part of all tokens: it may not set the scale, and is cut where it exceeds it.
   const scale = Math.max(0, ...series.flatMap(({ counts }) => counts.slice(1))) || Math.max(0, ...series.map(({ counts }) => counts[0]));
   const cut = series.filter(({ counts }) => counts[0] > scale);
   const ceiling = TOP + (cut.length ? 18 : 8); // room for the counts of the bin that is cut
   const y = (n) => Math.max(TOP, FLOOR - (FLOOR - ceiling) * Math.sqrt(n / (scale || 1)));
   const [low, high] = ends(chart);
-  chart.cut = cut.length ? `; the bin below ${number(edges[0])} is cut at the top` : "";
-  chart.art.replaceChildren(...(scale ? levels(chart, scale, y) : []));
+  chart.cut = cut.length ? `; the bin below ${threeDigits(edges[0])} is cut at the top` : "";
+  chart.art.replaceChildren(...(scale ? drawLevels(chart, scale, y) : []));
   series.forEach(({ counts }, i) => chart.art.append(shape("path", { class: `bars ${LOOKS[i]}`, d: outline(chart, counts, y) })));
   if (cut.length) {
     chart.art.append(shape("path", { class: "gap", d: `M${LEFT - 3},${TOP + 15}l${SIDE + 6},-7` }));
@@ -293,11 +244,11 @@ function paint(chart, { edges, series, unit }) {
   }
   const floor = `M${LEFT},${FLOOR}h${SIDE}M${low},${FLOOR}H${high}M${high + BREAK},${FLOOR}h${SIDE}`;
   chart.art.append(shape("path", { class: "axis", d: floor }));
-  ticks(chart, edges, unit);
+  drawTicks(chart, edges, unit);
   const middle = { x: (low + high) / 2, y: FLOOR - 10, class: "empty", "text-anchor": "middle" };
   if (!scale) chart.art.append(shape("text", middle, "Nothing logged"));
   const tokens = series.map(({ name, counts }) => `${name}, ${whole(sum(counts))} tokens`).join("; ") || "nothing logged";
-  const range = `from ${number(edges[0])} to ${number(edges.at(-1))} ${unit}`;
+  const range = `from ${threeDigits(edges[0])} to ${threeDigits(edges.at(-1))} ${unit}`;
   chart.svg.setAttribute("aria-label", `Histogram in ${edges.length + 1} bins ${range}: ${tokens}`);
 }
 
@@ -311,7 +262,7 @@ function outline(chart, counts, y) {
   return `${box(LEFT, counts[0])}M${low},${FLOOR}${steps.join("")}V${FLOOR}${box(high + BREAK, counts[last])}`;
 }
 
-function levels(chart, scale, y) {
+function drawLevels(chart, scale, y) {
   const nice = [];
   for (let power = 1; power <= scale; power *= 10) nice.push(power, 2 * power, 5 * power);
   const nodes = [];
@@ -320,17 +271,17 @@ function levels(chart, scale, y) {
     if (y(n) < free || (n && y(n) > FLOOR - 16)) continue;
     free = y(n) + 30;
     if (n) nodes.push(shape("path", { class: "grid", d: `M${LEFT},${y(n)}H${chart.width - RIGHT}` }));
-    nodes.push(shape("text", { x: LEFT - 6, y: y(n) + 4, "text-anchor": "end" }, short(n)));
+    nodes.push(shape("text", { x: LEFT - 6, y: y(n) + 4, "text-anchor": "end" }, compact(n)));
   }
   return nodes;
 }
 
-function ticks(chart, edges, unit) {
+function drawTicks(chart, edges, unit) {
   const [low, high] = ends(chart);
   const baseline = FLOOR + 17;
   const texts = [
-    shape("text", { x: LEFT, y: baseline }, `< ${number(edges[0])}`),
-    shape("text", { x: chart.width - RIGHT, y: baseline, "text-anchor": "end" }, `≥ ${number(edges.at(-1))}`),
+    shape("text", { x: LEFT, y: baseline }, `< ${threeDigits(edges[0])}`),
+    shape("text", { x: chart.width - RIGHT, y: baseline, "text-anchor": "end" }, `≥ ${threeDigits(edges.at(-1))}`),
   ];
   chart.art.append(...texts);
   const taken = texts.map((text) => text.getBBox());
@@ -342,7 +293,7 @@ function ticks(chart, edges, unit) {
       const x = xOf(chart, value);
       if (high - low > 400 || digit === 1) marks += `M${x},${FLOOR}v${digit === 1 ? 6 : 3}`;
       if (digit !== 1) continue;
-      const text = shape("text", { x, y: baseline, "text-anchor": "middle" }, number(value));
+      const text = shape("text", { x, y: baseline, "text-anchor": "middle" }, threeDigits(value));
       chart.art.append(text);
       const box = text.getBBox();
       if (taken.some((other) => box.x < other.x + other.width + 6 && other.x < box.x + box.width + 6)) text.remove();
@@ -353,7 +304,7 @@ function ticks(chart, edges, unit) {
   chart.art.append(shape("text", { x: (low + high) / 2, y: baseline + 16, "text-anchor": "middle" }, `${unit} per token, logarithmic`));
 }
 
-function list(chart, series) {
+function listCounts(chart, series) {
   const n = Math.max(series.length, chart.handles.length);
   chart.lines = Array.from({ length: series.length ? n : 0 }, (_, i) => {
     const of = Math.min(i, series.length - 1);
@@ -365,7 +316,7 @@ function list(chart, series) {
   chart.counts.replaceChildren(...chart.lines.map(({ row }) => row));
 }
 
-function place(chart) {
+function placeHandles(chart) {
   const { edges, unit } = chart.data.histogram;
   for (const { text, series, handle } of chart.lines) write(text, sentence(series, chart, handle));
   for (const handle of chart.handles) {
@@ -375,17 +326,17 @@ function place(chart) {
     root.style.left = `${handle.x}px`;
     shade.setAttribute("x", handle.x);
     shade.setAttribute("width", Math.max(0, chart.width - RIGHT - handle.x));
-    write(label, `${handle.symbol} ${number(value)} ${unit}`);
+    write(label, `${handle.symbol} ${threeDigits(value)} ${unit}`);
     root.setAttribute("aria-valuemin", edges[0]);
     root.setAttribute("aria-valuemax", edges.at(-1));
     root.setAttribute("aria-valuenow", clamp(value, edges[0], edges.at(-1)));
     const counted = chart.lines.filter((line) => line.handle === handle).map((line) => line.text.textContent);
-    root.setAttribute("aria-valuetext", [`${number(value)} ${unit}`, ...counted].join("; "));
+    root.setAttribute("aria-valuetext", [`${threeDigits(value)} ${unit}`, ...counted].join("; "));
   }
-  spread(chart);
+  spreadLabels(chart);
 }
 
-function spread(chart) {
+function spreadLabels(chart) {
   // Each label over its line, pushed in from the borders, and apart where two would overlap.
   const room = chart.width;
   const labels = chart.handles.map(({ x, label }) => ({ x, label, width: Math.ceil(label.getBoundingClientRect().width) }));

@@ -13,15 +13,13 @@ from pathlib import Path
 import numpy as np
 from streamlit.components.v2 import component
 
-from app.components import token_pane
+from app.components import script
 
 _HERE = Path(__file__).parent
 _component = component(
     "rock_pane_pair",
     css=(_HERE / "pair.css").read_text(encoding="utf-8"),
-    js="\n".join(
-        file.read_text(encoding="utf-8") for file in (token_pane.WORDS, _HERE / "pair.js")
-    ),
+    js=script("base", _HERE / "pair.js"),
 )
 
 

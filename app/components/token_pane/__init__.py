@@ -18,28 +18,28 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2 import component
 
+from app.components import colours, script, style
+from app.components.colours import themed
+
 _HERE = Path(__file__).parent
-WORDS = _HERE.parent / "base.js"  # how tokens and numbers are written, for others who show them
-_PARTS = (
-    "signals",
-    "layers",
-    "words",
-    "legend",
-    "card",
-    "filters",
-    "bar",
-    "export",
-    "pane",
+_FILES = (
+    "signals marks layers words legend card filters bar export pane".split()
 )  # one script in this order
+_COLOURS = {
+    "here": colours.TEACHER,
+    "student": themed(colours.STUDENT_BAR),
+    "teacher": themed(colours.TEACHER_BAR),
+}
+_THEME = {  # on a page of Streamlit its own two colours; an export falls back
+    "page": f"var(--st-background-color, {themed(colours.PAGE)})",
+    "text": f"var(--st-text-color, {themed(colours.TEXT)})",
+}
 _component = component(
     "rock_token_pane",
-    css=(_HERE / "pane.css").read_text(encoding="utf-8"),
-    js="\n".join(
-        file.read_text(encoding="utf-8")
-        for file in (WORDS, *(_HERE / f"{name}.js" for name in _PARTS))
-    ),
+    css=style(_HERE / "pane.css", _COLOURS, ".pane"),
+    js=script("base", *(_HERE / f"{name}.js" for name in _FILES)),
 )
-_part = component("rock_token_part", js=(_HERE / "part.js").read_text(encoding="utf-8"))
+_part = component("rock_token_part", js=script(_HERE / "part.js"))
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,21 @@ class View:
     quiet: bool = False
 
 
+def fills(scale: dict[str, Any]) -> list[dict[str, str] | None]:
+    """The fill of a token in each bin of a scale, with the ink on it, as CSS colours; None where
+    the page shows.
+    """
+    pairs = (
+        colours.CLASSES
+        if scale["kind"] == "class"
+        else colours.palette(len(scale["edges"]) + 1, signed=scale["kind"] == "diverging")
+    )
+    return [
+        None if pair == colours.CLEAR else {"fill": themed(pair), "ink": themed(colours.ink(pair))}
+        for pair in pairs
+    ]
+
+
 def show(
     key: str,
     text: dict[str, Any],
@@ -121,7 +136,14 @@ def show(
             _part(
                 key=f"{key} {name}",
                 data=asdict(view)
-                | {"key": text["key"], "scale_kl": view.tau, "pane": key, "part": "view"},
+                | {
+                    "palette": fills(view.scale),
+                    "colours": _THEME,
+                    "key": text["key"],
+                    "scale_kl": view.tau,
+                    "pane": key,
+                    "part": "view",
+                },
             )
 
     draw(view, "view")

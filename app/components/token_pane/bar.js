@@ -1,6 +1,7 @@
 // The bar above the text and the keys that do the same: rocks, rollouts, steps, search, play, export, help.
 
 const PLAY_MS = 600;
+// key, what it does
 const KEYS = [
   ["← → ↑ ↓ Home End", "from token to token"], ["n / N", "next / previous rock"], ["k / j", "next / previous rollout"],
   ["] / [", "step forward / back"], ["Space", "play through the steps, or stop"], ["/", "search in the text"],
@@ -16,7 +17,7 @@ function buildBar(pane) {
   const search = element("input", "search");
   Object.assign(search, { type: "search", placeholder: "Search (/)" });
   search.setAttribute("aria-label", "Search in the text");
-  search.addEventListener("input", () => find(pane, search.value));
+  search.addEventListener("input", () => findText(pane, search.value));
   search.addEventListener("keydown", (event) => {
     if (event.key === "Enter") nextHit(pane, event.shiftKey ? -1 : 1);
     if (event.key === "Escape") pane.spans[pane.stop]?.focus();
@@ -29,9 +30,9 @@ function buildBar(pane) {
     button("back", "‹", "Step back ([)", () => toStep(pane, -1)), step, button("forward", "›", "Step forward (])", () => toStep(pane, 1)), play,
     button("rock", "‹ rock", "Previous rock (N)", () => toRock(pane, -1)), button("rock next", "rock ›", "Next rock (n)", () => toRock(pane, 1)),
     search, hits,
-    button("export html", "HTML", "Save this view as one HTML file that needs no network", () => save(pane, "html")),
-    button("export png", "PNG", "Save this view as a picture", () => save(pane, "png")),
-    button("export svg", "SVG", "Save this view as a picture that can be scaled", () => save(pane, "svg")),
+    button("export html", "HTML", "Save this view as one HTML file that needs no network", () => saveView(pane, "html")),
+    button("export png", "PNG", "Save this view as a picture", () => saveView(pane, "png")),
+    button("export svg", "SVG", "Save this view as a picture that can be scaled", () => saveView(pane, "svg")),
     button("ask", "?", "All keys (?)", () => pane.help.showModal()),
   );
   pane.bar = { root: bar, step, play, search, hits, rollouts };
@@ -39,7 +40,7 @@ function buildBar(pane) {
   pane.help = buildHelp();
   pane.told = element("p", "told");
   pane.told.setAttribute("role", "status");
-  bar.append(pane.told, pane.help, element("i", "probe"));
+  bar.append(pane.told, pane.help);
   return bar;
 }
 
@@ -52,7 +53,7 @@ function buildHelp() {
   return dialog;
 }
 
-function say(pane, text) {
+function announce(pane, text) {
   write(pane.told, text);
 }
 
@@ -84,13 +85,13 @@ function listenToKeys(pane) {
 
 function toRollout(pane, way) {
   const rollout = way > 0 ? pane.view.after : pane.view.before;
-  if (rollout === null) return say(pane, way > 0 ? "This is the last rollout." : "This is the first rollout.");
+  if (rollout === null) return announce(pane, way > 0 ? "This is the last rollout." : "This is the first rollout.");
   change(pane, { rollout, token: null, span: [] }, 0); // positions are those of one text
 }
 
 function toStep(pane, way) {
   const { steps } = pane.view, next = steps[steps.indexOf(pane.state.step) + way];
-  if (next === undefined) return say(pane, way > 0 ? "This is the last logged step." : "This is the first logged step.");
+  if (next === undefined) return announce(pane, way > 0 ? "This is the last logged step." : "This is the first logged step.");
   showStep(pane, next);
 }
 
@@ -104,7 +105,7 @@ function showStep(pane, step, wait) {
 function togglePlay(pane) {
   if (pane.playing) return stopPlay(pane);
   const { steps } = pane.view;
-  if (!pane.text.series || steps.length < 2) return say(pane, "Only a probe text, logged at several steps, can be played.");
+  if (!pane.text.series || steps.length < 2) return announce(pane, "Only a probe text, logged at several steps, can be played.");
   const ahead = () => {
     const next = steps[steps.indexOf(pane.state.step) + 1];
     if (next === undefined || !pane.root.isConnected) return stopPlay(pane);
@@ -129,7 +130,7 @@ function toRock(pane, way) {
   for (let i = from + way; i >= 0 && i < n; i += way) {
     if (isRock(pane, i)) return goTo(pane, i);
   }
-  say(pane, pane.marks ? `No ${way > 0 ? "further" : "earlier"} occurrence here is kept and of a type in the set.` : `No ${way > 0 ? "further" : "earlier"} token is above the threshold.`);
+  announce(pane, pane.marks ? `No ${way > 0 ? "further" : "earlier"} occurrence here is kept and of a type in the set.` : `No ${way > 0 ? "further" : "earlier"} token is above the threshold.`);
 }
 
 function goTo(pane, i) {
@@ -137,7 +138,7 @@ function goTo(pane, i) {
   pane.spans[i].scrollIntoView({ block: "center" });
 }
 
-function find(pane, wanted) {
+function findText(pane, wanted) {
   const { tokens } = pane.text;
   pane.hits = [];
   const inside = new Uint8Array(tokens.length);
@@ -155,6 +156,7 @@ function find(pane, wanted) {
   pane.hit = -1;
   pane.layers.decorate("found", (i) => inside[i]);
   write(pane.bar.hits, wanted ? `${whole(pane.hits.length)} found` : "");
+  drawLines(pane);
 }
 
 function nextHit(pane, way) {

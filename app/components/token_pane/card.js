@@ -50,29 +50,38 @@ function className(pane, i) {
 }
 
 function markWord(pane, i) {
-  return pane.marks ? ["", "persistent", "kept: recurs in its context", "kept, of a type in the set"][pane.marks[i]] : "";
+  return (pane.marks && LINES[`m${pane.marks[i]}`]?.means) ?? "";
 }
 
 function cardOf(pane, i) {
   const { text, view } = pane;
   const kind = [view.categories[text.categories[i]], pane.classes ? `class: ${className(pane, i)}` : "", markWord(pane, i)];
-  const found = [
+  return [
     element("p", "token", visible(text.tokens[i])),
     element("p", "where", `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`),
+    listValues(pane, i), drawCurve(pane, i), listAlternatives(pane, i),
   ];
+}
+
+function listValues(pane, i) {
+  const { view } = pane;
   const values = element("dl", "values");
   const names = CARD_SIGNALS.includes(view.scale.name) || view.scale.kind === "class" || view.scale.kind === "flag" ? CARD_SIGNALS : [view.scale.name, ...CARD_SIGNALS];
   for (const name of names) {
     const value = valueOf(pane, name, i), shown = name === view.scale.name ? "shown" : "";
     if (value === null && name !== view.scale.name && (ESTIMATED.includes(name) || name === "weight" || name === "persistence")) continue;
-    const unit = name === "persistence" ? `of ${text.series?.steps.length ?? 0} logged steps ≥ τ` : `${UNITS[name] ?? (name === view.scale.name ? view.scale.unit : "")}${ESTIMATED.includes(name) ? ", top-8 + tail" : ""}`;
-    values.append(element("dt", shown, name), element("dd", shown, value === null ? "not logged" : `${number(value)} ${unit}`));
+    values.append(element("dt", shown, name), element("dd", shown, value === null ? "not logged" : `${number(value)} ${unitOnCard(pane, name)}`));
   }
-  found.push(values, sparkline(pane, i), alternatives(pane, i));
-  return found;
+  return values;
 }
 
-function sparkline(pane, i) {
+function unitOnCard({ text, view }, name) {
+  if (name === "persistence") return `of ${text.series?.steps.length ?? 0} logged steps ≥ τ`;
+  const unit = UNITS[name] ?? (name === view.scale.name ? view.scale.unit : "");
+  return ESTIMATED.includes(name) ? `${unit}, top-8 + tail` : unit;
+}
+
+function drawCurve(pane, i) {
   const { series, tokens } = pane.text;
   if (!series || series.steps.length < 2) return element("p", "hint", series ? "kl is logged at one step only: there is no curve." : "A fresh rollout exists at one step only: there is no curve.");
   const kl = series.steps.map((_, s) => series.kl[s * tokens.length + i]);
@@ -94,7 +103,7 @@ function sparkline(pane, i) {
   return figure;
 }
 
-function alternatives(pane, i) {
+function listAlternatives(pane, i) {
   const { text, values } = pane;
   if (!text.teacher || !values.student) return element("p", "hint", values.missing.reverse_kl ?? "No alternatives are logged here.");
   const both = element("div", "alternatives");
@@ -106,7 +115,7 @@ function alternatives(pane, i) {
     for (let k = side.starts[i]; k < side.starts[i + 1]; k++) {
       const at = side.at[k], p = side.p[k] / 65535, sampled = side.ids[at] === text.ids[i];
       there ||= sampled;
-      list.append(alternative(visible(side.words[at]), p, sampled));
+      list.append(alternativeRow(visible(side.words[at]), p, sampled));
     }
     if (!there) list.append(element("li", "outside", `▸ the token here is not among them: ${number(valueOf(pane, `${who}_p`, i))}`));
     const more = side.k - (side.starts[i + 1] - side.starts[i]);
@@ -116,7 +125,7 @@ function alternatives(pane, i) {
   return both;
 }
 
-function alternative(label, p, sampled) {
+function alternativeRow(label, p, sampled) {
   const row = element("li", sampled ? "row sampled" : "row");
   const fill = element("span", "fill");
   fill.style.width = `${Math.max(p * 100, 0.5)}%`;
@@ -135,7 +144,7 @@ function copyLink(pane, i) {
     else url.searchParams.set(name, value);
   }
   pane.link = url.href;
-  const done = () => say(pane, `Link to token ${i} copied.`);
-  if (navigator.clipboard) navigator.clipboard.writeText(url.href).then(done, () => say(pane, url.href));
-  else say(pane, url.href);
+  const done = () => announce(pane, `Link to token ${i} copied.`);
+  if (navigator.clipboard) navigator.clipboard.writeText(url.href).then(done, () => announce(pane, url.href));
+  else announce(pane, url.href);
 }

@@ -3,25 +3,16 @@
 
 const MOST_PIXELS = 16_384; // a canvas of more in one direction stays empty in some browsers
 
-const PAGE = `
-  :root { color-scheme: light dark; } body { font: 16px/1.75 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+const LAYOUT = `
+  body { font: 16px/1.75 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
   .response, .prompt { white-space: pre-wrap; overflow-wrap: anywhere; } .prompt { opacity: .7; }
   .t { unicode-bidi: isolate; } .newline::before { content: "⏎"; opacity: .55; font-style: normal; } .head { font-size: .9rem; }
-  .key span { padding: 0 .5rem; display: inline-block; }`;
+  .key span { padding: 0 .5rem; display: inline-block; }
+  .lines { font-size: .9rem; list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 0 1.5rem; }`;
 
 function standalone(pane) {
-  const { text, view, state, now } = pane, { scale } = view;
-  const page = document.implementation.createHTMLDocument(`${view.caption}`);
-  const policy = page.createElement("meta");
-  policy.httpEquiv = "Content-Security-Policy";
-  policy.content = "default-src 'none'; style-src 'unsafe-inline'";
-  const coding = page.createElement("meta");
-  coding.setAttribute("charset", "utf-8");
-  const style = page.createElement("style");
-  const rules = Object.entries(looks(scale)).map(([layer, look]) => `.${layer} { ${look} }`);
-  style.textContent = `${PAGE}\n${rules.join("\n")}`;
-  page.head.prepend(coding, policy);
-  page.head.append(style);
+  const page = document.implementation.createHTMLDocument(pane.view.caption);
+  fillHead(page, pane.view);
   const add = (parent, tag, className, words) => {
     const node = page.createElement(tag);
     node.className = className;
@@ -29,21 +20,38 @@ function standalone(pane) {
     parent.append(node);
     return node;
   };
-  add(page.body, "p", "head", `${pane.legend.about.textContent} Step shown: ${state.step}. ${countLine(pane)}`);
-  const key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
-  const parts = scale.kind === "class" ? view.judged.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
+  add(page.body, "p", "head", `${pane.legend.about.textContent} Step shown: ${pane.state.step}. ${countLine(pane)}`);
+  const { scale, judged } = pane.view, key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
+  const parts = scale.kind === "class" ? judged.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
   parts.forEach((label, b) => add(key, "span", `f${b}`, label));
-  if (text.prompt) add(page.body, "div", "prompt", text.prompt);
-  const response = add(page.body, "div", "response", "");
-  pane.spans.forEach((span, i) => {
-    const copy = page.importNode(span, true);
-    for (const name of [...copy.getAttributeNames()]) copy.removeAttribute(name);
-    copy.className = ["t", ...pane.layers.classes(i).filter((layer) => layer !== "found")].join(" ");
-    const value = now.values?.[i];
-    copy.title = `${visible(text.tokens[i])} · id ${text.ids[i]} · position ${i} · ${scale.name} ${scale.kind === "class" ? className(pane, i) : number(value)}`;
-    response.append(copy);
-  });
+  const lines = linesInUse(pane).filter(({ layer }) => layer !== "found");
+  if (lines.length) add(page.body, "ul", "lines", "").append(...lines.map((line) => explainLine(line, page)));
+  if (pane.text.prompt) add(page.body, "div", "prompt", pane.text.prompt);
+  add(page.body, "div", "response", "").append(...pane.spans.map((_, i) => copyToken(pane, i, page)));
   return page;
+}
+
+function fillHead(page, view) {
+  const policy = page.createElement("meta"), coding = page.createElement("meta"), style = page.createElement("style");
+  policy.httpEquiv = "Content-Security-Policy";
+  policy.content = "default-src 'none'; style-src 'unsafe-inline'";
+  coding.setAttribute("charset", "utf-8");
+  const { page: ground, text } = view.colours;
+  const rules = Object.entries(styleLayers(view)).map(([layer, look]) => `.${layer} { ${look} }`);
+  style.textContent = `:root { color-scheme: light dark; background: ${ground}; color: ${text}; }${LAYOUT}\n${rules.join("\n")}`;
+  page.head.prepend(coding, policy);
+  page.head.append(style);
+}
+
+function copyToken(pane, i, page) {
+  const { text, view, now, layers } = pane, { scale } = view;
+  const copy = page.importNode(pane.spans[i], true);
+  for (const name of [...copy.getAttributeNames()]) copy.removeAttribute(name);
+  copy.className = ["t", layers.fill[i]].join(" ").trim();
+  underline(copy, layers.lines(i).filter((layer) => layer !== "found"));
+  const value = scale.kind === "class" ? className(pane, i) : number(now.values?.[i]);
+  copy.title = `${visible(text.tokens[i])} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
+  return copy;
 }
 
 function asHtml(pane) {
@@ -51,22 +59,28 @@ function asHtml(pane) {
 }
 
 function asSvg(pane) {
-  const page = standalone(pane);
-  const box = pane.response.getBoundingClientRect();
-  const width = Math.max(400, Math.ceil(box.width)) + 48, height = Math.ceil(box.height) + 360;
-  const ns = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(ns, "svg");
-  for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) svg.setAttribute(name, value);
-  const foreign = document.createElementNS(ns, "foreignObject");
-  foreign.setAttribute("width", width);
-  foreign.setAttribute("height", height);
-  const body = page.createElement("div");
-  body.setAttribute("style", `color-scheme: ${pane.dark() ? "dark" : "light"}; background: ${pane.dark() ? "#0e1117" : "#ffffff"}; color: ${pane.dark() ? "#fafafa" : "#1a1a1a"}; font: 16px/1.75 system-ui, sans-serif; padding: 24px; min-height: 100%; box-sizing: border-box`);
+  const page = standalone(pane), body = page.createElement("div");
+  const width = Math.max(400, Math.ceil(pane.response.getBoundingClientRect().width)) + 48;
+  const { page: ground, text } = pane.view.colours;
+  body.setAttribute("style", `color-scheme: ${isDark(pane.probe) ? "dark" : "light"}; background: ${ground}; color: ${text}; font: 16px/1.75 system-ui, sans-serif; padding: 24px; min-height: 100%; box-sizing: border-box`);
   body.append(page.head.querySelector("style"), ...page.body.childNodes);
+  const height = heightOf(body, width);
+  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
+  const foreign = shape("foreignObject", { width, height });
   foreign.append(body);
   svg.append(foreign);
   // what XML cannot hold is in no token: shown tokens have escapes for control characters; titles go through visible()
   return new XMLSerializer().serializeToString(svg);
+}
+
+function heightOf(body, width) {
+  const host = element("div");
+  host.style.cssText = `all: initial; position: fixed; visibility: hidden; width: ${width}px`;
+  host.attachShadow({ mode: "open" }).append(body);
+  document.body.append(host);
+  const { height } = body.getBoundingClientRect();
+  host.remove();
+  return Math.ceil(height) + 24; // a picture may break a line elsewhere
 }
 
 async function asPng(pane) {
@@ -87,7 +101,7 @@ const FORMATS = {
   png: asPng,
 };
 
-async function save(pane, kind) {
+async function saveView(pane, kind) {
   try {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await FORMATS[kind](pane));
@@ -95,6 +109,6 @@ async function save(pane, kind) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   } catch (error) {
-    say(pane, error instanceof RangeError ? error.message : `The browser could not paint this view (${error.name}): save it as SVG or HTML.`);
+    announce(pane, error instanceof RangeError ? error.message : `The browser could not paint this view (${error.name}): save it as SVG or HTML.`);
   }
 }

@@ -14,9 +14,10 @@ function buildLegend(pane) {
   handle.setAttribute("role", "slider");
   const ticks = element("div", "ticks");
   plot.append(bars, handle, ticks);
-  const count = element("p", "count");
-  root.append(head, plot, count);
-  pane.legend = { root, name, about, plot, bars, handle, ticks, count, drawn: "" };
+  const lines = element("ul", "lines"), count = element("p", "count");
+  lines.setAttribute("aria-label", "What the lines below tokens mean");
+  root.append(head, plot, lines, count);
+  pane.legend = { root, name, about, plot, bars, handle, ticks, lines, count, drawn: "", listed: "" };
   listenToHandle(pane);
   return root;
 }
@@ -89,6 +90,14 @@ function drawLegend(pane) {
     legend.handle.setAttribute("aria-valuetext", countLine(pane));
   }
   write(legend.count, countLine(pane));
+  drawLines(pane);
+}
+
+function drawLines(pane) {
+  const { legend } = pane, lines = linesInUse(pane), key = JSON.stringify(lines);
+  if (legend.listed === key) return;
+  legend.listed = key;
+  legend.lines.replaceChildren(...lines.map((line) => explainLine(line, document)));
 }
 
 function countLine(pane) {
@@ -117,18 +126,17 @@ function drawScale(pane) {
   legend.plot.classList.toggle("flat", scale.kind === "class");
   legend.plot.hidden = Boolean(empty);
   if (scale.kind === "class") return drawClasses(pane);
-  const counts = scale.counts.length ? scale.counts : countBins(now.values, scale.bins);
+  const counts = scale.counts.length ? scale.counts : countBins(now.values, scale.bins.map((edge) => comparable(scale, edge)));
   const most = Math.max(1, ...counts.slice(1));
   legend.bars.className = "bars";
   legend.bars.replaceChildren(...counts.map((n, b) => {
-    const bar = element("i", `bar b${Math.min(bin(middle(b, scale.bins), scale.edges), FILLS - 1)}`);
+    const bar = element("i", `bar f${Math.min(bin(middle(b, scale.bins), scale.edges), view.palette.length - 1)}`);
     bar.style.height = `${n ? Math.max(4, 100 * Math.min(1, Math.sqrt(n / most))) : 0}%`;
     return bar;
   }));
   legend.bars.setAttribute("role", "img");
   legend.bars.setAttribute("aria-label", `Histogram of ${scale.name}; colour changes at ${scale.edges.map(number).join(", ")} ${scale.unit}`);
   drawTicks(pane);
-  swatches(pane);
 }
 
 function middle(b, bins) {
@@ -148,25 +156,14 @@ function drawClasses(pane) {
   const { legend, view } = pane;
   legend.bars.className = "bars names";
   legend.bars.removeAttribute("role");
-  legend.bars.replaceChildren(...view.judged.names.map((name, b) => element("span", `class b${b}`, name)));
+  legend.bars.replaceChildren(...view.judged.names.map((name, b) => element("span", `class f${b}`, name)));
   legend.ticks.replaceChildren();
-  swatches(pane);
-}
-
-function swatches(pane) {
-  // the bars wear the colours of the text
-  const rules = palette(pane.view.scale).map(([light, dark], b) => {
-    const colour = light ? `light-dark(${light}, ${dark})` : "transparent";
-    return `.bar.b${b}, .class.b${b} { background: ${colour}; color: ${light ? `light-dark(${ink(light)}, ${ink(dark)})` : "inherit"} }`;
-  });
-  pane.legend.style ??= pane.legend.root.appendChild(element("style"));
-  write(pane.legend.style, rules.join("\n"));
 }
 
 function drawTicks(pane) {
   const { scale } = pane.view;
   const nice = scale.kind === "diverging" ? [-10, -1, -0.1, 0, 0.1, 1, 10] : [0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 1, 10];
-  const wanted = nice.filter((x) => x > scale.bins[0] && x < scale.bins.at(-1) && (scale.kind === "share" || ![0.25, 0.5, 0.75].includes(x)));
+  const wanted = nice.filter((x) => x > scale.bins[0] && x <= scale.bins.at(-1) && (scale.kind === "share" || ![0.25, 0.5, 0.75].includes(x)));
   pane.legend.ticks.replaceChildren(...wanted.map((x) => {
     const tick = element("span", "tick", String(x).replace("-", "−"));
     tick.style.left = `${100 * place(x, scale.bins)}%`;

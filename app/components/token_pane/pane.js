@@ -2,15 +2,14 @@
 // text is built once, and signal, scale, threshold, toggles and steps only change which layer a token is in.
 // What matters for the link goes to Python through one trigger; until Python's answer has come back, older ones are ignored.
 
-const SAY_MS = 300; // after the last change
-const PATIENCE_MS = 10_000;
+const TELL_AFTER_MS = 300; // after the last change
 const panes = (globalThis.rockPanes ??= new Map()); // pane name -> pane; several copies of this script may be running
 const inbox = (globalThis.rockParts ??= new Map()); // pane name -> its parts, which part.js puts there
 const numbered = (globalThis.rockPaneCount ??= { n: 0 });
 
 export default function (component) {
   const { data, parentElement } = component;
-  if (!panes.has(data.pane)) panes.set(data.pane, { id: `rock${numbered.n++}`, asked: [], sentAt: 0, timer: null, playing: null });
+  if (!panes.has(data.pane)) panes.set(data.pane, { id: `rock${numbered.n++}`, timer: null, playing: null });
   const pane = panes.get(data.pane);
   pane.mount = parentElement;
   pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
@@ -37,7 +36,7 @@ function refresh(pane, { text, values, view }) {
   pane.classes = judged.classes ? bytes(judged.classes) : null;
   pane.marks = judged.marks ? bytes(judged.marks) : null;
   const fresh = build(pane);
-  const moved = follow(pane, view.state) || fresh;
+  const moved = hearPython(pane, view.state) || fresh;
   pane.root.classList.toggle("narrow", Boolean(view.narrow));
   pane.root.classList.toggle("quiet", Boolean(view.quiet));
   paint(pane);
@@ -65,8 +64,7 @@ function build(pane) {
   const response = buildWords(pane);
   Object.assign(pane, { built: pane.text.key, current: null, pinned: [], hits: [], now: null });
   pane.state = { ...pane.view.state };
-  pane.given = JSON.stringify(pane.view.state);
-  pane.asked = [];
+  pane.exchange = new Exchange(JSON.stringify(pane.view.state));
   clearTimeout(pane.timer);
   pane.timer = null;
   pane.words.replaceChildren();
@@ -89,7 +87,8 @@ function frame(pane) {
   reading.append(pane.words, pane.card);
   pane.root.append(legend, bar, filters, pane.pins, reading);
   pane.mount.appendChild(pane.root);
-  pane.dark = () => getComputedStyle(bar.querySelector(".probe")).color === "rgb(255, 255, 255)";
+  pane.probe = themeProbe();
+  pane.root.append(pane.probe);
   listenToKeys(pane);
 }
 
@@ -109,13 +108,14 @@ function paint(pane) {
   measure(pane);
   const { layers, now, state, marks, view } = pane;
   const { chosen, buckets } = now;
-  layers.restyle(view.scale);
+  layers.restyle(view);
   const out = chosen && state.rest !== "underline" ? chosen : null;
   const gone = state.rest === "hide" ? GONE : DIM;
-  const fills = palette(view.scale).map(([light], b) => (light ? `f${b}` : ""));
+  const fills = view.palette.map((fill, b) => (fill ? `f${b}` : ""));
   layers.refill((i) => (out && !out[i] ? gone : buckets[i] < 0 ? "" : fills[buckets[i]]));
   const seen = (i) => !now.hidden || now.hidden[i] === 1;
-  for (const mark of [1, 2, 3]) layers.decorate(`m${mark}`, (i) => marks && marks[i] === mark && (view.quiet || mark > 1) && seen(i));
+  const shown = marksShown(view);
+  for (const mark of [1, 2, 3]) layers.decorate(`m${mark}`, (i) => marks && marks[i] === mark && shown.includes(mark) && seen(i));
   layers.decorate("lit", (i) => chosen && state.rest === "underline" && chosen[i]);
   drawCut(pane);
   drawBar(pane);
@@ -128,9 +128,8 @@ function paintCut(pane) {
 }
 
 function drawCut(pane) {
-  const { layers, view, now } = pane;
-  if (view.quiet || view.scale.kind === "class") layers.decorate("cut", () => false);
-  else layers.decorate("cut", (i) => now.above[i] && (!now.hidden || now.hidden[i] === 1));
+  const { layers, now } = pane, lined = hasCutLine(pane);
+  layers.decorate("cut", (i) => lined && now.above[i] && (!now.hidden || now.hidden[i] === 1));
   drawLegend(pane);
   drawFilters(pane);
 }
@@ -142,36 +141,29 @@ function redescribe(pane) {
 
 // What Python says, and what it is told.
 
-function follow(pane, given) {
-  const text = JSON.stringify(given);
-  if (Date.now() - pane.sentAt > PATIENCE_MS) pane.asked = [];
-  const answered = pane.asked.lastIndexOf(text);
-  if (answered >= 0) pane.asked.splice(0, answered + 1);
-  else if (text !== pane.given) pane.asked = []; // moved elsewhere, or corrected
-  const news = text !== pane.given;
-  pane.given = text;
-  if (pane.asked.length || pane.timer !== null || pane.playing || !news || text === JSON.stringify(pane.state)) return false;
+function hearPython(pane, given) {
+  const text = JSON.stringify(given), news = pane.exchange.hear(text);
+  if (!news || pane.exchange.asked.length || pane.timer !== null || pane.playing || text === JSON.stringify(pane.state)) return false;
   const before = pane.state.token;
   pane.state = { ...given };
   return before !== given.token;
 }
 
-function change(pane, fields, wait = SAY_MS) {
+function change(pane, fields, wait = TELL_AFTER_MS) {
   Object.assign(pane.state, fields);
   clearTimeout(pane.timer);
   pane.timer = null;
-  if (wait !== null && !pane.playing) pane.timer = setTimeout(() => send(pane), wait);
+  if (wait !== null && !pane.playing) pane.timer = setTimeout(() => tellPython(pane), wait);
 }
 
-function send(pane) {
+function tellPython(pane) {
   pane.timer = null;
-  const text = JSON.stringify(pane.state);
-  if (!pane.tell || !pane.root.isConnected || text === (pane.asked.at(-1) ?? pane.given)) return;
-  if (pane.asked.length && Date.now() - pane.sentAt < PATIENCE_MS) {
-    pane.timer = setTimeout(() => send(pane), SAY_MS); // one rerun at a time: one cut short by the next sends the large parts again
+  const text = JSON.stringify(pane.state), { exchange } = pane;
+  if (!pane.tell || !pane.root.isConnected || text === exchange.latest) return;
+  if (exchange.isWaiting) {
+    pane.timer = setTimeout(() => tellPython(pane), TELL_AFTER_MS); // one rerun at a time: one cut short by the next sends the large parts again
     return;
   }
-  pane.sentAt = Date.now();
-  pane.asked.push(text);
+  exchange.ask(text);
   pane.tell({ ...pane.state });
 }

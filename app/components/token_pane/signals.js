@@ -10,9 +10,15 @@ const ESTIMATED = ["reverse_kl", "forward_kl", "jensen_shannon"];
 
 function decodeText(raw) {
   const series = raw.series && { steps: raw.series.steps, kl: floats(raw.series.kl) };
-  const packed = bytes(raw.at).buffer, at = raw.wide ? new Int32Array(packed) : new Uint16Array(packed);
+  const at = integers(raw.at, raw.length), categories = integers(raw.categories, raw.length);
   const tokens = Array.from(at, (k) => raw.words[k]), ids = Int32Array.from(at, (k) => raw.ids[k]);
-  return { ...raw, tokens, ids, categories: bytes(raw.categories), series, teacher: raw.teacher && alternativesOf(raw.teacher) };
+  return { ...raw, tokens, ids, categories, series, teacher: raw.teacher && decodeAlternatives(raw.teacher) };
+}
+
+function decodeAlternatives(side) {
+  const starts = [0];
+  for (const n of bytes(side.counts)) starts.push(starts.at(-1) + n);
+  return { ...side, starts, at: integers(side.at, starts.at(-1)), p: integers(side.p, starts.at(-1)) };
 }
 
 function decodeValues(raw) {
@@ -20,7 +26,7 @@ function decodeValues(raw) {
   for (const [name, packed] of Object.entries(raw.flags)) signals[name] = Float32Array.from(bytes(packed));
   const { student_p, sampled_loss } = signals;
   if (student_p && sampled_loss) signals.teacher_p = student_p.map((p, i) => p * Math.exp(-sampled_loss[i]));
-  return { ...raw, signals, student: raw.student && alternativesOf(raw.student) };
+  return { ...raw, signals, student: raw.student && decodeAlternatives(raw.student) };
 }
 
 function tauOf(pane) {
@@ -39,10 +45,11 @@ function persistence(pane) {
   if (!series || tau === null) return null;
   const known = pane.persistence;
   if (known?.series === series && known.tau === tau) return known.values;
-  const values = new Float32Array(tokens.length), least = rounded(tau);
+  const hard = new Uint32Array(tokens.length), least = rounded(tau);
   series.kl.forEach((kl, at) => {
-    if (kl >= least) values[at % tokens.length] += 1 / series.steps.length;
+    if (kl >= least) hard[at % tokens.length]++;
   });
+  const values = Float64Array.from(hard, (k) => k / series.steps.length); // one division: k of S is exactly an edge k/S
   pane.persistence = { series, tau, values };
   return values;
 }
@@ -52,6 +59,11 @@ function valuesOf(pane, name) {
   if (name === "persistence") return persistence(pane);
   if (name === "rock class") return pane.classes && Float32Array.from(pane.classes, (c) => (c === 255 ? NaN : c));
   return pane.values.signals[name] ?? null;
+}
+
+// What a value on this scale is compared with: shares are worked out here, all else came rounded.
+function comparable(scale, x) {
+  return scale.kind === "share" ? x : rounded(x);
 }
 
 function whyMissing(pane, name) {
@@ -78,7 +90,7 @@ function cutOf(pane) {
 function measure(pane) {
   const { scale } = pane.view;
   const n = pane.text.tokens.length;
-  const values = valuesOf(pane, scale.name), kl = klAt(pane, pane.state.step), cut = cutOf(pane), least = cut === null ? Infinity : rounded(cut);
+  const values = valuesOf(pane, scale.name), kl = klAt(pane, pane.state.step), cut = cutOf(pane), least = cut === null ? Infinity : comparable(scale, cut);
   const above = new Uint8Array(n);
   let tokens = 0, loss = 0, total = 0;
   for (let i = 0; i < n; i++) {
@@ -99,10 +111,11 @@ function buckets(pane, values) {
   const { scale } = pane.view, before = pane.now;
   const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${scale.kind === "class" ? pane.view.judged.classes : ""}`;
   if (before?.buckets?.key === key) return before.buckets;
-  const found = new Int8Array(pane.text.tokens.length).fill(-1), edges = scale.edges.map(rounded);
+  const last = pane.view.palette.length - 1;
+  const found = new Int8Array(pane.text.tokens.length).fill(-1), edges = scale.edges.map((edge) => comparable(scale, edge));
   if (values && (scale.edges.length || scale.kind === "class")) {
     for (let i = 0; i < found.length; i++) {
-      if (values[i] === values[i]) found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], edges), FILLS - 1);
+      if (values[i] === values[i]) found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], edges), last);
     }
   }
   found.key = key;

@@ -9,9 +9,9 @@ function buildWords(pane) {
   const response = element("div", "response");
   response.setAttribute("role", "listbox");
   response.setAttribute("aria-label", `Response, ${tokens.length} tokens. Arrow keys move from token to token; ? lists the keys.`);
-  pane.spans = tokens.map((token, i) => tokenSpan(token, i));
+  pane.spans = tokens.map((token, i) => buildToken(token, i));
   if (pane.spans.length) pane.spans[0].tabIndex = 0;
-  pane.blocks = tokens.length < WINDOWED ? [] : blocks(tokens, pane.spans);
+  pane.blocks = tokens.length < WINDOWED ? [] : cutIntoBlocks(tokens, pane.spans);
   response.append(...(pane.blocks.length ? pane.blocks.map(({ node }) => node) : pane.spans));
   pane.response = response;
   pane.stop = 0;
@@ -19,7 +19,7 @@ function buildWords(pane) {
   return response;
 }
 
-function blocks(tokens, spans) {
+function cutIntoBlocks(tokens, spans) {
   // Cut after a line break where there is one, so that the cut does not show.
   const found = [];
   let block = [];
@@ -37,7 +37,7 @@ function blocks(tokens, spans) {
   return found;
 }
 
-function tokenSpan(token, i) {
+function buildToken(token, i) {
   const span = element("span", "t");
   span.dataset.i = i;
   span.tabIndex = -1;

@@ -13,19 +13,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, TEACHER, finish, label
+from app.components.colours import SERIES
 
-_SHADES = (
-    "#3a82bd",
-    "#e08214",
-    "#8073ac",
-    "#5ab4d6",
-    "#b35806",
-    "#b2abd2",
-    "#1f4e79",
-    "#fdb863",
-    "#8c8c8c",
-    "#c7c7c7",
-)
 _SHAPES = ("", "/", "x", ".", "-", "\\", "+", "|", "", "/")
 _GROUPS = (
     (ROCK, "diamond", "/"),
@@ -54,12 +43,12 @@ def shares(frame: pd.DataFrame, labels: Sequence[str], about: str) -> go.Figure:
     single = frame.step.nunique() == 1
     for i, name in enumerate(labels):
         part = frame[frame.label == name]
-        colour, shape = _SHADES[i % len(_SHADES)], _SHAPES[i % len(_SHAPES)]
+        colour, shape = SERIES[i % len(SERIES)], _SHAPES[i % len(_SHAPES)]
         pattern = {
             "shape": shape,
             "size": 6,
             "solidity": 0.25,
-            "fgcolor": "#ffffff",
+            "fgcolor": "white",
             "bgcolor": colour,
             "fillmode": "replace",
         }
