@@ -34,8 +34,9 @@ def append(run: Path, step: int) -> None:
 
 
 def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_text(
-    open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+    open_app,  # noqa: F811
+    tiny_run: RunFactory,
+) -> None:
     app = open_app("live", tiny_run("young", status="running", steps_planned=50))
     shown = words(app)
     assert not app.exception
@@ -80,11 +81,11 @@ def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(
 ) -> None:
     path = tiny_run("young", status="running")
     clock = [100.0]
-    monkeypatch.setattr(data.live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(data.trainings.time, "monotonic", lambda: clock[0])
     opened = RunKey(str(path), Run.open(path).fingerprint())
 
     def look(cost: float) -> RunKey:
-        with data.live.looking(opened) as now:
+        with data.trainings.looking(opened) as now:
             clock[0] += cost
         return now
 

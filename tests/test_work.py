@@ -269,10 +269,8 @@ class Held:
 
 def test_the_size_of_a_result_is_that_of_all_it_holds() -> None:
     array = np.zeros(50_000)
-    frame = pd.DataFrame(
-        {"v": array, "word": ["a long token " * 9 + str(i) for i in range(50_000)]}
-    )
-    texts = sum(len(w) for w in frame.word)
+    texts = ["a long token " * 9 + str(i) for i in range(50_000)]
+    frame = pd.DataFrame({"v": array, "word": texts})
     assert work.size_of(array) == pytest.approx(array.nbytes, rel=0.01)
     assert work.size_of(np.zeros(100_000)[::2]) == pytest.approx(array.nbytes, rel=0.01)
     assert work.size_of(frame) > array.nbytes + sum(map(len, texts))
