@@ -7,24 +7,27 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import selection
+from rockcore.schema import Texts
 
-TEXTS = {
-    "fresh": "Fresh rollouts",
-    "first": "Probe: first student",
-    "final": "Probe: final student",
-}
-_ABOUT = "Probe texts were sampled once, by the first or the final student, and are scored again by the student of every logged step."
+_ABOUT = (
+    "Probe texts were sampled once, by the first or the final student, and are scored again by "
+    "the student of every logged step."
+)
+TEXTS = {texts.value: texts.label for texts in Texts}
 
 
 def source(options: Sequence[str]) -> str:
-    """Which kind of texts, by default the last of those there are: "fresh", "first" or "final"."""
+    """Whose texts, as a value of Texts: by default the last of those there are, and the same as
+    long as the run is looked at, even when it logs more meanwhile.
+    """
+    first = selection.first_shown("source", options[-1])
     return selection.choose(
         "source",
         st.segmented_control,
         "Texts",
         options,
-        options[-1],
-        format_func=TEXTS.get,
+        first if first in options else options[-1],
+        format_func=lambda value: Texts(value).label,
         required=True,
         help=_ABOUT,
     )

@@ -15,9 +15,9 @@ if (
     sys.path.insert(0, ROOT)
 
 import streamlit as st  # noqa: E402
-from streamlit.navigation.page import StreamlitPage  # noqa: E402
 
 from app import data, selection  # noqa: E402
+from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 # Streamlit's own: a sixth of a small screen is empty, captions are too faint to read, buttons are
@@ -29,28 +29,76 @@ STYLE = """
 """
 
 
+def say(heading: str, *lines: str) -> None:
+    """What stands in the place of a page that cannot be shown."""
+    st.subheader(heading)
+    for line in lines:
+        st.text(line)
+
+
+def picked_run(found: dict[str, str]) -> str | None:
+    """The name of the run that was asked for, by the link or in the sidebar; None where it is not
+    there. Never another run in its place.
+    """
+    asked, before = selection.asked("run"), selection.last_opened()
+    if asked not in found and before is not None and Path(before.path).name == Path(asked).name:
+        # its name changes when a second run of this name appears, or goes
+        asked = next((name for name, path in found.items() if path == before.path), asked)
+    name = asked or data.runs.opened_first(found)
+    with st.sidebar:
+        return selection.choose_if_there("run", st.selectbox, "Run", list(found), name)
+
+
+def say_missing(found: dict[str, str]) -> None:
+    asked, before = selection.asked("run"), selection.last_opened()
+    there = f"There is: {selection.span_of(list(found))}. Pick one in the sidebar."
+    if before is not None and Path(before.path).name == Path(asked).name:
+        say(
+            f"The run {asked} is gone",
+            f"There is no run.json in {before.path} any more: it was deleted or moved.",
+            there,
+        )
+    else:
+        say(f"There is no run named {asked}", there)
+
+
 def open_picked(places: list[Path]) -> data.runs.RunKey | None:
     """The run picked in the sidebar, or None after saying why there is none."""
     found = data.runs.find(places)
-    if not found:
-        st.subheader("No run to show")
-        st.text(f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.")
-        st.text(
+    if not found and not selection.asked("run"):
+        say(
+            "No run to show",
+            f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.",
             "Start one on the page “Session”, or give a run's folder on the command line: "
-            "rockcore app RUN_OR_FOLDER"
+            "rockcore app RUN_OR_FOLDER",
         )
         return None
-    with st.sidebar:
-        name = selection.choose(
-            "run", st.selectbox, "Run", list(found), data.runs.opened_first(found)
-        )
+    name = picked_run(found)
+    if name is None:
+        say_missing(found)
+        return None
     try:
-        return data.runs.key(found[name])
+        run = data.runs.key(found[name])
     except data.runs.RockError as e:
-        st.subheader("This run cannot be opened")
-        st.text(str(e))
-        st.text("Other runs can still be picked in the sidebar.")
+        say("This run cannot be opened", str(e), "Other runs can still be picked in the sidebar.")
         return None
+    selection.keep("run", name)
+    return run
+
+
+def say_unfinished(run: data.runs.RunKey) -> None:
+    """Where the texts of the final student are not yet scored under all checkpoints: say so on
+    every page.
+    """
+    if (so_far := data.runs.unscored(run)) is None:
+        return
+    now = data.runs.is_live(run)
+    st.info(
+        f"{'Still being written' if now else 'Never finished'}: the texts of the final student "
+        f"are scored under {so_far.scored} of {so_far.checkpoints} checkpoints. What is said of "
+        f"them {'will change' if now else 'rests on these alone'}.",
+        icon=":material/hourglass_top:",
+    )
 
 
 def follow(run: data.runs.RunKey) -> None:
@@ -61,10 +109,10 @@ def follow(run: data.runs.RunKey) -> None:
         if data.runs.is_live(run) and st.toggle(
             "Follow the training", value=True, help="Looks for a new step every 10 seconds."
         ):
-            st.fragment(_look, run_every=10)(run)
+            st.fragment(look_for_news, run_every=10)(run)
 
 
-def _look(run: data.runs.RunKey) -> None:
+def look_for_news(run: data.runs.RunKey) -> None:
     try:
         st.text(data.runs.status(run))
         changed = data.runs.key(run.path) != run
@@ -74,40 +122,28 @@ def _look(run: data.runs.RunKey) -> None:
         st.rerun()
 
 
-def _page(view: str, title: str, default: bool = False) -> StreamlitPage:
-    return st.Page(VIEWS / view / "page.py", title=title, url_path=view, default=default)
-
-
 def main() -> None:
     st.set_page_config(page_title="Rock Token Explorer", layout="wide")
     st.html(f"<style>{STYLE}</style>")
-    live, session = _page("live", "Live"), _page("session", "Session")
-    own_pace = (live, session)  # pages that look for news by themselves, and can do without a run
-    pages = [
-        _page("overview", "Overview", default=True),
-        _page("trace", "Trace"),
-        _page("rock_tokens", "Rock tokens"),
-        _page("steps", "Steps"),
-        _page("gradients", "Gradients"),
-        _page("compare", "Compare"),
-        _page("threshold_lab", "Threshold lab"),
-        live,
-        session,
+    shown = [
+        st.Page(VIEWS / p.name / "page.py", title=p.title, url_path=p.name, default=p is PAGES[0])
+        for p in PAGES
     ]
-    page = st.navigation(pages)
-    selection.begin()
+    page = st.navigation(shown)
+    own_pace = PAGES[shown.index(page)].own_pace
+    selection.begin(PAGES[shown.index(page)].name)
     try:
         run = open_picked(data.runs.places(sys.argv[1:]))
         selection.open_run(run)
-        if run is not None and page not in own_pace:
+        if run is not None and not own_pace:
             follow(run)
-        if run is not None or page in own_pace:
+        if run is not None:
+            say_unfinished(run)
+        if run is not None or own_pace:
             page.run()
     except data.runs.RockError as e:
-        st.subheader("This part of the run cannot be read")
-        st.text(str(e))
+        say("This part of the run cannot be read", str(e))
     selection.publish()
-    selection.arrive(page.url_path)
 
 
 main()

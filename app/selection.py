@@ -4,14 +4,21 @@ session and query state.
 Streamlit's own `bind="query-params"` is not used: it writes a widget's *label* into the URL, drops
 a value equal to the default (the default step moves while a run trains), and forgets a page's
 values on the next page. Here the URL holds plain values, always all that are shown; what a person
-picked is remembered across pages and runs, and a value that does not exist where it is asked for
-falls back to the default of that place.
+picked is remembered across pages and runs.
+
+What is asked for and cannot be had is never replaced without a word: the place of its control says
+what is missing, what there is and what is shown instead. That holds for every value of a link. Of
+what a person picked earlier, on another page or run, it holds for the things that are looked at
+(`THINGS`); a view or a filter that a page does not have falls back in silence.
+
+Lists are joined by commas; a comma or backslash inside a value stands behind a backslash, and an
+empty value is \\e.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
@@ -20,54 +27,82 @@ from app.data.runs import RunKey
 
 T = TypeVar("T")
 
+# What can be looked at; the names of all else in a link are views, filters and rules.
+THINGS = ("run", "run_b", "source", "source_b", "step", "step_a", "step_b", "rollout", "rollout_b",
+          "signal", "token")  # fmt: skip
 _PICKED = "picked"  # name -> text: what the person, or the link, asked for
+_LINKED = "linked"  # name -> text: the part of it that a link asked for
 _SHOWN = "shown"  # name -> text: what this script run shows
 _PUBLISHED = "published"  # name -> text: what this session last wrote into the URL
+_DRAWN = "drawn"  # page -> the names that it showed last, those left out of the URL included
 _TOUCHED = "touched"  # whether this script run was asked for by a control
 _COMPLAINT = "complaint"  # why the last change was not taken
 _BEFORE = "before"  # name -> what stood there earlier, the latest last: for undo
+_GESTURE = "gesture"  # (name, control) of the last `put` and when it was
+_MOVING = "moving"  # the control whose callback runs
+_SETTLED = "settled"  # (run, name) -> the default first shown there
 _RUN = "open run"
-_PAGE = "page"  # the one whose URL the browser has for certain
+_LAST_RUN = "last open run"
+_PAGE = "page"
 _MOST_UNDONE = 100
-_ARRIVAL_S = 0.2
+_SAME_GESTURE_S = 1.0
 
 
-def begin() -> None:
+def joined(values: Iterable[Any]) -> str:
+    """A list as one text of a link; `listed` is the way back."""
+    escaped = (str(v).replace("\\", "\\\\").replace(",", "\\,") or "\\e" for v in values)
+    return ",".join(escaped)
+
+
+def listed(text: str) -> list[str]:
+    """The values of a list in a link."""
+    values, value, letters, empty = [], "", iter(text), False
+    for letter in letters:
+        if letter == ",":
+            values += [value] if value or empty else []
+            value, empty = "", False
+        elif letter == "\\":
+            after = next(letters, "\\")
+            empty = empty or after == "e"
+            value += "" if after == "e" else after
+        else:
+            value += letter
+    return values + ([value] if value or empty else [])
+
+
+def begin(page: str) -> None:
     """Adopt what the URL says where this session did not write it: a fresh link, the Back button,
-    an edited address.
+    an edited address. What the page showed and such a URL does not name is at its default there.
 
     Not when a person has just moved a control: a second quick press arrives with the URL from
-    before the first.
+    before the first. And an empty one on the way to another page is a click on its name.
     """
-    published = st.session_state.get(_PUBLISHED, {})
-    url = {} if st.session_state.get(_TOUCHED, False) else st.query_params.to_dict()
-    changed = {name: text for name, text in url.items() if published.get(name) != text}
-    st.session_state[_PICKED] = st.session_state.get(_PICKED, {}) | changed
-    st.session_state[_SHOWN] = {}
+    state = st.session_state
+    published, picked = state.get(_PUBLISHED, {}), state.get(_PICKED, {})
+    same = state.get(_PAGE, page) == page
+    url = published if state.get(_TOUCHED, False) else st.query_params.to_dict()
+    if url != published and (url or same):
+        left_out = state.get(_DRAWN, {}).get(page, set()) - set(url)
+        changed = {name: text for name, text in url.items() if published.get(name) != text}
+        picked = {n: text for n, text in picked.items() if n not in left_out} | changed
+        state[_LINKED] = state.get(_LINKED, {}) | changed
+    state[_PICKED], state[_PAGE], state[_SHOWN] = picked, page, {}
+    state.setdefault(_LINKED, {})
 
 
 def publish() -> None:
     """Write what is shown into the URL. Only at the end of a page or fragment: one cut short by
     st.rerun has not shown all yet.
+
+    Always, even if the server has it so: on the way to a page the browser may already have sent
+    the new page's name with the old page's URL, and then empties it.
     """
-    st.session_state[_TOUCHED] = False
-    shown = {name: text for name, text in st.session_state[_SHOWN].items() if text}
-    if st.query_params.to_dict() != shown:
-        st.query_params.from_dict(shown)
-    st.session_state[_PUBLISHED] = dict(shown)
-
-
-def arrive(page: str) -> None:
-    """After publish: on another page than before, write the URL a second time, as it has been seen
-    to stay bare under load.
-
-    The browser empties it on its way to a page, at a moment of its own, and takes no notice of a
-    URL that it has already.
-    """
-    if st.session_state.get(_PAGE, page) != page:
-        time.sleep(_ARRIVAL_S)
-        st.query_params.from_dict(st.session_state[_PUBLISHED])
-    st.session_state[_PAGE] = page
+    state = st.session_state
+    state[_TOUCHED] = False
+    shown = {name: text for name, text in state[_SHOWN].items() if text}
+    st.query_params.from_dict(shown)
+    state[_PUBLISHED] = dict(shown)
+    state.setdefault(_DRAWN, {})[state[_PAGE]] = set(state[_SHOWN])
 
 
 def stop() -> NoReturn:
@@ -78,6 +113,13 @@ def stop() -> NoReturn:
 
 def open_run(run: RunKey | None) -> None:
     st.session_state[_RUN] = run
+    if run is not None:
+        st.session_state[_LAST_RUN] = run
+
+
+def last_opened() -> RunKey | None:
+    """The run that was open last, which may have gone since."""
+    return st.session_state.get(_LAST_RUN)
 
 
 def run() -> RunKey:
@@ -87,29 +129,51 @@ def run() -> RunKey:
 
 def opened() -> RunKey | None:
     """The open run, for a page that can do without."""
-    return st.session_state[_RUN]
+    return st.session_state.get(_RUN)
 
 
 def _key(name: str) -> str:
     return f"widget {name}"
 
 
-def _remember(name: str) -> None:
+def _written(value: Any) -> str:
+    return joined(value) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _pick(name: str, text: str) -> None:
     st.session_state[_TOUCHED] = True
-    value = st.session_state[_key(name)]
-    st.session_state[_PICKED][name] = (
-        ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    )
+    keep(name, text)
+
+
+def _remember(name: str) -> None:
+    _pick(name, _written(st.session_state[_key(name)]))
 
 
 def _draw(
     name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **look: Any
 ) -> None:
     st.session_state[_key(name)] = value
-    st.session_state[_SHOWN][name] = (
-        ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    )
+    st.session_state[_SHOWN][name] = _written(value)
     widget(label, *args, key=_key(name), on_change=_remember, args=(name,), **look)
+
+
+def _is_said(name: str) -> bool:
+    """Whether it has to be told that what was asked for under this name cannot be had."""
+    picked = st.session_state[_PICKED].get(name, "")
+    return bool(picked) and (name in THINGS or st.session_state[_LINKED].get(name) == picked)
+
+
+def _say_missing(name: str, label: str, missing: str, there_is: str, shown: str) -> None:
+    asks = "the link asks for" if name in st.session_state[_LINKED] else "picked before was"
+    wanted = missing if len(missing) <= 60 else f"{missing[:59]}…"
+    st.text(f"{label}: {asks} {wanted}, which is not here. There is {there_is}. Shown: {shown}.")
+
+
+def span_of(options: Sequence[Any], most: int = 8) -> str:
+    """What there is, in a few words."""
+    if len(options) <= most:
+        return ", ".join(map(str, options)) or "none"
+    return f"{options[0]}, {options[1]} … {options[-1]}, {len(options):,} in all"
 
 
 def choose(
@@ -125,25 +189,68 @@ def choose(
     else:
         st.session_state[_SHOWN][name] = str(value)
         st.caption(f"{label}: {value}, the only one logged")
+    if picked != str(value) and _is_said(name):
+        _say_missing(name, label, str(picked), span_of(options), str(value))
     return value
+
+
+def choose_if_there(
+    name: str, widget: Callable[..., Any], label: str, options: Sequence[str], value: str
+) -> str | None:
+    """Draw `widget` to choose one of `options` that shows `value`, or nothing where it is none of
+    them: then the URL keeps saying what was asked for.
+    """
+    if value in options:
+        _draw(name, widget, label, value, options)
+        return value
+    st.session_state[_SHOWN][name] = value
+    st.session_state.pop(_key(name), None)
+    about = {"key": _key(name), "on_change": _remember, "args": (name,)}
+    widget(label, options, index=None, placeholder="Choose one", **about)
+    return None
 
 
 def choose_some(
     name: str, widget: Callable[..., Any], label: str, options: Sequence[str], **look: Any
 ) -> list[str]:
     """Draw `widget` to choose any of `options`, none at first."""
-    picked = st.session_state[_PICKED].get(name, "").split(",")
+    picked = listed(st.session_state[_PICKED].get(name, ""))
     value = [o for o in options if o in picked]
     _draw(name, widget, label, value, options, **look)
+    _say_strangers(name, label, picked, options, value)
     return value
+
+
+def chosen(name: str, label: str, options: Sequence[str]) -> list[str]:
+    """The values of a list that no single control holds, in the order of the link."""
+    picked = list(dict.fromkeys(listed(st.session_state[_PICKED].get(name, ""))))
+    value = [v for v in picked if v in options]
+    st.session_state[_SHOWN][name] = joined(value)
+    _say_strangers(name, label, picked, options, value)
+    return value
+
+
+def _say_strangers(
+    name: str, label: str, picked: list[str], options: Sequence[str], value: list[str]
+) -> None:
+    strangers = [v for v in picked if v not in options]
+    if strangers and _is_said(name):
+        _say_missing(name, label, span_of(strangers), span_of(options), span_of(value))
 
 
 def count(name: str, label: str, low: int, high: int, default: int, **look: Any) -> int:
     """Draw a number input for a whole number from `low` to `high`."""
     picked = st.session_state[_PICKED].get(name, "")
-    value = min(max(int(picked) if picked.isdecimal() and len(picked) < 10 else default, low), high)
+    value = min(max(int(picked) if is_count(picked) else default, low), high)
     _draw(name, st.number_input, label, value, min_value=low, max_value=high, **look)
+    if picked != str(value) and _is_said(name):
+        _say_missing(name, label, picked, f"{low:,} to {high:,}", str(value))
     return value
+
+
+def is_count(text: str) -> bool:
+    """Whether a text of a link is a whole number that int() reads and a page can use."""
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def words(name: str, label: str, **look: Any) -> str:
@@ -158,14 +265,29 @@ def asked(name: str) -> str:
     return st.session_state[_PICKED].get(name, "")
 
 
+def is_linked(name: str) -> bool:
+    """Whether a link asked for it, and not the person by a control."""
+    return name in st.session_state[_LINKED]
+
+
 def link(view: str, label: str, **changes: str) -> None:
-    """A link to another page that shows the same there but for `changes`, in a tab of its own too."""
+    """A link to another page that shows the same there but for `changes`, in a tab of its own
+    too.
+    """
     asked = {
         name: text
         for name, text in (st.session_state[_PICKED] | st.session_state[_SHOWN] | changes).items()
         if text
     }
     st.page_link(f"views/{view}/page.py", label=label, query_params=asked)
+
+
+def first_shown(name: str, default: str) -> str:
+    """The default that this session saw first for the open run, and keeps: what is read does not
+    change because the run has logged something else meanwhile.
+    """
+    path = st.session_state[_RUN].path if st.session_state.get(_RUN) else ""
+    return st.session_state.setdefault(_SETTLED, {}).setdefault((path, name), default)
 
 
 def is_new(name: str, value: Any) -> bool:
@@ -179,7 +301,13 @@ def is_new(name: str, value: Any) -> bool:
 
 def pick(name: str, text: str) -> None:
     """Pick a value from code, as if the person had."""
+    _pick(name, text)
+
+
+def keep(name: str, text: str) -> None:
+    """Take what is shown as picked: it stays so when the default becomes another."""
     st.session_state[_PICKED][name] = text
+    st.session_state[_LINKED].pop(name, None)
 
 
 def text(name: str, default: str) -> str:
@@ -192,12 +320,22 @@ def text(name: str, default: str) -> str:
 
 
 def put(name: str, value: str) -> None:
-    """Change such a value from a control's callback; `undo` takes it back."""
-    st.session_state[_TOUCHED] = True
-    before = st.session_state.setdefault(_BEFORE, {}).setdefault(name, [])
-    before.append(st.session_state[_PICKED].get(name, ""))
-    del before[:-_MOST_UNDONE]
-    st.session_state[_PICKED][name] = value
+    """Change such a value from a control's callback; `undo` takes it back.
+
+    What one gesture changes is taken back at once: a slider or a handle that is dragged tells many
+    values, each less than `_SAME_GESTURE_S` after the one before. Controls that are clicked have a
+    step of undo for each click, however quick.
+    """
+    state = st.session_state
+    now, control = time.monotonic(), state.pop(_MOVING, None)
+    before = state.setdefault(_BEFORE, {}).setdefault(name, [])
+    last, at = state.get(_GESTURE, (None, -_SAME_GESTURE_S))
+    goes_on = control is not None and last == (name, control) and now - at < _SAME_GESTURE_S
+    if not (goes_on and before):
+        before.append(state[_PICKED].get(name, ""))
+        del before[:-_MOST_UNDONE]
+    state[_GESTURE] = (name, control), now
+    _pick(name, value)
 
 
 def previous(name: str) -> str | None:
@@ -208,8 +346,8 @@ def previous(name: str) -> str | None:
 
 def undo(name: str) -> None:
     """Take the last `put` back."""
-    st.session_state[_TOUCHED] = True
-    st.session_state[_PICKED][name] = st.session_state[_BEFORE][name].pop()
+    st.session_state.pop(_GESTURE, None)
+    _pick(name, st.session_state[_BEFORE][name].pop())
 
 
 def control(
@@ -222,20 +360,21 @@ def control(
     **look: Any,
 ) -> None:
     """Draw `widget` showing `value`, and call `changed` with the new one when a person moves it."""
+
+    def told() -> None:
+        st.session_state[_MOVING] = name if widget in (st.slider, st.select_slider) else None
+        changed(st.session_state[_key(name)])
+        st.session_state.pop(_MOVING, None)
+
     st.session_state[_key(name)] = value
-    widget(
-        label,
-        *args,
-        key=_key(name),
-        on_change=lambda: changed(st.session_state[_key(name)]),
-        **look,
-    )
+    widget(label, *args, key=_key(name), on_change=told, **look)
 
 
 def moved(key: str) -> dict[str, float] | None:
     """Where the thresholds of a loss histogram stand after a hand has moved one, inside its
     callback.
     """
+    st.session_state[_MOVING] = key
     return st.session_state[key].get("moved")
 
 
@@ -245,8 +384,7 @@ def flag(name: str) -> bool:
 
 
 def put_flag(name: str, on: bool) -> None:
-    st.session_state[_TOUCHED] = True
-    st.session_state[_PICKED][name] = "on" if on else "off"
+    _pick(name, "on" if on else "off")
 
 
 def complain(why: str) -> None:

@@ -1,7 +1,10 @@
-"""Words that several pages say alike: tokens, durations, accuracies, text that Markdown leaves alone."""
+"""Words that several pages say alike: tokens, durations, moments, accuracies, text that Markdown
+leaves alone.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rockcore.spelling import visible
@@ -9,7 +12,7 @@ from rockcore.spelling import visible
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["accuracy_line", "duration", "plain", "visible"]
+__all__ = ["accuracy_line", "duration", "moment", "plain", "visible"]
 
 
 def plain(text: str) -> str:
@@ -25,6 +28,17 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+def moment(iso: str) -> str:
+    """An ISO 8601 time as "2026-11-26 10:15 UTC"; empty for what is none."""
+    try:
+        at = datetime.fromisoformat(iso)
+    except (TypeError, ValueError):
+        return ""
+    return (
+        f"{at.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC" if at.tzinfo else f"{at:%Y-%m-%d %H:%M}"
+    )
 
 
 def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:

@@ -6,10 +6,14 @@ It needs no torch, so the dashboard can show the same fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from itertools import count
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from itertools import count, pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from rockcore.schema import RockError
 
@@ -18,6 +22,22 @@ ScenarioName = Literal["habit", "hidden", "skill"]
 
 class BadConfig(RockError, ValueError):
     """A setting that cannot work."""
+
+
+def about(
+    label: str = "",
+    least: int | None = None,
+    above: float | None = None,
+    unit: str = "",
+    in_form: bool = False,
+) -> Mapping[str, Any]:
+    """What is known of a setting beside its type, as the metadata of its field: the check and the
+    form of the dashboard follow from it.
+
+    `label`: in words of a page. `least`: it counts something, and is at least this. `above`: it is
+    a finite number greater than this. `in_form`: whether the dashboard asks for it.
+    """
+    return {"label": label, "least": least, "above": above, "unit": unit, "in_form": in_form}
 
 
 @dataclass(frozen=True)
@@ -36,49 +56,51 @@ class SessionConfig:
     """Built-in task: habit (other earlier habits), hidden (privileged prompt of the teacher), skill
     (lacks arithmetic).
     """
-    student: str | None = None
+    student: str | None = field(default=None, metadata=about("Student"))
     """Folder or hub name of the student."""
-    teacher: str | None = None
+    teacher: str | None = field(default=None, metadata=about("Teacher"))
     """Folder or hub name of the teacher; same tokenizer as the student."""
-    prompts: Path | None = None
+    prompts: Path | None = field(default=None, metadata=about("Prompts"))
     """JSONL or Parquet with `prompt`, and optionally `teacher_prompt` and `answer`."""
-    steps: int | None = None
+    steps: int | None = field(default=None, metadata=about("Steps", least=1, in_form=True))
     """Updates of the student."""
-    rollouts: int | None = None
+    rollouts: int | None = field(
+        default=None, metadata=about("Rollouts a step", least=1, in_form=True)
+    )
     """Fresh rollouts a step."""
-    lr: float | None = None
+    lr: float | None = field(default=None, metadata=about("Learning rate", above=0, in_form=True))
     """Peak learning rate (AdamW, ten steps of warm-up, linear decay that stops at a tenth)."""
-    max_new_tokens: int | None = None
+    max_new_tokens: int | None = field(default=None, metadata=about(least=1, unit="tokens"))
     """Longest response."""
-    temperature: float = 1.0
+    temperature: float = field(default=1.0, metadata=about(above=0))
     """Sampling temperature of the rollouts; 1 makes the objective an unbiased estimate of the
     reverse KL.
     """
-    seed: int = 0
+    seed: int = field(default=0, metadata=about("Seed", least=0, in_form=True))
     """Fixes prompts, sampling and the log: bit for bit on the same CPU."""
-    log_every: int = 1
+    log_every: int = field(default=1, metadata=about(least=1, unit="steps"))
     """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at
     every step.
     """
-    probe_every: int | None = None
+    probe_every: int | None = field(default=None, metadata=about(least=1, unit="steps"))
     """Rescore the fixed texts, grade held-out problems and save a checkpoint every n steps
     (default: 10 times a run).
     """
-    probes: int = 48
+    probes: int = field(default=48, metadata=about(least=0, unit="texts"))
     """Fixed texts of the starting student, rescored over training; 0 for none. Of the final texts
     only as many carry alternatives.
     """
-    final_probes: int | None = None
+    final_probes: int | None = field(default=None, metadata=about(least=0, unit="texts"))
     """Fixed texts of the final student, where Rock Tokens are found; 0 for none (default: --probes
     if that is 0 or above 128, else 128).
     """
-    held_out: int = 256
+    held_out: int = field(default=256, metadata=about(least=0, unit="problems"))
     """Held-out problems graded at each of these steps; 0 for none."""
     gradients: Literal["off", "sums", "full"] = "sums"
     """Sums of the fixed texts' gradients by token type (of the starting student's texts at every
     second scoring); full: also exact norms of a sample, for a stated price.
     """
-    exact_positions: int = 200
+    exact_positions: int = field(default=200, metadata=about(least=1, unit="positions"))
     """How many positions get an exact norm with --gradients full: one backward pass each, after the
     last step.
     """
@@ -89,8 +111,10 @@ class SessionConfig:
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the models compute in; the student's own weights and the divergences are always float32."""
-    threads: int | None = None
+    """What the models compute in; the student's own weights and the divergences are always
+    float32.
+    """
+    threads: int | None = field(default=None, metadata=about(least=1))
     """CPU threads; default: the faster of one and all, measured once for this machine and kind of
     run.
     """
@@ -147,27 +171,72 @@ class ResolvedConfig(SessionConfig):
 
     def check(self) -> None:
         """Raises BadConfig, which names the first setting out of its range."""
-        least: dict[str, int] = dict.fromkeys(
-            ("steps", "rollouts", "max_new_tokens", "log_every", "probe_every", "exact_positions"),
-            1,
+        for setting in settings():
+            value, flag = getattr(self, setting.name), setting.flag
+            if value is None:
+                continue
+            if setting.least is not None and value < setting.least:
+                raise BadConfig(
+                    f"{setting.name} = {value}",
+                    f"It counts something and is at least {setting.least}",
+                    f"Give {flag} {setting.least} or more",
+                )
+            if setting.above is not None and not setting.above < value < float("inf"):
+                raise BadConfig(
+                    f"{setting.name} = {value}",
+                    f"It has to be a finite number above {setting.above:g}",
+                    f"Give {flag} a value above {setting.above:g}",
+                )
+
+
+class Setting(NamedTuple):
+    """A field of SessionConfig as its check, a form and the documents know it; see `about`."""
+
+    name: str
+    flag: str
+    help: str  # what the command line says of it
+    whole: bool  # a whole number, where it is one
+    label: str
+    least: int | None
+    above: float | None
+    unit: str
+    in_form: bool
+
+
+@cache
+def settings() -> tuple[Setting, ...]:
+    """All settings, in the order of the command line."""
+    sentences = _sentences()
+    return tuple(
+        Setting(
+            f.name,
+            f"--{f.name.replace('_', '-')}",
+            sentences[f.name],
+            str(f.type).startswith("int"),
+            **{**about(), **{k: v for k, v in f.metadata.items() if k in about()}},
         )
-        least |= dict.fromkeys(("probes", "final_probes", "held_out", "seed"), 0)
-        if self.threads is not None:
-            least["threads"] = 1
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise BadConfig(
-                    f"{name} = {getattr(self, name)}",
-                    f"It counts something and is at least {low}",
-                    f"Give --{name.replace('_', '-')} {low} or more",
-                )
-        for name in ("lr", "temperature"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise BadConfig(
-                    f"{name} = {getattr(self, name)}",
-                    "It has to be a positive number",
-                    f"Give --{name} a value above 0",
-                )
+        for f in fields(SessionConfig)
+    )
+
+
+def defaults() -> dict[str, Any]:
+    """What each setting that is left away stands for, where that is the same for every task."""
+    known = {f.name: f.metadata.get("default", f.default) for f in fields(SessionConfig)}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _sentences() -> dict[str, str]:
+    """What stands below each field, where the command line reads it too."""
+    (described,) = ast.parse(inspect.getsource(SessionConfig)).body
+    assert isinstance(described, ast.ClassDef)
+    return {
+        str(getattr(field.target, "id", "")): " ".join(sentence.value.value.split())
+        for field, sentence in pairwise(described.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(sentence, ast.Expr)
+        and isinstance(sentence.value, ast.Constant)
+        and isinstance(sentence.value.value, str)
+    }
 
 
 def free_folder(name: str) -> Path:

@@ -21,6 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+from app import pages
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -31,17 +33,18 @@ FLAGS = (
 PROBES = ("/_stcore/health", "/_stcore/host-config")
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
 AT_REST = """() => new Promise(done => {
-    const ended = () => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning';
+    const app = document.querySelector('[data-testid=stApp]');
+    const ended = () => app.dataset.testScriptState === 'notRunning';
     let timer;
-    const again = () => { clearTimeout(timer); timer = setTimeout(() => ended() ? (watch.disconnect(), done()) : again(), 500); };
+    const look = () => ended() ? (watch.disconnect(), done()) : again();
+    const again = () => { clearTimeout(timer); timer = setTimeout(look, 500); };
     const watch = new MutationObserver(again);
-    watch.observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    const what = { subtree: true, childList: true, characterData: true, attributes: true };
+    watch.observe(document.body, what);
     again();
 })"""
 APP = Path(__file__).parent.parent / "app"
-PAGES = re.findall(
-    r'_page\("(\w+)"', (APP / "main.py").read_text(encoding="utf-8")
-)  # the names of the views
+PAGES = [page.name for page in pages.PAGES]  # the names of the views
 
 
 @dataclass

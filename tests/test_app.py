@@ -114,21 +114,6 @@ def test_the_url_wins_where_no_control_was_moved(open_app, tiny_run: RunFactory)
     assert app.run().select_slider(key="widget step").value == 20
 
 
-def test_a_link_to_what_is_not_there_falls_back(open_app, tiny_run: RunFactory) -> None:
-    app = open_app(
-        "trace",
-        tiny_run(),
-        run="gone",
-        step="99999999999999",
-        rollout="-1",
-        signal="weight",
-        light="<script>",
-        source="../x",
-    )
-    assert not app.exception
-    assert app.select_slider(key="widget step").value == STEPS[-1]
-
-
 def test_a_picked_step_survives_a_change_of_page(open_app, tiny_run: RunFactory) -> None:
     app = open_app("trace", tiny_run())
     app.select_slider(key="widget step").set_value(10).run()
@@ -145,7 +130,10 @@ def test_the_shares_on_the_page_are_those_of_the_log(open_app, tiny_run: RunFact
     share, kl, gradient = (
         round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum", "grad_norm_sum")
     )
-    said = f"**{share} %** of the {tokens.n.sum():,} tokens, **{kl} %** of their summed kl and **{gradient} %** of their gradient norm"
+    said = (
+        f"**{share} %** of the {tokens.n.sum():,} tokens, **{kl} %** of their summed kl and "
+        f"**{gradient} %** of their gradient norm"
+    )
     assert said in words(app)
 
 
@@ -172,33 +160,57 @@ def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(
     assert scale.edges == [-e for e in reversed(scale.edges)]
 
 
-def test_an_order_leaves_empty_fields_to_the_scenario() -> None:
-    assert data.children.Order(scenario="habit", steps=3).flags() == [
-        "--scenario=habit",
-        "--steps=3",
-    ]
+def test_what_is_left_empty_is_left_to_the_task() -> None:
+    settings = {"scenario": "habit", "steps": 3, "lr": None, "held_out": 0, "student": ""}
+    assert data.children.flags(settings) == ["--scenario=habit", "--steps=3", "--held-out=0"]
 
 
 def test_a_name_that_leads_out_of_runs_is_refused() -> None:
     for name in ("", "..", "../x", "/x", ".hidden", "a/b"):
-        with pytest.raises(data.runs.CannotStart):
-            data.runs.start_training(data.runs.Order(scenario="habit"), name)
+        with pytest.raises(data.trainings.CannotStart):
+            data.trainings.start_training({"scenario": "habit"}, name)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": 0.0}, {"seed": -1}, {"lr": float("inf")}])
+def test_a_setting_out_of_its_range_starts_nothing(wrong: dict[str, float], tmp_path: Path) -> None:
+    with pytest.raises(data.runs.RockError, match=next(iter(wrong))):
+        data.children.start({"scenario": "habit"} | wrong, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def wait_for_the_end(folder: Path) -> None:
+    if child := data.children._children.get(folder.resolve()):
+        child.wait(120)
 
 
 def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = data.runs.start_training(
-        data.runs.Order(student="gone", teacher="gone", prompts="gone.jsonl"), "own-1"
-    )
-    data.children._children[folder.resolve()].wait(120)
-    seen = data.runs.watch("own-1")
-    assert data.runs.trainings() == ["own-1"]
-    assert not seen.running and "exit code 1" in seen.line
+    own = {"student": "gone", "teacher": "gone", "prompts": "gone.jsonl"}
+    folder = data.trainings.start_training(own, "own-1")
+    wait_for_the_end(folder)
+    for _ in range(2):  # the second look finds the process let go, and its code remembered
+        seen = data.trainings.watch("own-1")
+        assert not seen.running and "exit code 1" in seen.line
+        assert not data.children._children
+    assert data.trainings.trainings() == ["own-1"]
+    assert folder.resolve() in data.children.started()
     assert "gone.jsonl does not exist" in seen.output
 
 
-def test_an_own_pair_needs_all_three_fields(tmp_path: Path) -> None:
-    with pytest.raises(data.runs.CannotStart):
-        data.children.start(data.children.Order(student="x"), tmp_path / "own")
+def test_of_the_trainings_that_ended_only_the_last_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(data.children, "_ended", type(data.children._ended)())
+    for i in range(data.children._MOST_ENDED + 5):
+        data.children._ended[Path(f"/{i}")] = 0
+    assert data.children.exit_code(Path("/0")) is None and data.children.exit_code(Path("/9")) == 0
+    assert len(data.children._ended) == data.children._MOST_ENDED
+
+
+@pytest.mark.parametrize("given", [{}, {"student": "x"}, {"student": "x", "teacher": "y"}])
+def test_an_own_pair_needs_all_three_fields(given: dict[str, str], tmp_path: Path) -> None:
+    form = {"student": "", "teacher": "", "prompts": ""} | given
+    with pytest.raises(data.trainings.CannotStart):
+        data.children.start(form, tmp_path / "own")

@@ -4,11 +4,12 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from rockcore import schema
+from rockcore import config, schema
 from rockcore.rocks.rule import FIELDS, KNOBS, PRESETS, RockRule
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,30 @@ def test_every_command_of_the_readme_is_understood(command):
 def test_the_readme_explains_every_signal_of_the_log():
     for name in ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm"):
         assert f"`{name}`" in README and schema.TOKENS[name].meaning
+
+
+def test_every_setting_that_the_readme_names_exists_and_is_described():
+    described = {setting.flag: setting.help for setting in config.settings()}
+    assert all(described.values())
+    assert [s.name for s in config.settings()] == [f.name for f in fields(config.SessionConfig)]
+    for command in COMMANDS:
+        if shlex.split(command)[1] == "train":
+            assert set(re.findall(r"--[a-z-]+", command)) <= described.keys(), command
+
+
+def test_what_a_form_asks_for_has_a_label_and_a_range():
+    asked = [setting for setting in config.settings() if setting.in_form]
+    assert len(asked) > 2
+    for setting in asked:
+        assert setting.label and (setting.least is not None or setting.above is not None)
+
+
+@pytest.mark.parametrize("setting", config.settings(), ids=lambda setting: setting.name)
+def test_a_number_out_of_its_range_is_refused_with_its_flag(setting):
+    wrong = setting.above if setting.least is None else setting.least - 1
+    if wrong is not None:
+        with pytest.raises(config.BadConfig, match=setting.flag):
+            config.SessionConfig(**{setting.name: wrong}).resolved()
 
 
 def test_pictures_and_links_of_the_readme_exist():

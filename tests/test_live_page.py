@@ -81,11 +81,11 @@ def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(
 ) -> None:
     path = tiny_run("young", status="running")
     clock = [100.0]
-    monkeypatch.setattr(data.live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(data.trainings.time, "monotonic", lambda: clock[0])
     opened = RunKey(str(path), Run.open(path).fingerprint())
 
     def look(cost: float) -> RunKey:
-        with data.live.looking(opened) as now:
+        with data.trainings.looking(opened) as now:
             clock[0] += cost
         return now
 

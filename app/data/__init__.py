@@ -12,26 +12,26 @@ if TYPE_CHECKING:
         children,
         compare,
         gradients,
-        live,
         rankings,
         rocks,
         rules,
         runs,
         steps,
         texts,
+        trainings,
     )
 
 __all__ = [
     "children",
     "compare",
     "gradients",
-    "live",
     "rankings",
     "rocks",
     "rules",
     "runs",
     "steps",
     "texts",
+    "trainings",
 ]
 
 

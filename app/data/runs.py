@@ -9,42 +9,38 @@ rockcore does.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from app import words
 from app.data import children
-from app.data.children import CannotStart, Order, can_train
 from rockcore import schema
-from rockcore.analysis import signals
+from rockcore.analysis import course, signals
+from rockcore.analysis.course import Course
 from rockcore.analysis.signals import QUANTILES, SIGNED_QUANTILES, Scale
 from rockcore.categories import categories_of
-from rockcore.config import OWN_PAIR, TUNED
-from rockcore.log import Run, find_runs, request_stop, sample_runs
-from rockcore.rocks.ranking import rank
-from rockcore.schema import RockError, RunMeta
+from rockcore.log import Run, find_runs, sample_runs
+from rockcore.rocks import ranking as rank
+from rockcore.schema import RockError, RunNotFound, Texts
 from rockcore.world import SCENARIOS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "QUANTILES",
     "SCENARIOS",
     "SIGNED_QUANTILES",
-    "CannotStart",
-    "Order",
     "RockError",
+    "RunNotFound",
     "Scale",
-    "can_train",
-    "request_stop",
 ]
 
 # Float columns of the log that are signals.
 SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
-SOURCES = ("fresh", *schema.PROBE_SETS)
+SOURCES = tuple(texts.value for texts in Texts)
 _SILENT_S = 600  # a run without a step for so long is not counted as training
 
 
@@ -57,7 +53,8 @@ class RunKey(NamedTuple):
 
 def places(arguments: list[str]) -> list[Path]:
     """Where to look for runs: what the command line names, else the bundled runs and ./runs."""
-    return [*([Path(a) for a in arguments] or [sample_runs(), Path("runs")]), *children.started()]
+    named = [Path(a) for a in arguments] or [sample_runs(), Path("runs")]
+    return [*named, *children.started()]
 
 
 def find(where: list[Path]) -> dict[str, str]:
@@ -65,9 +62,9 @@ def find(where: list[Path]) -> dict[str, str]:
     what is wrong.
     """
     paths: list[Path] = []
+    optional = (sample_runs(), Path("runs"), *children.started())
     for place in where:
-        optional = place in (sample_runs(), Path("runs"), *children.started())
-        paths += find_runs([place]) or ([] if optional else [place.resolve()])
+        paths += find_runs([place]) or ([] if place in optional else [place.resolve()])
     paths = list(dict.fromkeys(paths))
     names = [p.name for p in paths]
     return {str(p) if names.count(p.name) > 1 else p.name: str(p) for p in paths}
@@ -79,6 +76,7 @@ def offered() -> dict[str, str]:
 
 
 def opened_first(found: dict[str, str]) -> str:
+    """The name of the run that opens where none is asked for."""
     return "habit" if "habit" in found else next(iter(found))
 
 
@@ -99,65 +97,34 @@ def short_path(run: RunKey) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the first page says about a run."""
-
-    meta: RunMeta
-    summary: str  # one sentence on the scenario; empty for other prompts
-    metrics: pd.DataFrame
-    evals: pd.DataFrame
-    logged: list[int]  # the steps whose tokens are logged; metrics exist for all
-
-    @property
-    def tokens(self) -> int:
-        """Tokens in the log."""
-        return int(self.metrics.tokens[self.metrics.step.isin(self.logged)].sum())
-
-    @property
-    def generated(self) -> int:
-        """Tokens that the student wrote on training prompts, logged or not."""
-        return int(self.metrics.tokens.sum())
-
-    @property
-    def estimator(self) -> str:
-        """The badge of every chart: what kl is, its direction, its unit."""
-        kind = {
-            "full": "full vocabulary, reverse, nats",
-            "topk+tail": "top-k with tail, reverse, nats",
-        }
-        return f"kl: {kind.get(self.meta.estimator, 'not logged')}"
+@st.cache_data(max_entries=16, show_spinner=False)
+def facts(run: RunKey) -> Course:
+    """How the session went, step by step."""
+    return course.course(log(run))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def facts(run: RunKey) -> Facts:
-    """The metrics carry low, high: mean kl ± 1.96 standard errors over rollouts."""
-    opened = log(run)
-    metrics = opened.metrics().sort_values("step", ignore_index=True)
-    metrics = metrics.assign(
-        low=(metrics.kl_mean - 1.96 * metrics.kl_stderr).clip(lower=0),
-        high=metrics.kl_mean + 1.96 * metrics.kl_stderr,
-    )
-    scenario = SCENARIOS.get(opened.meta.scenario)
-    return Facts(
-        opened.meta, scenario.summary if scenario else "", metrics, opened.evals(), opened.steps()
-    )
+def unscored(run: RunKey) -> course.Unscored | None:
+    """How far a run that ends is with its final texts; None if what is shown of them is whole."""
+    return course.unscored(log(run))
 
 
 def status(run: RunKey) -> str:
-    """One line: running and when it last wrote, or how it ended and why. Not cached: it ages."""
+    """One line: running and when it last wrote, or how it ended, why and when. Not cached: it
+    ages.
+    """
     opened = log(run)
-    meta, age = opened.meta, words.duration(opened.age_s())
+    meta = opened.meta
     if meta.status != "running":
-        return f"{meta.status}{f': {meta.reason}' if meta.reason else ''} · last written {age} ago"
-    steps = opened.steps("metrics")
+        reason = f": {meta.reason}" if meta.reason else ""
+        ended = words.moment(getattr(meta, "ended", ""))
+        return f"{meta.status}{reason}{f' · ended {ended}' if ended else ''}"
+    steps, age = opened.steps("metrics"), opened.age_s()
     silent = (
-        ""
-        if opened.age_s() < _SILENT_S
-        else " · nothing for long: the process that trains it may have died"
+        "" if age < _SILENT_S else " · nothing for long: the process that trains it may have died"
     )
     stands = f"step {steps[-1]} of {meta.steps_planned}" if steps else "no step finished yet"
-    return f"running: {stands} · last written {age} ago{silent}"
+    return f"running: {stands} · last written {words.duration(age)} ago{silent}"
 
 
 def is_live(run: RunKey) -> bool:
@@ -169,70 +136,35 @@ def is_live(run: RunKey) -> bool:
 @st.cache_data(max_entries=64, show_spinner=False)
 def steps(run: RunKey, source: str = "fresh") -> list[int]:
     """The steps at which a trace of `source` can be shown."""
-    return log(run).steps(table(source))
+    return log(run).steps(Texts(source).table)
 
 
 def table(source: str) -> str:
-    """The table of the log that holds the tokens of `source`."""
-    return "tokens" if source == "fresh" else f"probe/{source}"
+    """Texts.table, for pages that hold the value of a link."""
+    return Texts(source).table
 
 
 def probe_set(source: str) -> str | None:
-    """The probe set that a source names; None for fresh rollouts."""
-    return None if source == "fresh" else source
+    """Texts.probe_set, for pages that hold the value of a link."""
+    return Texts(source).probe_set
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
-    """rocks.rank at a step, plus `rank` from 1 and `shown`, the token with visible whitespace."""
-    frame = rank(log(run), step)
-    return frame.assign(
-        rank=np.arange(1, len(frame) + 1), shown=[words.visible(t) for t in frame.token]
-    )
+    """The types of a step by Rock Score, numbered from 1, with their visible text."""
+    return rank.numbered(log(run), step)
 
 
-class Concentration(NamedTuple):
-    top: int
-    types: int
-    tokens: int
-    token_share: float
-    kl_share: float
-    gradient_share: float | None  # of the summed gradient norm; None where it is not logged
-
-
-def concentration(run: RunKey, step: int, top: int) -> Concentration:
-    """How much of a step's tokens, of their kl and of their gradient norm falls on the `top` token
-    types by Rock Score.
-    """
-    frame = ranking(run, step)
-    head = frame.head(top)
-    tokens = int(frame.frequency.sum())
-    norm = frame.grad_norm_sum.sum(skipna=False)
-    gradient = float(head.grad_norm_sum.sum() / norm) if norm > 0 else None
-    return Concentration(
-        len(head),
-        len(frame),
-        tokens,
-        head.frequency.sum() / max(tokens, 1),
-        head.share.sum(),
-        gradient,
-    )
+@st.cache_data(max_entries=64, show_spinner=False)
+def concentration(run: RunKey, step: int, top: int) -> rank.Concentration:
+    """How much of a step falls on its `top` token types."""
+    return rank.concentration(ranking(run, step), top)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     """rollout_id and `hint` of each text: graded how, how long, how far from the teacher."""
-    opened = log(run)
-    texts = opened.rollouts(step if source == "fresh" else None, probe_set(source))
-    frame = texts.merge(opened.rollout_sums(step, probe_set(source)), on="rollout_id")
-    graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
-    cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
-    loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
-    hints = [
-        f"{r} · {g}, {n} tokens{t}{m}"
-        for r, g, n, t, m in zip(frame.rollout_id, graded, frame.tokens, cut, loss, strict=True)
-    ]
-    return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": hints})
+    return course.graded_texts(log(run), Texts(source), step)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -249,83 +181,3 @@ def meaning(signal: str) -> str:
 def categories(run: RunKey) -> list[str]:
     """The names that the categories of a trace count through."""
     return list(categories_of(log(run).category_rules))
-
-
-class Watched(NamedTuple):
-    """A training as its page shows it: the log once there is one, whether to look again, and what
-    it printed.
-    """
-
-    run: RunKey | None
-    running: bool
-    line: str
-    output: str
-
-
-def start_training(order: Order, name: str) -> Path:
-    """Start a training that writes to ./runs/NAME; raises CannotStart if that cannot be."""
-    if not name or Path(name).name != name or name.startswith("."):
-        raise CannotStart(
-            f"{name!r} is no name for a folder",
-            "Runs started here go to ./runs/NAME",
-            "Use letters, digits and dashes",
-        )
-    children.start(order, Path("runs") / name)
-    return Path("runs") / name
-
-
-def defaults(scenario: str) -> dict[str, float | int]:
-    """What a field left empty stands for: steps, rollouts, lr; "" is an own pair."""
-    return TUNED[scenario] if scenario else OWN_PAIR
-
-
-def free_name(scenario: str) -> str:
-    """A name under ./runs that is not taken yet."""
-    return next(
-        name
-        for i in range(1, 10_000)
-        if not (Path("runs") / (name := f"{scenario or 'own'}-{i}")).exists()
-    )
-
-
-def trainings() -> list[str]:
-    """Names under ./runs that were started from a page, the latest first."""
-    outputs = sorted(
-        Path("runs").glob(f"*/{children.OUTPUT}"), key=lambda f: f.stat().st_mtime, reverse=True
-    )
-    return [f.parent.name for f in outputs]
-
-
-def cancel_training(name: str) -> None:
-    """End a training that is still loading its models."""
-    children.cancel(Path("runs") / name)
-
-
-def watch(name: str) -> Watched:
-    """How the training in ./runs/NAME stands."""
-    folder = Path("runs") / name
-    code, alive, printed = (
-        children.exit_code(folder),
-        children.is_alive(folder),
-        children.output(folder),
-    )
-    if not (folder / "run.json").exists():
-        ended = (
-            f"It ended with exit code {code} before it wrote a log; the reason should stand below."
-            if code is not None
-            else ""
-        )
-        waiting = (
-            "Starting: nothing logged yet."
-            if alive
-            else "Nothing logged. It was started by an earlier dashboard and may have died."
-        )
-        return Watched(None, alive, ended or waiting, printed)
-    try:
-        run = key(str(folder.resolve()))
-        line, claims = status(run), log(run).meta.status == "running"
-    except RockError as e:
-        return Watched(None, alive, str(e), printed)
-    if claims and code is not None:
-        line = f"Its process ended with exit code {code} without a word in the log. Every finished step is there."
-    return Watched(run, claims and code is None, line, printed)

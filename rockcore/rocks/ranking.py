@@ -4,12 +4,15 @@ persistence.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from rockcore.categories import categorize_all
 from rockcore.log import Run
 from rockcore.schema import RockError
+from rockcore.spelling import visible
 
 
 class NothingLogged(RockError, ValueError):
@@ -53,3 +56,37 @@ def rank(run: Run, step: int | None = None) -> pd.DataFrame:
     ).iloc[order]
     frame.insert(7, "coverage", frame.share.cumsum())
     return frame.reset_index(drop=True)
+
+
+def numbered(run: Run, step: int | None = None) -> pd.DataFrame:
+    """`rank` with the columns rank, from 1, and shown, the token with visible whitespace."""
+    frame = rank(run, step)
+    return frame.assign(rank=np.arange(1, len(frame) + 1), shown=[visible(t) for t in frame.token])
+
+
+class Concentration(NamedTuple):
+    """What falls on the first token types of a ranking; shares of 1."""
+
+    top: int
+    types: int
+    tokens: int
+    token_share: float
+    kl_share: float
+    gradient_share: float | None  # of the summed gradient norm; None where it is not logged
+
+
+def concentration(frame: pd.DataFrame, top: int) -> Concentration:
+    """How much of a step's tokens, of their kl and of their gradient norm falls on the `top` first
+    rows of a frame of `rank`.
+    """
+    head = frame.head(top)
+    tokens = int(frame.frequency.sum())
+    norm = frame.grad_norm_sum.sum(skipna=False)
+    return Concentration(
+        top=len(head),
+        types=len(frame),
+        tokens=tokens,
+        token_share=float(head.frequency.sum() / max(tokens, 1)),
+        kl_share=float(head.share.sum()),
+        gradient_share=float(head.grad_norm_sum.sum() / norm) if norm > 0 else None,
+    )

@@ -1,4 +1,6 @@
-"""A run in training, as it happens: how far it is, how its loss falls, what the student writes now."""
+"""A run in training, as it happens: how far it is, how its loss falls, what the student writes
+now.
+"""
 
 import streamlit as st
 
@@ -7,6 +9,7 @@ from app.components import token_pane
 
 MOST_TYPES = 12
 LOOK_EVERY_S = 2
+WAIT_EVERY_S = 4  # where nothing is in training yet
 
 run = selection.opened()
 
@@ -16,7 +19,8 @@ def nothing_running() -> None:
     if run is not None:
         st.text(f"{data.runs.facts(run).meta.name} is not in training: {data.runs.status(run)}")
         selection.link("overview", "See how it went")
-    training = data.live.others(run)
+    training = data.trainings.others(run)
+    st.fragment(wait, run_every=WAIT_EVERY_S)(training)
     if training:
         st.text("In training now:")
         for name in training:
@@ -29,10 +33,16 @@ def nothing_running() -> None:
         selection.link("session", "Start a training")
 
 
+def wait(training: list[str]) -> None:
+    """Show the page anew when a training begins or ends."""
+    if data.trainings.others(run) != training or (run is not None and data.runs.is_live(run)):
+        st.rerun()
+
+
 def head(now: data.runs.RunKey) -> None:
     """How it stands, how old that is, how long it will take."""
     st.text(data.runs.status(now))
-    far = data.live.progress(now)
+    far = data.runs.facts(now).progress
     if far is None:
         st.text(
             "No step is finished yet: the first one also rates the models on held-out problems "
@@ -131,7 +141,7 @@ def heaviest(now: data.runs.RunKey, step: int) -> None:
 def follow(opened: data.runs.RunKey, wanted: int) -> None:
     """One look, every two seconds."""
     try:
-        with data.live.looking(opened) as now:
+        with data.trainings.looking(opened) as now:
             if not data.runs.is_live(now):
                 st.rerun()
             head(now)
@@ -143,6 +153,8 @@ def follow(opened: data.runs.RunKey, wanted: int) -> None:
             newest_text(now, steps[-1], wanted)
             st.subheader("Where the loss sits now")
             heaviest(now, steps[-1])
+    except data.runs.RunNotFound:
+        st.rerun()  # the whole page says what is gone
     except data.runs.RockError as e:
         st.text(str(e))
 
@@ -162,6 +174,6 @@ else:
         )
     with right:
         wanted = selection.count(
-            "rollout", "Rollout to read", 0, data.live.most_rollouts(run) - 1, 0
+            "rollout", "Rollout to read", 0, data.runs.facts(run).last_rollouts - 1, 0
         )
     st.fragment(follow, run_every=LOOK_EVERY_S if following else None)(run, wanted)

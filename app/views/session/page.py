@@ -9,26 +9,29 @@ from app import data, selection
 OWN = "own pair"
 
 
+HINTS = {
+    "student": "folder or hub name of a model",
+    "teacher": "folder or hub name of a model",
+    "prompts": "a .jsonl or .parquet file with the column prompt, and answer if known",
+}
+
+
 def numbers(scenario: str) -> dict[str, int | float | None]:
-    """The fields every training has; an empty one leaves the default that it shows."""
-    default = data.runs.defaults(scenario)
-    columns = st.columns(4)
-    return {
-        "steps": columns[0].number_input(
-            "Steps", min_value=1, value=None, step=1, placeholder=f"{default['steps']}"
-        ),
-        "rollouts": columns[1].number_input(
-            "Rollouts a step", min_value=1, value=None, step=1, placeholder=f"{default['rollouts']}"
-        ),
-        "lr": columns[2].number_input(
-            "Learning rate",
-            min_value=0.0,
+    """The numbers every training has; an empty field leaves the default that it shows."""
+    asked, default = data.trainings.asked_for(), data.trainings.defaults(scenario)
+    values: dict[str, int | float | None] = {}
+    for column, setting in zip(st.columns(len(asked)), asked, strict=True):
+        least = setting.least if setting.whole else setting.above
+        values[setting.name] = column.number_input(
+            f"{setting.label} ({setting.unit})" if setting.unit else setting.label,
+            min_value=least if setting.whole or least is None else float(least),
             value=None,
-            format="%g",
-            placeholder=f"{default['lr']:g}",
-        ),
-        "seed": columns[3].number_input("Seed", min_value=0, value=None, step=1, placeholder="0"),
-    }
+            step=1 if setting.whole else None,
+            format="%d" if setting.whole else "%g",
+            placeholder=f"{default[setting.name]:g}",
+            help=setting.help,
+        )
+    return values
 
 
 def order_form() -> None:
@@ -48,23 +51,22 @@ def order_form() -> None:
         else "Your own student, teacher and prompts; both must share one tokenizer."
     )
     with st.form("training", border=False):
-        texts = {"scenario": scenario}
-        if not scenario:
-            texts["student"] = st.text_input("Student", placeholder="folder or hub name of a model")
-            texts["teacher"] = st.text_input("Teacher", placeholder="folder or hub name of a model")
-            texts["prompts"] = st.text_input(
-                "Prompts",
-                placeholder="a .jsonl or .parquet file with the column prompt, and answer if known",
-            )
+        if scenario:
+            task = {"scenario": scenario}
+        else:
+            task = {
+                setting.name: st.text_input(setting.label, placeholder=HINTS[setting.name]).strip()
+                for setting in data.trainings.pair()
+            }
         values = numbers(scenario)
         name = st.text_input(
-            "Name", value=data.runs.free_name(scenario), help="The run goes to ./runs/NAME."
+            "Name", value=data.trainings.free_name(scenario), help="The run goes to ./runs/NAME."
         )
         if not st.form_submit_button("Start training", type="primary"):
             return
     try:
-        folder = data.runs.start_training(data.runs.Order(**texts, **values), name.strip())  # pyright: ignore[reportArgumentType]
-    except data.runs.CannotStart as e:
+        folder = data.trainings.start_training(task | values, name.strip())
+    except data.runs.RockError as e:
         st.text(str(e))
         return
     selection.pick("watch", folder.name)
@@ -73,24 +75,24 @@ def order_form() -> None:
 
 def watch(name: str, was_running: bool) -> None:
     """How the training stands: one line, how far it is, the end of its output."""
-    now = data.runs.watch(name)
+    now = data.trainings.watch(name)
     st.text(now.line)
     if now.run is not None:
         if now.running and st.button("Stop after this step"):
-            data.runs.request_stop(now.run.path)
+            data.trainings.request_stop(now.run.path)
             st.text(
                 "Stop requested: it ends after its current step, and everything logged so far "
                 "stays."
             )
         if st.button("Watch it live" if now.running else "Open this run"):
-            selection.pick("run", name)
+            selection.pick("run", data.trainings.name_in_sidebar(now.run))
             st.switch_page("views/live/page.py" if now.running else "views/overview/page.py")
         try:
             progress(now.run)
         except data.runs.RockError as e:
             st.text(str(e))
     elif now.running and st.button("Cancel"):
-        data.runs.cancel_training(name)
+        data.trainings.cancel_training(name)
     if now.output:
         st.caption("End of its output")
         st.code(now.output, language=None, height=240)
@@ -99,7 +101,7 @@ def watch(name: str, was_running: bool) -> None:
 
 
 def progress(run: data.runs.RunKey) -> None:
-    far = data.live.progress(run)
+    far = data.runs.facts(run).progress
     if far is None:
         st.text("No step is finished yet.")
         return
@@ -110,18 +112,18 @@ def progress(run: data.runs.RunKey) -> None:
 
 
 st.title("Train a student")
-if data.runs.can_train():
+if data.trainings.can_train():
     order_form()
 else:
     st.subheader("Training needs torch, which is not installed")
     st.text("Looking at logs works without it. To train, install it, then reload this page:")
     st.code('python -m pip install -e ".[train]"', language=None)
 
-names = data.runs.trainings()
+names = data.trainings.trainings()
 if names:
     st.subheader("Watch")
     watched = selection.choose("watch", st.selectbox, "Training", names, names[0])
-    running = data.runs.watch(watched).running
+    running = data.trainings.watch(watched).running
     st.fragment(watch, run_every=2 if running else None)(watched, running)
 else:
     st.text(

@@ -1,0 +1,130 @@
+"""The course of a session: how far it is, how its loss fell, how fast it goes, which of its texts
+are written out already. Nothing here looks at single tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from rockcore.log import Run
+from rockcore.schema import PHASES, RunMeta, Texts
+from rockcore.world import SCENARIOS
+
+_RECENT = 50  # steps that tell how fast it goes
+
+
+class Progress(NamedTuple):
+    """How far a training is. `left_s` is reckoned from the median step; milestones come on top."""
+
+    step: int
+    steps: int
+    kl_mean: float
+    step_s: float
+    tokens_per_s: float
+    left_s: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """A session as its log tells it step by step."""
+
+    meta: RunMeta
+    summary: str  # one sentence on the scenario; empty for other prompts
+    metrics: pd.DataFrame  # schema.METRICS by step, and low, high: kl_mean ± 1.96 standard errors
+    evals: pd.DataFrame
+    logged: list[int]  # the steps whose tokens are logged; metrics exist for all
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the log."""
+        return int(self.metrics.tokens[self.metrics.step.isin(self.logged)].sum())
+
+    @property
+    def generated(self) -> int:
+        """Tokens that the student wrote on training prompts, logged or not."""
+        return int(self.metrics.tokens.sum())
+
+    @property
+    def estimator(self) -> str:
+        """The badge of every chart: what kl is, its direction, its unit."""
+        kind = {
+            "full": "full vocabulary, reverse, nats",
+            "topk+tail": "top-k with tail, reverse, nats",
+        }
+        return f"kl: {kind.get(self.meta.estimator, 'not logged')}"
+
+    @property
+    def progress(self) -> Progress | None:
+        """None: no step is finished yet."""
+        if self.metrics.empty:
+            return None
+        last, recent = self.metrics.iloc[-1], self.metrics.tail(_RECENT)
+        seconds = recent[list(PHASES)].sum(axis=1)
+        step, step_s = int(last.step), float(seconds.median())
+        rate = float(recent.tokens.sum() / seconds.sum()) if seconds.sum() > 0 else 0.0
+        steps = max(self.meta.steps_planned, step)
+        return Progress(step, steps, float(last.kl_mean), step_s, rate, step_s * (steps - step))
+
+    @property
+    def last_rollouts(self) -> int:
+        """Fresh rollouts of the last finished step; at least 1."""
+        return 1 if self.metrics.empty else max(1, int(self.metrics.rollouts.iloc[-1]))
+
+
+def course(run: Run) -> Course:
+    """What the metrics, the evals and the meta data of a run say. Raises DamagedRun."""
+    metrics = run.metrics().sort_values("step", ignore_index=True)
+    around = 1.96 * metrics.kl_stderr  # 95 %, rollouts taken as the independent units
+    metrics = metrics.assign(
+        low=(metrics.kl_mean - around).clip(lower=0), high=metrics.kl_mean + around
+    )
+    scenario = SCENARIOS.get(run.meta.scenario)
+    summary = scenario.summary if scenario else ""
+    return Course(run.meta, summary, metrics, run.evals(), run.steps())
+
+
+class Unscored(NamedTuple):
+    """The final student's texts, scored again under `scored` of `checkpoints` checkpoints."""
+
+    scored: int
+    checkpoints: int
+
+
+def unscored(run: Run) -> Unscored | None:
+    """How far the rescoring of the final student's texts is; None if it is complete, or has not
+    begun.
+
+    A training that ends writes these texts and then scores them under one checkpoint after
+    another; until it is through, whatever is said of them rests on half the checkpoints. So it
+    stays in a run that died meanwhile.
+    """
+    texts = run.path / Texts.FINAL.table / "rollouts.parquet"
+    if run.meta.status == "finished" or not texts.exists():
+        return None
+    kept = [p for p in (run.path / "checkpoints").glob("step=*") if _STEP.fullmatch(p.name)]
+    scored = len(run.steps(Texts.FINAL.table))
+    return Unscored(scored, len(kept)) if scored < len(kept) else None
+
+
+_STEP = re.compile(r"step=\d+")
+
+
+def graded_texts(run: Run, texts: Texts, step: int) -> pd.DataFrame:
+    """Each text at a step in one line: rollout_id, and `hint`: how it was graded, how long it is,
+    its mean kl in nats. Raises RunNotFound for a step that is not logged.
+    """
+    fresh_step = step if texts is Texts.FRESH else None
+    written = run.rollouts(fresh_step, texts.probe_set)
+    frame = written.merge(run.rollout_sums(step, texts.probe_set), on="rollout_id")
+    graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
+    cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
+    loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
+    hints = [
+        f"{r} · {g}, {n} tokens{t}{m}"
+        for r, g, n, t, m in zip(frame.rollout_id, graded, frame.tokens, cut, loss, strict=True)
+    ]
+    return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": hints})
