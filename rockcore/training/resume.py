@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
-from rockcore.log import Run
+from rockcore.log import Run, RunWriter
 from rockcore.schema import RunMeta, tokenizer_hash
 from rockcore.tasks import Tasks
 from rockcore.training.models import Model
@@ -122,6 +122,30 @@ def first_meta(
         code_version=version("rock-token-explorer"),
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=plain(config),
+    )
+
+
+def reopened(config: ResolvedConfig, student: Model) -> RunWriter:
+    """The log of a run that goes on, swept; raises BadConfig if its ids meant other tokens."""
+    writer = RunWriter.reopen(config.out)
+    if writer.meta.tokenizer_hash != tokenizer_hash(student.tokenizer.get_vocab()):
+        raise BadConfig(
+            f"The tokenizer of {student.name} is not the one this run began with",
+            "Its ids mean other tokens",
+            "Restore it",
+        )
+    sweep_files(config.out)
+    return writer
+
+
+def claim(writer: RunWriter, config: ResolvedConfig, threads: int) -> None:
+    """Write into run.json that the run is in training again, and how far it is to go."""
+    writer.save_meta(
+        status="running",
+        reason="",
+        steps_planned=config.steps,
+        config=plain(config),
+        threads=threads,
     )
 
 

@@ -164,24 +164,16 @@ def score(
     """Judge every response token under both models; with `weight_N`, also accumulate the student's
     gradient.
 
-    The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the
-    normaliser. It enters at the logits in closed form and runs back from there. Rows are taken in
-    groups of similar length and the vocabulary projection in pieces, so memory does not grow with
-    the batch; each piece is shown to the `watchers`. Beside the numbers of TokenLosses there is
-    `proj_grad_norm`: the gradient in the projection W is g h^T, an outer product with the last
-    hidden state, so its norm is ||g|| ||h||. It is NaN where a model has more than a projection
-    behind h.
+    The gradient is that of sum_t weight_t kl_t (the caller has divided by the normaliser); it
+    enters at the logits in closed form. Rows go in groups of similar length and the vocabulary in
+    pieces, so memory does not grow with the batch; each piece is shown to the `watchers`.
+    `proj_grad_norm`: the gradient in the projection W is g h^T, h the last hidden state, so its
+    norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
     """
     ids_N = torch.from_numpy(rollouts.token_ids()).long().to(student.device)
-    starts = [0, *accumulate(rollouts.lengths)]
     found = _Found(student, teacher, len(ids_N))
     learn = weight_N is not None
-    longest_prompt = [
-        max(a, b, key=len)
-        for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
-    ]
-    for rows in chunks(longest_prompt, rollouts.responses, _padded_budget(teacher)):
-        at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(student.device)
+    for rows, at in _groups(rollouts, _padded_budget(teacher), student.device):
         responses = [rollouts.responses[r] for r in rows]
         with clock.phase("teacher_s"), torch.no_grad():
             q_features = teacher.features([rollouts.teacher_prompts[r] for r in rows], responses)
@@ -190,6 +182,7 @@ def score(
         leaf = p_features.detach().requires_grad_(learn)
         found.add_hidden(at, leaf)
         for piece in pieces(len(at), student.vocab_size, student.device):
+            here = at[piece]
             with clock.phase("projection_s"):
                 with clock.phase("teacher_s"), torch.no_grad():
                     q_all = teacher.all_logits(q_features[piece])
@@ -198,17 +191,35 @@ def score(
                         p_all = student.all_logits(leaf[piece])
                         p_logits, q_logits = student.narrowed(p_all), teacher.narrowed(q_all)
                     with torch.no_grad():
-                        losses, gradient = judge(p_logits, q_logits, ids_N[at[piece]])
-                        found.add(at[piece], losses, p_all, q_all)
+                        losses, gradient = judge(p_logits, q_logits, ids_N[here])
+                        found.add(here, losses, p_all, q_all)
             for watch in watchers:
-                watch(Piece(at[piece], p_logits.detach(), q_logits, gradient))
+                watch(Piece(here, p_logits.detach(), q_logits, gradient))
             if weight_N is not None:
                 with clock.phase("projection_s"), clock.phase("student_s"):
-                    p_logits.backward(gradient.mul_(weight_N[at[piece], None]).to(p_logits.dtype))
+                    p_logits.backward(gradient.mul_(weight_N[here, None]).to(p_logits.dtype))
         if learn:
             with clock.phase("student_s"):
                 p_features.backward(leaf.grad)
     return found.scored()
+
+
+def _groups(
+    rollouts: Rollouts, budget: int, device: torch.device
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows that are judged together, and the indices of their tokens among all N; of a row's two
+    prompts the longer one counts.
+    """
+    starts = [0, *accumulate(rollouts.lengths)]
+    longest_prompt = [
+        max(a, b, key=len)
+        for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
+    ]
+    for rows in chunks(longest_prompt, rollouts.responses, budget):
+        yield (
+            rows,
+            torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(device),
+        )
 
 
 class _Found:

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
+from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.log import RunWriter
-from rockcore.schema import RunMeta, tokenizer_hash
+from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, gradient_sums, models
+from rockcore.training import evals, gradient_sums, models, updates
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.columns import (
-    CURE,
-    NonFiniteLoss,
     eval_columns,
     metrics_row,
     occurrence_columns,
@@ -33,7 +31,7 @@ from rockcore.training.columns import (
 from rockcore.training.ending import NotedEnding, interrupt_as_flag
 from rockcore.training.models import Model
 from rockcore.training.probes import Probes, shortfalls
-from rockcore.training.resume import first_meta, plain, stored_config, sweep_files
+from rockcore.training.resume import claim, first_meta, reopened, stored_config
 from rockcore.training.scoring import Clock, Rollouts, Scored, derived_seed, sample, score
 from rockcore.training.threads import threads_for
 
@@ -90,45 +88,25 @@ class Session:
 
     def __init__(self, config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model):
         self.config, self.tasks, self.student, self.teacher = config, tasks, student, teacher
-        self.optimizer = torch.optim.AdamW(
-            student.net.parameters(), lr=config.lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True
-        )
+        self.optimizer = updates.adamw(student, config.lr)
         self.checkpoints = Checkpoints(config.out / "checkpoints")
         self.threads = threads_for(config, tasks, student, teacher)
         self.first_step, self.metrics_seconds = 0, 0.0
         self.first_texts: Rollouts | None = None
         if config.resume:
-            self.writer = self._reopened()
+            self.writer = reopened(config, student)
+            self.first_step = self.checkpoints.restore_last(student, self.optimizer)
         else:
             meta = first_meta(config, tasks, student, teacher, self.threads)
             self.writer = RunWriter.create(config.out, meta, models.vocabulary(student))
         self.probes = Probes(config, tasks, student, teacher, self.writer)
-
-    def _reopened(self) -> RunWriter:
-        """The log of a run that goes on, with the student and the optimizer as they were."""
-        writer = RunWriter.reopen(self.config.out)
-        if writer.meta.tokenizer_hash != tokenizer_hash(self.student.tokenizer.get_vocab()):
-            raise BadConfig(
-                f"The tokenizer of {self.student.name} is not the one this run began with",
-                "Its ids mean other tokens",
-                "Restore it",
-            )
-        sweep_files(self.config.out)
-        self.first_step = self.checkpoints.restore_last(self.student, self.optimizer)
-        writer.save_meta(
-            status="running",
-            reason="",
-            steps_planned=self.config.steps,
-            config=plain(self.config),
-            threads=self.threads,
-        )
-        return writer
 
     def begin(self, say: Callable[[str], object]) -> None:
         """Let the first student write its probe texts; a run that goes on drops what it will write
         again, and reads them back.
         """
         if self.config.resume:
+            claim(self.writer, self.config, self.threads)
             self.first_texts = self.probes.read_back()
             self.tasks.batch(self.first_step * self.config.rollouts)  # already used
             self.writer.drop_from(self.first_step)
@@ -177,34 +155,10 @@ class Session:
         return rollouts, scored
 
     def update(self, step: int, clock: Clock) -> float:
-        """One step of the optimizer; returns the norm of the gradient before it was clipped to 1.
-        Raises NonFiniteLoss.
-        """
-        parameters = list(self.student.net.parameters())
+        """One step of the optimizer; returns the norm of the gradient before it was clipped."""
         with clock.phase("update_s"):
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
-            if not np.isfinite(norm):
-                raise NonFiniteLoss(
-                    f"At step {step} the gradient has norm {norm}",
-                    "An update with it would ruin the student",
-                    CURE,
-                )
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.learning_rate(step)
-            self.optimizer.step()
-            if not np.isfinite(float(torch.nn.utils.get_total_norm(parameters))):
-                raise NonFiniteLoss(
-                    f"The update of step {step} made weights that are no numbers",
-                    "Nothing can be sampled from them",
-                    CURE,
-                )
-        return norm
-
-    def learning_rate(self, step: int) -> float:
-        """Ten steps of warm-up; a line that would reach 0 at the last step, but stops at a tenth of
-        the peak.
-        """
-        return self.config.lr * min(1.0, (step + 1) / 10) * max(0.1, 1 - step / self.config.steps)
+            rate = updates.learning_rate(self.config, step)
+            return updates.update(self.student, self.optimizer, step, rate)
 
     def milestone(self, step: int) -> dict[str, float]:
         """What is measured now and then: held-out accuracy, the probe texts rescored, a checkpoint.
@@ -248,7 +202,7 @@ class Session:
     ) -> None:
         """Write the one row of this step; what it costs is told in the row of the next."""
         seconds = {**clock.seconds, "log_s": clock.seconds["log_s"] + self.metrics_seconds}
-        rate = None if update_norm is None else self.learning_rate(step)
+        rate = None if update_norm is None else updates.learning_rate(self.config, step)
         own = Clock()
         with own.phase("write"):
             row = metrics_row(step, rollouts, scored, seconds, rate, update_norm)
