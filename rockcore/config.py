@@ -40,6 +40,13 @@ def about(
     return {"label": label, "least": least, "above": above, "unit": unit, "in_form": in_form}
 
 
+def unless_given(value: Any, known: Mapping[str, Any] | None = None) -> Any:
+    """A field that is None until it is given, so that a flag which repeats its default can be told
+    from one left away; `value` is what it then stands for, `known` what `about` tells.
+    """
+    return field(default=None, metadata={**(known or about()), "default": value})
+
+
 @dataclass(frozen=True)
 class SessionConfig:
     """Train a student by on-policy distillation and log every token.
@@ -52,9 +59,9 @@ class SessionConfig:
     """Folder of the run; must be new, or hold the run to go on with (--resume). Default: the next
     free ./runs/SCENARIO-N.
     """
-    scenario: ScenarioName = "habit"
+    scenario: ScenarioName | None = unless_given("habit")
     """Built-in task: habit (other earlier habits), hidden (privileged prompt of the teacher), skill
-    (lacks arithmetic).
+    (lacks arithmetic); without it habit.
     """
     student: str | None = field(default=None, metadata=about("Student"))
     """Folder or hub name of the student."""
@@ -72,47 +79,48 @@ class SessionConfig:
     """Peak learning rate (AdamW, ten steps of warm-up, linear decay that stops at a tenth)."""
     max_new_tokens: int | None = field(default=None, metadata=about(least=1, unit="tokens"))
     """Longest response."""
-    temperature: float = field(default=1.0, metadata=about(above=0))
-    """Sampling temperature of the rollouts; 1 makes the objective an unbiased estimate of the
-    reverse KL.
+    temperature: float | None = unless_given(1.0, about(above=0))
+    """Sampling temperature of the rollouts; 1, as without it, makes the objective an unbiased
+    estimate of the reverse KL.
     """
-    seed: int = field(default=0, metadata=about("Seed", least=0, in_form=True))
-    """Fixes prompts, sampling and the log: bit for bit on the same CPU."""
-    log_every: int = field(default=1, metadata=about(least=1, unit="steps"))
-    """Log the fresh rollouts of every n-th step (and of the first and last); metrics are logged at
-    every step.
+    seed: int | None = unless_given(0, about("Seed", least=0, in_form=True))
+    """Fixes prompts, sampling and the log: bit for bit on the same CPU. Without it 0."""
+    log_every: int | None = unless_given(1, about(least=1, unit="steps"))
+    """Log the fresh rollouts of every n-th step (and of the first and last), without it of all;
+    metrics are logged at every step.
     """
     probe_every: int | None = field(default=None, metadata=about(least=1, unit="steps"))
     """Rescore the fixed texts, grade held-out problems and save a checkpoint every n steps
     (default: 10 times a run).
     """
-    probes: int = field(default=48, metadata=about(least=0, unit="texts"))
-    """Fixed texts of the starting student, rescored over training; 0 for none. Of the final texts
-    only as many carry alternatives.
+    probes: int | None = unless_given(48, about(least=0, unit="texts"))
+    """Fixed texts of the starting student, rescored over training; 0 for none, without it 48. Of
+    the final texts only as many carry alternatives.
     """
     final_probes: int | None = field(default=None, metadata=about(least=0, unit="texts"))
     """Fixed texts of the final student, where Rock Tokens are found; 0 for none (default: --probes
     if that is 0 or above 128, else 128).
     """
-    held_out: int = field(default=256, metadata=about(least=0, unit="problems"))
-    """Held-out problems graded at each of these steps; 0 for none."""
-    gradients: Literal["off", "sums", "full"] = "sums"
-    """Sums of the fixed texts' gradients by token type (of the starting student's texts at every
-    second scoring); full: also exact norms of a sample, for a stated price.
+    held_out: int | None = unless_given(256, about(least=0, unit="problems"))
+    """Held-out problems graded at each of these steps; 0 for none, without it 256."""
+    gradients: Literal["off", "sums", "full"] | None = unless_given("sums")
+    """sums, as without it: sums of the fixed texts' gradients by token type (of the starting
+    student's texts at every second scoring); full: also exact norms of a sample, for a stated
+    price.
     """
-    exact_positions: int = field(default=200, metadata=about(least=1, unit="positions"))
+    exact_positions: int | None = unless_given(200, about(least=1, unit="positions"))
     """How many positions get an exact norm with --gradients full: one backward pass each, after the
-    last step.
+    last step; without it 200.
     """
     resume: bool = False
     """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads
-    may change.
+    may change, another flag has to repeat what the run has.
     """
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """What the models compute in; the student's own weights and the divergences are always
-    float32.
+    dtype: Literal["float32", "bfloat16"] | None = unless_given("float32")
+    """What the models compute in, without it float32; the student's own weights and the divergences
+    are always float32.
     """
     threads: int | None = field(default=None, metadata=about(least=1))
     """CPU threads; default: the faster of one and all, measured once for this machine and kind of
@@ -137,20 +145,38 @@ class SessionConfig:
                 "The built-in pair only speaks the built-in world",
                 "Name both models",
             )
-        tuned = OWN_PAIR if own else TUNED[self.scenario]
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
-        filled = {**given, **{name: value for name, value in tuned.items() if given[name] is None}}
-        filled["probe_every"] = (
-            max(1, filled["steps"] // 10)
-            if filled["probe_every"] is None
-            else filled["probe_every"]
-        )
-        if self.final_probes is None:
-            filled["final_probes"] = max(FINAL_PROBES, self.probes) if self.probes else 0
-        filled["out"] = self.out or free_folder(self.scenario if self.is_builtin else "own")
+        filled: dict[str, Any] = {
+            f.name: f.metadata.get("default") if value is None else value
+            for f in fields(self)
+            for value in [getattr(self, f.name)]
+        }
+        tuned = OWN_PAIR if own else TUNED[filled["scenario"]]
+        filled |= {name: value for name, value in tuned.items() if filled[name] is None}
+        if filled["probe_every"] is None:
+            filled["probe_every"] = max(1, filled["steps"] // 10)
+        if filled["final_probes"] is None:
+            probes = filled["probes"]
+            filled["final_probes"] = max(FINAL_PROBES, probes) if probes else 0
+        filled["out"] = self.out or free_folder(filled["scenario"] if self.is_builtin else "own")
         resolved = ResolvedConfig(**filled)
         resolved.check()
         return resolved
+
+    def refuse_unused(self) -> None:
+        """Raises BadConfig for a setting that was given and that nothing would look at."""
+        if self.scenario is not None and not self.is_builtin:
+            raise BadConfig(
+                f"--scenario {self.scenario} with --prompts",
+                "A scenario is a task of the built-in world, and the prompts come from a file",
+                "Leave one of them away",
+            )
+        if self.exact_positions is not None and self.gradients != "full":
+            raise BadConfig(
+                f"--exact-positions {self.exact_positions} with --gradients "
+                f"{self.gradients or 'sums'}",
+                "Exact norms are only taken with --gradients full",
+                "Add --gradients full, or leave --exact-positions away",
+            )
 
     @property
     def is_builtin(self) -> bool:
@@ -162,6 +188,15 @@ class ResolvedConfig(SessionConfig):
     """A configuration in which nothing but device and threads is left open."""
 
     out: Path = Path()
+    scenario: ScenarioName = "habit"
+    temperature: float = 0.0
+    seed: int = 0
+    log_every: int = 0
+    probes: int = 0
+    held_out: int = 0
+    gradients: Literal["off", "sums", "full"] = "sums"
+    exact_positions: int = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"
     steps: int = 0
     rollouts: int = 0
     lr: float = 0.0

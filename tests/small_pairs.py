@@ -8,13 +8,27 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    NemotronHConfig,
+    NemotronHForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
 )
 
 from rockcore import world
@@ -30,6 +44,70 @@ FAMILIES = {
     "llama": (LlamaConfig, LlamaForCausalLM, {}),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM, {}),
     "gemma2": (Gemma2Config, Gemma2ForCausalLM, {"head_dim": 8, "final_logit_softcapping": 5.0}),
+}
+
+# families whose files name or cut their weights in another way than the model in memory does
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+RENAMED = {
+    "gpt-neox": (GPTNeoXConfig, GPTNeoXForCausalLM, {}),
+    "mixtral": (MixtralConfig, MixtralForCausalLM, {"num_local_experts": 4}),
+    "qwen2-moe": (
+        Qwen2MoeConfig,
+        Qwen2MoeForCausalLM,
+        {**_EXPERTS, "shared_expert_intermediate_size": 16},
+    ),
+    "qwen3-moe": (Qwen3MoeConfig, Qwen3MoeForCausalLM, {**_EXPERTS, "head_dim": 8}),
+    "deepseek-v3": (
+        DeepseekV3Config,
+        DeepseekV3ForCausalLM,
+        {
+            "num_key_value_heads": 4,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "n_group": 1,
+            "topk_group": 1,
+            "first_k_dense_replace": 1,
+            "q_lora_rank": 16,
+            "kv_lora_rank": 16,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+        },
+    ),
+    "nemotron-h": (
+        NemotronHConfig,
+        NemotronHForCausalLM,
+        {
+            "num_hidden_layers": 4,
+            "hybrid_override_pattern": "M-*E",
+            "mamba_num_heads": 4,
+            "mamba_head_dim": 16,
+            "ssm_state_size": 8,
+            "n_groups": 2,
+            "chunk_size": 16,
+            "head_dim": 8,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "moe_shared_expert_intermediate_size": 16,
+        },
+    ),
+    "gemma3": (Gemma3Config, Gemma3ForConditionalGeneration, {"head_dim": 8}),  # multimodal
+}
+_EYES = {
+    "vision_config": {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    },
+    "mm_tokens_per_image": 1,
+    "image_token_index": 290,
+    "boi_token_index": 291,
+    "eoi_token_index": 292,
 }
 
 
@@ -54,16 +132,21 @@ def save(
     """Save a random model; `tokens` is the size of its tokenizer where that differs from what it
     predicts over.
     """
-    config_class, model_class, extra = FAMILIES[family]
+    config_class, model_class, extra = {**FAMILIES, **RENAMED}[family]
     torch.manual_seed(seed)
-    config = config_class(
-        vocab_size=vocab_size,
-        initializer_range=0.3,
-        eos_token_id=2,
-        pad_token_id=0,
-        bos_token_id=1,
-        **{**SIZES, **extra, **more},
-    )
+    sizes = {
+        "vocab_size": vocab_size,
+        "initializer_range": 0.3,
+        "eos_token_id": 2,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        **SIZES,
+        **extra,
+        **more,
+    }
+    if family == "gpt-neox":
+        del sizes["num_key_value_heads"]
+    config = config_class(**({"text_config": sizes, **_EYES} if family == "gemma3" else sizes))
     model_class(config).save_pretrained(folder)
     tokenizer(tokens or vocab_size).save_pretrained(folder)
     return str(folder)

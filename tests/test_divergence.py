@@ -5,7 +5,7 @@ autograd.
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rockcore.training.divergence import VocabularyMismatch, judge, token_losses, top_alternatives
@@ -46,23 +46,37 @@ def test_the_closed_form_gradient_equals_autograd():
     )
 
 
-def test_norms_of_the_closed_form_equal_autograd_through_the_vocabulary_projection():
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 100_000), sharpness=st.sampled_from([0.1, 1.0, 2.0, 4.0]))
+@example(seed=1975, sharpness=1.0)  # a gradient of norm 6e-5, off by 1 % of itself
+@example(seed=6, sharpness=4.0)  # and one of 5e-16, of a student that is certain
+def test_norms_of_the_closed_form_equal_autograd_through_the_vocabulary_projection(seed, sharpness):
     """Against kl written out in float64, by automatic differentiation to the logits and to the
     projection W.
+
+    The logits are those that were judged, in float32. Rounding there is relative to the size of the
+    logits, not to the gradient, which may be as small as one likes where the student is certain: a
+    component p_u (gap_u - kl) is off by a few eps p_u times that size. The most seen in 128,000
+    positions was 0.94 eps.
     """
-    student, teacher, _ = pair(B=2, T=4, V=50, scale=1.0)
-    h, W = torch.randn(8, 16), torch.randn(50, 16, requires_grad=True, dtype=torch.float64)
-    teacher = teacher.flatten(0, 1)
-    logits = h.double() @ W.T
-    judgement = judge(logits.float().detach(), teacher, torch.zeros(8, dtype=torch.long))
+    g = torch.Generator().manual_seed(seed)
+    teacher, h = torch.randn(8, 50, generator=g), torch.randn(8, 16, generator=g)
+    W = (sharpness * torch.randn(50, 16, generator=g)).double().requires_grad_()
+    exact = h.double() @ W.T
+    judged = exact.detach().float()
+    logits = exact + (judged.double() - exact).detach()  # the values judged, the derivative exact
+    judgement = judge(judged, teacher, torch.zeros(8, dtype=torch.long))
     p, q = logits.log_softmax(-1), teacher.double().log_softmax(-1)
+    size = (judged.abs().amax(-1) + q.abs().amax(-1)) * p.detach().exp().norm(dim=-1)
+    rounding = 4 * torch.finfo(torch.float32).eps * size
     for i, kl in enumerate((p.exp() * (p - q)).sum(-1)):
-        g, G = torch.autograd.grad(kl, (logits, W), retain_graph=True)
-        assert (judgement.logit_gradient[i] - g[i]).norm() < 1e-5 * g[i].norm()
-        assert float(judgement.losses.grad_norm[i]) == pytest.approx(float(g[i].norm()), rel=1e-5)
-        assert float(judgement.losses.grad_norm[i] * h[i].norm()) == pytest.approx(
-            float(G.norm()), rel=1e-5
-        )
+        found, G = torch.autograd.grad(kl, (logits, W), retain_graph=True)
+        off = float(rounding[i])
+        assert (judgement.logit_gradient[i] - found[i]).norm() < off
+        norm = float(judgement.losses.grad_norm[i])
+        assert norm == pytest.approx(float(found[i].norm()), rel=1e-6, abs=off)
+        length = float(h[i].norm())
+        assert norm * length == pytest.approx(float(G.norm()), rel=1e-6, abs=off * length)
 
 
 def test_the_logit_gradient_sums_to_zero_over_the_vocabulary():

@@ -1,6 +1,7 @@
 """Real sessions of the built-in pair, kept short: what they log, and how they end."""
 
 import json
+import os
 import resource
 import select
 import shutil
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,19 @@ import small_pairs
 import torch
 from safetensors.torch import load_file
 
+from rockcore import cli
 from rockcore.analysis.shares import given_up, second_moments
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run, request_stop
 from rockcore.log.writer import RunExists
+from rockcore.schema import Prompt
 from rockcore.tasks import Tasks
-from rockcore.training import gradient_sums, session
+from rockcore.training import gradient_sums, probes
 from rockcore.training.checkpoints import Checkpoints
-from rockcore.training.models import ModelNotFound, load
-from rockcore.training.session import NonFiniteLoss, Session, stored_config, train
+from rockcore.training.columns import NonFiniteLoss
+from rockcore.training.models import ModelNotFound, NoDevice, load
+from rockcore.training.resume import stored_config
+from rockcore.training.session import Session, train
 
 SHORT = {
     "steps": 6,
@@ -145,7 +150,7 @@ def test_either_set_of_fixed_texts_can_be_left_out_and_the_run_goes_on_without_i
         assert run.trace(3, 0, "final")[ALTERNATIVES].isna().all(axis=None)
 
 
-def test_the_final_student_writes_128_texts_or_as_many_as_the_first_and_none_where_no_texts_are_wanted(
+def test_the_final_student_writes_128_texts_or_as_many_as_the_first_or_none_where_none_are_wanted(
     trained, tmp_path
 ):
     assert [SessionConfig(probes=n).resolved().final_probes for n in (48, 200, 0)] == [128, 200, 0]
@@ -163,7 +168,7 @@ def test_the_final_student_writes_128_texts_or_as_many_as_the_first_and_none_whe
 def test_fixed_texts_that_are_not_sampled_together_have_random_draws_of_their_own(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(session, "_AT_ONCE", 2)
+    monkeypatch.setattr(probes, "_AT_ONCE", 2)
     prompts = tmp_path / "p.jsonl"
     prompts.write_text('{"prompt": "What is 7 and 5?"}\n' * 4)
     pair = {
@@ -231,7 +236,7 @@ def test_logging_gradients_changes_nothing_of_the_training_and_leaves_what_it_pr
 
 
 def test_the_second_moment_is_that_of_adams_definition(tmp_path):
-    """One parameter, updated by hand: v = sum over steps of (1 - b) b^(t - s) g_s^2, over 1 - b^t."""
+    """One parameter, updated by hand: v = sum over s of (1 - b) b^(t - s) g_s^2, over 1 - b^t."""
     weight = torch.nn.Parameter(torch.zeros(3, 2))
     optimizer = torch.optim.AdamW([weight], betas=(0.9, 0.98), weight_decay=0.0)
     assert gradient_sums.second_moments(0, optimizer, weight) is None
@@ -274,23 +279,150 @@ def test_a_run_that_stopped_before_its_second_checkpoint_keeps_its_probe_texts(t
     assert logged(out) == logged(trained)
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Path:
+    """A run of seed 1 that was stopped after two of its steps, without anything held out."""
+    out = tmp_path_factory.mktemp("stopped") / "run"
+    train(config(out, held_out=0, seed=1, steps=5, temperature=0.9), stop_after(2, out))
+    return out
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"lr": 0.5}, "--lr 0.5 with --resume, but the run has 0.0"),
+        ({"lr": 0.5}, "--lr 0.5 with --resume, but the run has 0.001"),
         ({"rollouts": 64}, "--rollouts 64 with --resume, but the run has 6"),
+        ({"seed": 0}, "--seed 0 with --resume, but the run has 1"),
+        ({"temperature": 1.0}, "--temperature 1.0 .* has 0.9"),
+        ({"held_out": 256}, "--held-out 256 .* has 0"),
+        ({"probes": 48}, "--probes 48 .* has 4"),
+        ({"final_probes": 128}, "--final-probes 128 .* has 6"),
+        ({"scenario": "skill"}, "--scenario skill .* has habit"),
+        ({"gradients": "off"}, "--gradients off .* has sums"),
+        ({"log_every": 3}, "--log-every 3 .* has 1"),
+        ({"exact_positions": 7}, "--exact-positions 7 .* has 200"),
+        ({"dtype": "bfloat16"}, "--dtype bfloat16 .* has float32"),
+        ({"max_new_tokens": 9}, "--max-new-tokens 9 .* has 150"),
+        ({"probe_every": 1}, "--probe-every 1 .* has 2"),
+        ({"student": "x"}, "--student x .* has no --student"),
+        ({"prompts": Path("p.jsonl")}, "--prompts p.jsonl .* has no --prompts"),
         ({"steps": 2}, "has 3 steps already"),
+        ({"steps": 0}, "steps = 0"),
+        ({"threads": 0}, "threads = 0"),
     ],
 )
 def test_resuming_with_what_contradicts_the_run_is_refused_and_changes_nothing(
-    tmp_path, flags, says
+    stopped, flags, says
+):
+    before = (stopped / "run.json").read_bytes()
+    with pytest.raises(BadConfig, match=says):
+        train(SessionConfig(out=stopped, resume=True, **flags))
+    assert (stopped / "run.json").read_bytes() == before
+
+
+def test_resuming_with_the_very_settings_of_the_run_or_with_any_one_of_them_is_taken(stopped):
+    first = config(stopped, held_out=0, seed=1, steps=5, temperature=0.9, resume=True)
+    want = stored_config(SessionConfig(out=stopped, resume=True))
+    assert stored_config(first) == want
+    stored = Run.open(stopped).meta.config
+    assert set(stored) == {f.name for f in fields(SessionConfig)} - {"out", "resume"}
+    for name, value in stored.items():
+        again = stored_config(SessionConfig(out=stopped, resume=True, **{name: value}))
+        assert replace(again, threads=want.threads) == want
+
+
+def test_the_flags_of_the_first_call_go_on_with_the_run_from_the_command_line(
+    tmp_path, monkeypatch
+):
+    """Models and prompts as relative paths; also absolute, and through a symbolic link."""
+    monkeypatch.chdir(tmp_path)
+    small_pairs.prompts_file(Path("p.jsonl"), 20)
+    for seed, role in enumerate(("s", "t")):
+        small_pairs.save(Path(role), "qwen2", seed)
+    sizes = "--steps 2 --rollouts 2 --probes 0 --held-out 0 --max-new-tokens 4 --threads 1"
+    flags = ["train", "--out", "r", *sizes.split(), "--lr", "1e-4", "--seed", "1"]
+    places = ["--student", "s", "--teacher", "./t/", "--prompts", "p.jsonl"]
+    monkeypatch.setattr(Session, "run", lambda self, stop, listen: stop_at_once(self, listen))
+    cli.main([*flags, *places])
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("s")
+    kept = stored_config(SessionConfig(out=Path("r"), resume=True))
+    for student in ("s", str(tmp_path / "s"), "./link", Path("s")):
+        again = SessionConfig(out=Path("r"), resume=True, student=student, prompts=Path("p.jsonl"))
+        assert stored_config(again) == kept
+    with pytest.raises(BadConfig, match="--student t with"):
+        stored_config(SessionConfig(out=Path("r"), resume=True, student="t"))
+    with pytest.raises(BadConfig, match=r"--scenario habit .* no --scenario"):
+        stored_config(SessionConfig(out=Path("r"), resume=True, scenario="habit"))
+    with pytest.raises(SystemExit):
+        cli.main([*flags[:-1], "0", *places, "--resume"])
+    cli.main([*flags, *places, "--resume"])
+    assert Run.open("r").meta.status == "finished" and Run.open("r").meta.seed == 1
+
+
+def stop_at_once(session: Session, listen) -> int:
+    """The first step of a run, as if a stop had been requested before it."""
+    return ORIGINAL_RUN(session, lambda: True, listen)
+
+
+ORIGINAL_RUN = Session.run
+
+
+def test_models_that_are_named_by_a_hub_name_may_be_named_again(stopped, tmp_path):
+    shutil.copytree(stopped, tmp_path / "r")
+    file = tmp_path / "r" / "run.json"
+    meta = json.loads(file.read_text())
+    (tmp_path / "p.jsonl").write_text('{"prompt": "a"}')
+    own = {"student": "org/small", "teacher": "org/large", "prompts": str(tmp_path / "p.jsonl")}
+    meta["config"] |= own
+    file.write_text(json.dumps(meta))
+    again = stored_config(SessionConfig(out=tmp_path / "r", resume=True, student="org/small"))
+    assert (again.student, again.teacher) == ("org/small", "org/large")
+    with pytest.raises(BadConfig, match="org/other"):
+        stored_config(SessionConfig(out=tmp_path / "r", resume=True, teacher="org/other"))
+
+
+def test_a_log_that_was_not_trained_here_cannot_go_on(tiny_run):
+    with pytest.raises(BadConfig, match="no settings to go on with"):
+        stored_config(SessionConfig(out=tiny_run(config={}), resume=True))
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("renames", [1, 2])
+def test_a_run_killed_between_the_renames_of_a_checkpoint_goes_on_as_if_it_never_was(
+    trained, tmp_path, monkeypatch, renames
 ):
     out = tmp_path / "r"
-    train(config(out, held_out=0), stop_after(2, out))
-    before = logged(out)
-    with pytest.raises(BadConfig, match=says):
-        train(SessionConfig(out=out, resume=True, **flags))
-    assert logged(out) == before and Run.open(out).meta.status == "stopped"
+    train(config(out), stop_after(3, out))
+    seen = []
+
+    def replace_or_die(source, target, replace=os.replace):
+        if "checkpoints" in str(target):
+            if len(seen) == renames:
+                raise Killed
+            seen.append(target)
+        elif len(seen) == renames:
+            raise Killed  # nor can a process that is gone write its run.json
+        replace(source, target)
+
+    def die(path, **how):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace_or_die)
+        patch.setattr(shutil, "rmtree", die)
+        with pytest.raises(Killed):  # the checkpoint of step 4, from where it goes on, again
+            train(SessionConfig(out=out, resume=True))
+    assert list((out / "checkpoints").glob(".step=*.old"))
+    (out / "metrics" / ".step=000002.parquet.99.tmp").touch()
+    assert Run.open(out).meta.status == "running"
+    assert train(SessionConfig(out=out, resume=True)).status == "finished"
+    assert logged(out) == logged(trained)
+    assert not list(out.rglob(".*"))
 
 
 def test_resuming_a_finished_run_needs_more_steps(tmp_path):
@@ -493,6 +625,9 @@ def test_bfloat16_computes_in_half_and_still_takes_small_updates(tmp_path):
         ({"temperature": 0.0}, BadConfig, "temperature = 0"),
         ({"student": "x"}, BadConfig, "--prompts"),
         ({"prompts": Path("p.jsonl")}, BadConfig, "--student and --teacher"),
+        ({"device": "meta"}, NoDevice, "'meta'"),
+        ({"device": "odd"}, NoDevice, "'odd'"),
+        ({"device": ""}, NoDevice, "''"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_anything_is_written(
@@ -519,3 +654,34 @@ def test_an_unknown_model_is_refused_before_anything_is_written(tmp_path):
 
 def test_weights_of_every_occurrence_are_logged_as_one(trained):
     assert set(Run.open(trained).trace(0, 0).weight) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--exact-positions", "5"], "--exact-positions 5 with --gradients sums"),
+        (["--exact-positions", "200", "--gradients", "off"], "with --gradients off"),
+        (
+            ["--scenario", "habit", "--prompts", "p", "--student", "s", "--teacher", "t"],
+            "--scenario habit with --prompts",
+        ),
+    ],
+)
+def test_flags_that_nothing_would_look_at_are_refused(tmp_path, capsys, flags, says):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--out", str(tmp_path / "r"), *flags])
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "r").exists()
+
+
+def test_what_was_asked_for_and_the_prompts_do_not_give_is_said():
+    asked = SessionConfig(
+        student="s", teacher="t", prompts=Path("p"), held_out=5, probes=3, final_probes=40
+    )
+    prompt = Prompt("a", "a", None)
+    tasks = Tasks(("s", "t"), {"first": [prompt] * 3, "final": [prompt] * 16}, [], iter(()), [], "")
+    assert probes.shortfalls(asked, tasks) == [
+        "--held-out 5: the prompts give 0, a fifth of them at most, with an answer",
+        "--final-probes 40: the prompts give 16, each is answered once",
+    ]
+    assert probes.shortfalls(SessionConfig(), tasks) == []

@@ -9,10 +9,11 @@ from rockcore.config import BadConfig, SessionConfig
 
 
 def run(config: SessionConfig) -> None:
-    if not config.resume:
-        config = replace(
-            config, out=config.resolved().out
-        )  # what is wrong with the settings is told before torch is loaded
+    scenario = None
+    if not config.resume:  # what is wrong with the settings is told before torch is loaded
+        config.refuse_unused()
+        resolved = config.resolved()
+        config, scenario = replace(config, out=resolved.out), resolved.scenario
     try:
         from rockcore.training.session import train
     except ModuleNotFoundError as e:
@@ -24,7 +25,7 @@ def run(config: SessionConfig) -> None:
     what = (
         "going on"
         if config.resume
-        else f"a new run of {'your pair' if config.prompts else config.scenario}"
+        else f"a new run of {'your pair' if config.prompts else scenario}"
     )
     out.print(f"{config.out}: {what}", markup=False, highlight=False)
     with TrainingBar(out) as bar:

@@ -123,6 +123,16 @@ METRICS: dict[str, Column] = {
         "",
         "Share of graded training rollouts that were right; null where nothing was graded.",
     ),
+    **{
+        f"{model}_cut": Column(
+            pa.float64(),
+            "",
+            f"Mean probability that the {model} put on ids the pair does not share, before both "
+            "were restricted to the shared ones; null where none are cut off.",
+            optional=True,
+        )
+        for model in ("student", "teacher")
+    },
     "learning_rate": Column(
         pa.float64(),
         "",

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rockcore.schema import LogWriteError, RockError
-from rockcore.training.models import Model
+from rockcore.training.models import Model, ModelNotFound, read_net
 
 _OPTIMIZER = "optimizer.safetensors"
 
@@ -45,17 +45,15 @@ class Checkpoints:
         """
         final, tmp = self.path(step), self.folder / f".step={step:06d}.{os.getpid()}.tmp"
         try:
+            self.sweep()
             tmp.mkdir(parents=True, exist_ok=True)
             student.save(tmp)
             save_file(_flat(optimizer), tmp / _OPTIMIZER)
             if final.exists():  # moved aside, so that at every moment one of the two is whole
-                os.replace(final, old := self.folder / f".{final.name}.old")
-                os.replace(tmp, final)
-                shutil.rmtree(old)
-            else:
-                os.replace(tmp, final)
+                os.replace(final, self.folder / f".{final.name}.old")
+            os.replace(tmp, final)
         except (OSError, SafetensorError) as e:
-            shutil.rmtree(tmp, ignore_errors=True)
+            self.sweep()
             raise LogWriteError(
                 f"{final} could not be written ({getattr(e, 'strerror', None) or e})",
                 "Without checkpoints a run can be neither resumed nor rescored",
@@ -64,28 +62,52 @@ class Checkpoints:
         for other in self.steps():
             if other != step:
                 (self.path(other) / _OPTIMIZER).unlink(missing_ok=True)
-                if other % every:
-                    shutil.rmtree(self.path(other))
+                if other % every:  # out of sight at once: half a folder must not look like a whole
+                    os.replace(self.path(other), self.folder / f".step={other:06d}.gone.tmp")
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Finish what a killed process left half done: a checkpoint that was moved aside and not
+        replaced comes back, everything else temporary goes.
+        """
+        for old in self.folder.glob(".step=*.old"):
+            final = self.folder / old.name.removeprefix(".").removesuffix(".old")
+            if final.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(old, final)
+        for tmp in self.folder.glob(".step=*.tmp"):
+            shutil.rmtree(tmp, ignore_errors=True)
 
     def load_weights(self, step: int, student: Model) -> None:
         """Put the weights of a checkpoint into the student, in place; raises NoCheckpoint if they
         are not whole or another model's.
         """
-        weights = _read(self.path(step) / "model.safetensors")
-        missing, unexpected = student.net.load_state_dict(weights, strict=False)
-        student.net.tie_weights()
-        missing = set(missing) - set(student.net.all_tied_weights_keys)
-        if missing or unexpected:
+        own = student.net.state_dict()
+        needed = own.keys() - student.net.all_tied_weights_keys.keys()
+        found = _plain_weights(self.path(step))
+        if not needed <= found.keys() <= own.keys():
+            found = _translated_weights(self.path(step))
+        wrong = sorted(
+            name
+            for name in needed | found.keys()
+            if name not in own or name not in found or found[name].shape != own[name].shape
+        )
+        if wrong:
             raise NoCheckpoint(
-                f"{self.path(step)} lacks {sorted(missing)} and has {unexpected} too many",
+                f"{self.path(step)} and the student differ in {len(wrong)} weights, e.g. "
+                f"{wrong[0]}",
                 "It is of another model",
                 "Resume with the student the run began with",
             )
+        student.net.load_state_dict(found, strict=False)
+        student.net.tie_weights()
 
     def restore_last(self, student: Model, optimizer: torch.optim.Optimizer) -> int:
         """Student and optimizer of the last checkpoint that can be resumed; returns its step.
         Raises NoCheckpoint.
         """
+        self.sweep()
         whole = [s for s in self.steps() if (self.path(s) / _OPTIMIZER).exists()]
         if not whole:
             raise NoCheckpoint(
@@ -96,6 +118,29 @@ class Checkpoints:
         self.load_weights(whole[-1], student)
         _unflatten(optimizer, _read(self.path(whole[-1]) / _OPTIMIZER))
         return whole[-1]
+
+
+def _plain_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights in the one file of a checkpoint; empty where there are several."""
+    file = folder / "model.safetensors"
+    return _read(file) if file.exists() else {}
+
+
+def _translated_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint under the names they have in memory.
+
+    Some families' files name or cut them in another way (GPT-NeoX, mixtures of experts): what
+    transformers did when it saved them, it undoes when it reads. So other programs can read a
+    checkpoint too, which a file of our own naming would not allow.
+    """
+    try:
+        return read_net(str(folder), torch.float32).state_dict()
+    except ModelNotFound as e:
+        raise NoCheckpoint(
+            f"{folder} holds no whole model ({e.__cause__})",
+            "The run cannot go on from it",
+            "Delete this checkpoint or start a new run",
+        ) from e
 
 
 def _read(file: Path) -> dict[str, torch.Tensor]:

@@ -6,10 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from rockcore.schema import TOP_ALTERNATIVES
+from rockcore.schema import TOP_ALTERNATIVES, RockError
 from rockcore.training.models import Model
 from rockcore.training.scoring import TOPS, Rollouts, Scored
 from rockcore.world import grade
+
+CURE = "Look at the steps before it in the log; a lower --lr, or --dtype float32, usually cures it"
+
+CUT = ("student_cut", "teacher_cut")  # the columns of schema.METRICS for a CutMass
+
+
+class NonFiniteLoss(RockError, ArithmeticError):
+    """A kl that is no number: training cannot go on, the log up to here is kept."""
 
 
 def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
@@ -25,6 +33,21 @@ def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[st
         "token_id": rollouts.token_ids(),
         **scored.losses,
     }
+
+
+def refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:
+    """Raises NonFiniteLoss, which names the first position whose kl is no number."""
+    kl = scored.losses["kl"]
+    bad = np.flatnonzero(~np.isfinite(kl))
+    if len(bad):
+        where = occurrence_columns(step, rollouts, scored)
+        rollout, position = where["rollout_id"][bad[0]], where["position"][bad[0]]
+        raise NonFiniteLoss(
+            f"At step {step}, rollout {rollout}, position {position}, kl is {kl[bad[0]]} "
+            f"({len(bad)} of {len(kl)} tokens)",
+            "An update with it would ruin the student",
+            CURE,
+        )
 
 
 def alternative_columns(scored: Scored) -> dict[str, np.ma.MaskedArray]:
@@ -75,7 +98,29 @@ def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any
         "kl_mean": mean,
         "kl_stderr": float(np.sqrt((excess**2).sum()) / len(kl)),
         "accuracy": float(np.mean(graded)) if graded else None,
+        **({} if scored.cut is None else dict(zip(CUT, scored.cut, strict=True))),
     }
+
+
+def metrics_row(
+    step: int,
+    rollouts: Rollouts,
+    scored: Scored,
+    seconds: dict[str, float],
+    learning_rate: float | None,
+    update_norm: float | None,
+) -> dict[str, list]:
+    """The columns of schema.METRICS, one row; `seconds` by the names of its phases."""
+    row = {
+        **step_summary(step, rollouts, scored),
+        "learning_rate": learning_rate,
+        "update_norm": update_norm,
+        **{
+            name: seconds.get(name, 0.0)
+            for name in ("sample_s", "teacher_s", "student_s", "projection_s", "update_s", "log_s")
+        },
+    }
+    return {name: [value] for name, value in row.items()}
 
 
 def eval_columns(step: int, outcomes: dict[str, np.ndarray]) -> dict[str, Any]:

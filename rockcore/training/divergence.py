@@ -12,13 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rockcore.schema import RockError
+from rockcore.training.padding import VocabularyMismatch
 
+__all__ = [
+    "Judgement",
+    "TokenLosses",
+    "VocabularyMismatch",
+    "judge",
+    "token_losses",
+    "top_alternatives",
+]
 _RULED_OUT = -1e30  # stands for a log probability of -inf
-
-
-class VocabularyMismatch(RockError, ValueError):
-    """Student and teacher do not predict over the same vocabulary."""
 
 
 class TokenLosses(NamedTuple):
@@ -57,8 +61,9 @@ def judge(student_logits: Tensor, teacher_logits: Tensor, token_ids: Tensor) -> 
     """`token_losses` together with the gradient of kl with respect to the student's logits.
 
     The gradient has a closed form, g_u = p_u (log p_u - log q_u - kl), built from tensors that are
-    there anyway, so training needs no automatic differentiation through the softmax. Source: arXiv
-    2605.09253, section 3.
+    there anyway, so training needs no automatic differentiation through the softmax. Its rounding
+    is relative to p_u and the size of the logits, not to g_u: where the student is certain and g is
+    tiny, few of its digits are right. Source: arXiv 2605.09253, section 3.
     """
     if student_logits.shape != teacher_logits.shape or student_logits.shape[:-1] != token_ids.shape:
         raise VocabularyMismatch(

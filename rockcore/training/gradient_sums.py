@@ -129,7 +129,7 @@ class GradientSums:
         )
 
     def columns(self, step: int, scored: Scored) -> dict[str, Any]:
-        """The columns of schema.GRADIENTS, once the whole pass has gone by. `scored`: what it gave."""
+        """The columns of schema.GRADIENTS, once the whole pass, which gave `scored`, is over."""
         self._close(*self._open)
         self._open = self._open[0][:0], self._open[1][:0]
         row = self._row_of_cell[self._cell]
@@ -180,10 +180,10 @@ def without_small_entries(vectors_RD: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def second_moments(
-    step: int, optimizer: torch.optim.Optimizer, weight: Tensor
+    step: int, optimizer: torch.optim.Optimizer, weight: Tensor, vocab_size: int | None = None
 ) -> dict[str, Any] | None:
-    """The columns of schema.OPTIMIZER for the vocabulary projection `weight` (V, D); None before
-    the first update.
+    """The columns of schema.OPTIMIZER for the first `vocab_size` rows of the vocabulary projection
+    `weight` (V, D); None before the first update.
 
     Adam's step is its bias-corrected first moment over the root of this: the paper supposes
     (section 3) that it grows for frequent types and so shrinks their step. Source: Kingma and Ba
@@ -195,7 +195,9 @@ def second_moments(
     decay = next(
         g["betas"][1] for g in optimizer.param_groups if any(p is weight for p in g["params"])
     )
-    moment_V = state["exp_avg_sq"].float().mean(1) / (1 - decay ** float(state["step"]))
+    moment_V = state["exp_avg_sq"][:vocab_size].float().mean(1) / (
+        1 - decay ** float(state["step"])
+    )
     V = len(moment_V)
     return {
         "step": np.full(V, step),
@@ -250,12 +252,14 @@ def exact_sample(rollouts: Rollouts, positions: int, seed: int) -> np.ndarray:
 
 
 def exact_price(student: Model, teacher: Model, rollouts: Rollouts, positions: int) -> str:
-    """What `exact_norms` of so many positions will cost, measured on three of them, as a sentence."""
+    """What `exact_norms` of so many positions will cost, measured on three, as a sentence."""
     tried = exact_sample(rollouts, 3, seed=0)
     start = time.perf_counter()
     exact_norms(student, teacher, rollouts, tried)
     if student.device.type == "cuda":
         torch.cuda.synchronize(student.device)
     each = (time.perf_counter() - start) / max(1, len(tried))
-    how = f"{each * 1e3:.0f} ms each, measured on {len(tried)}"
-    return f"exact gradients of {positions} positions after the last step: about {positions * each:.1f} s ({how})"
+    return (
+        f"exact gradients of {positions} positions after the last step: about "
+        f"{positions * each:.1f} s ({each * 1e3:.0f} ms each, measured on {len(tried)})"
+    )

@@ -231,7 +231,7 @@ class FastLlama:
 
 @dataclass
 class _Batch:
-    """The rows still being written: finished ones are dropped once they are a fifth of the batch."""
+    """The rows still being written: finished ones are dropped once they are a fifth of them."""
 
     rows: Tensor  # (B,) which prompt a row continues
     alive: Tensor  # (B,) not yet ended

@@ -7,6 +7,7 @@ Every model is a Hugging Face causal language model. Plain small Llama models on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
 from rockcore.categories import BYTES
 from rockcore.schema import Prompt, RockError, tokenizer_hash
 from rockcore.tasks import BadPrompts
 from rockcore.training import llama
-from rockcore.training.divergence import VocabularyMismatch
+from rockcore.training.padding import RuleOut, VocabularyMismatch, shared_ids
 
 transformers_logging.disable_progress_bar()  # a session has its own
 Ids = list[int]
@@ -55,6 +56,8 @@ class Model:
     )
     # compute in bfloat16 from float32 weights: what is trained must be able to take small updates
     half: bool = False
+    # with a partner whose vocabulary is padded otherwise, only the ids below it are predicted
+    shared_ids: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -71,11 +74,22 @@ class Model:
 
     @property
     def vocab_size(self) -> int:
-        return self.head.shape[0]
+        """The number of ids it predicts over: of rows of its head, or fewer beside its partner."""
+        return self.shared_ids or self.head.shape[0]
+
+    @property
+    def restricted(self) -> bool:
+        """Whether its head has rows that it does not predict over."""
+        return self.vocab_size < self.head.shape[0]
+
+    @property
+    def readable_ids(self) -> int:
+        """The number of ids it can read: those that have an embedding."""
+        return self.net.get_input_embeddings().weight.shape[0]
 
     def encode(self, prompt: str) -> Ids:
         """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the
-        bare text.
+        bare text. Raises BadPrompts where there are none, or one that the model cannot read.
         """
         if self.tokenizer.chat_template:
             turn = [{"role": "user", "content": prompt}]
@@ -89,6 +103,14 @@ class Model:
                 f"The prompt {prompt!r} becomes no tokens",
                 "There is nothing the first word could follow",
                 "Leave it out",
+            )
+        if max(ids) >= self.readable_ids:
+            beyond = next(i for i in ids if i >= self.readable_ids)
+            raise BadPrompts(
+                f"The prompt {prompt[:80]!r} holds {self.tokenizer.convert_ids_to_tokens(beyond)!r}"
+                f", token {beyond}, and {self.name} has embeddings for {self.readable_ids} ids",
+                "The model cannot read a token that has no embedding",
+                "Take the token out of the prompts, or give the model a trained embedding of it",
             )
         return ids
 
@@ -110,9 +132,8 @@ class Model:
                 if temperature == 0
                 else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
             )
-            return self.fast.sample(
-                list(prompts), self.net.lm_head.weight, pick, self.stop_ids, max_new_tokens
-            )
+            head_VD = self.head[: self.vocab_size]
+            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
         return self._generate(prompts, max_new_tokens, temperature, seed)
 
     def _generate(
@@ -124,11 +145,13 @@ class Model:
         mask_BT = torch.tensor(
             [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
         )
-        choice = (
+        choice: dict[str, Any] = (
             {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
             if temperature
             else {"do_sample": False}
         )
+        if self.restricted:
+            choice["logits_processor"] = [RuleOut(self.vocab_size)]
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), self.autocast():
             torch.manual_seed(seed)
@@ -172,7 +195,15 @@ class Model:
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
-        """(N, V) predictions from `features`."""
+        """(N, V) predictions from `features`, V = vocab_size."""
+        return self.narrowed(self.all_logits(features))
+
+    def narrowed(self, logits: Tensor) -> Tensor:
+        """Of predictions over all rows of the head (N, rows) those of the shared ids, (N, V)."""
+        return logits[:, : self.vocab_size] if self.restricted else logits
+
+    def all_logits(self, features: Tensor) -> Tensor:
+        """(N, rows of the head) predictions from `features`, those of no shared id included."""
         with self.autocast():
             return self.net.get_output_embeddings()(features) if self.projects else features
 
@@ -222,10 +253,11 @@ def usable_device(name: str | None) -> str:
     """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none
     of this name.
     """
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as e:
+        torch.zeros(1, device=name).cpu()  # "meta" has no numbers that could be fetched
+    except (RuntimeError, AssertionError, NotImplementedError) as e:
         raise NoDevice(
             f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})",
             "Nothing can run there",
@@ -246,27 +278,38 @@ def check_room(
         )
 
 
-def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
-    """Load a model from a folder or a hub name; raises ModelNotFound.
-
-    A model that will be trained keeps float32 weights and computes in `dtype`: bfloat16 weights
-    would round small updates away. Only safetensors are read, and no code that a model brings along
-    is run.
+def read_net(source: str, dtype: torch.dtype) -> Any:
+    """The network of a folder or a hub name, under the names of weights that it has in memory;
+    raises ModelNotFound.
     """
-    half = trained and dtype == "bfloat16"
-    net: Any
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        how = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
-        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+    from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+    with _named_failures(source):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        text = config.get_text_config()
+        padding, rows = (getattr(text, name, None) for name in ("pad_token_id", "vocab_size"))
+        if padding is not None and rows is not None and padding >= rows:
+            text.pad_token_id = None  # torch makes no embedding whose padding is not in it
         net, report = from_pretrained(
-            source, dtype=torch.float32 if trained else getattr(torch, dtype), **how
+            source,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
         if report["missing_keys"]:
             raise ValueError(
                 f"{len(report['missing_keys'])} weights are missing, e.g. "
                 f"{sorted(report['missing_keys'])[0]}"
             )
+    return net
+
+
+@contextmanager
+def _named_failures(source: str) -> Iterator[None]:
+    """What transformers may raise over a folder or a name becomes ModelNotFound."""
+    try:
+        yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as e:
         raise ModelNotFound(
             f"No model could be loaded from '{source}' "
@@ -275,10 +318,26 @@ def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
             "or a hub name that can be reached",
             "Check the path; offline, give a folder with a model saved by save_pretrained",
         ) from e
+
+
+def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
+    """Load a model from a folder or a hub name; raises ModelNotFound.
+
+    A model that will be trained keeps float32 weights and computes in `dtype`: bfloat16 weights
+    would round small updates away. Only safetensors are read, and no code that a model brings along
+    is run.
+    """
+    half = trained and dtype == "bfloat16"
+    with _named_failures(source):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    net = read_net(source, torch.float32 if trained else getattr(torch, dtype))
     net = net.to(device).eval()
     ends = net.generation_config.eos_token_id if net.generation_config else None
     ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+    # a token without an embedding cannot be read, not even as padding; any other will do
+    readable = net.get_input_embeddings().weight.shape[0]
+    pads = [tokenizer.pad_token_id, *sorted(ends), 0]
+    pad = next(i for i in pads if i is not None and 0 <= i < readable)
     # sampling is pure: penalties, top-k or a temperature that a checkpoint brings along would bias
     # the estimate
     net.generation_config = GenerationConfig(
@@ -307,12 +366,11 @@ def _projects(net) -> bool:
 
 
 def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Model, Model]:
-    """Student and teacher, the teacher frozen. Raises VocabularyMismatch unless ids mean the same
-    to both.
+    """Student and teacher, the teacher frozen, both predicting over the ids that they share. Raises
+    VocabularyMismatch unless ids mean the same to both.
     """
     pupil, judge = load(student, device, dtype, trained=True), load(teacher, device, dtype)
     vocabularies = [m.tokenizer.get_vocab() for m in (pupil, judge)]
-    todo = "Take a pair from one model family, or retrain one of them with the other's tokenizer"
     if tokenizer_hash(vocabularies[0]) != tokenizer_hash(vocabularies[1]):
         differing = set(vocabularies[0].items()) ^ set(vocabularies[1].items())
         raise VocabularyMismatch(
@@ -320,23 +378,30 @@ def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Mode
             f"({len(vocabularies[1])} tokens) "
             f"differ in {len({token for token, _ in differing})} tokens",
             "A divergence needs both models to mean the same token by the same id",
-            todo,
+            "Take a pair from one model family, or retrain one of them with the other's tokenizer",
         )
-    if pupil.vocab_size != judge.vocab_size:
-        raise VocabularyMismatch(
-            f"{student} predicts over {pupil.vocab_size} ids, {teacher} over {judge.vocab_size}",
-            "The extra ids have no counterpart, and cutting them would change the distribution",
-            todo,
-        )
+    rows = {student: pupil.vocab_size, teacher: judge.vocab_size}
+    if len(rows) == 2:
+        pupil.shared_ids = judge.shared_ids = shared_ids(pupil.tokenizer, rows)
     judge.net.requires_grad_(False)
     return pupil, judge
 
 
+def restriction(student: Model, teacher: Model) -> str:
+    """Which ids a padded pair is restricted to, as a sentence."""
+    rows = (model.head.shape[0] for model in (student, teacher))
+    return (
+        "The student's head has {} rows, the teacher's {}: both are restricted to the {} ids of "
+        "their tokenizer and renormalised. The probability cut off is logged at every step "
+        "(student_cut, teacher_cut)"
+    ).format(*rows, student.vocab_size)
+
+
 def vocabulary(model: Model) -> dict[str, list]:
-    """The columns of schema.VOCAB: every id with its own text, spaces and line breaks as they are."""
+    """The columns of schema.VOCAB: every id with its own text, spaces and line breaks kept."""
     ids = list(range(model.vocab_size))
-    known = len(model.tokenizer)
-    pieces = [model.tokenizer.convert_ids_to_tokens(i) if i < known else None for i in ids]
+    known = set(model.tokenizer.get_vocab().values())  # they may have gaps
+    pieces = [model.tokenizer.convert_ids_to_tokens(i) if i in known else None for i in ids]
     # all_special_ids has those with a role (end, padding); reserved ones and control tokens are
     # only marked so
     marked = {i for i, token in model.tokenizer.added_tokens_decoder.items() if token.special}

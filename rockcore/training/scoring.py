@@ -5,6 +5,7 @@ gradient included.
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,7 @@ from torch import Tensor
 from rockcore.schema import TOP_ALTERNATIVES, Prompt
 from rockcore.training.divergence import TokenLosses, judge, top_alternatives
 from rockcore.training.models import SMALL, Ids, Model, chunks, encode_all
+from rockcore.training.padding import CutMass, mass_beyond
 
 
 class Clock:
@@ -89,6 +91,15 @@ def rollouts_of(
     return Rollouts(tasks, *prompts, responses, [student.decode(r) for r in responses])
 
 
+def derived_seed(seed: int, purpose: str, step: int) -> int:
+    """An independent seed for every purpose and step: nothing of a random stream has to be saved to
+    go on with a run.
+    """
+    return int(
+        np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), step]).generate_state(1)[0]
+    )
+
+
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
 
 
@@ -100,6 +111,7 @@ class Scored:
 
     losses: dict[str, np.ndarray]
     alternatives: dict[str, np.ndarray] = field(default_factory=dict)
+    cut: CutMass | None = None  # where the pair is restricted to the ids it shares
 
 
 class Piece(NamedTuple):
@@ -116,7 +128,7 @@ class Piece(NamedTuple):
 
 
 class Alternatives:
-    """Collects both models' likeliest tokens at the first M response tokens while they are scored."""
+    """Collects both models' likeliest tokens at the first M response tokens as they are scored."""
 
     def __init__(self, first: int):
         self.first, self._tops, self._at = first, [], []
@@ -152,52 +164,90 @@ def score(
     """Judge every response token under both models; with `weight_N`, also accumulate the student's
     gradient.
 
-    The gradient is that of sum_t weight_t kl_t: the caller has divided the weights by the
-    normaliser. It enters at the logits in closed form and runs back from there. Rows are taken in
-    groups of similar length and the vocabulary projection in pieces, so memory does not grow with
-    the batch; each piece is shown to the `watchers`. Beside the numbers of TokenLosses there is
-    `proj_grad_norm`: the gradient in the projection W is g h^T, an outer product with the last
-    hidden state, so its norm is ||g|| ||h||. It is NaN where a model has more than a projection
-    behind h.
+    The gradient is that of sum_t weight_t kl_t (the caller has divided by the normaliser); it
+    enters at the logits in closed form. Rows go in groups of similar length and the vocabulary in
+    pieces, so memory does not grow with the batch; each piece is shown to the `watchers`.
+    `proj_grad_norm`: the gradient in the projection W is g h^T, h the last hidden state, so its
+    norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
     """
     ids_N = torch.from_numpy(rollouts.token_ids()).long().to(student.device)
+    found = _Found(student, teacher, len(ids_N))
+    learn = weight_N is not None
+    for rows, at in _groups(rollouts, _padded_budget(teacher), student.device):
+        responses = [rollouts.responses[r] for r in rows]
+        with clock.phase("teacher_s"), torch.no_grad():
+            q_features = teacher.features([rollouts.teacher_prompts[r] for r in rows], responses)
+        with clock.phase("student_s"), torch.set_grad_enabled(learn):
+            p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
+        leaf = p_features.detach().requires_grad_(learn)
+        found.add_hidden(at, leaf)
+        for piece in pieces(len(at), student.vocab_size, student.device):
+            here = at[piece]
+            with clock.phase("projection_s"):
+                with clock.phase("teacher_s"), torch.no_grad():
+                    q_all = teacher.all_logits(q_features[piece])
+                with clock.phase("student_s"):
+                    with torch.set_grad_enabled(learn):
+                        p_all = student.all_logits(leaf[piece])
+                        p_logits, q_logits = student.narrowed(p_all), teacher.narrowed(q_all)
+                    with torch.no_grad():
+                        losses, gradient = judge(p_logits, q_logits, ids_N[here])
+                        found.add(here, losses, p_all, q_all)
+            for watch in watchers:
+                watch(Piece(here, p_logits.detach(), q_logits, gradient))
+            if weight_N is not None:
+                with clock.phase("projection_s"), clock.phase("student_s"):
+                    p_logits.backward(gradient.mul_(weight_N[here, None]).to(p_logits.dtype))
+        if learn:
+            with clock.phase("student_s"):
+                p_features.backward(leaf.grad)
+    return found.scored()
+
+
+def _groups(
+    rollouts: Rollouts, budget: int, device: torch.device
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows that are judged together, and the indices of their tokens among all N; of a row's two
+    prompts the longer one counts.
+    """
     starts = [0, *accumulate(rollouts.lengths)]
-    losses_CN = torch.empty(len(TokenLosses._fields), len(ids_N), device=student.device)
-    hidden_norm_N = torch.full((len(ids_N),), torch.nan, device=student.device)
     longest_prompt = [
         max(a, b, key=len)
         for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
     ]
-    for rows in chunks(longest_prompt, rollouts.responses, _padded_budget(teacher)):
-        at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(student.device)
-        responses = [rollouts.responses[r] for r in rows]
-        with clock.phase("teacher_s"), torch.no_grad():
-            q_features = teacher.features([rollouts.teacher_prompts[r] for r in rows], responses)
-        with clock.phase("student_s"), torch.set_grad_enabled(weight_N is not None):
-            p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
-        leaf = p_features.detach().requires_grad_(weight_N is not None)
-        if student.projects:
-            hidden_norm_N[at] = leaf.detach().float().norm(dim=-1)
-        for piece in pieces(len(at), student.vocab_size, student.device):
-            with clock.phase("projection_s"):
-                with clock.phase("teacher_s"), torch.no_grad():
-                    q_logits = teacher.logits(q_features[piece])
-                with clock.phase("student_s"):
-                    with torch.set_grad_enabled(weight_N is not None):
-                        p_logits = student.logits(leaf[piece])
-                    with torch.no_grad():
-                        losses, gradient = judge(p_logits, q_logits, ids_N[at[piece]])
-                        losses_CN[:, at[piece]] = torch.stack(losses)
-            for watch in watchers:
-                watch(Piece(at[piece], p_logits.detach(), q_logits, gradient))
-            if weight_N is not None:
-                with clock.phase("projection_s"), clock.phase("student_s"):
-                    p_logits.backward(gradient.mul_(weight_N[at[piece], None]).to(p_logits.dtype))
-        if weight_N is not None:
-            with clock.phase("student_s"):
-                p_features.backward(leaf.grad)
-    losses = dict(zip(TokenLosses._fields, losses_CN.cpu().numpy(), strict=True))
-    return Scored({**losses, "proj_grad_norm": losses["grad_norm"] * hidden_norm_N.cpu().numpy()})
+    for rows in chunks(longest_prompt, rollouts.responses, budget):
+        yield (
+            rows,
+            torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(device),
+        )
+
+
+class _Found:
+    """Gathers the numbers of N positions while their pieces go by."""
+
+    def __init__(self, student: Model, teacher: Model, N: int):
+        self.student, self.teacher, device = student, teacher, student.device
+        self._losses_CN = torch.empty(len(TokenLosses._fields), N, device=device)
+        self._hidden_norm_N = torch.full((N,), torch.nan, device=device)
+        self._cut_2N = (
+            torch.empty(2, N, device=device) if student.restricted or teacher.restricted else None
+        )
+
+    def add_hidden(self, at: Tensor, features: Tensor) -> None:
+        if self.student.projects:
+            self._hidden_norm_N[at] = features.detach().float().norm(dim=-1)
+
+    def add(self, at: Tensor, losses: TokenLosses, p_all: Tensor, q_all: Tensor) -> None:
+        self._losses_CN[:, at] = torch.stack(losses)
+        if self._cut_2N is not None:
+            shared = self.student.vocab_size
+            self._cut_2N[:, at] = torch.stack([mass_beyond(x, shared) for x in (p_all, q_all)])
+
+    def scored(self) -> Scored:
+        losses = dict(zip(TokenLosses._fields, self._losses_CN.cpu().numpy(), strict=True))
+        norms = losses["grad_norm"] * self._hidden_norm_N.cpu().numpy()
+        cut = None if self._cut_2N is None else CutMass(*self._cut_2N.double().mean(1).tolist())
+        return Scored({**losses, "proj_grad_norm": norms}, cut=cut)
 
 
 def _padded_budget(model: Model) -> int:

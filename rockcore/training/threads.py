@@ -14,9 +14,36 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import cycle, islice
 from pathlib import Path
 
 import torch
+
+from rockcore.config import ResolvedConfig
+from rockcore.tasks import Tasks
+from rockcore.training.models import SMALL, Model
+from rockcore.training.scoring import Clock, sample, score
+
+
+def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> int:
+    """The given number of threads; for small models the faster of one and all, tried on a bit of
+    this run's work. Sets it too.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+        return config.threads
+    if student.size >= SMALL or student.device.type != "cpu":
+        return torch.get_num_threads()
+    prompts = list(islice(cycle(tasks.known), config.rollouts))
+    length = min(config.max_new_tokens, 64)
+
+    def step_without_update() -> None:
+        rollouts = sample(student, teacher, prompts, length, config.temperature, seed=0)
+        score(student, teacher, rollouts, Clock(), torch.ones(sum(rollouts.lengths)))
+        student.net.zero_grad()
+
+    sizes = (student.size, teacher.size, student.vocab_size, config.rollouts, length)
+    return choose_threads(step_without_update, " ".join(map(str, sizes)))
 
 
 def choose_threads(work: Callable[[], object], shape: str) -> int:

@@ -104,7 +104,7 @@ def random_model(folder: Path, width: int, layers: int, inner: int, vocab_size: 
 
 
 def ours(shape: Shape, steps: int, folder: Path) -> dict:
-    """Median seconds a step and by phase, from the run's own log; the first two steps are warm-up."""
+    """Median seconds a step and by phase, from the run's own log; the first two steps warm up."""
     config = SessionConfig(
         out=folder / "run",
         student=shape.student,

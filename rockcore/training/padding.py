@@ -1,0 +1,72 @@
+"""One tokenizer, two paddings: models of one family often have more rows in their head than their
+tokenizer has tokens, and not equally many. Here is decided which ids a pair shares.
+
+What the shared ids leave out is never predicted, never sampled and gets no gradient from the head;
+both distributions are renormalised, and the probability that was cut off is logged. Refused is a
+pair of which one model lacks ordinary tokens of the tokenizer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rockcore.schema import RockError
+
+
+class VocabularyMismatch(RockError, ValueError):
+    """Student and teacher do not predict over the same vocabulary."""
+
+
+class CutMass(NamedTuple):
+    """Mean probability on the ids that were cut off, before both were restricted."""
+
+    student: float
+    teacher: float
+
+
+class RuleOut:
+    """A logits processor of transformers: no id from `first` on is ever sampled."""
+
+    def __init__(self, first: int):
+        self.first = first
+
+    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
+        return logits_BV.index_fill(
+            1, torch.arange(self.first, logits_BV.shape[1], device=logits_BV.device), -torch.inf
+        )
+
+
+def shared_ids(tokenizer: Any, rows: dict[str, int]) -> int | None:
+    """How many ids both models predict over, given the rows of each one's head by name; None where
+    these are equal, and nothing has to be left out.
+
+    The ids of a tokenizer may have gaps: it has those up to its largest. Raises VocabularyMismatch
+    if a model lacks one that is no added token.
+    """
+    if len(set(rows.values())) == 1:
+        return None
+    vocabulary = tokenizer.get_vocab()
+    shared = min(max(vocabulary.values()) + 1, *rows.values())
+    lost = [
+        token
+        for token, i in vocabulary.items()
+        if i >= shared and i not in tokenizer.added_tokens_decoder
+    ]
+    if lost:
+        sizes = ", ".join(f"{name} predicts over {n} ids" for name, n in rows.items())
+        raise VocabularyMismatch(
+            f"{sizes}, and the tokenizer has {len(lost)} tokens beyond the smaller one, e.g. "
+            f"{lost[0]!r}",
+            "Only one of the two can say them, and cutting them would change what the other means",
+            "Take a pair from one model family, or resize the smaller model and train the new rows",
+        )
+    return shared
+
+
+def mass_beyond(logits: Tensor, shared: int) -> Tensor:
+    """Probability on the ids from `shared` on: logits (P, V) to (P,)."""
+    beyond = torch.logsumexp(logits[:, shared:].float(), 1)
+    return (beyond - torch.logsumexp(logits.float(), 1)).exp()

@@ -1,0 +1,157 @@
+"""What a run keeps of its settings, and how it goes on with them: a flag that contradicts the run
+is refused, one that repeats it is not, and what a killed process left half done is cleared away.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
+from rockcore.log import Run, RunWriter
+from rockcore.schema import RunMeta, tokenizer_hash
+from rockcore.tasks import Tasks
+from rockcore.training.models import Model
+
+_FREE = {"out", "resume", "steps", "device", "threads"}  # what may change when a run goes on
+_PLACES = {"student", "teacher", "prompts"}  # folders, files or hub names
+
+
+def stored_config(config: SessionConfig) -> ResolvedConfig:
+    """The configuration of the run in `config.out`, for going on with it.
+
+    Raises BadConfig where a flag contradicts the run, or leaves nothing to do.
+    """
+    if config.out is None:
+        raise BadConfig(
+            "--resume without --out", "Only a run that is named can go on", "Add --out DIR"
+        )
+    run = Run.open(config.out)
+    known = {f.name for f in fields(SessionConfig)} - _FREE
+    stored = {name: value for name, value in run.meta.config.items() if name in known}
+    planned = run.meta.config.get("steps")
+    if planned is None:
+        raise BadConfig(
+            f"{config.out} holds no settings to go on with",
+            "It was not trained by rockcore train",
+            "Start a new run in another folder",
+        )
+    stored["prompts"] = Path(stored["prompts"]) if stored.get("prompts") else None
+    resumed = SessionConfig(
+        **stored,
+        out=config.out,
+        resume=True,
+        device=config.device,
+        # the same number of threads, or the log would differ in its last bits from one of a run
+        # that never stopped
+        threads=(run.meta.threads or None) if config.threads is None else config.threads,
+        steps=planned if config.steps is None else config.steps,
+    ).resolved()
+    _refuse_contradictions(config, resumed)
+    logged = run.steps("metrics")[-1:]
+    finished = run.meta.status == "finished"
+    if logged and (resumed.steps < logged[0] or (finished and resumed.steps == logged[0])):
+        raise BadConfig(
+            f"{config.out} has {logged[0]} steps already",
+            f"There is nothing left to do up to {resumed.steps}",
+            "Add --steps N to train it further",
+        )
+    return resumed
+
+
+def _refuse_contradictions(asked: SessionConfig, has: ResolvedConfig) -> None:
+    """Raises BadConfig, which names the first flag that is given and differs from the run."""
+    for name in sorted({f.name for f in fields(SessionConfig)} - _FREE):
+        wanted, there = getattr(asked, name), getattr(has, name)
+        if name == "scenario" and not has.is_builtin:
+            there = None
+        alike = _same_place(wanted, there) if name in _PLACES else wanted == there
+        if wanted is not None and not alike:
+            flag = f"--{name.replace('_', '-')}"
+            found = f"{there}" if there is not None else f"no --{name}"
+            raise BadConfig(
+                f"{flag} {wanted} with --resume, but the run has {found}",
+                "One run has one setting",
+                f"Leave {flag} away",
+            )
+
+
+def _same_place(wanted: str | Path | None, there: str | Path | None) -> bool:
+    """Whether two names are one hub name, or lead to one folder or file."""
+    if wanted is None or there is None:
+        return False
+    return str(wanted) == str(there) or Path(wanted).resolve() == Path(there).resolve()
+
+
+def plain(config: SessionConfig) -> dict[str, Any]:
+    """The configuration as JSON takes it, without what is said anew when a run goes on; paths
+    absolute, to resume from anywhere.
+    """
+    kept = {k: v for k, v in asdict(config).items() if k not in ("out", "resume")}
+    places = {
+        k: str(Path(v).resolve())
+        for k in sorted(_PLACES)
+        if (v := kept[k]) is not None and Path(v).exists()
+    }
+    return {**kept, **places}
+
+
+def first_meta(
+    config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model, threads: int
+) -> RunMeta:
+    """What run.json says when a run begins."""
+    return RunMeta(
+        name=config.out.name,
+        student=config.student or Path(student.name).name,
+        teacher=config.teacher or Path(teacher.name).name,
+        tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),
+        vocab_size=student.vocab_size,
+        temperature=config.temperature,
+        max_new_tokens=config.max_new_tokens,
+        seed=config.seed,
+        steps_planned=config.steps,
+        scenario=config.scenario if config.is_builtin else "",
+        origin=tasks.origin,
+        threads=threads,
+        device=str(student.device),
+        dtype=config.dtype,
+        code_version=version("rock-token-explorer"),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        config=plain(config),
+    )
+
+
+def reopened(config: ResolvedConfig, student: Model) -> RunWriter:
+    """The log of a run that goes on, swept; raises BadConfig if its ids meant other tokens."""
+    writer = RunWriter.reopen(config.out)
+    if writer.meta.tokenizer_hash != tokenizer_hash(student.tokenizer.get_vocab()):
+        raise BadConfig(
+            f"The tokenizer of {student.name} is not the one this run began with",
+            "Its ids mean other tokens",
+            "Restore it",
+        )
+    sweep_files(config.out)
+    return writer
+
+
+def claim(writer: RunWriter, config: ResolvedConfig, threads: int) -> None:
+    """Write into run.json that the run is in training again, and how far it is to go."""
+    writer.save_meta(
+        status="running",
+        reason="",
+        steps_planned=config.steps,
+        config=plain(config),
+        threads=threads,
+    )
+
+
+def sweep_files(out: Path) -> None:
+    """Delete the half-written files of the log that a killed process left in the run."""
+    for file in out.rglob(".*.tmp"):
+        with suppress(OSError):  # it takes room, but nothing reads it
+            if file.is_file() and not file.is_symlink():
+                file.unlink()
