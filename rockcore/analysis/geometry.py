@@ -91,7 +91,7 @@ class Geometry:
         return cls(step, vocab_size, types, row_type, fold, rows.sums, columns)
 
     def refuse_other_texts(self, other: Geometry) -> None:
-        """Raises DamagedRun unless `other` is of the same occurrences, projected in the same way."""
+        """Raises DamagedRun unless `other` is of the same occurrences, projected alike."""
         alike = np.array_equal(self.types, other.types) and np.array_equal(
             self.columns["n"], other.columns["n"]
         )
