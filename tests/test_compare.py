@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
+from typing import Any
 
+import conftest
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,11 +20,12 @@ from conftest import STEPS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore.analysis import compare
+from rockcore.analysis import compare, pair_scales, pairs
 from rockcore.cli import main
-from rockcore.log import Run
+from rockcore.log import Run, RunWriter
 from rockcore.rocks import ranking, search
 from rockcore.rocks.rule import RockRule
+from rockcore.schema import RunMeta, Texts
 
 RunFactory = Callable[..., Path]
 LENIENT = RockRule.from_short(
@@ -35,7 +38,7 @@ texts = st.lists(st.integers(0, 4), max_size=40).map(lambda ids: np.array(ids, i
 def test_aligned_positions_hold_the_same_token_in_the_same_order(
     a: np.ndarray, b: np.ndarray
 ) -> None:
-    found = compare.align(a, b)
+    found = pairs.align(a, b)
     assert (a[found.a] == b[found.b]).all()
     assert (np.diff(found.a) > 0).all() and (np.diff(found.b) > 0).all()
     reference = SequenceMatcher(None, list(a), list(b), autojunk=False).get_matching_blocks()
@@ -44,14 +47,14 @@ def test_aligned_positions_hold_the_same_token_in_the_same_order(
 
 @given(texts)
 def test_a_text_lines_up_with_itself_position_by_position(ids: np.ndarray) -> None:
-    found = compare.align(ids, ids.copy())
+    found = pairs.align(ids, ids.copy())
     assert found.a.tolist() == found.b.tolist() == list(range(len(ids)))
     assert found.blocks() == ([(0, 0, len(ids))] if len(ids) else [])
 
 
 @given(texts, texts)
 def test_blocks_are_the_alignment_in_the_fewest_runs(a: np.ndarray, b: np.ndarray) -> None:
-    found = compare.align(a, b)
+    found = pairs.align(a, b)
     blocks = found.blocks()
     assert [(i + k, j + k) for i, j, n in blocks for k in range(n)] == list(
         zip(found.a.tolist(), found.b.tolist(), strict=True)
@@ -65,7 +68,7 @@ def test_blocks_are_the_alignment_in_the_fewest_runs(a: np.ndarray, b: np.ndarra
 def test_a_token_in_every_other_place_still_lines_up() -> None:
     """difflib's junk heuristic would drop it from a text of 200 tokens or more."""
     a = np.tile([7, 8], 300)
-    assert len(compare.align(a, np.append(a, 9)).a) == 600
+    assert len(pairs.align(a, np.append(a, 9)).a) == 600
 
 
 def test_the_search_can_be_stopped() -> None:
@@ -79,7 +82,7 @@ def test_the_search_can_be_stopped() -> None:
 
     rng = np.random.default_rng(0)
     with pytest.raises(TimeoutError):
-        compare.align(rng.integers(0, 50, 8_000), rng.integers(0, 50, 8_000), pulse)
+        pairs.align(rng.integers(0, 50, 8_000), rng.integers(0, 50, 8_000), pulse)
     assert calls == 100
 
 
@@ -88,10 +91,10 @@ def test_the_change_is_b_minus_a_where_both_have_a_value(a: np.ndarray, b: np.nd
     rng = np.random.default_rng(len(a))
     x, y = rng.normal(size=len(a)), rng.normal(size=len(b))
     x[rng.random(len(a)) < 0.2] = np.nan
-    aligned = compare.align(a, b)
+    aligned = pairs.align(a, b)
     partner = dict(zip(aligned.b.tolist(), aligned.a.tolist(), strict=True))
     expected = [y[j] - x[partner[j]] if j in partner else math.nan for j in range(len(b))]
-    np.testing.assert_array_equal(compare.change(x, y, aligned), expected)
+    np.testing.assert_array_equal(pairs.difference(x, y, aligned), expected)
 
 
 ids = st.lists(st.integers(0, 30), unique=True, max_size=15)
@@ -251,3 +254,110 @@ def test_the_command_line_says_why_not(tiny_run: RunFactory, capsys: pytest.Capt
         with pytest.raises(SystemExit) as e:
             main(["compare", str(run), str(other)])
         assert e.value.code == 1 and says in capsys.readouterr().err
+
+
+# Which texts answer one prompt.
+
+prompts = st.lists(st.sampled_from(["p", "q", "r", "s"]), max_size=12)
+
+
+def as_asked(prompts: list[str], seed: int) -> pd.DataFrame:
+    """`pairs.asked` of rollouts with these prompts, in no order."""
+    frame = pd.DataFrame({"rollout_id": range(len(prompts)), "prompt": prompts})
+    return frame.sample(frac=1, random_state=seed).reset_index(drop=True)
+
+
+@given(prompts, prompts, st.booleans())
+def test_partners_are_all_texts_on_the_same_prompt_and_the_same_text_comes_first(
+    a: list[str], b: list[str], same: bool
+) -> None:
+    found = pairs.shared_prompts(as_asked(a, 0), as_asked(b, 1))
+    assert found.prompts == {i: prompt for i, prompt in enumerate(a) if prompt in b}
+    assert (found.of_a, found.of_b, found.both) == (len({*a}), len({*b}), len({*a} & {*b}))
+    for i, prompt in found.prompts.items():
+        others = [j for j, other in enumerate(b) if other == prompt]
+        expected = sorted(others, key=lambda j: (same and j != i, j))
+        assert found.partners(i, same) == expected
+    assert found.several == any(b.count(prompt) > 1 for prompt in {*a} & {*b})
+
+
+def write_many_on_one_prompt(path: Path, rollouts: int, steps: tuple[int, ...] = (0, 10)) -> Path:
+    """A run whose fresh rollouts, of three tokens each, all answer one prompt."""
+    rng = np.random.default_rng(0)
+    about: dict[str, Any] = {
+        "student": "s",
+        "teacher": "t",
+        "tokenizer_hash": "0" * 16,
+        "status": "finished",
+    }
+    meta = RunMeta(name=path.name, vocab_size=len(conftest.WORDS), **about)
+    writer = RunWriter.create(path, meta, conftest._vocab())
+    for step in steps:
+        tokens_BT = list(rng.integers(2, 12, (rollouts, 3)))
+        texts = conftest._texts(step, tokens_BT) | {"prompt": ["How many?"] * rollouts}
+        values = conftest._values(rng, step, tokens_BT)
+        writer.append("rollouts", step, texts)
+        writer.append("tokens", step, values)
+        metrics = conftest._metrics(step, values["kl"]) | {"rollouts": [rollouts]}
+        writer.append("metrics", step, metrics)
+    return path
+
+
+@pytest.mark.parametrize("rollouts", [300, 3_000])
+def test_rollouts_on_one_prompt_are_kept_once_however_many_there_are(
+    rollouts: int, tmp_path: Path
+) -> None:
+    run = Run.open(write_many_on_one_prompt(tmp_path / "many", rollouts))
+    a, b = (pairs.asked(run, Texts.FRESH, step) for step in (0, 10))
+    found = pairs.shared_prompts(a, b)
+    assert len(found.prompts) == rollouts and found.several
+    assert sum(map(len, found.answers.values())) == rollouts
+    assert found.partners(7, False) == list(range(rollouts))
+    assert found.partners(7, True)[:3] == [7, 0, 1]
+
+
+def test_what_is_told_of_a_text_is_what_was_logged(tiny_run: RunFactory) -> None:
+    run = Run.open(tiny_run())
+    asked = pairs.asked(run, Texts.FINAL, 20)
+    for rollout, graded in ((0, True), (1, False), (3, None)):
+        tokens = run.trace(20, rollout, "final")
+        found = pairs.about(rollout, tokens, asked)
+        assert (found.tokens, found.correct) == (len(tokens), graded)
+        assert found.kl_mean == pytest.approx(tokens.kl.mean(), rel=1e-6)
+        assert found.teacher_prompt.startswith(f"Style: brisk. Mia has {rollout}")
+    assert pairs.about(0, tokens.assign(kl=np.nan), asked).kl_mean is None
+
+
+def test_what_moved_is_counted_over_the_aligned_tokens_that_have_values() -> None:
+    aligned = pairs.Alignment(np.array([0, 1, 2, 4]), np.array([1, 2, 3, 5]))
+    a = np.array([1.0, 2.0, np.nan, 9.0, 4.0])
+    b = np.array([7.0, 3.0, 1.5, 3.0, 8.0, 2.0])
+    pair = pairs.Pair.of(a, b, aligned)
+    moved = pair.moved(1.0)
+    assert moved is not None and moved.mean == pytest.approx(-0.5 / 3)
+    assert (moved.n, moved.higher, moved.lower) == (3, 1, 1)
+    assert pair.unpaired("A").tolist() == [0, 0, 0, 1, 0]
+    assert pair.unpaired("B").tolist() == [1, 0, 0, 0, 1, 0]
+    assert pair.sides_without_values == []
+    nothing = pairs.Pair.of(a * np.nan, b, aligned)
+    assert nothing.sides_without_values == ["A"] and nothing.moved(1.0) is None
+
+
+@pytest.mark.parametrize("signal", ["kl", "sampled_loss"])
+def test_the_scales_of_two_runs_are_quantiles_over_the_tokens_of_both(
+    signal: str, tiny_run: RunFactory
+) -> None:
+    a, b = Run.open(tiny_run("a")), Run.open(tiny_run("b", seed=1))
+    of_a, of_b = (
+        np.concatenate([run.values("tokens", step, signal) for step in STEPS]).astype(float)
+        for run in (a, b)
+    )
+    both = np.abs(np.concatenate([of_a, of_b]))
+    assert pair_scales.threshold(a, b, signal) == pytest.approx(np.quantile(both, 0.9), rel=1e-5)
+    assert pair_scales.threshold(a, a, signal) == pytest.approx(
+        np.quantile(np.abs(of_a), 0.9), rel=1e-5
+    )
+    scale = pair_scales.difference_scale(a, b, signal)
+    edges = np.maximum(np.quantile(both, pair_scales.DIFFERENCE_QUANTILES), 1e-4)
+    np.testing.assert_allclose(scale["edges"], [*-edges[::-1], *edges], rtol=1e-5)
+    assert scale["tokens"] == len(both) and scale["bins"] == sorted(scale["bins"])

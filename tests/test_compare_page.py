@@ -18,12 +18,13 @@ from chrome import Tab
 from conftest import HOSTILE, STEPS, write_tiny_run
 from pages import DAMAGES, words
 from streamlit.testing.v1 import AppTest
-from test_compare import LENIENT
+from test_compare import LENIENT, write_many_on_one_prompt
 
 from app import data
-from rockcore.analysis import compare
+from rockcore.analysis import compare, pair_scales, pairs
 from rockcore.log import Run, sample_runs
 from rockcore.rocks.search import detect
+from rockcore.schema import Texts
 
 RunFactory = Callable[..., Path]
 
@@ -38,7 +39,7 @@ def key(run: Path) -> data.runs.RunKey:
 
 
 def text_of(run: Path, source: str, step: int, rollout: int) -> data.compare.Text:
-    return data.compare.Text(key(run), source, step, rollout)
+    return data.compare.Text(key(run), Texts(source), step, rollout)
 
 
 def metric(app: AppTest, label: str) -> str:
@@ -71,7 +72,8 @@ def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(
         )
     assert f"The same {len(a)} tokens on both sides" in plain(app)
     higher, lower = (b - a >= tau).sum(), (b - a <= -tau).sum()
-    said = f"mean {(b - a).mean():+.4f} nats over {len(a)} aligned tokens; {higher} of {len(a)} aligned tokens higher in B"
+    n = f"{len(a)} aligned tokens"
+    said = f"mean {(b - a).mean():+.4f} nats over {n}; {higher} of {n} higher in B"
     assert (
         said.replace("-", "−") in plain(app) and f"{lower} lower" in plain(app) and lower > higher
     )
@@ -104,30 +106,30 @@ def test_every_mode_and_signal_renders(
     assert dict(app.query_params) | {"panes": panes, "signal": signal} == dict(app.query_params)
 
 
-@pytest.mark.parametrize("source", data.runs.SOURCES)
+@pytest.mark.parametrize("source", list(Texts))
 def test_other_texts_line_up_by_token_and_subtract_where_they_do(
-    source: str, open_app, tiny_run: RunFactory
+    source: Texts, open_app, tiny_run: RunFactory
 ) -> None:
     one, other = two(tiny_run)
     a, b = text_of(one, source, 10, 2), text_of(other, source, 20, 2)
     pair = data.compare.pair(a, b, "sampled_loss")
-    probe = data.runs.probe_set(source)
+    probe = source.probe_set
     rows_a, rows_b = Run.open(one).trace(10, 2, probe), Run.open(other).trace(20, 2, probe)
-    expected = compare.align(rows_a.token_id.to_numpy(), rows_b.token_id.to_numpy())
+    expected = pairs.align(rows_a.token_id.to_numpy(), rows_b.token_id.to_numpy())
     assert pair.aligned.blocks() == expected.blocks() and 0 < len(expected.a) < len(rows_a)
     alone = np.setdiff1d(np.arange(len(rows_b)), expected.b)
-    assert np.isnan(pair.change[alone]).all()
+    assert np.isnan(pair.difference[alone]).all()
     difference = (
         rows_b.sampled_loss.to_numpy(float)[expected.b]
         - rows_a.sampled_loss.to_numpy(float)[expected.a]
     )
-    np.testing.assert_allclose(pair.change[expected.b], difference)
+    np.testing.assert_allclose(pair.difference[expected.b], difference)
     app = open_app(
         "compare",
         one,
         other,
         run_b="two",
-        source=source,
+        source=source.value,
         step_a="10",
         step_b="20",
         rollout="2",
@@ -148,10 +150,10 @@ def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) 
     assert scale == data.compare.scale(key(other), key(one), "kl")
     np.testing.assert_allclose(scale["edges"], np.quantile(both, data.runs.QUANTILES), rtol=1e-5)
     assert scale["tokens"] == sum(scale["counts"]) == len(both)
-    change = data.compare.change_scale(key(one), key(other), "kl")
+    change = data.compare.difference_scale(key(one), key(other), "kl")
     np.testing.assert_allclose(
         change["edges"][5:],
-        np.maximum(np.quantile(np.abs(both), data.runs.SIGNED_QUANTILES), 1e-4),
+        np.maximum(np.quantile(np.abs(both), pair_scales.DIFFERENCE_QUANTILES), 1e-4),
         rtol=1e-5,
     )
     assert change["edges"] == [-e for e in reversed(change["edges"])]
@@ -213,6 +215,29 @@ def test_several_texts_on_one_prompt_can_be_picked(open_app, tiny_run: RunFactor
     )
 
 
+def test_thousands_of_texts_on_one_prompt_cost_what_one_pass_over_them_costs(
+    open_app, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partners of every text were built once: with 4,000 rollouts 16 million, in minutes."""
+    rollouts, built = 4_000, []
+    run = write_many_on_one_prompt(tmp_path / "many", rollouts)
+    partners = pairs.SharedPrompts.partners
+    monkeypatch.setattr(
+        pairs.SharedPrompts,
+        "partners",
+        lambda *args: built.append(found := partners(*args)) or found,
+    )
+    app = open_app("compare", run, rollout="17", rollout_b="3999")
+    assert not app.exception
+    assert [len(app.selectbox(key=f"widget {n}").options) for n in ("rollout", "rollout_b")] == [
+        rollouts,
+        rollouts,
+    ]
+    assert sum(map(len, built)) == rollouts, "only the partners of the chosen text"
+    assert "A · many, step 0, rollout 17: 3 tokens" in plain(app)
+    assert "B · many, step 10, rollout 3999: 3 tokens" in plain(app)
+
+
 def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:
     runs = two(tiny_run)
     app = open_app("compare", *runs)
@@ -226,8 +251,9 @@ def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:
     app.number_input(key="widget top").set_value(7).run()
     link = dict(app.query_params)
     assert link == {
-        "run": "one", "run_b": "two", "source": "first", "step_a": "10", "step_b": "20", "rollout": "2", "panes": "difference",
-        "signal": "student_entropy", "by": "score", "top": "7", "decoding": "greedy",
+        "run": "one", "run_b": "two", "source": "first", "step_a": "10", "step_b": "20",
+        "rollout": "2", "panes": "difference", "signal": "student_entropy",
+        "by": "score", "top": "7", "decoding": "greedy",
     }  # fmt: skip
     again = open_app("compare", *runs, **link)
     assert dict(again.query_params) == link and plain(again) == plain(app)
@@ -310,7 +336,8 @@ def test_an_empty_text_says_so(open_app, tiny_run: RunFactory) -> None:
     for step in STEPS:
         file = run / "probe" / "final" / f"step={step:06d}.parquet"
         table = pq.ParquetFile(file).read()
-        pq.write_table(table.filter(pa.compute.not_equal(table["rollout_id"], 2)), file)
+        others = [rollout != 2 for rollout in table["rollout_id"].to_pylist()]
+        pq.write_table(table.filter(pa.array(others)), file)
     app = open_app("compare", run, rollout="2")
     assert not app.exception and "One of the texts is empty" in plain(app)
 
@@ -406,14 +433,14 @@ def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(
     playwright.expect(tab.page.locator(".legend .name")).to_have_text("difference, nats")
     one, other = two(tiny_run)  # the same numbers are drawn again
     pair = data.compare.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
-    edges = data.compare.change_scale(key(one), key(other), "kl")["edges"]
-    bins = np.searchsorted(edges, pair.change, "right")
+    edges = data.compare.difference_scale(key(one), key(other), "kl")["edges"]
+    bins = np.searchsorted(edges, pair.difference, "right")
     expected = [
-        -1 if np.isnan(v) or b == 5 else int(b) for v, b in zip(pair.change, bins, strict=True)
+        -1 if np.isnan(v) or b == 5 else int(b) for v, b in zip(pair.difference, bins, strict=True)
     ]
     assert fills(tab, "B") == expected and len(set(expected)) > 5
     assert [i for i, cs in enumerate(layers(tab, "B")) if "lit" in cs] == np.flatnonzero(
-        np.isnan(pair.change)
+        np.isnan(pair.difference)
     ).tolist()
     context = browser.new_context(viewport={"width": 800, "height": 900})
     copy = Tab(context.new_page(), tab.server)

@@ -251,7 +251,9 @@ def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) ->
         app = open_app(page, run)
         assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info))
     table = data.rocks.table(data.runs.key(str(run)), RockRule())
-    figure = charts.funnel(table, [], data.rocks.frequency_band(table), "tiny", "kl").to_json() or ""
+    figure = (
+        charts.funnel(table, [], data.rocks.frequency_band(table), "tiny", "kl").to_json() or ""
+    )
     assert any(text in table.token.tolist() for text in HOSTILE)
     assert "<script" not in figure and "<img" not in figure and "<style" not in figure
 

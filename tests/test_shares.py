@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from rockcore import schema
-from rockcore.analysis import shares
+from rockcore.analysis import correlations, shares
 from rockcore.log import Run, RunWriter
 from rockcore.schema import NoGradients
 
@@ -71,12 +71,12 @@ def test_a_log_that_knows_no_gradients_opens_reads_and_says_what_is_missing(tiny
     for ask in (
         lambda: shares.type_shares(run),
         lambda: shares.given_up(run, [7]),
-        lambda: shares.second_moments(run),
+        lambda: correlations.second_moments(run),
     ):
         with pytest.raises(NoGradients, match=r"tiny has no .*\. .*\. Train with"):
             ask()
     with pytest.raises(NoGradients, match="--gradients full"):
-        shares.exact_correlation(run, "final")
+        correlations.exact_correlation(run, "final")
 
 
 def test_steps_from_before_a_column_was_known_are_read_beside_later_ones(tiny_run):
@@ -145,13 +145,13 @@ def test_what_is_given_up_is_counted_and_the_time_is_bounded_by_what_was_measure
 def test_rank_correlation_is_that_of_scipy_with_an_interval_around_it():
     x = np.random.default_rng(0).normal(size=60)
     y = x + np.random.default_rng(1).normal(size=60)
-    found = shares.rank_correlation(x, y)
+    found = correlations.rank_correlation(x, y)
     assert (
         found.value == pytest.approx(spearmanr(x, y).statistic)
         and found.low < found.value < found.high
         and found.n == 60
     )
-    assert np.isnan(shares.rank_correlation([1, 2], [1, 2]).value)
+    assert np.isnan(correlations.rank_correlation([1, 2], [1, 2]).value)
 
 
 def test_the_second_moment_stands_beside_how_often_a_type_was_written_before(tiny_run):
@@ -161,7 +161,7 @@ def test_the_second_moment_stands_beside_how_often_a_type_was_written_before(tin
         10,
         {"step": [10] * 40, "token_id": range(40), "second_moment": np.arange(40) / 7},
     )
-    frame = shares.second_moments(Run.open(path))
+    frame = correlations.second_moments(Run.open(path))
     first = pq.read_table(path / "tokens" / "step=000000.parquet").to_pandas()
     assert (
         frame.set_index("token_id").n.to_dict()
@@ -184,7 +184,7 @@ def test_the_correlation_of_exact_and_closed_form_norms_is_taken_on_logarithms(t
     RunWriter.reopen(path).write_exact(
         "final", {**columns, "grad_norm": np.append(norm[:-1], 0), "exact_norm": exact}
     )
-    found = shares.exact_correlation(Run.open(path), "final")
+    found = correlations.exact_correlation(Run.open(path), "final")
     assert (
         found.value
         == pytest.approx(np.corrcoef(np.log(norm[:-1]), np.log(exact[:-1]))[0, 1], abs=1e-6)
@@ -192,4 +192,4 @@ def test_the_correlation_of_exact_and_closed_form_norms_is_taken_on_logarithms(t
     )
     assert found.low < found.value < found.high
     with pytest.raises(NoGradients, match="0 positions"):
-        shares.exact_correlation(Run.open(path), "final", "proj_grad_norm")
+        correlations.exact_correlation(Run.open(path), "final", "proj_grad_norm")

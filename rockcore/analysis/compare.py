@@ -1,5 +1,5 @@
-"""Two runs, or two steps of one, side by side: may they be compared, how do their texts line up,
-how do their rankings differ?
+"""Two runs, or two steps of one, side by side: may they be compared, and how do their rankings
+differ? Their texts are the matter of `pairs`.
 
 Refuses runs of different tokenizers, whose ids mean different tokens, differences of a kl that is
 not the same quantity on both sides, and a side compared with itself. Nothing is cut or mapped to
@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,8 @@ from rockcore.log import Run
 from rockcore.rocks import ranking, search
 from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import RockRule
-from rockcore.schema import RockError, RunMeta
+from rockcore.schema import RockError, RunMeta, Texts
+from rockcore.spelling import visible
 
 OF_KL = ("kl", "grad_norm")  # columns that are what the estimator makes them
 TOP = 20
@@ -65,70 +65,6 @@ def check_estimators(a: RunMeta, b: RunMeta, column: str = "kl") -> None:
         )
 
 
-class Alignment(NamedTuple):
-    """Positions of two texts that hold the same token, in order: (M,) int each, both ascending."""
-
-    a: np.ndarray
-    b: np.ndarray
-
-    def blocks(self) -> list[tuple[int, int, int]]:
-        """Runs of neighbours as (first position in A, first in B, how many)."""
-        new = np.flatnonzero(
-            np.append(True, (np.diff(self.a) != 1) | (np.diff(self.b) != 1))[: len(self.a)]
-        )
-        lengths = np.diff(np.append(new, len(self.a)))
-        return list(zip(self.a[new].tolist(), self.b[new].tolist(), lengths.tolist(), strict=True))
-
-
-class _Watched(list):
-    """A list that calls `pulse` whenever it is read at an index: that is how long a search of
-    difflib can be stopped.
-    """
-
-    def __init__(self, items: list[int], pulse: Callable[[], None]):
-        super().__init__(items)
-        self.pulse = pulse
-
-    def __getitem__(self, i: Any) -> Any:
-        self.pulse()
-        return super().__getitem__(i)
-
-
-def align(
-    ids_a: np.ndarray, ids_b: np.ndarray, pulse: Callable[[], None] = lambda: None
-) -> Alignment:
-    """Line up two texts by their token ids (T_A,), (T_B,): position by position where they are
-    equal, else by common blocks.
-
-    The blocks are those of difflib.SequenceMatcher without its junk heuristic, which would drop
-    every token that makes up more than 1 % of a long text. Two texts of 8,000 tokens took 0.6 to 2
-    s on one core; texts that repeat few tokens take longest. `pulse` is called all along and stops
-    the work by raising.
-    """
-    if np.array_equal(ids_a, ids_b):
-        every = np.arange(len(ids_a))
-        return Alignment(every, every)
-    blocks = SequenceMatcher(
-        None, _Watched(ids_a.tolist(), pulse), ids_b.tolist(), autojunk=False
-    ).get_matching_blocks()
-    pairs = [
-        (np.arange(block.a, block.a + block.size), np.arange(block.b, block.b + block.size))
-        for block in blocks
-    ]
-    return Alignment(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
-
-
-def change(values_a: np.ndarray, values_b: np.ndarray, aligned: Alignment) -> np.ndarray:
-    """(T_B,) float64: B minus A where B's token has a partner in A, NaN elsewhere and where a value
-    is missing.
-    """
-    found = np.full(len(values_b), np.nan)
-    found[aligned.b] = (
-        np.asarray(values_b, float)[aligned.b] - np.asarray(values_a, float)[aligned.a]
-    )
-    return found
-
-
 class Overlap(NamedTuple):
     """Two sets of token ids."""
 
@@ -168,7 +104,7 @@ class Ranking:
     score: str  # what ranks: a key of scores.SCORES
     column: str  # the loss that it sums
     steps: tuple[int, ...]  # the checkpoints behind a rule's set, or the one step
-    source: str  # whose texts: final | first | fresh
+    source: Texts  # whose texts
     estimator: str
     types: pd.DataFrame
 
@@ -183,7 +119,7 @@ class Ranking:
             rule.score,
             rule.column,
             found.steps,
-            found.source,
+            Texts(found.source),
             found.estimator,
             types,
         )
@@ -203,7 +139,7 @@ class Ranking:
             "rock_score",
             "kl",
             (step,),
-            "fresh",
+            Texts.FRESH,
             run.meta.estimator,
             types,
         )
@@ -263,9 +199,25 @@ def rank_changes(a: Ranking, b: Ranking) -> pd.DataFrame:
     return wide[[*front, "frequency_a", "frequency_b"]]
 
 
+def shown_changes(changes: pd.DataFrame) -> pd.DataFrame:
+    """`rank_changes` as a table or a chart shows it: with `shown`, the token with its whitespace
+    made visible, and whole numbers as float, NaN where there are none.
+    """
+    whole = dict.fromkeys(("rank_a", "rank_b", "moved", "frequency_a", "frequency_b"), float)
+    return changes.astype(whole).assign(shown=[visible(t) for t in changes.token])
+
+
 class Sides(NamedTuple):
     a: Ranking
     b: Ranking
+
+    def tokens(self) -> dict[int, str]:
+        """Id -> token of every type of either side, whitespace made visible."""
+        return {
+            i: visible(token)
+            for side in self
+            for i, token in zip(side.types.token_id.tolist(), side.types.token, strict=True)
+        }
 
 
 def rankings(

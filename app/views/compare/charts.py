@@ -4,13 +4,15 @@ dashed, a diamond.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts import NEUTRAL, STUDENT, TEACHER, band, finish, label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOOKS = {"A": (STUDENT, "solid", "circle"), "B": (TEACHER, "dash", "diamond")}
 _SIZES = {"A": 15, "B": 10}  # where both stand at one place, both are seen
@@ -58,7 +60,7 @@ def _cursors(figure: go.Figure, cursors: dict[str, int]) -> None:
 
 
 def _finish(figure: go.Figure, title: str, runs: str, about: str, y: str) -> go.Figure:
-    """The runs and what is drawn stand on lines of their own, so that none is cut on a narrow page."""
+    """Runs and what is drawn on lines of their own, so that none is cut on a narrow page."""
     return finish(figure, f"{title}<br>{runs}<br>{about}", "step (updates)", y, 380).update_layout(
         margin_t=110
     )
@@ -77,7 +79,10 @@ def _runs(curves: list[Curve], cursors: dict[str, int]) -> str:
 def kl_curves(curves: list[Curve], cursors: dict[str, int], estimator: str) -> go.Figure:
     """Mean kl of each step's fresh rollouts with its 95 % interval: kl_mean, tokens, rollouts."""
     figure = go.Figure()
-    hover = "%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}<br>%{customdata[2]} tokens, %{customdata[3]} rollouts"
+    hover = (
+        "%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}"
+        "<br>%{customdata[2]} tokens, %{customdata[3]} rollouts"
+    )
     _draw(figure, curves, "kl_mean", 4, ["low", "high", "tokens", "rollouts"], hover)
     _cursors(figure, cursors)
     figure.update_yaxes(rangemode="tozero")
@@ -114,59 +119,56 @@ def ranks(rows: pd.DataFrame, about: str) -> go.Figure:
     axis is logarithmic.
     """
     figure = go.Figure()
-    y = np.arange(len(rows))
-    ways = np.stack(
-        [rows.rank_a, rows.rank_b, np.full(len(rows), np.nan)], axis=1
-    )  # one trace: a shape a row took ten times as long
+    # one trace for all ways: a shape a row took ten times as long
     figure.add_scatter(
-        x=ways.ravel(),
-        y=np.repeat(y, 3),
+        x=[x for a, b in zip(rows.rank_a, rows.rank_b, strict=True) for x in (a, b, None)],
+        y=[y for y in range(len(rows)) for _ in range(3)],
         mode="lines",
         line={"color": NEUTRAL, "width": 2},
         hoverinfo="skip",
         showlegend=False,
     )
-    for side, column in (("A", "a"), ("B", "b")):
-        colour, _, symbol = LOOKS[side]
-        inside = rows["where"].isin(["both", f"only {side}"])
-        for chosen, kind, shape in (
-            (inside, "in its set", symbol),
-            (~inside, "not in it", f"{symbol}-open"),
-        ):
-            there = (chosen & rows[f"rank_{column}"].notna()).to_numpy()
-            part, at = rows.loc[there], y[there]
-            figure.add_scatter(
-                x=part[f"rank_{column}"],
-                y=at,
-                name=f"{side}, {kind}: {len(part)}",
-                mode="markers",
-                marker={
-                    "color": colour,
-                    "symbol": shape,
-                    "size": _SIZES[side],
-                    "line": {"width": 2, "color": colour},
-                },
-                customdata=np.stack(
-                    [[label(t) for t in part.shown], part[f"score_{column}"].round(4)], axis=1
-                )
-                if len(part)
-                else None,
-                hovertemplate=f"<b>%{{customdata[0]}}</b> rank %{{x}} in {side}<br>score "
-                f"%{{customdata[1]}} nats<extra>{side}</extra>",
-            )
-    most = float(np.nanmax(rows[["rank_a", "rank_b"]].to_numpy(float))) if len(rows) else 1.0
-    figure.update_xaxes(
-        type="log", range=[np.log10(0.8), np.log10(1.3 * max(most, 2))], dtick="D2", tickformat="~s"
-    )
-    finish(
-        figure,
-        f"Rank of each type in A and in B<br>{about}",
-        "rank (1 is the highest score)",
-        "",
-        175 + _ROW * len(rows),
-    )
+    for side in LOOKS:
+        for inside in (True, False):
+            _ranks_of(figure, rows, side, inside)
+    ranked = [r for r in (*rows.rank_a, *rows.rank_b) if not math.isnan(r)]
+    ends = math.log10(0.8), math.log10(1.3 * max(ranked, default=2))
+    figure.update_xaxes(type="log", range=ends, dtick="D2", tickformat="~s")
+    title = f"Rank of each type in A and in B<br>{about}"
+    finish(figure, title, "rank (1 is the highest score)", "", 175 + _ROW * len(rows))
     figure.update_yaxes(
-        tickvals=y, ticktext=[label(t[:_NAME] + ("…" if len(t) > _NAME else "")) for t in rows.shown], range=[len(rows) - 0.4, -0.6],
+        tickvals=list(range(len(rows))),
+        ticktext=[label(t[:_NAME] + ("…" if len(t) > _NAME else "")) for t in rows.shown],
+        range=[len(rows) - 0.4, -0.6],
         zeroline=False,
-    )  # fmt: skip
+    )
     return figure.update_layout(margin_t=95, margin_b=100)
+
+
+def _ranks_of(figure: go.Figure, rows: pd.DataFrame, side: str, inside: bool) -> None:
+    """The markers of one side: of the types in its set, or of the others."""
+    colour, _, symbol = LOOKS[side]
+    column = side.lower()
+    ranks, scores = rows[f"rank_{column}"], rows[f"score_{column}"]
+    points = [
+        (rank, y, label(shown), round(score, 4))
+        for y, (rank, score, shown, where) in enumerate(
+            zip(ranks, scores, rows.shown, rows["where"], strict=True)
+        )
+        if not math.isnan(rank) and (where in ("both", f"only {side}")) == inside
+    ]
+    figure.add_scatter(
+        x=[rank for rank, *_ in points],
+        y=[y for _, y, *_ in points],
+        name=f"{side}, {'in its set' if inside else 'not in it'}: {len(points)}",
+        mode="markers",
+        marker={
+            "color": colour,
+            "symbol": symbol if inside else f"{symbol}-open",
+            "size": _SIZES[side],
+            "line": {"width": 2, "color": colour},
+        },
+        customdata=[[shown, score] for *_, shown, score in points],
+        hovertemplate=f"<b>%{{customdata[0]}}</b> rank %{{x}} in {side}<br>score "
+        f"%{{customdata[1]}} nats<extra>{side}</extra>",
+    )

@@ -1,4 +1,4 @@
-"""Two runs, or two steps of one, side by side: the same prompt as text, the rock sets, the curves."""
+"""Two runs, or two steps of one, side by side: texts on one prompt, the rock sets, the curves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 from app import controls, data, selection, words
 from app.components import pane_pair, token_pane
 from app.views.compare import charts
+from app.views.compare import words as sentences
 
 PANES = {"both": "A | B", "a": "A", "b": "B", "difference": "Difference"}
 BY = {"rule": "the rule", "score": "Rock Score at these steps"}
@@ -26,13 +27,23 @@ class Sides(NamedTuple):
 
     b: data.runs.RunKey
     name_b: str
-    source: str
+    texts: data.compare.Texts
     step_a: int
     step_b: int
 
     @property
     def one_run(self) -> bool:
         return self.b.path == run.path
+
+
+class Shown(NamedTuple):
+    """A pair of texts as the page shows it."""
+
+    a: data.compare.Text
+    b: data.compare.Text
+    pair: data.compare.Pair
+    signal: str
+    panes: str  # a key of PANES
 
 
 def part(draw: Callable[[], None], what: str) -> None:
@@ -69,32 +80,27 @@ def choose_b() -> tuple[str, data.runs.RunKey] | None:
 
 
 def choose_sides(name: str, b: data.runs.RunKey) -> Sides | None:
-    sources = data.compare.sources(run, b)
-    if not sources:
+    both = data.compare.common_texts(run, b)
+    if not both:
         st.text(
             "There are no texts of one kind that both runs have logged (yet). Reload in a moment "
             "(press R) if one is training."
         )
         return None
-    source = controls.source(sources)
-    steps_a, steps_b = data.runs.steps(run, source), data.runs.steps(b, source)
+    kind = data.compare.Texts(controls.source(both))
+    steps_a, steps_b = data.runs.steps(run, kind), data.runs.steps(b, kind)
     left, right = st.columns(2)
     with left:
         first = steps_a[0] if b.path == run.path else steps_a[-1]
         step_a = selection.choose("step_a", st.select_slider, "Step of A", steps_a, first)
     with right:
         step_b = selection.choose("step_b", st.select_slider, "Step of B", steps_b, steps_b[-1])
-    return Sides(b, name, source, step_a, step_b)
+    return Sides(b, name, kind, step_a, step_b)
 
 
-def no_prompt(sides: Sides, shared: data.compare.Shared) -> None:
+def no_prompt(sides: Sides, shared: data.compare.SharedPrompts) -> None:
     st.subheader("No texts to set side by side")
-    st.text(
-        f"No prompt is the same on both sides: A has {shared.prompts[0]:,} here, B has "
-        f"{shared.prompts[1]:,}, and 0 of these are equal, "
-        "word for word. Only texts on one prompt can be set side by side. The rocks and the "
-        "curves below need no shared prompt."
-    )
+    st.text(sentences.no_shared_prompt(shared))
     if sides.one_run:
         st.text(
             "A run trains on other prompts at every step. Its probe texts stay the same: choose "
@@ -122,72 +128,73 @@ def no_prompt(sides: Sides, shared: data.compare.Shared) -> None:
 
 def choose_texts(sides: Sides) -> tuple[data.compare.Text, data.compare.Text] | None:
     """A text of each side on one prompt, or None after saying why there is none."""
-    shared = data.compare.shared(run, sides.b, sides.source, sides.step_a, sides.step_b)
-    if not shared.texts:
+    shared = data.compare.shared(run, sides.b, sides.texts, sides.step_a, sides.step_b)
+    if not shared.prompts:
         no_prompt(sides, shared)
         return None
-    several = any(len(found) > 1 for found in shared.partners.values())
-    left, right = st.columns(2) if several else (st.container(), None)
+    left, right = st.columns(2) if shared.several else (st.container(), None)
     with left:
-        a = selection.choose(
-            "rollout", st.selectbox, "Prompt and text of A", list(shared.texts), next(iter(shared.texts)), format_func=shared.texts.get,
-            help=f"{shared.both:,} prompts are on both sides, of {shared.prompts[0]:,} of A and "
-                 f"{shared.prompts[1]:,} of B.",
-        )  # fmt: skip
-    partners = shared.partners[a]
-    b = next(iter(partners))
+        rollout = selection.choose(
+            "rollout",
+            st.selectbox,
+            "Prompt and text of A",
+            list(shared.prompts),
+            next(iter(shared.prompts)),
+            format_func=lambda i: sentences.named_prompt(i, shared.prompts[i]),
+            help=f"{shared.both:,} prompts are on both sides, of {shared.of_a:,} of A and "
+            f"{shared.of_b:,} of B.",
+        )
+    a = data.compare.Text(run, sides.texts, sides.step_a, rollout)
+    partners = data.compare.partners(shared, a, sides.b, sides.step_b)
+    chosen = next(iter(partners))
     if right and len(partners) > 1:
         with right:
-            b = selection.choose(
+            chosen = selection.choose(
                 "rollout_b",
                 st.selectbox,
                 "Text of B on this prompt",
                 list(partners),
-                b,
+                chosen,
                 format_func=partners.get,
             )
-    return data.compare.Text(run, sides.source, sides.step_a, a), data.compare.Text(
-        sides.b, sides.source, sides.step_b, b
-    )
+    return a, data.compare.Text(sides.b, sides.texts, sides.step_b, chosen)
 
 
-def pane(pair: data.compare.Pair, letter: str, narrow: bool, difference: bool = False) -> None:
-    of = pair.a if letter == "A" else pair.b
-    seen = data.compare.shown(pair, letter, difference)
-    scale = (data.compare.change_scale if difference else data.compare.scale)(
-        run, pair.b.run, pair.signal
+def pane(shown: Shown, letter: str, difference: bool) -> None:
+    """One side as a text pane, on the scale of both, or in the colours of B − A."""
+    of, b = (shown.a if letter == "A" else shown.b), shown.b
+    seen = data.compare.shown(shown.pair, of, letter, difference)
+    scale = (data.compare.difference_scale if difference else data.compare.scale)(
+        run, b.run, shown.signal
     )
-    estimator = (
-        data.runs.facts(of.run).estimator if pair.signal == "kl" else f"{pair.signal} as logged"
-    )
-    over = "the run" if pair.b.run.path == run.path else "both runs"
+    estimator = data.runs.facts(of.run).estimator
+    if shown.signal != "kl":
+        estimator = f"{shown.signal} as logged"
     # as long on both sides, so that the texts begin at one height
-    what = f"{letter} at step {of.step}. {estimator}."
+    caption = f"{letter} at step {of.step}. {estimator}."
     if difference:
-        what = (
-            f"B minus A, on the text of B: {pair.a.name}, step {pair.a.step} → {of.name}, step "
-            f"{of.step}. Blue: lower in B, orange: "
-            f"higher. {estimator}. Colours change at quantiles of |{pair.signal}| over all "
-            f"{scale['tokens']:,} fresh tokens of {over}."
+        over = "the run" if b.run.path == run.path else "both runs"
+        caption = (
+            f"B minus A, on the text of B: {shown.a.name}, step {shown.a.step} → {of.name}, step "
+            f"{of.step}. Blue: lower in B, orange: higher. {estimator}. Colours change at "
+            f"quantiles of |{shown.signal}| over all {scale['tokens']:,} fresh tokens of {over}."
         )
     view = token_pane.View(
         scale=scale,
-        caption=what,
+        caption=caption,
         categories=data.runs.categories(of.run),
         state=seen.state,
         steps=[of.step],
         judged=seen.judged,
-        tau=data.compare.threshold(run, pair.b.run, "kl"),
-        narrow=narrow,
+        tau=data.compare.threshold(run, b.run, "kl"),
+        narrow=shown.panes == "both",
         quiet=True,
     )
     token_pane.show(f"compare {letter}", seen.text, seen.values, view)
 
 
-def texts(sides: Sides) -> None:
-    chosen = choose_texts(sides)
-    if chosen is None:
-        return
+def choose_view() -> tuple[str, str]:
+    """Which panes are shown, and the signal that colours them."""
     left, right = st.columns([3, 2])
     with left:
         panes = selection.choose(
@@ -201,44 +208,59 @@ def texts(sides: Sides) -> None:
         )
     with right:
         signal = selection.choose("signal", st.selectbox, "Colour", data.runs.SIGNALS, "kl")
+    return panes, signal
+
+
+def texts(sides: Sides) -> None:
+    chosen = choose_texts(sides)
+    if chosen is None:
+        return
+    panes, signal = choose_view()
     pair = data.compare.pair(*chosen, signal)
-    for letter, of, place in zip("AB", chosen, st.columns(2), strict=True):
-        place.text(data.compare.side_line(letter, of))
-    if not len(pair.values_a) or not len(pair.values_b):
+    about = [data.compare.about(text) for text in chosen]
+    for letter, text, told, place in zip("AB", chosen, about, st.columns(2), strict=True):
+        place.text(sentences.side(letter, text, told))
+    if not all(told.tokens for told in about):
         st.text("One of the texts is empty: its student ended at once.")
         return
-    refused = data.compare.no_difference(run, sides.b, signal) or pair.missing
-    st.text(data.compare.aligned_line(pair))
-    st.text(refused or data.compare.change_line(pair, data.compare.threshold(run, sides.b, signal)))
+    names = dict(zip("AB", (text.name for text in chosen), strict=True))
+    refused = data.compare.no_difference(run, sides.b, signal)
+    refused = refused or sentences.not_logged(pair, signal, names)
+    st.text(sentences.aligned(pair, *about))
+    moved = data.compare.moved(pair, run, sides.b, signal)
+    st.text(refused or sentences.moved(moved, signal, sides.one_run))
     if panes == "difference" and refused:
         st.subheader("No difference to show")
         st.text("Choose another colour or “A | B” above.")
         return
-    draw(pair, panes)
-    for letter, of, name, place in zip(
-        "AB", chosen, (None, sides.name_b), st.columns(2), strict=True
-    ):
+    draw(Shown(*chosen, pair, signal, panes))
+    links(chosen, sides.name_b)
+
+
+def links(chosen: tuple[data.compare.Text, data.compare.Text], name_b: str) -> None:
+    """Each side on the page Trace."""
+    for letter, text, name, place in zip("AB", chosen, (None, name_b), st.columns(2), strict=True):
+        where = {"step": str(text.step), "rollout": str(text.rollout)}
         with place:
-            where = {"step": str(of.step), "rollout": str(of.rollout)} | (
-                {"run": name} if name else {}
+            selection.link(
+                "trace", f"Read {letter} in Trace", **where, **({"run": name} if name else {})
             )
-            selection.link("trace", f"Read {letter} in Trace", **where)
 
 
-def draw(pair: data.compare.Pair, panes: str) -> None:
-    letters = {"both": "AB", "a": "A", "b": "B", "difference": "B"}[panes]
-    places = st.columns(2) if panes == "both" else [st.container()]
+def draw(shown: Shown) -> None:
+    """The panes that were asked for, tied together."""
+    letters = {"both": "AB", "a": "A", "b": "B", "difference": "B"}[shown.panes]
+    places = st.columns(2) if shown.panes == "both" else [st.container()]
     for letter, place in zip(letters, places, strict=True):
         with place:
-            pane(pair, letter, panes == "both", panes == "difference")
-    unit = data.runs.scale(run, pair.signal).unit
+            pane(shown, letter, shown.panes == "difference")
     pane_pair.show(
         "pair",
         {s: f"compare {s}" for s in letters},
-        pair.aligned.blocks(),
-        (pair.values_a, pair.values_b),
-        pair.signal,
-        unit,
+        shown.pair.aligned.blocks(),
+        (shown.pair.values_a, shown.pair.values_b),
+        shown.signal,
+        data.compare.unit(shown.signal),
     )
     st.caption(
         "Point at a token, or walk with Tab and the arrow keys: its partner is framed, and a line "
@@ -246,7 +268,7 @@ def draw(pair: data.compare.Pair, panes: str) -> None:
     )
 
 
-def ranked(sides: Sides) -> data.rankings.Sides:
+def ranked(sides: Sides) -> data.compare.Sides:
     """Both rankings, and in one sentence what they are."""
     right, left = st.columns([3, 2])
     by = "score"
@@ -264,9 +286,9 @@ def ranked(sides: Sides) -> data.rankings.Sides:
             )
     if by == "rule":
         rule = data.rocks.rule(selection.text("rule", "default"))
-        found = data.rankings.by_rule(run, sides.b, rule)
+        found = data.compare.ranked_by_rule(run, sides.b, rule)
         a, b = (
-            f"steps {side.steps[0]} to {side.steps[-1]}, {controls.TEXTS[side.source].lower()}"
+            f"steps {side.steps[0]} to {side.steps[-1]}, {side.source.label.lower()}"
             for side in found
         )
         st.text(
@@ -278,9 +300,9 @@ def ranked(sides: Sides) -> data.rankings.Sides:
         return found
     with right:
         top = selection.count(
-            "top", "Types that count as rocks, by Rock Score", 1, 10_000, data.rankings.TOP
+            "top", "Types that count as rocks, by Rock Score", 1, 10_000, data.compare.TOP
         )
-    found = data.rankings.by_score(run, sides.step_a, sides.b, sides.step_b, top)
+    found = data.compare.ranked_by_score(run, sides.step_a, sides.b, sides.step_b, top)
     st.text(
         f"Types by Rock Score R(v) over the fresh rollouts of step {sides.step_a} (A) and step "
         f"{sides.step_b} (B), the first {top} of "
@@ -293,7 +315,7 @@ def ranked(sides: Sides) -> data.rankings.Sides:
 def rocks(sides: Sides) -> None:
     st.subheader("Rock sets")
     found = ranked(sides)
-    shared = data.rankings.overlap(found)
+    shared = data.compare.overlap(found)
     in_a, in_b, both = len(found.a.ids), len(found.b.ids), len(shared.both)
     columns = st.columns(4)
     columns[0].metric(
@@ -304,14 +326,15 @@ def rocks(sides: Sides) -> None:
     columns[1].metric(f"In both, of {in_a + in_b - both}", both)
     columns[2].metric(f"Only in A, of {in_a}", len(shared.only_a))
     columns[3].metric(f"Only in B, of {in_b}", len(shared.only_b))
+    tokens = found.tokens()
     for what, ids in (
         ("In both", shared.both),
         ("Only in A", shared.only_a),
         ("Only in B", shared.only_b),
     ):
         if ids:
-            st.text(f"{what}: {data.rankings.line(found, ids)}")
-    table = data.rankings.table(found)
+            st.text(f"{what}: {sentences.token_line(ids, tokens)}")
+    table = data.compare.rank_changes(found)
     if not in_a and not in_b:
         st.text(
             "Neither side has a set under this rule: below stand all types by rank. Loosen the "
@@ -337,7 +360,8 @@ def show_table(table, known: list[str]) -> None:
         hide_index=True,
         height=320,
         column_order=[
-            "shown", "where", "rank_a", "rank_b", "moved", "score_a", "score_b", *known, "frequency_a", "frequency_b", "token_id",
+            "shown", "where", "rank_a", "rank_b", "moved", "score_a", "score_b", *known,
+            "frequency_a", "frequency_b", "token_id",
         ],
         column_config={
             "shown": text("token", help="␣ space, ⏎ line break"),
