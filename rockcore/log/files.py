@@ -187,8 +187,9 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
     Optional ones may be missing. A file that a resumed run has just dropped has no columns.
     """
     try:
-        stat = path.stat()
-        found = _footer(str(path), stat.st_size, stat.st_mtime_ns)
+        name = str(path)
+        stat = os.stat(name)
+        found = _footer(name, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         return frozenset()
     except (pa.ArrowInvalid, OSError) as e:
