@@ -18,7 +18,10 @@ from rockcore.log import sample_runs
 from rockcore.schema import Prompt, RockError
 
 T = TypeVar("T")
-_SHAPE = 'Give each row `prompt`, and optionally `teacher_prompt` and `answer`: {"prompt": "2+2?", "answer": "4"}'
+_SHAPE = (
+    "Give each row `prompt`, and optionally `teacher_prompt` and `answer`: "
+    '{"prompt": "2+2?", "answer": "4"}'
+)
 
 
 class BadPrompts(RockError, ValueError):

@@ -37,7 +37,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rockcore import schema, world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
-from rockcore.log.files import step_files, write_table
+from rockcore.log.files import table_files, write_table
 from rockcore.tasks import epochs
 from rockcore.training import evals, models
 from rockcore.training.llama import FastLlama
@@ -242,7 +242,7 @@ def slim(run: Path) -> None:
     Floats of the probe texts keep 16 of their 24 significant bits, and of the summed gradients only
     those of the final texts under the first and the last student stay.
     """
-    for file in run.glob("probe/*/step=*.parquet"):
+    for file in [f for s in schema.PROBE_SETS for f in table_files(run, f"probe/{s}")]:
         table = pq.read_table(file)
         values = table.to_pydict()
         for name in (n for n in table.column_names if table.schema.field(n).type == pa.float32()):
@@ -250,7 +250,7 @@ def slim(run: Path) -> None:
             values[name] = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
         write_table(file, schema.PROBE, values)
     shutil.rmtree(run / "gradients" / "first")
-    for file in step_files(run / "gradients" / "final")[1:-1]:
+    for file in table_files(run, "gradients/final")[1:-1]:
         file.unlink()
 
 

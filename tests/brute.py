@@ -106,10 +106,12 @@ def write(
         "vocab_size": 600,
         **meta,
     }
+    logs = [*fresh, *([] if probes is None else [probes])]
+    size = 1 + max(599, *(token for log in logs for row in log.tokens for token in row))
     vocab = {
-        "token_id": range(600),
-        "token": [f" w{i}" for i in range(600)],
-        "special": [False] * 600,
+        "token_id": range(size),
+        "token": [f" w{i}" for i in range(size)],
+        "special": [False] * size,
     }
     writer = RunWriter.create(path, RunMeta(**about), vocab)
     for c in range(0 if probes is None else len(probes.losses)):

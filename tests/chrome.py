@@ -11,9 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -21,6 +27,8 @@ FLAGS = (
     "--disable-background-networking --disable-component-update "
     "--disable-sync"
 )
+# Opened at a page's own address, Streamlit's script first probes for its server below that path.
+PROBES = ("/_stcore/health", "/_stcore/host-config")
 DONE = "[data-testid=stApp][data-test-script-state=notRunning]"
 AT_REST = """() => new Promise(done => {
     const ended = () => document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning';
@@ -36,8 +44,53 @@ PAGES = re.findall(
 )  # the names of the views
 
 
+@dataclass
+class Tab:
+    """A page with what it must not do on record."""
+
+    page: Page
+    server: str
+    external: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.server + path)
+        self.settle()
+
+    def settle(self) -> None:
+        self.page.wait_for_selector(DONE)
+
+    def rest(self) -> None:
+        """Until the page has been still for half a second, and no script runs."""
+        self.page.evaluate(AT_REST)
+
+    def wait_for_url(self, **parameters: str) -> None:
+        """Until the address bar holds these parameters, and the script run behind it has ended."""
+        tests = "".join(
+            f"(?=.*[?&]{name}={re.escape(value)}(&|$))" for name, value in parameters.items()
+        )
+        self.page.wait_for_url(re.compile(tests))
+        self.settle()
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.page.url).query).items()}
+
+    def pick(self, box: str, option: str) -> None:
+        """Choose an option of a selectbox by its label."""
+        self.page.get_by_role("combobox", name=box).click()
+        self.page.get_by_role("option", name=option).first.click()
+
+    def tokens(self) -> list[str]:
+        return self.page.locator(".response .t").evaluate_all(
+            "spans => spans.map(s => s.textContent)"
+        )
+
+
 @contextmanager
-def serving(command: Callable[[str], list[str]], folder: Path) -> Iterator[str]:
+def serving(
+    command: Callable[[str], list[str]], folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """The address of `python COMMAND(port)` on a free port, run in a folder that also gets its
     output.
     """
@@ -49,6 +102,7 @@ def serving(command: Callable[[str], list[str]], folder: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, *command(str(port))],
             cwd=folder,
+            env=env,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: they compete for the cores
+
 import re
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from chrome import CHROMIUM, FLAGS, PROBES, Tab, serving
 from hypothesis import settings
+from pages import MAIN
+from small_logs import write_small_log
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
-from rockcore.log import RunWriter
+from rockcore.log import RunWriter, sample_runs
 from rockcore.schema import TOP_ALTERNATIVES, RunMeta
+
+if TYPE_CHECKING:
+    import playwright.sync_api as playwright
 
 settings.register_profile(
     "patient", deadline=None
 )  # the machines are shared: a slow example is no failure
 settings.load_profile("patient")
+
+MOST_WORKERS = 4  # each has a server and a Chromium of its own
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker a core, but none of them for a few tests: starting takes longer than they do."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    named = [Path(argument.split("::")[0]) for argument in config.args]
+    few = config.option.keyword or config.option.lf or (len(named) < 3 and named[0].is_file())
+    return 0 if few or cores == 1 else min(cores, MOST_WORKERS)
+
 
 # Text that a careless page would run, format, reorder or lose.
 HOSTILE = (
@@ -193,6 +217,140 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return write_tiny_run(tmp_path_factory.mktemp("runs") / name, **changes)
 
     return make
+
+
+@pytest.fixture
+def run_path(tmp_path: Path) -> Path:
+    return write_small_log(tmp_path / "r")
+
+
+# Pages without a browser.
+
+
+@pytest.fixture
+def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
+    """open_app(page, place, …, step="10") runs that page on these places with this URL; the folder
+    is an empty one.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def run(page: str, *places: Path, **url: str) -> AppTest:
+        monkeypatch.setattr(sys, "argv", [MAIN, *map(str, places)])
+        app = AppTest.from_file(MAIN, default_timeout=30)
+        for name, value in url.items():
+            app.query_params[name] = value
+        # switch_page knows a page by its url_path only after a run, and another page would run first
+        app._page_hash = "" if page == "overview" else calc_hash(page)
+        return app.run()
+
+    return run
+
+
+# Pages in a browser.
+
+# Python imports this by itself at its start. What it refuses it writes down.
+NO_NETWORK = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        host = arguments[0]
+        if event == "socket.connect":
+            host = arguments[1][0] if isinstance(arguments[1], tuple) else None
+        if isinstance(host, str) and host not in ("127.0.0.1", "::1", "localhost"):
+            with open(FILE, "a") as file:
+                file.write(f"{event} {host}\\n")
+            raise OSError("The network is cut off.")
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.fixture(scope="session")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a Python with this file's folder on its path writes down whom it tried to reach."""
+    file = tmp_path_factory.mktemp("offline") / "refused.txt"
+    (file.parent / "sitecustomize.py").write_text(NO_NETWORK.replace("FILE", repr(str(file))))
+    return file
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs that the server offers beside the bundled ones. A test file may add its
+    own, under names of its own: the server finds them.
+    """
+    folder = tmp_path_factory.mktemp("served")
+    write_tiny_run(folder / "tiny")
+    write_tiny_run(folder / "second", seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(served: Path, refused: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`rockcore app` on a free port, cut off from the network, in a folder whose app.py must not be
+    mistaken for ours.
+    """
+    folder = tmp_path_factory.mktemp("cwd")
+    (folder / "app.py").write_text("raise SystemExit('a stranger')")
+    path = os.pathsep.join([str(refused.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    runs = [str(sample_runs()), str(served)]
+    with serving(
+        lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"],
+        folder,
+        os.environ | {"PYTHONPATH": path},
+    ) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[playwright.Browser]:
+    """One Chromium for all tests of this process."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no chromium on the PATH")
+    assert CHROMIUM, "CI has no chromium on the PATH"
+    api.expect.set_options(timeout=30_000)
+    with api.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def browser(chromium: playwright.Browser) -> Iterator[playwright.Browser]:
+    """The Chromium, in which a test leaves no page open."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
+
+
+@pytest.fixture
+def tab(browser: playwright.Browser, server: str) -> Iterator[Tab]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(30_000)  # the machines are shared: a slow page is no failure
+    tab = Tab(context.new_page(), server)
+
+    def guard(route: playwright.Route) -> None:
+        if route.request.url.startswith((server, "data:", "blob:")):
+            route.continue_()
+        else:
+            tab.external.append(route.request.url)
+            route.abort()
+
+    def console(message: playwright.ConsoleMessage) -> None:
+        if message.type == "error" and not message.location["url"].endswith(PROBES):
+            tab.errors.append(message.text)
+
+    def websocket(opened: playwright.WebSocket) -> None:  # no route sees one
+        if not opened.url.startswith(server.replace("http", "ws")):
+            tab.external.append(opened.url)
+
+    context.route("**/*", guard)
+    tab.page.on("console", console)
+    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.page.on("websocket", websocket)
+    yield tab
+    context.close()
+    assert tab.external == [], "the page asked for something outside this machine"
+    assert tab.errors == []
 
 
 @pytest.hookimpl(wrapper=True)

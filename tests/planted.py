@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from rockcore import schema
 from rockcore.log import RunWriter
-from rockcore.log.files import step_name, to_arrow
+from rockcore.log.files import table_file, to_arrow
 from rockcore.rocks.corpus import Corpus
 from rockcore.schema import RunMeta
 
@@ -292,14 +292,10 @@ def write(path: Path, plan: Plan) -> Truth:
         meta,
         {"token_id": range(v), "token": [f" w{i}" for i in range(v)], "special": [False] * v},
     )
-    folder, stubborn, rollouts = path / "probe" / "final", [], 0
-    folder.mkdir(parents=True)
-    files = [
-        pq.ParquetWriter(
-            folder / f"{step_name(s)}.parquet", schema.arrow_schema(schema.PROBE), **_how()
-        )
-        for s in STEPS
-    ]
+    stubborn, rollouts = [], 0
+    paths = [table_file(path, "probe/final", s) for s in STEPS]
+    paths[0].parent.mkdir(parents=True)
+    files = [pq.ParquetWriter(p, schema.arrow_schema(schema.PROBE), **_how()) for p in paths]
     for piece in world.pieces():
         for step, file, kl in zip(STEPS, files, piece.losses, strict=True):
             file.write_table(to_arrow(schema.PROBE, _columns(piece, step, kl, rollouts)))

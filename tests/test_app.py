@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
+from chrome import PAGES
 from conftest import HOSTILE, PLAIN, ROLLOUTS, STEPS
-from streamlit.testing.v1 import AppTest
-from streamlit.util import calc_hash
+from pages import DAMAGES, RunFactory, other_version, words
 
 from app import charts, data
 from app import words as app_words
 from rockcore.log import Run, sample_runs
-
-MAIN = str(Path(data.runs.__file__).parents[1] / "main.py")
-PAGES = (
-    "overview",
-    "trace",
-    "rock_tokens",
-    "steps",
-    "gradients",
-    "compare",
-    "threshold_lab",
-    "live",
-    "session",
-)
-RunFactory = Callable[..., Path]
-
-
-@pytest.fixture
-def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
-    """open_app(page, place, …, step="10") runs that page on these places with this URL; the folder
-    is an empty one.
-    """
-    monkeypatch.chdir(tmp_path)
-
-    def run(page: str, *places: Path, **url: str) -> AppTest:
-        monkeypatch.setattr(sys, "argv", [MAIN, *map(str, places)])
-        app = AppTest.from_file(MAIN, default_timeout=30)
-        for name, value in url.items():
-            app.query_params[name] = value
-        # switch_page knows a page by its url_path only after a run, and another page would run first
-        app._page_hash = "" if page == "overview" else calc_hash(page)
-        return app.run()
-
-    return run
-
-
-def words(app: AppTest) -> str:
-    """All text of a page."""
-    return "\n".join(
-        str(e.value)
-        for kind in ("title", "header", "subheader", "text", "markdown", "caption")
-        for e in getattr(app, kind)
-    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -91,37 +45,6 @@ def test_every_page_says_what_to_do_without_a_run(
     app = open_app(page)
     assert not app.exception
     assert "Start one on the page" in words(app)
-
-
-def cut_tokens(run: Path) -> None:
-    file = next((run / "tokens").glob("*.parquet"))
-    file.write_bytes(file.read_bytes()[:200])
-
-
-def spoil_pages(run: Path) -> None:
-    """Keep the footer, so that the file opens, and overwrite what it points to."""
-    for file in [
-        f
-        for table in ("tokens", "types", "probe/final")
-        for f in (run / table).glob("step=*.parquet")
-    ]:
-        whole = file.read_bytes()
-        file.write_bytes(b"PAR1" + b"\xff" * (len(whole) // 2) + whole[len(whole) // 2 + 4 :])
-
-
-def other_version(run: Path) -> None:
-    meta = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(meta | {"schema_version": 99}))
-
-
-DAMAGES = {
-    "a cut file": cut_tokens,
-    "spoiled pages": spoil_pages,
-    "another schema version": other_version,
-    "no run.json": lambda run: (run / "run.json").unlink(),
-    "no vocabulary": lambda run: (run / "vocab.parquet").unlink(),
-    "no folder": shutil.rmtree,
-}
 
 
 @pytest.mark.parametrize("page", PAGES)

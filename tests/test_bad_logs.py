@@ -15,9 +15,9 @@ from brute import Log
 
 from rockcore.log import Run
 from rockcore.rocks.gather import BadLoss, NothingToCompare, gather
-from rockcore.rocks.rockset import RockSet
+from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import BadRule, RockRule
-from rockcore.rocks.search import detect, examine
+from rockcore.rocks.search import detect
 from rockcore.schema import DamagedRun, RockError
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -182,7 +182,7 @@ def test_a_second_run_with_another_tokenizer_is_refused_by_name(tmp_path):
         brute.write(tmp_path / "b", LOG, tokenizer_hash="1"),
     )
     with pytest.raises(BadRule, match="joint with b.*tokenizer"):
-        examine(one, replace(RULE, score="joint"), other)
+        detect(one, replace(RULE, score="joint"), other)
 
 
 def test_the_order_of_rows_is_irrelevant(tmp_path):
@@ -225,9 +225,9 @@ def test_a_log_that_knows_no_gradient_gives_the_same_set(missing, tmp_path):
         assert detect(run, replace(RULE, mode=mode)).tokens.equals(tokens)
 
 
-def whole(run: Run, rule: RockRule = RULE) -> RockSet:
+def whole(run: Run, rule: RockRule = RULE) -> RockReport:
     """A detection to its end and through JSON."""
-    return RockSet.from_json(detect(run, rule).to_json())
+    return RockReport.from_json(detect(run, rule).to_json())
 
 
 SILENT = [[[0.0] * 10] * 6] * 3

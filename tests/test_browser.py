@@ -7,128 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import pytest
-from chrome import AT_REST, CHROMIUM, DONE, FLAGS, serving
+import playwright.sync_api as playwright
+from chrome import Tab
 from conftest import HOSTILE, WORDS
 
 from app import words
-from rockcore.log import sample_runs
 from rockcore.rocks.rule import RockRule
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: python -m pip install -e '.[test]'"
-)
-
-playwright.expect.set_options(timeout=15_000)  # the machines are shared: a slow page is no failure
-# Opened at a page's own address, Streamlit's script first probes for its server below that path.
-PROBES = ("/_stcore/health", "/_stcore/host-config")
-
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("no chromium on the PATH", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def server(
-    tiny_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """`rockcore app` on a free port, with the bundled runs, two more, and a folder whose app.py
-    must not be mistaken for ours.
-    """
-    folder = tmp_path_factory.mktemp("cwd")
-    (folder / "app.py").write_text("raise SystemExit('a stranger')")
-    runs = [str(sample_runs()), str(tiny_run("tiny")), str(tiny_run("second", seed=1))]
-    with serving(
-        lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder
-    ) as address:
-        yield address
-
-
-@dataclass
-class Tab:
-    """A page with what it must not do on record."""
-
-    page: playwright.Page
-    server: str
-    external: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.server + path)
-        self.settle()
-
-    def settle(self) -> None:
-        self.page.wait_for_selector(DONE)
-
-    def rest(self) -> None:
-        """Until the page has been still for half a second, and no script runs."""
-        self.page.evaluate(AT_REST)
-
-    def wait_for_url(self, **parameters: str) -> None:
-        """Until the address bar holds these parameters, and the script run behind it has ended."""
-        tests = "".join(
-            f"(?=.*[?&]{name}={re.escape(value)}(&|$))" for name, value in parameters.items()
-        )
-        self.page.wait_for_url(re.compile(tests))
-        self.settle()
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.page.url).query).items()}
-
-    def pick(self, box: str, option: str) -> None:
-        """Choose an option of a selectbox by its label."""
-        self.page.get_by_role("combobox", name=box).click()
-        self.page.get_by_role("option", name=option).first.click()
-
-    def tokens(self) -> list[str]:
-        return self.page.locator(".response .t").evaluate_all(
-            "spans => spans.map(s => s.textContent)"
-        )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    assert CHROMIUM, "CI has no chromium on the PATH"
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(browser: playwright.Browser, server: str) -> Iterator[Tab]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(15_000)
-    tab = Tab(context.new_page(), server)
-
-    def guard(route: playwright.Route) -> None:
-        if route.request.url.startswith((server, "data:", "blob:")):
-            route.continue_()
-        else:
-            tab.external.append(route.request.url)
-            route.abort()
-
-    def console(message: playwright.ConsoleMessage) -> None:
-        if message.type == "error" and not message.location["url"].endswith(PROBES):
-            tab.errors.append(message.text)
-
-    def websocket(opened: playwright.WebSocket) -> None:  # no route sees one
-        if not opened.url.startswith(server.replace("http", "ws")):
-            tab.external.append(opened.url)
-
-    context.route("**/*", guard)
-    tab.page.on("console", console)
-    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
-    tab.page.on("websocket", websocket)
-    yield tab
-    context.close()
-    assert tab.external == [], "the page asked for something outside this machine"
-    assert tab.errors == []
 
 
 def test_the_first_page_says_what_the_run_is_and_loads_nothing_external(tab: Tab) -> None:
@@ -363,7 +249,6 @@ def test_a_failed_browser_test_leaves_a_picture_of_every_open_page(tmp_path: Pat
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]")
     (tmp_path / "test_it.py").write_text(
-        "from test_browser import browser\n"
         "def test_it(browser):\n"
         "    for text in ('one', 'two'):\n"
         "        browser.new_context().new_page().set_content(text)\n"

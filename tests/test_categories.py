@@ -338,7 +338,7 @@ class Vocabulary(NamedTuple):
 
 
 @pytest.fixture(
-    scope="module",
+    scope="session",
     params=[byte_level_tokenizer, sentencepiece_tokenizer],
     ids=["byte-level", "SentencePiece"],
 )

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_log import VOCAB, meta, run_path, tokens  # noqa: F401  (run_path is a fixture)
+from small_logs import meta, tokens
 
 from rockcore.cli import main
 from rockcore.log import Run, RunWriter
@@ -113,7 +113,7 @@ def test_rocks_prints_a_table_whatever_the_tokens_look_like(tmp_path, capsys):
     assert "'[red]x'" in out and "'[/]'" in out and "\x1b[31m" not in out and "3 of 3 types" in out
 
 
-def test_a_run_may_be_named_like_markup(run_path, capsys):  # noqa: F811
+def test_a_run_may_be_named_like_markup(run_path, capsys):
     odd = run_path.rename(run_path.with_name("a[red]b"))
     main(["rocks", str(odd)])
     RunWriter.reopen(odd).save_meta(name="[red]x[-]")
@@ -121,12 +121,12 @@ def test_a_run_may_be_named_like_markup(run_path, capsys):  # noqa: F811
     assert "[red]x[-]" in capsys.readouterr().out
 
 
-def test_json_needs_no_unicode_from_the_terminal(run_path, monkeypatch):  # noqa: F811
+def test_json_needs_no_unicode_from_the_terminal(run_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     assert rockcore("rocks", str(run_path), "--json").returncode == 0
 
 
-def test_python_dash_m_is_the_same_program(run_path):  # noqa: F811
+def test_python_dash_m_is_the_same_program(run_path):
     done = rockcore("rocks", str(run_path), "--json", "--top", "1")
     assert done.returncode == 0 and len(json.loads(done.stdout)["tokens"]) == 1
 
@@ -170,7 +170,7 @@ def test_an_error_leaves_the_program_with_exit_code_one_and_no_traceback():
     )
 
 
-def test_a_step_that_is_not_logged_names_those_that_are(run_path):  # noqa: F811
+def test_a_step_that_is_not_logged_names_those_that_are(run_path):
     done = rockcore("rocks", str(run_path), "--step", "5")
     assert (
         done.returncode == 1
@@ -199,7 +199,7 @@ main(sys.argv[1:])
 """
 
 
-def test_without_torch_training_says_how_to_install_it_and_reading_works(run_path):  # noqa: F811
+def test_without_torch_training_says_how_to_install_it_and_reading_works(run_path):
     def without_torch(*arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-c", NO_TORCH, *arguments], capture_output=True, text=True

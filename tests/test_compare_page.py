@@ -5,19 +5,19 @@ say why.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import numpy as np
+import playwright.sync_api as playwright
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from chrome import serving
-from conftest import HOSTILE, STEPS
+from chrome import Tab
+from conftest import HOSTILE, STEPS, write_tiny_run
+from pages import DAMAGES, words
 from streamlit.testing.v1 import AppTest
-from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
-from test_browser import Tab, browser, playwright, tab  # noqa: F401  (fixtures)
 from test_compare import LENIENT
 
 from app import data
@@ -54,7 +54,7 @@ def plain(app: AppTest) -> str:
 
 def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(
     open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     run = tiny_run()
     app = open_app("compare", run)
     assert not app.exception
@@ -86,7 +86,7 @@ def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(
 )
 def test_every_mode_and_signal_renders(
     panes: str, signal: str, open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     app = open_app(
         "compare",
         *two(tiny_run),
@@ -107,7 +107,7 @@ def test_every_mode_and_signal_renders(
 @pytest.mark.parametrize("source", data.runs.SOURCES)
 def test_other_texts_line_up_by_token_and_subtract_where_they_do(
     source: str, open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     one, other = two(tiny_run)
     a, b = text_of(one, source, 10, 2), text_of(other, source, 20, 2)
     pair = data.compare.pair(a, b, "sampled_loss")
@@ -160,7 +160,7 @@ def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) 
     )
 
 
-def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> None:
     one, other = two(tiny_run)
     rule = LENIENT.changed(top_k=15)
     app = open_app("compare", one, other, run_b="two", rule=rule.short())
@@ -176,7 +176,7 @@ def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> N
     assert "steps 0 to 20" in plain(app) and "The steps chosen above do not enter" in plain(app)
 
 
-def test_two_steps_of_a_run_rank_by_rock_score_and_say_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_two_steps_of_a_run_rank_by_rock_score_and_say_so(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("compare", run, step_a="10", top="7")
     sides = compare.rankings(Run.open(run), Run.open(run), steps=(10, None), top=7)
@@ -187,7 +187,7 @@ def test_two_steps_of_a_run_rank_by_rock_score_and_say_so(open_app, tiny_run: Ru
     assert "Rock Score R(v) over the fresh rollouts of step 10 (A) and step 20 (B)" in plain(app)
 
 
-def test_several_texts_on_one_prompt_can_be_picked(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_several_texts_on_one_prompt_can_be_picked(open_app, tiny_run: RunFactory) -> None:
     one, other = two(tiny_run)
     for run in (one, other):
         file = run / "probe" / "final" / "rollouts.parquet"
@@ -213,7 +213,7 @@ def test_several_texts_on_one_prompt_can_be_picked(open_app, tiny_run: RunFactor
     )
 
 
-def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:
     runs = two(tiny_run)
     app = open_app("compare", *runs)
     app.selectbox(key="widget run_b").set_value("two").run()
@@ -234,7 +234,7 @@ def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:
     assert [m.value for m in again.metric] == [m.value for m in app.metric]
 
 
-def test_each_side_opens_in_trace(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_each_side_opens_in_trace(open_app, tiny_run: RunFactory) -> None:
     runs = two(tiny_run)
     app = open_app("compare", *runs, run_b="two", step_a="10", rollout="1")
     links = {
@@ -250,7 +250,7 @@ def test_each_side_opens_in_trace(open_app, tiny_run: RunFactory) -> None:  # no
 # What cannot be compared says why.
 
 
-def test_unequal_tokenizers_are_refused_with_the_reason(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_unequal_tokenizers_are_refused_with_the_reason(open_app, tiny_run: RunFactory) -> None:
     app = open_app("compare", *two(tiny_run, tokenizer_hash="f" * 16), run_b="two")
     assert not app.exception
     said = plain(app)
@@ -269,7 +269,7 @@ def test_unequal_tokenizers_are_refused_with_the_reason(open_app, tiny_run: RunF
 
 def test_kl_of_another_estimator_is_not_subtracted_and_sampled_loss_is(
     open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     runs = two(tiny_run, estimator="topk+tail")
     app = open_app("compare", *runs, run_b="two", panes="difference")
     assert "The kl of one is “full”, that of two is “topk+tail”" in plain(
@@ -281,13 +281,13 @@ def test_kl_of_another_estimator_is_not_subtracted_and_sampled_loss_is(
     assert "No difference to show" not in plain(losses) and "B − A: mean" in plain(losses)
 
 
-def test_a_side_compared_with_itself_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_side_compared_with_itself_says_so(open_app, tiny_run: RunFactory) -> None:
     app = open_app("compare", tiny_run(), step_a="10", step_b="10")
     assert not app.exception and "every difference is 0" in plain(app) and not app.metric
 
 
 @pytest.mark.parametrize("damage", [d for d in DAMAGES if d != "no folder"])
-def test_a_damaged_b_leaves_a_usable(damage: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_damaged_b_leaves_a_usable(damage: str, open_app, tiny_run: RunFactory) -> None:
     one, hurt = tiny_run("one"), tiny_run("hurt", seed=1)
     DAMAGES[damage](hurt)
     app = open_app("compare", one, hurt, run_b="hurt")
@@ -296,7 +296,7 @@ def test_a_damaged_b_leaves_a_usable(damage: str, open_app, tiny_run: RunFactory
     assert not app.exception and "The same 63 tokens on both sides" in plain(app)
 
 
-def test_no_shared_prompt_is_explained_with_what_to_do(open_app) -> None:  # noqa: F811
+def test_no_shared_prompt_is_explained_with_what_to_do(open_app) -> None:
     app = open_app("compare", sample_runs(), run="habit", run_b="hidden")
     assert not app.exception
     assert "A has 96 here, B has 96, and 0 of these are equal" in plain(app)
@@ -305,7 +305,7 @@ def test_no_shared_prompt_is_explained_with_what_to_do(open_app) -> None:  # noq
     assert metric(app, "In both") == str(len(ids[0] & ids[1])) and len(app.get("plotly_chart")) == 3
 
 
-def test_an_empty_text_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_an_empty_text_says_so(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     for step in STEPS:
         file = run / "probe" / "final" / f"step={step:06d}.parquet"
@@ -318,31 +318,28 @@ def test_an_empty_text_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa:
 # In a browser.
 
 
-@pytest.fixture(scope="module")
-def server(tiny_run: RunFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("compare")
-    runs = [str(run) for run in two(tiny_run)]
-    with serving(
-        lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"], folder
-    ) as address:
-        yield address
+@pytest.fixture(scope="session", autouse=True)
+def two_served(served: Path) -> None:
+    """The runs that `two` makes."""
+    write_tiny_run(served / "one")
+    write_tiny_run(served / "two", seed=1)
 
 
-def opened(tab: Tab, query: str, panes: int) -> None:  # noqa: F811
+def opened(tab: Tab, query: str, panes: int) -> None:
     tab.page.set_default_timeout(30_000)  # the first page of a new server
     tab.open(f"/compare?{query}")
     playwright.expect(tab.page.locator(".response")).to_have_count(panes, timeout=20_000)
     playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3, timeout=20_000)
 
 
-def layers(tab: Tab, side: str) -> list[list[str]]:  # noqa: F811
+def layers(tab: Tab, side: str) -> list[list[str]]:
     return tab.page.evaluate(
         f"() => {{ const p = rockPanes.get('compare {side}'); return p.spans.map((_, i) => "
         f"p.layers.classes(i)) }}"
     )
 
 
-def fills(tab: Tab, side: str) -> list[int]:  # noqa: F811
+def fills(tab: Tab, side: str) -> list[int]:
     return [
         next((int(c[1:]) for c in cs if re.fullmatch(r"f\d+", c)), -1) for cs in layers(tab, side)
     ]
@@ -350,7 +347,7 @@ def fills(tab: Tab, side: str) -> list[int]:  # noqa: F811
 
 def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told(
     tab: Tab, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     opened(tab, "run=one&run_b=two&source=final&rollout=1&by=score", 2)
     one, other = two(tiny_run)  # the same numbers are drawn again
     pair = data.compare.pair(text_of(one, "final", 20, 1), text_of(other, "final", 20, 1), "kl")
@@ -381,7 +378,7 @@ def test_a_token_pointed_at_is_framed_in_the_other_text_and_both_values_are_told
     playwright.expect(line).to_contain_text(f"position {at} in A, {partner} in B")
 
 
-def test_a_step_recolours_its_side_and_builds_neither_text_again(tab: Tab) -> None:  # noqa: F811
+def test_a_step_recolours_its_side_and_builds_neither_text_again(tab: Tab) -> None:
     opened(tab, "run=one&source=final&rollout=1&step_a=0&step_b=20", 2)
     tab.page.locator(".response .t").evaluate_all(
         "spans => spans.forEach(s => { s.marked = true })"
@@ -399,7 +396,7 @@ def test_a_step_recolours_its_side_and_builds_neither_text_again(tab: Tab) -> No
 
 def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(
     tab: Tab, browser, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     opened(tab, "run=one&run_b=two&source=final&rollout=1&by=score", 2)
     tab.page.get_by_role("radio", name="Difference").or_(
         tab.page.get_by_role("button", name="Difference")
@@ -426,7 +423,7 @@ def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(
     context.close()
 
 
-def test_hostile_token_text_is_text_on_either_side(tab: Tab) -> None:  # noqa: F811
+def test_hostile_token_text_is_text_on_either_side(tab: Tab) -> None:
     opened(tab, "run=one&run_b=two&source=first&by=score&top=60", 2)
     for k in (0, 1):
         shown = set(

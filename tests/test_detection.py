@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from rockcore import stats
 from rockcore.rocks.detection import Detection
+from rockcore.rocks.examined import Examined
 from rockcore.rocks.rule import RockRule, preset
 from rockcore.rocks.scores import SCORES
-from rockcore.rocks.search import detect, examine
+from rockcore.rocks.search import detect
 
 ALL = RockRule(score="rock_score", min_frequency=1, tau_pre=0.25, tau_post=0.25)
 
@@ -27,7 +28,8 @@ def examined(
     probes: Log | None, rule: RockRule, fresh: tuple[Log, ...] = (), **meta: str
 ) -> Detection:
     with tempfile.TemporaryDirectory() as folder:
-        return examine(brute.write(Path(folder) / "r", probes, fresh, **meta), rule)
+        run = brute.write(Path(folder) / "r", probes, fresh, **meta)
+        return Examined(run, rule).detection
 
 
 def one_type_each(losses: list[float], rollouts: int = 8) -> Log:

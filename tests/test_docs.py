@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rockcore import schema
+from rockcore.rocks.rule import FIELDS, KNOBS, PRESETS, RockRule
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,10 +22,12 @@ COMMANDS = [
 ]
 
 
-def test_ci_calls_the_test_command_of_the_readme():
-    command = 'python -m pip install -e ".[test]" && pytest'
-    assert f"```sh\n{command}\n```" in README
-    assert f"\n{command}\n" in (ROOT / ".ci" / "run").read_text()
+def test_ci_runs_the_test_command_of_the_readme_and_the_linters_before_the_tests():
+    install, tests = 'python -m pip install -e ".[test]"', "pytest"
+    assert f"```sh\n{install} && {tests}\n```" in README
+    lines = (ROOT / ".ci" / "run").read_text().replace(" -q", "").splitlines()
+    steps = (install, "ruff check .", "ruff format --check .", "pyright", tests)
+    assert [line for line in lines if line in steps] == list(steps)
 
 
 def test_the_first_command_installs_and_opens_the_dashboard():
@@ -64,3 +67,20 @@ def test_nothing_names_a_path_of_the_machine_it_was_made_on():
                 r"(?<![\w.])/(work|home|root|Users)/",
                 file.read_text(encoding="utf-8", errors="ignore"),
             ), file
+
+
+def test_the_readme_lists_every_preset_of_a_rule_and_no_other():
+    table = README[README.index("| preset | what it is |") :].split("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert [name for cell in cells for name in re.findall(r"`(.+?)`", cell)] == list(PRESETS)
+
+
+def test_every_field_that_the_readme_sets_exists_and_takes_its_value():
+    settings = re.findall(r"--set (\S+=\S+)", README)
+    assert settings and all(RockRule().with_settings([setting]) for setting in settings)
+    assert {name.split("=")[0] for name in settings} <= set(FIELDS)
+
+
+def test_the_readme_shows_the_symbol_of_every_knob_that_the_paper_leaves_open():
+    for name in ("tau_pre", "tau_post", "window", "gamma", "eta"):
+        assert KNOBS[name].symbol in README, name

@@ -11,14 +11,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import playwright.sync_api as playwright
 import pytest
-from chrome import APP, PAGES, serving
-from test_browser import Tab, browser, playwright, tab  # noqa: F401  (fixtures; `tab` refuses what is not on this machine)
-
-from rockcore.log import sample_runs
+from chrome import APP, PAGES, Tab
 
 HERE = Path(__file__).parent
 AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
@@ -38,50 +35,16 @@ JUDGE = """async (exclude) => (await axe.run({ exclude }, { resultTypes: ['viola
     .filter(rule => ['serious', 'critical'].includes(rule.impact))
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))"""
 
-# Python imports this by itself at its start. What it refuses it writes down.
-NO_NETWORK = """
-import sys
-def refuse(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
-        host = arguments[1][0] if event == "socket.connect" and isinstance(arguments[1], tuple) else arguments[0]
-        if isinstance(host, str) and host not in ("127.0.0.1", "::1", "localhost"):
-            with open(FILE, "a") as file:
-                file.write(f"{event} {host}\\n")
-            raise OSError("The network is cut off.")
-sys.addaudithook(refuse)
-"""
-
 
 def violations(page: playwright.Page) -> list[str]:
     page.evaluate(AXE)
     return page.evaluate(JUDGE, [[selector] for selector in NOT_OURS.values()])
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where Python, started in this module, writes down its attempts to reach another machine."""
-    folder = tmp_path_factory.mktemp("offline")
-    (folder / "sitecustomize.py").write_text(
-        NO_NETWORK.replace("FILE", repr(str(folder / "refused.txt")))
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-        yield folder / "refused.txt"
-
-
-@pytest.fixture(scope="module")
-def server(refused: Path) -> Iterator[str]:
-    with serving(
-        lambda port: ["-m", "rockcore", "app", str(sample_runs()), "--port", port, "--headless"],
-        refused.parent,
-    ) as address:
-        yield address
-
-
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_dark_screen(
     tab: Tab, refused: Path, address: str
-) -> None:  # noqa: F811
+) -> None:
     tab.page.set_default_timeout(60_000)  # some pages look for rocks first
     tab.open(f"/{address}")
     for scheme, background in SCHEMES.items():
@@ -99,13 +62,13 @@ def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_d
     assert not refused.exists(), refused.read_text()
 
 
-def test_every_page_of_the_menu_is_judged(tab: Tab) -> None:  # noqa: F811
+def test_every_page_of_the_menu_is_judged(tab: Tab) -> None:
     tab.open("/")
     playwright.expect(tab.page.get_by_test_id("stSidebarNavLink")).to_have_count(len(PAGES))
     assert len(PAGES) == len(list((APP / "views").glob("*/page.py")))
 
 
-def test_what_is_wrong_inside_a_component_is_found(tab: Tab) -> None:  # noqa: F811
+def test_what_is_wrong_inside_a_component_is_found(tab: Tab) -> None:
     tab.open("/trace")
     tab.page.locator(".tools").evaluate("bar => bar.append(document.createElement('button'))")
     assert any(line.startswith("button-name: <button></button>") for line in violations(tab.page))
@@ -113,6 +76,7 @@ def test_what_is_wrong_inside_a_component_is_found(tab: Tab) -> None:  # noqa: F
 
 def test_a_server_that_asks_for_another_machine_is_found_out(refused: Path) -> None:
     ask = "import socket; socket.create_connection(('192.0.2.1', 80), 1)"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True)
+    offline = os.environ | {"PYTHONPATH": str(refused.parent)}
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env=offline)
     assert "The network is cut off." in done.stderr and "192.0.2.1" in refused.read_text()
     refused.unlink()

@@ -223,7 +223,7 @@ def test_early_and_late_find_a_planted_ratio_and_angle_on_the_same_texts():
 PROMPTS = [Prompt("Tom has 3 pens.", "Tom has 3 pens.", None)] * 20
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scene(tmp_path_factory) -> SimpleNamespace:
     """A pair, and texts of it in which types recur within a rollout and between rollouts."""
     folder = tmp_path_factory.mktemp("pair")
@@ -323,7 +323,7 @@ def logit_gradients(n: int, vocab_size: int, seed: int) -> torch.Tensor:
     return lp.exp() * (gap - (lp.exp() * gap).sum(-1, keepdim=True))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def peaked() -> tuple[torch.Tensor, torch.Tensor]:
     return logit_gradients(1500, 4096, 0), logit_gradients(1500, 4096, 1)
 

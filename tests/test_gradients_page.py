@@ -4,15 +4,14 @@ gradients says how to log them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import playwright.sync_api as playwright
 import pyarrow.parquet as pq
 import pytest
-from test_app import RunFactory, open_app, words  # noqa: F401
-from test_browser import Tab, browser, serving, tab  # noqa: F401
+from chrome import Tab
+from pages import RunFactory, words
 
 from app import data
 from rockcore.config import SessionConfig
@@ -22,10 +21,10 @@ from rockcore.training.session import train
 RULE = "lenient"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def trained(served: Path) -> Path:
     """A real run of a few steps, with exact gradients of some positions."""
-    out = tmp_path_factory.mktemp("trained") / "run"
+    out = served / "trained"
     sizes = {
         "steps": 4,
         "rollouts": 8,
@@ -42,7 +41,7 @@ def key(path: Path) -> data.runs.RunKey:
     return data.runs.key(str(path))
 
 
-def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # noqa: F811
+def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:
     app = open_app("gradients", trained, rule=RULE)
     shown = words(app)
     assert not app.exception
@@ -74,7 +73,7 @@ def test_shares_are_those_of_the_log_and_sum_to_one(by: str, source: str, traine
     assert np.isclose(frame[frame.step == step].gradient.sum(), logged.sum(dtype=float), rtol=1e-5)
 
 
-def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -> None:  # noqa: F811
+def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -> None:
     run, rule = key(trained), data.rocks.rule(RULE)
     ids = data.gradients.rocks_of(run, rule)
     logged = pq.read_table(trained / "probe" / "final" / "step=000004.parquet").to_pandas()
@@ -87,7 +86,7 @@ def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -
     assert f"and {share:.0%} of the gradient norm" in words(app)
 
 
-def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Path) -> None:  # noqa: F811
+def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Path) -> None:
     app = open_app("gradients", trained, rule=RULE, source="fresh")
     metric = {m.label: m.value for m in app.metric}
     run = Run.open(trained)
@@ -105,7 +104,7 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
     assert metric["Time saved"] == f"≤ {skipped * (m.projection_s / whole).median():.2%}"
 
 
-def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -> None:  # noqa: F811
+def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -> None:
     now = data.gradients.at_step(key(trained), "final", "grad_norm", 4, set())
     row = now.iloc[3]
     shown = words(open_app("gradients", trained, source="final", token=str(row.token_id)))
@@ -117,7 +116,7 @@ def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -
     )
 
 
-def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained: Path) -> None:  # noqa: F811
+def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained: Path) -> None:
     app = open_app("gradients", trained, rule=RULE, values="naive")
     assert "naive" in str(app.get("plotly_chart")[3].proto.spec)
     assert "long by noise alone" in words(app)
@@ -125,7 +124,7 @@ def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained:
 
 def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(
     open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     path = tiny_run("bare")
     for file in [
         *path.glob("tokens/*.parquet"),
@@ -141,26 +140,19 @@ def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(
         assert not open_app(page, path).exception, page
 
 
-def test_norms_without_directions_still_show_the_shares(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_norms_without_directions_still_show_the_shares(open_app, tiny_run: RunFactory) -> None:
     shown = words(open_app("gradients", tiny_run("norms")))
     assert "No summed gradients are logged" in shown and "Exact gradients were not taken" in shown
 
 
-def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:
     assert "No step has logged its tokens yet" in words(
         open_app("gradients", tiny_run("young", steps=(), status="running"))
     )
 
 
-@pytest.fixture(scope="module")
-def server(trained: Path) -> Iterator[str]:
-    command = lambda port: ["-m", "rockcore", "app", str(trained), "--port", port, "--headless"]  # noqa: E731
-    with serving(command, trained.parent) as address:
-        yield address
-
-
-def test_a_clicked_type_is_explained(tab: Tab) -> None:  # noqa: F811
-    tab.open("/gradients?source=final")
+def test_a_clicked_type_is_explained(tab: Tab, trained: Path) -> None:
+    tab.open(f"/gradients?run={trained.name}&source=final")
     page = tab.page
     chart = page.locator(".js-plotly-plot").nth(2)
     playwright.expect(chart.locator(".scatterlayer .point").first).to_be_attached()

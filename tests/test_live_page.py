@@ -5,6 +5,7 @@ training nothing but a little time.
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,8 @@ import conftest
 import numpy as np
 import playwright.sync_api as playwright
 import pytest
-from test_app import RunFactory, open_app, words  # noqa: F401
-from test_browser import Tab, browser, serving, tab  # noqa: F401
+from chrome import Tab
+from pages import RunFactory, words
 
 from app import data
 from app.data.runs import RunKey
@@ -35,7 +36,7 @@ def append(run: Path, step: int) -> None:
 
 def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_text(
     open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     app = open_app("live", tiny_run("young", status="running", steps_planned=50))
     shown = words(app)
     assert not app.exception
@@ -44,31 +45,31 @@ def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_tex
     assert "step 20 of 50" in app.get("progress")[0].proto.text
 
 
-def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:
     assert "No step is finished yet" in words(
         open_app("live", tiny_run("young", steps=(), status="running"))
     )
 
 
-def test_a_finished_run_says_how_it_ended_and_where_to_go(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_finished_run_says_how_it_ended_and_where_to_go(open_app, tiny_run: RunFactory) -> None:
     app = open_app("live", tiny_run("done"))
     assert "done is not in training: finished" in words(
         app
     ) and "No run is in training here" in words(app)
 
 
-def test_another_run_in_training_is_offered_and_followed(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_another_run_in_training_is_offered_and_followed(open_app, tiny_run: RunFactory) -> None:
     app = open_app("live", tiny_run("done"), tiny_run("young", status="running"), run="done")
     follow = next(b for b in app.button if b.label == "Follow young")
     app = follow.click().run()
     assert "running: step 20" in words(app) and app.selectbox[0].value == "young"
 
 
-def test_no_run_at_all_says_how_to_start_one(open_app) -> None:  # noqa: F811
+def test_no_run_at_all_says_how_to_start_one(open_app) -> None:
     assert "rockcore train" in words(open_app("live"))
 
 
-def test_a_damaged_file_is_explained(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_damaged_file_is_explained(open_app, tiny_run: RunFactory) -> None:
     path = tiny_run("young", status="running")
     (path / "metrics" / "step=000010.parquet").write_bytes(b"no parquet")
     app = open_app("live", path)
@@ -100,33 +101,26 @@ def test_after_a_costly_look_the_next_one_waits_and_a_cheap_one_does_not(
     assert look(cost=0.01) not in (opened, newer)
 
 
-@pytest.fixture(scope="module")
-def server(tiny_folder: Path) -> Iterator[str]:
-    command = lambda port: ["-m", "rockcore", "app", str(tiny_folder), "--port", port, "--headless"]  # noqa: E731
-    with serving(command, tiny_folder) as address:
-        yield address
+@pytest.fixture
+def young(served: Path) -> Iterator[Path]:
+    """A run in training, that is none for the other tests of this server."""
+    yield conftest.write_tiny_run(served / "young", status="running", steps_planned=50)
+    shutil.rmtree(served / "young")
 
 
-@pytest.fixture(scope="module")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runs = tmp_path_factory.mktemp("runs")
-    conftest.write_tiny_run(runs / "young", status="running", steps_planned=50)
-    return runs
-
-
-def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, tiny_folder: Path) -> None:  # noqa: F811
+def test_the_page_follows_the_training_by_itself_to_its_end(tab: Tab, young: Path) -> None:
     page = tab.page
     page.goto(f"{tab.server}/live?run=young")  # it never settles: it looks for news
     page.locator(".response .t").first.wait_for(timeout=30_000)
     playwright.expect(page.get_by_text("running: step 20 of 50")).to_be_visible()
     before = page.locator(".legend .about").inner_text()
-    append(tiny_folder / "young", 30)
+    append(young, 30)
     playwright.expect(page.get_by_text("running: step 30 of 50")).to_be_visible(timeout=30_000)
     playwright.expect(page.locator(".legend .about")).to_contain_text("of step 30", timeout=30_000)
     assert "of step 20" in before
     aged = re.compile(r"last written ([4-9]|\d\d) s ago")
     playwright.expect(page.get_by_text(aged)).to_be_visible(timeout=15_000)  # without news, too
-    RunWriter.reopen(tiny_folder / "young").save_meta(status="finished")
+    RunWriter.reopen(young).save_meta(status="finished")
     playwright.expect(page.get_by_text("young is not in training: finished")).to_be_visible(
         timeout=15_000
     )

@@ -5,69 +5,30 @@ disturb each other.
 import json
 import multiprocessing
 import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import write_tiny_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from small_logs import VOCAB, meta, tokens
 
 from rockcore import schema
-from rockcore.log import Run, RunWriter, find_runs
+from rockcore.cli import main
+from rockcore.log import Run, RunWriter, duck, find_runs
+from rockcore.log.files import table_file, table_files
 from rockcore.log.writer import RunExists, type_sums
-from rockcore.schema import DamagedRun, LogWriteError, RunMeta, RunNotFound, SchemaMismatch
-
-VOCAB = {"token_id": [0, 1, 2], "token": ["a", "\n", "\\xff"], "special": [True, False, False]}
-
-
-def meta(**changes) -> RunMeta:
-    return RunMeta(
-        **{
-            "name": "r",
-            "student": "s",
-            "teacher": "t",
-            "tokenizer_hash": "0",
-            "vocab_size": 3,
-            **changes,
-        }
-    )
-
-
-def tokens(step: int, rollouts: int = 2, length: int = 5, seed: int = 0) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng([seed, step])
-    n = rollouts * length
-    kinds = {pa.float32(): np.float32, pa.float16(): np.float16}
-    floats = {
-        name: rng.normal(1, 0.3, n).astype(kinds[c.type])
-        for name, c in schema.TOKENS.items()
-        if c.type in kinds
-    }
-    return {
-        "step": np.full(n, step),
-        "rollout_id": np.repeat(np.arange(rollouts), length),
-        "position": np.tile(np.arange(length), rollouts),
-        "token_id": rng.integers(0, 3, n),
-        **floats,
-    }
-
-
-@pytest.fixture
-def run_path(tmp_path: Path) -> Path:
-    writer = RunWriter.create(tmp_path / "r", meta(), VOCAB)
-    for step in (0, 10):
-        writer.append("tokens", step, tokens(step))
-    evals = {
-        "step": [0] * 4,
-        "problem_id": [0, 1, 0, 1],
-        "decoding": ["greedy"] * 2 + ["sampled"] * 2,
-        "correct": [True, False, True, True],
-    }
-    writer.append("evals", 0, evals)
-    return tmp_path / "r"
+from rockcore.rocks import detect
+from rockcore.schema import DamagedRun, LogWriteError, RunNotFound, SchemaMismatch, Texts
 
 
 def test_what_is_written_is_read_back_to_the_bit(run_path):
@@ -235,16 +196,123 @@ def test_a_copy_of_a_file_beside_it_is_not_looked_at(run_path):
     assert Run.open(run_path).steps() == [0, 10]
 
 
-def test_files_that_a_resumed_run_drops_while_someone_reads_do_no_harm(run_path, monkeypatch):
-    run = Run.open(run_path)
-    gone = run_path / "tokens" / "step=000010.parquet"
-    files = Run._files
-    monkeypatch.setattr(
-        Run,
-        "_files",
-        lambda self, table: [*files(self, table), gone.with_name("step=000099.parquet")],
-    )
-    assert Run.open(run_path).fingerprint() == run.fingerprint()
+@pytest.fixture
+def dropping(tmp_path: Path) -> Path:
+    """A run whose listing still names a step that is gone: what a reader meets while a run that
+    goes on drops its last steps.
+    """
+    path = write_tiny_run(tmp_path / "r")
+    for folder in {file.parent for file in path.rglob("step=*.parquet")}:
+        (folder / "step=000099.parquet").symlink_to("nowhere")
+    return path
+
+
+QUESTIONS: dict[str, Callable[[Run], Any]] = {
+    "age": Run.age_s,
+    "fingerprint": Run.fingerprint,
+    "metrics": Run.metrics,
+    "evals": Run.evals,
+    "sums": Run.type_sums,
+    "sums of probes": lambda run: run.type_sums("probe/final"),
+    "means": lambda run: run.type_means("tokens").groupby(["step", "token_id"]).first(),
+    "quantiles": lambda run: run.quantiles("kl", [0.5]),
+    "histogram": lambda run: run.histogram("kl", [0.1, 1]),
+    "probe ids": lambda run: run.probe_ids("first"),
+    "one text": lambda run: run.positions("first", 0),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_step_that_is_dropped_while_someone_asks_is_left_out(question, dropping, tmp_path):
+    ask = QUESTIONS[question]
+    found = ask(Run.open(dropping))
+    if question == "age":
+        assert 0 <= found < 3600
+    elif question == "fingerprint":
+        for file in dropping.rglob("step=000099.parquet"):
+            file.unlink()
+        assert found == ask(Run.open(dropping))
+    else:
+        want = ask(Run.open(write_tiny_run(tmp_path / "same")))
+        assert found.equals(want) if isinstance(found, pd.DataFrame) else found == want
+
+
+def test_a_dropped_step_and_a_vanished_run_are_named_when_they_are_asked_for(dropping):
+    run = Run.open(dropping)
+    with pytest.raises(RunNotFound, match="step 99"):
+        run.trace(99, 0, "final")
+    steps, values_ST = run.over_steps(0, "first")
+    assert steps[-1] == 99 and np.isnan(values_ST[-1]).all() and np.isfinite(values_ST[:-1]).all()
+    shutil.rmtree(dropping)
+    for ask in (Run.age_s, lambda run: run.types(0), lambda run: run.vocab):
+        with pytest.raises(RunNotFound):
+            ask(run)
+    assert run.steps() == [] and run.metrics().empty
+
+
+ODD = ("run[1]", "run?", "ru*", "**", "[!r]un", "a'b", "$files", "{a,b}", "[", "]", "~", "a b;--")
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("above", [False, True], ids=["the run's folder", "a folder above it"])
+def test_a_run_is_itself_whatever_its_folder_is_called(name, above, tmp_path, capsys):
+    """DuckDB takes a path for a pattern: it would read the neighbours that fit it."""
+
+    def place(name: str) -> Path:
+        return tmp_path / name / "r" if above else tmp_path / name
+
+    write_tiny_run(tmp_path / "elsewhere", seed=1)
+    for seed, neighbour in enumerate(("run1", "run2", "rum", "files"), 2):
+        write_tiny_run(place(neighbour), seed=seed)
+    place(name).parent.mkdir(exist_ok=True)
+    shutil.copytree(tmp_path / "elsewhere", place(name))
+    run, want = Run.open(place(name)), Run.open(tmp_path / "elsewhere")
+    assert run.vocab.equals(want.vocab) and run.metrics().equals(want.metrics())
+    assert run.types(10).equals(want.types(10)) and run.type_sums().equals(want.type_sums())
+    assert run.trace(10, 1, "final").equals(want.trace(10, 1, "final"))
+    assert run.rollouts(probe_set="first").equals(want.rollouts(probe_set="first"))
+    assert run.probe_ids("final") == want.probe_ids("final")
+    assert run.histogram("kl", [0.1, 1]) == want.histogram("kl", [0.1, 1])
+    assert find_runs([place(name)]) == [place(name).resolve()]
+    assert place(name).resolve() in find_runs([place(name).parent])
+    found = [rocks_of(path, capsys) for path in (place(name), want.path)]
+    assert found[0] == found[1] and found[0]
+
+
+def rocks_of(path: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    main(["rocks", str(path), "--json"])
+    return json.loads(capsys.readouterr().out)["tokens"]
+
+
+def test_a_relative_path_is_a_path_and_not_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("~", "file:", "s3:"):
+        write_tiny_run(Path(name))
+        run = Run.open(name)
+        assert len(run.vocab) and len(run.metrics()) == 3
+        assert detect(run).steps == (0, 10, 20)
+
+
+def test_a_path_that_duckdb_cannot_be_told_is_refused_by_name(tmp_path):
+    run = Run.open(write_tiny_run(tmp_path / "a\\b[1]"))
+    with pytest.raises(DamagedRun, match="backslash.*Rename"):
+        run.metrics()
+
+
+def test_a_question_that_needs_too_much_memory_says_so(run_path):
+    """Nothing is said of a damaged file, and DuckDB may not take all that the machine has."""
+    file = table_file(run_path, "tokens", 0)
+    limit = duck.ask("SELECT current_setting('memory_limit') AS v, $files", [file]).v[0]
+    whole = duckdb.connect().sql("SELECT current_setting('memory_limit')").fetchall()[0][0]
+    (half, unit), (most, same) = limit.split(), whole.split()
+    assert unit == same and float(half) == pytest.approx(float(most) / 0.8 / 2, rel=0.02)
+    with duck._connection().cursor() as cursor:
+        cursor.execute("SET memory_limit = '30MB'; SET max_temp_directory_size = '0KB'")
+        try:
+            with pytest.raises(duck.OutOfMemory, match="memory.*half.*fewer"):
+                duck.ask("SELECT list(i), any_value($files) FROM range(20_000_000) t(i)", [file])
+        finally:
+            cursor.execute(f"SET memory_limit = '{half}{unit}'; RESET max_temp_directory_size")
 
 
 def test_an_id_without_text_is_named(run_path):
@@ -294,3 +362,188 @@ def test_two_processes_write_one_run_while_a_third_reads_it(run_path):
 def test_runs_are_found_in_a_place_or_just_below_it(run_path):
     assert find_runs([run_path]) == find_runs([run_path.parent]) == [run_path.resolve()]
     assert find_runs([run_path / "nothing here"]) == []
+
+
+# The table of tables.
+
+
+def test_every_file_that_is_written_is_one_of_the_table_and_every_table_is_found(tmp_path):
+    path = write_tiny_run(tmp_path / "r")
+    written = {str(f.relative_to(path)) for f in path.rglob("*.parquet")}
+    listed = {str(f.relative_to(path)) for name in schema.TABLES for f in table_files(path, name)}
+    assert written == listed
+    run = Run.open(path)
+    assert {name for name, t in schema.TABLES.items() if t.per_step and run.steps(name)} == {
+        str(f.parent.relative_to(path)) for f in path.rglob("step=*.parquet")
+    }
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_a_damaged_file_of_any_table_is_named_on_opening(table, tmp_path):
+    path, of = write_tiny_run(tmp_path / "r"), schema.TABLES[table]
+    file = path / of.file(10 if of.per_step else None)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"other": [1]}), file)
+    with pytest.raises(DamagedRun, match=f"{file.name} has no column"):
+        Run.open(path)
+
+
+@pytest.mark.parametrize("table", [n for n, t in schema.TABLES.items() if not t.required])
+def test_a_run_opens_without_any_table_but_the_vocabulary(table, tmp_path):
+    path = write_tiny_run(tmp_path / "r")
+    for file in table_files(path, table):
+        file.unlink()
+    run = Run.open(path)
+    assert not schema.TABLES[table].per_step or run.steps(table) == []
+
+
+@given(step=st.integers(0, 10**12))
+def test_a_step_is_read_off_the_name_that_is_made_of_it_and_of_no_other(step):
+    table = schema.TABLES["probe/final"]
+    name = table.file(step).rpartition("/")[2]
+    assert table.step_of(name) == step
+    for other in (f"step=0{step:06d}.parquet", f"{name}.tmp", f".{name}", f"step=+{step}.parquet"):
+        assert table.step_of(other) is None
+
+
+def test_a_resumed_run_keeps_what_was_written_before_and_drops_what_is_of_its_close(tmp_path):
+    path = write_tiny_run(tmp_path / "r")
+    for table in ("gradients/first", "gradients/final"):
+        for step in (0, 10):
+            (path / table).mkdir(parents=True, exist_ok=True)
+            table_file(path, table, step).touch()
+        table_file(path, f"{table}/exact").touch()
+    writer = RunWriter(path, meta())
+    writer.drop_from(10)
+    left = {str(f.relative_to(path)) for f in path.rglob("*.parquet")}
+    assert {f for f in left if "step=" in f} == {
+        f"{table}/step=000000.parquet"
+        for table in (
+            *("metrics", "rollouts", "tokens", "types", "evals", "probe/first", "gradients/first"),
+        )
+    }
+    assert {f for f in left if "step=" not in f} == {
+        *("vocab.parquet", "probe/first/rollouts.parquet", "probe/first/teacher.parquet"),
+    }
+
+
+# What run.json says.
+
+WRONG = {
+    "name": [5, None, ["a"], "\ud800"],
+    "estimator": [["full"], None],
+    "vocab_size": ["640", True, 1.5, None],
+    "seed": [False, "0", 2.0],
+    "temperature": ["1", True, None, float("nan"), float("inf"), 10**400],
+    "config": [None, [], "text", 0],
+    "schema_version": [True, "1", 1.0, None],
+    "started": [0, "yesterday"],
+    "ended": [None, 0, "soon"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in WRONG.items() for v in vs])
+def test_a_field_of_another_type_is_named(name, value, run_path):
+    data = json.loads((run_path / "run.json").read_text())
+    (run_path / "run.json").write_text(json.dumps({**data, name: value}))
+    with pytest.raises(DamagedRun, match=f"run.json: {name} is .*not ") as caught:
+        Run.open(run_path)
+    assert str(caught.value).count(". ") >= 2
+
+
+def test_every_field_has_a_type_that_is_checked(run_path):
+    data = json.loads((run_path / "run.json").read_text())
+    for name in data:
+        (run_path / "run.json").write_text(json.dumps({**data, name: [[]]}))
+        with pytest.raises(DamagedRun, match=f"{name} is "):
+            Run.open(run_path)
+    (run_path / "run.json").write_text(json.dumps({**data, "temperature": 1, "later": 0}))
+    assert Run.open(run_path).meta.temperature == 1, "a whole number is a number"
+
+
+@pytest.mark.parametrize("how", ["brackets", "folder", "loop"])
+def test_a_run_json_that_is_no_such_file_is_damage_and_no_traceback(how, run_path):
+    file = run_path / "run.json"
+    file.unlink()
+    if how == "brackets":
+        file.write_text("[" * 100_000)
+    elif how == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(file)
+    with pytest.raises(DamagedRun, match="run.json"):
+        Run.open(run_path)
+
+
+def test_the_end_of_a_run_is_dated_once_and_forgotten_when_it_goes_on(run_path):
+    writer = RunWriter.reopen(run_path)
+    assert writer.meta.status == "running" and Run.open(run_path).ended is None
+    for status in ("finished", "running", "stopped", "running", "failed"):
+        writer.save_meta(status=status)
+        ended = Run.open(run_path).ended
+        if status == "running":
+            assert ended is None and writer.meta.ended == ""
+        else:
+            assert ended is not None
+            assert abs(datetime.now(timezone.utc) - ended) < timedelta(minutes=1)
+    noon = "2026-01-02T12:00:00+00:00"
+    writer.save_meta(ended=noon)
+    writer.save_meta(status="failed", name="other")
+    assert Run.open(run_path).meta.ended == noon, "the end was then, whatever is corrected later"
+
+
+def test_a_log_that_does_not_say_when_it_ended_opens(run_path):
+    data = json.loads((run_path / "run.json").read_text())
+    data.pop("ended")
+    (run_path / "run.json").write_text(json.dumps({**data, "status": "finished"}))
+    run = Run.open(run_path)
+    assert run.meta.ended == "" and run.ended is None and run.age_s() >= 0
+
+
+# The scale of a signal.
+
+
+def logged(path: Path, table: str, steps: tuple[int, ...] = (0, 10, 20)) -> np.ndarray:
+    """The kl of a table, as it stands in the files."""
+    files = [table_file(path, table, step) for step in steps]
+    return np.concatenate([pq.read_table(file)["kl"].to_numpy() for file in files])
+
+
+@pytest.mark.parametrize("missing", ["no file", "no rows", "no value"])
+def test_without_fresh_tokens_the_scale_comes_from_both_ends_of_each_probe_set(missing, tmp_path):
+    path = write_tiny_run(tmp_path / "r")
+    assert Run.open(path).quantiles("kl", [0.5])[0] == len(logged(path, "tokens"))
+    for file in table_files(path, "tokens"):
+        table = pq.read_table(file)
+        if missing == "no file":
+            file.unlink()
+        elif missing == "no rows":
+            pq.write_table(table.slice(0, 0), file)
+        else:
+            at, nan = table.column_names.index("kl"), np.full(len(table), np.nan, np.float32)
+            pq.write_table(table.set_column(at, "kl", pa.array(nan)), file)
+    run = Run.open(path)
+    want = np.concatenate([logged(path, f"probe/{s}", (0, 20)) for s in schema.PROBE_SETS])
+    n, (middle,) = run.quantiles("kl", [0.5])
+    assert n == len(want) and middle == pytest.approx(np.median(want), rel=1e-6)
+    edges = [0.01, 0.1, 1.0]
+    assert run.histogram("kl", edges) == np.histogram(want, [-np.inf, *edges, np.inf])[0].tolist()
+    other = Run.open(write_tiny_run(tmp_path / "other", seed=1))
+    both = np.concatenate([want, logged(other.path, "tokens")])
+    for a, b in ((run, other), (other, run)):
+        n, (middle,) = a.quantiles("kl", [0.5], beside=b)
+        assert n == len(both) and middle == pytest.approx(np.median(both), rel=1e-6)
+    assert run.scale_texts("kl") == (Texts.FIRST, Texts.FINAL)
+    assert other.scale_texts("kl") == (Texts.FRESH,)
+
+
+def test_one_checkpoint_of_probe_texts_counts_once_and_no_text_has_no_scale(tmp_path):
+    run = Run.open(write_tiny_run(tmp_path / "r", steps=(0,)))
+    shutil.rmtree(run.path / "tokens")
+    shutil.rmtree(run.path / "probe" / "final")
+    n = len(logged(run.path, "probe/first", (0,)))
+    assert run.quantiles("kl", [0.5])[0] == sum(run.histogram("kl", [0.1])) == n
+    assert run.scale_texts("kl") == (Texts.FIRST,)
+    shutil.rmtree(run.path / "probe")
+    assert run.quantiles("kl", [0.5]) == (0, []) and run.histogram("kl", [0.1]) == [0, 0]
+    assert run.scale_texts("kl") == ()

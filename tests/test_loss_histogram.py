@@ -12,15 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_browser
+from chrome import Tab, serving
 from conftest import HOSTILE
-from test_browser import Tab
+from playwright.sync_api import Locator, expect
 
 from app.components.loss_histogram import BadHistogram, Histogram, show
 from rockcore.schema import KL_EDGES
-
-browser, tab = test_browser.browser, test_browser.tab  # the fixtures; `tab` opens the server below
-expect = test_browser.playwright.expect
 
 RNG = np.random.default_rng(0)
 BEFORE = np.bincount(
@@ -66,7 +63,7 @@ for key, (series, thresholds) in (STILL if "still" in st.query_params else MOVIN
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("histogram")
     known = {
@@ -86,13 +83,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     options |= {"browser.gatherUsageStats": "false", "runner.postScriptGC": "false"}
     flags = [f"--{name}={value}" for name, value in options.items()]
-    with test_browser.serving(
+    with serving(
         lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder
     ) as address:
         yield address
 
 
-def handle(tab: Tab, look: str) -> test_browser.playwright.Locator:
+def handle(tab: Tab, look: str) -> Locator:
     return tab.page.locator(f".handle.{look}")
 
 
@@ -213,7 +210,7 @@ def test_linked_thresholds_are_one_handle_that_moves_both(tab: Tab) -> None:
     expect(tab.page.locator(".counts li").nth(1)).to_contain_text("at or above τ_pre = τ_post")
 
 
-def chart(tab: Tab, case: str) -> test_browser.playwright.Locator:
+def chart(tab: Tab, case: str) -> Locator:
     chart = tab.page.locator(f".st-key-holds-{case} .chart")
     expect(chart.locator(".handle").first).to_be_visible()
     return chart

@@ -21,7 +21,7 @@ from rockcore.training.scoring import Alternatives, Clock, rollouts_of, score
 FAMILIES = list(small_pairs.FAMILIES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pairs(tmp_path_factory):
     root = tmp_path_factory.mktemp("pairs")
     return {

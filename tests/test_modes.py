@@ -12,8 +12,8 @@ from brute import Log
 from hypothesis import given
 from test_detection import ALL, chosen, examined, one_type_each, where
 
+from rockcore.rocks.examined import Examined
 from rockcore.rocks.rule import RockRule
-from rockcore.rocks.search import examine
 
 
 def test_the_mode_says_what_the_texts_allow():
@@ -79,5 +79,5 @@ def test_the_joint_score_of_two_runs_is_high_only_where_both_are():
         runs = [
             brute.write(Path(folder) / name, texts) for name, texts in (("a", log), ("b", other))
         ]
-        found = examine(runs[0], replace(ALL, score="joint"), other=runs[1])
+        found = Examined(runs[0], replace(ALL, score="joint"), other=runs[1]).detection
     assert found.scores.tolist() == pytest.approx([0, 0.5 / 1.75, 0.25 / 1.75])

@@ -11,21 +11,22 @@ from benchmarks.detect import null_rates
 
 from rockcore.log import Run
 from rockcore.rocks.detection import Detection
+from rockcore.rocks.examined import classes_of
 from rockcore.rocks.gather import Material, gather
 from rockcore.rocks.rule import RockRule
-from rockcore.rocks.search import classes_of
+from rockcore.schema import Texts
 
 NULL_LOGS = 25
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def log():
     """A hundred thousand positions in memory, with their truth."""
     corpus, truth = planted.corpus(planted.Plan.sized(100_000))
-    return Material("paired", "final", corpus.steps, (corpus,)), truth
+    return Material("paired", Texts.FINAL, corpus.steps, (corpus,)), truth
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def null():
     return null_rates(NULL_LOGS)
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import HOSTILE
+from pages import words
 from streamlit.testing.v1 import AppTest
-from test_app import open_app, words  # noqa: F401  (a fixture)
 
 from app import data
 from app.views.rock_tokens import charts
@@ -32,7 +32,7 @@ def metric(app: AppTest, label: str) -> str:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
-def test_every_preset_renders_on_a_bundled_run(page: str, preset: str, open_app) -> None:  # noqa: F811
+def test_every_preset_renders_on_a_bundled_run(page: str, preset: str, open_app) -> None:
     app = open_app(page, sample_runs() / "habit", rule=preset)
     assert not app.exception
     assert metric(app, "Rock Tokens K") == str(
@@ -40,7 +40,7 @@ def test_every_preset_renders_on_a_bundled_run(page: str, preset: str, open_app)
     )
 
 
-def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     found = search.detect(Run.open(run), RockRule.from_short(LENIENT))
     app = open_app("rock_tokens", run, rule=LENIENT)
@@ -58,7 +58,7 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     )
 
 
-def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:
     first, second = tiny_run("first"), tiny_run("second", seed=1)
     app = open_app("threshold_lab", first, second, run="second")
     app.slider(key="widget window").set_value(2).run()
@@ -81,14 +81,14 @@ def test_a_link_restores_the_lab(open_app, tiny_run: RunFactory) -> None:  # noq
     assert [m.value for m in again.metric] == [m.value for m in app.metric]
 
 
-def test_a_rule_from_the_lab_holds_on_the_table_too(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_rule_from_the_lab_holds_on_the_table_too(open_app, tiny_run: RunFactory) -> None:
     app = open_app("threshold_lab", tiny_run(), rule=LENIENT)
     app.number_input(key="widget top_k").set_value(3).run()
     app.switch_page("views/rock_tokens/page.py").run()
     assert metric(app, "Rock Tokens K") == "3"
 
 
-def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFactory) -> None:
     app = open_app("threshold_lab", tiny_run())
     undo = lambda: next(b for b in app.button if b.label == "Undo")  # noqa: E731
     assert undo().disabled
@@ -100,7 +100,7 @@ def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFacto
     assert "rule" not in app.query_params and undo().disabled
 
 
-def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run)
     before = int(metric(app, "Persistent occurrences"))
@@ -109,7 +109,7 @@ def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFact
     assert int(now.delta) == int(now.value) - before > 0
 
 
-def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run)
     app.segmented_control(key="widget tau mode").set_value("nats").run()
@@ -122,7 +122,7 @@ def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: R
 
 def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
     open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run, rule="default;window=2")
     app.text_input(key="save name").set_value("my rule").run()
@@ -195,7 +195,7 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_is_told_in_words_and_other_pages_keep_working(
     what: str, page: str, open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     spoil, rule, says = BAD[what]
     run = tiny_run("bad")
     spoil(run)
@@ -210,7 +210,7 @@ def test_bad_input_is_told_in_words_and_other_pages_keep_working(
 @pytest.mark.parametrize("mode", ["bounds", "matched"])
 def test_texts_that_differ_are_labelled_and_nothing_is_pretended(
     page: str, mode: str, open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     app = open_app(page, tiny_run(), rule=f"default;mode={mode}")
     assert not app.exception
     assert (
@@ -222,7 +222,7 @@ def test_texts_that_differ_are_labelled_and_nothing_is_pretended(
         assert "unknown" in [m.value for m in app.metric]
 
 
-def test_search_and_facets_narrow_the_table(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_search_and_facets_narrow_the_table(open_app, tiny_run: RunFactory) -> None:
     app = open_app("rock_tokens", tiny_run(), find="boxed")
     assert app.dataframe[0].value.token.tolist() == ["\\boxed"]
     app = open_app("rock_tokens", tiny_run(), category="digit")
@@ -235,9 +235,9 @@ def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFact
     key = data.runs.key(str(tiny_run()))
     rule = RockRule.from_short(LENIENT)
     found = data.rocks.found(key, rule)
-    token = found.rocks.ids[0]
+    token = found.report.ids[0]
     rows = data.rocks.examples(key, rule, token)
-    kept = int(found.rocks.tokens.set_index("token_id").consistent[token])
+    kept = int(found.report.tokens.set_index("token_id").consistent[token])
     assert (rows.judged == "kept, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
     assert trace.token_id[rows.position[0]] == token and trace.kl[
@@ -245,13 +245,13 @@ def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFact
     ] == pytest.approx(rows.after[0])
 
 
-def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_hostile_token_text_reaches_no_markup(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     for page in ("rock_tokens", "threshold_lab"):
         app = open_app(page, run)
         assert not any("<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info))
     table = data.rocks.table(data.runs.key(str(run)), RockRule())
-    figure = charts.funnel(table, [], "tiny", "kl").to_json() or ""
+    figure = charts.funnel(table, [], data.rocks.frequency_band(table), "tiny", "kl").to_json() or ""
     assert any(text in table.token.tolist() for text in HOSTILE)
     assert "<script" not in figure and "<img" not in figure and "<style" not in figure
 
@@ -260,6 +260,6 @@ def test_the_preview_marks_what_the_detection_kept(tiny_run: RunFactory) -> None
     key, rule = data.runs.key(str(tiny_run())), RockRule.from_short(LENIENT)
     rollout = data.rocks.rollouts(key, rule)[0]
     text = data.rocks.preview(key, rule, rollout, 0)
-    counts = data.rocks.found(key, rule).rocks.rollouts.set_index("rollout_id")
+    counts = data.rocks.found(key, rule).report.rollouts.set_index("rollout_id")
     assert sum(m == 3 for m in text["marks"]) == counts.occurrence[rollout]
     json.dumps(text, allow_nan=False)

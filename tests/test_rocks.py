@@ -4,7 +4,7 @@ of the rows.
 
 import numpy as np
 import pytest
-from test_log import VOCAB, meta, tokens
+from small_logs import VOCAB, meta, tokens
 
 from rockcore.log import Run, RunWriter
 from rockcore.rocks import ranking

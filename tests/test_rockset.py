@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rockcore.log import Run
-from rockcore.rocks.rockset import BadRockSet, RockSet
+from rockcore.rocks.report import RockReport
+from rockcore.rocks.rockset import BadRockSet
 from rockcore.rocks.rule import PRESETS, BadRule, RockRule
 from rockcore.rocks.scores import SCORES
 from rockcore.rocks.search import detect
@@ -40,15 +41,15 @@ def text(seed: int) -> Log:
     return Log([p + row for p, row in zip(phrase, log.tokens, strict=True)], losses)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Probe texts at three checkpoints, and fresh texts at two."""
     fresh = [Log(text(s).tokens, text(s).losses[:1]) for s in (10, 20)]
     return brute.write(tmp_path_factory.mktemp("rockset") / "r", text(0), fresh, dtype="float32")
 
 
-def assert_same(a: RockSet, b: RockSet) -> None:
-    for field in fields(RockSet):
+def assert_same(a: RockReport, b: RockReport) -> None:
+    for field in fields(RockReport):
         mine, its = getattr(a, field.name), getattr(b, field.name)
         if isinstance(mine, pd.DataFrame):
             pd.testing.assert_frame_equal(mine, its, check_exact=True, check_dtype=False)
@@ -81,7 +82,7 @@ def some_rule(seed: int) -> RockRule:
 @given(rule=st.integers(0, 10**6).map(some_rule))
 def test_a_set_comes_back_from_json_as_it_was_and_its_rule_finds_it_again(run, rule):
     found = detect(run, rule)
-    back = RockSet.from_json(found.to_json())
+    back = RockReport.from_json(found.to_json())
     assert_same(found, back)
     assert back.to_json() == found.to_json()
     again = detect(run, RockRule.from_dict(json.loads(found.to_json())["rule"]))
@@ -95,7 +96,7 @@ def test_a_set_comes_back_from_json_as_it_was_and_its_rule_finds_it_again(run, r
 def test_an_empty_set_comes_back_from_json_as_it_was(run):
     found = detect(run, RockRule(score="rock_score", tau_rock=1e9))
     assert found.ids == [] and found.coverage == 0 and math.isnan(found.stability.value)
-    assert_same(found, RockSet.from_json(found.to_json()))
+    assert_same(found, RockReport.from_json(found.to_json()))
 
 
 def test_a_rule_that_finds_nothing_finds_nothing_again(run):
@@ -207,14 +208,14 @@ def test_each_preset_gives_a_set_that_is_json(run, name):
 )
 def test_what_is_no_set_is_refused(text):
     with pytest.raises(BadRockSet, match=r"no rock set.*Write it again: rockcore rocks RUN --json"):
-        RockSet.from_json(text)
+        RockReport.from_json(text)
 
 
 def test_a_set_whose_rule_is_none_says_so(run):
     broken = json.loads(detect(run, RockRule(**LOOSE)).to_json())
     broken["rule"]["gamma"] = 7
     with pytest.raises(BadRule, match="gamma = 7"):
-        RockSet.from_json(json.dumps(broken))
+        RockReport.from_json(json.dumps(broken))
 
 
 def test_hostile_text_comes_back_from_json_and_csv_as_it_was(tiny_run, tmp_path):
@@ -222,7 +223,7 @@ def test_hostile_text_comes_back_from_json_and_csv_as_it_was(tiny_run, tmp_path)
     their cell.
     """
     found = detect(Run.open(tiny_run()), RockRule(**LOOSE))
-    assert_same(found, RockSet.from_json(found.to_json()))
+    assert_same(found, RockReport.from_json(found.to_json()))
     (tmp_path / "t.csv").write_text(found.to_csv(), encoding="utf-8")
     frame = pd.read_csv(tmp_path / "t.csv")
     assert [json.loads(t) for t in frame.token] == found.tokens.token.tolist() and len(

@@ -17,6 +17,7 @@ from rockcore.rocks.detection import Detection
 from rockcore.rocks.gather import Material
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.scores import SCORES, TypeStats
+from rockcore.schema import Texts
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 def known(log: Log, score: str = "rock_score") -> TypeStats:
     """What a detection hands to a score."""
     found = Detection(
-        Material("paired", "final", (0, 1), (log.corpus(),)),
+        Material("paired", Texts.FINAL, (0, 1), (log.corpus(),)),
         RockRule(score=score, window=1, min_support=0, min_rollouts=0),
     )
     return found.stats

@@ -44,7 +44,7 @@ def config(out: Path, **changes) -> SessionConfig:
     return SessionConfig(**{"out": out, **SHORT, **changes})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "run"
     train(config(out))

@@ -1,5 +1,5 @@
-"""The page Steps: the log's own values over steps, gaps that stay gaps, boxes that narrow, and a
-canvas for what is large.
+"""The page Steps: a heatmap of what the log holds, gaps that stay gaps, boxes that narrow, every
+empty view with its reason.
 """
 
 from __future__ import annotations
@@ -9,21 +9,23 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import playwright.sync_api as playwright
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import HOSTILE, STEPS, WORDS
+from chrome import Tab, serving
+from conftest import STEPS, WORDS
+from pages import DAMAGES, words
 from streamlit.testing.v1 import AppTest
-from test_app import DAMAGES, open_app, words  # noqa: F401  (a fixture)
-from test_browser import Tab, browser, playwright, server, serving, tab  # noqa: F401  (fixtures)
 
 from app import data
 from app import words as app_words
-from app.components import heatmap
-from app.components.heatmap import chart
+from app.components import colours, heatmap
+from app.components.heatmap import drawing
+from rockcore.analysis.signals import PROBES_ONLY, WHOLE_RUN, Scale
 from rockcore.log import Run, sample_runs
 
 RunFactory = Callable[..., Path]
@@ -42,8 +44,16 @@ def probed(tiny_run: RunFactory, *missing: int) -> Path:
     return run
 
 
-def charts(app: AppTest) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+def drawn(app: AppTest) -> list[dict[str, Any]]:
+    """What each heatmap of a page was sent."""
+    return [json.loads(part.proto.json) for part in app.get("bidi_component")]
+
+
+def cells(sent: dict[str, Any]) -> np.ndarray:
+    """The values of a heatmap, as the browser unpacks them."""
+    raw = np.frombuffer(base64.b64decode(sent["cells"]), np.uint8).reshape(-1, 3)
+    values = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")
+    return values.reshape(len(sent["names"]), len(sent["steps"]))
 
 
 # What is shown is what was logged.
@@ -51,77 +61,31 @@ def charts(app: AppTest) -> list[dict]:
 
 @pytest.mark.parametrize("source", data.runs.SOURCES)
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFactory) -> None:
     for run in (tiny_run(), sample_runs() / "habit"):
         app = open_app("steps", run, view=view, source=source, which="top", sort="class")
         assert not app.exception
-        drawn = len(charts(app))
-        assert drawn == (0 if (view, source) == ("position", "fresh") else 1)
+        empty = (view, source) == ("position", "fresh")
+        assert len(drawn(app)) == (0 if empty else 1)
 
 
-def test_positions_carry_the_values_of_the_log(tiny_run: RunFactory) -> None:
+def test_a_heatmap_is_sent_the_values_of_the_log(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     for signal in data.runs.SIGNALS:
+        app = open_app("steps", run, source="first", rollout="2", signal=signal)
+        (sent,) = drawn(app)
         surface = data.steps.positions(data.runs.key(str(run)), "first", 2, signal)
-        for s, step in enumerate(STEPS):
-            trace = Run.open(run).trace(step, 2, "first")
-            np.testing.assert_array_equal(surface.values[:, s], trace[signal])
-            assert surface.names == [app_words.visible(t) for t in trace.token]
-
-
-def occurrences(run: Path, source: str) -> pd.DataFrame:
-    table = "tokens" if source == "fresh" else f"probe/{source}"
-    return pd.concat(
-        [pq.ParquetFile(f).read().to_pandas() for f in sorted((run / table).glob("step=*.parquet"))]
-    )
-
-
-@pytest.mark.parametrize("source", data.runs.SOURCES)
-def test_types_and_categories_carry_means_over_the_logged_tokens(
-    source: str, tiny_run: RunFactory
-) -> None:
-    run = tiny_run()
-    key, rows = data.runs.key(str(run)), occurrences(run, source)
-    by_type = data.steps.types(key, source, "grad_norm")
-    means, n = (
-        rows.groupby(["token_id", "step"]).grad_norm.mean(),
-        rows.groupby(["token_id", "step"]).size(),
-    )
-    for i, token in enumerate(by_type.frame.token_id):
-        np.testing.assert_allclose(by_type.values[i], means[token].loc[list(STEPS)], rtol=1e-5)
-        assert by_type.counts[i].tolist() == n[token].loc[list(STEPS)].tolist()
-    last = rows[rows.step == STEPS[-1]]
-    score = last.groupby("token_id").kl.sum().loc[by_type.frame.token_id]
-    np.testing.assert_allclose(by_type.frame.score, score, rtol=1e-4)
-    assert by_type.frame.score.is_monotonic_decreasing
-    surface, tokens = data.steps.categories(key, source, "grad_norm")
-    assert tokens[:, -1].sum() == len(last)
-    kinds = by_type.frame.set_index("token_id").category
-    for name, value in zip(surface.names, surface.values[:, -1], strict=True):
-        assert value == pytest.approx(
-            last.grad_norm[last.token_id.map(kinds) == name].mean(), rel=1e-4
-        )
-
-
-def test_a_slope_is_that_of_least_squares_over_the_steps_with_a_value() -> None:
-    rng = np.random.default_rng(0)
-    steps, values = [0, 10, 15, 40, 90], rng.normal(size=(50, 5))
-    values[rng.random(values.shape) < 0.3] = np.nan
-    slope, n = data.steps.slopes(steps, values)
-    for row, found, count in zip(values, slope, n, strict=True):
-        there = np.isfinite(row)
-        assert count == there.sum()
-        assert (
-            np.isnan(found)
-            if count < 2
-            else found == pytest.approx(np.polyfit(np.array(steps)[there], row[there], 1)[0])
-        )
+        np.testing.assert_allclose(cells(sent), surface.values, rtol=2**-15)
+        assert sent["names"] == surface.names and sent["flat"] and sent["selectable"]
+        scale = data.runs.scale(data.runs.key(str(run)), signal)
+        assert sent["edges"] == scale.edges and len(sent["legend"]) == len(sent["palette"])
+        assert sent["anchors"].startswith(signal) and sent["anchors"].endswith(WHOLE_RUN)
 
 
 @pytest.mark.parametrize("sort", data.steps.SORTS)
 def test_types_stand_in_the_order_that_was_asked_for(
     sort: str, open_app, tiny_run: RunFactory
-) -> None:  # noqa: F811
+) -> None:
     table = open_app("steps", tiny_run(), view="type", which="top", sort=sort).dataframe[0].value
     assert len(table) == 40
     if sort == "category":
@@ -138,59 +102,109 @@ def test_types_stand_in_the_order_that_was_asked_for(
 # A gap is no zero.
 
 
-def test_a_step_that_is_not_logged_is_a_hatched_gap(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
-    run = probed(tiny_run, 20)
-    key = data.runs.key(str(run))
-    assert (
-        data.steps.step_axis(key, "final").missing == [20]
-        and data.steps.step_axis(key, "first").missing == []
-    )
-    for surface in (
-        data.steps.positions(key, "final", 0, "kl"),
-        data.steps.categories(key, "final", "kl")[0],
-    ):
-        assert (
-            np.isnan(surface.values[:, 2]).all() and np.isfinite(surface.values[:, [0, 1, 3]]).all()
-        )
-    for view in VIEWS:
-        app = open_app("steps", run, view=view, which="top")
-        assert "Not logged, though planned: step 20." in words(app)
-        figure = charts(app)[0]
-        assert [t["name"] for t in figure["data"][1:]] == [chart.NOT_LOGGED]
-        hatch = figure["data"][1]
-        along = [v for v in hatch["y" if view == "position" else "x"] if v is not None]
-        assert (min(along), max(along)) == (15, 25) and hatch["fillpattern"]["shape"] == "/"
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_step_that_is_not_logged_is_a_gap_and_said(
+    view: str,
+    open_app,
+    tiny_run: RunFactory,
+) -> None:
+    app = open_app("steps", probed(tiny_run, 20), view=view, which="top")
+    assert "Not logged, though planned: step 20." in words(app)
+    (sent,) = drawn(app)
+    assert sent["steps"] == [0, 10, 20, 30] and sent["logged"] == [True, True, False, True]
+    assert sent["stepEdges"] == [-5, 5, 15, 25, 35] and np.isnan(cells(sent)[:, 2]).all()
 
 
-def test_steps_stand_on_a_true_axis(tiny_run: RunFactory) -> None:
-    run = tiny_run("uneven", steps=(0, 10, 20, 40, 47), config={"probe_every": 10})
-    axis = data.steps.step_axis(data.runs.key(str(run)), "final")
-    assert axis.steps == [0, 10, 20, 30, 40, 47] and axis.missing == [30]
-    assert data.steps.step_axis(
-        data.runs.key(str(tiny_run("plain", steps=(0, 10, 20, 40)))), "final"
-    ).missing == [30]
-
-
-def test_a_type_that_does_not_occur_is_dotted_and_said(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
-    run = tiny_run("rare")
+def test_a_type_that_does_not_occur_has_no_value_and_is_said(
+    open_app,
+    tiny_run: RunFactory,
+) -> None:
+    run, gone = tiny_run("rare"), WORDS.index("So")
     file = run / "tokens" / "step=000010.parquet"
     table = pq.ParquetFile(file).read()
-    gone = WORDS.index("So")
     pq.write_table(table.filter(pc.not_equal(table["token_id"], gone)), file)
-    by_type = data.steps.types(data.runs.key(str(run)), "fresh", "kl")
-    i = by_type.frame.token_id.tolist().index(gone)
-    assert (
-        np.isnan(by_type.values[i, 1])
-        and by_type.counts[i].tolist()[1] == 0
-        and by_type.frame.slope_steps[i] == 2
+    asked = {"view": "type", "source": "fresh", "which": "picked", "types": str(gone)}
+    app = open_app("steps", run, step="10", **asked)
+    (sent,) = drawn(app)
+    assert np.isnan(cells(sent)).tolist() == [[False, True, False]]
+    assert sent["gone"] == "dotted: the type does not occur" and all(sent["logged"])
+    rows = app.dataframe[0].value
+    assert rows.tokens.tolist() == [0] and rows.cursor.isna().all()
+
+
+# A run of which only some is logged.
+
+
+def probes_only(run: Path) -> None:
+    """As an imported pair of checkpoints: no rollouts of the training, no metrics."""
+    for table in ("tokens", "types", "rollouts", "metrics", "evals"):
+        shutil.rmtree(run / table)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("signal", data.runs.SIGNALS)
+def test_a_run_of_probes_alone_is_followed_over_its_two_checkpoints(
+    signal: str,
+    view: str,
+    open_app,
+    tiny_run: RunFactory,
+) -> None:
+    run = tiny_run("imported", steps=(0, 1000))
+    probes_only(run)
+    app = open_app("steps", run, view=view, signal=signal, which="top")
+    assert not app.exception
+    (sent,) = drawn(app)
+    assert sent["steps"] == [0, 1000] and np.isfinite(cells(sent)).all()
+    assert_the_scale_is_named(sent["anchors"], bool(sent["edges"]))
+    said = PROBES_ONLY if sent["edges"] else "no scale to colour by"
+    assert app_words.plain(said) in app_words.plain(words(app))
+
+
+def assert_the_scale_is_named(text: str, colours_change: bool) -> None:
+    assert (PROBES_ONLY if colours_change else "nothing is coloured") in text
+
+
+def test_trace_reads_a_run_of_probes_alone(open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run("imported", steps=(0, 1000))
+    probes_only(run)
+    app = open_app("trace", run)
+    assert not app.exception
+    scales = [part["scale"] for part in drawn(app) if "scale" in part]
+    assert scales and all(
+        scale["over"] == (PROBES_ONLY if scale["edges"] else WHOLE_RUN) for scale in scales
     )
-    app = open_app(
-        "steps", run, view="type", source="fresh", which="picked", types=str(gone), step="10"
-    )
-    assert [t["name"] for t in charts(app)[0]["data"][1:]] == ["dotted: the type does not occur"]
-    assert (
-        app.dataframe[0].value.tokens.tolist() == [0] and app.dataframe[0].value.cursor.isna().all()
-    )
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_signal_without_a_value_has_no_colours_and_says_so(
+    view: str,
+    open_app,
+    tiny_run: RunFactory,
+) -> None:
+    run = tiny_run("no gradients")
+    for file in [*run.glob("tokens/step=*.parquet"), *run.glob("probe/*/step=*.parquet")]:
+        table = pq.ParquetFile(file).read()
+        pq.write_table(table.drop_columns(["grad_norm"]), file)
+    app = open_app("steps", run, view=view, signal="grad_norm", which="top")
+    assert not app.exception and "no scale to colour by" in words(app)
+    (sent,) = drawn(app)
+    assert sent["legend"] == [] and np.isnan(cells(sent)).all()
+    assert not open_app("trace", run, signal="grad_norm").exception
+
+
+@pytest.mark.parametrize("config", [None, [], "x", {"probe_every": None, "log_every": "5"}])
+def test_a_run_whose_config_names_no_plan_is_followed(
+    config: Any,
+    open_app,
+    tiny_run: RunFactory,
+) -> None:
+    run = tiny_run("foreign")
+    meta = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(meta | {"config": config}))
+    for view in VIEWS:
+        app = open_app("steps", run, view=view, which="top")
+        assert not app.exception
+        assert len(drawn(app)) == 1 or "cannot be opened" in words(app)
 
 
 # Every empty view says why.
@@ -232,7 +246,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("what", EMPTY)
-def test_an_empty_view_says_why(what: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_an_empty_view_says_why(what: str, open_app, tiny_run: RunFactory) -> None:
     spoil, url, says = EMPTY[what]
     run = tiny_run("bare")
     spoil(run)
@@ -241,14 +255,14 @@ def test_an_empty_view_says_why(what: str, open_app, tiny_run: RunFactory) -> No
     assert says in "\n".join([words(app), *(str(w.value) for w in app.warning)]).replace("\\", "")
 
 
-def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:
     app = open_app("steps", tiny_run("young", steps=(), status="running"))
     assert not app.exception and "No step has logged its tokens yet" in words(app)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_run_is_explained(damage: str, view: str, open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_damaged_run_is_explained(damage: str, view: str, open_app, tiny_run: RunFactory) -> None:
     run = tiny_run("hurt")
     DAMAGES[damage](run)
     app = open_app("steps", run, view=view)
@@ -258,7 +272,7 @@ def test_a_damaged_run_is_explained(damage: str, view: str, open_app, tiny_run: 
 # State in the link.
 
 
-def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("steps", run, source="first", rollout="1", step="10", span="3-5")
     trace = Run.open(run).trace(10, 1, "first")
@@ -271,12 +285,14 @@ def test_a_span_narrows_the_table_and_the_text(open_app, tiny_run: RunFactory) -
     assert dict(app.query_params)["span"] == "3-5"
 
 
-def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: RunFactory) -> None:
     app = open_app("steps", tiny_run())
     app.select_slider(key="widget step").set_value(10).run()
     app.selectbox(key="widget rollout").set_value(2).run()
     app.selectbox(key="widget signal").set_value("sampled_loss").run()
-    assert "step 10" in charts(app)[0]["layout"]["title"]["subtitle"]["text"]
+    (sent,) = drawn(app)
+    assert "cursor at step 10" in sent["about"] and sent["step"] == 10
+    assert sent["signal"] == "sampled_loss" and "rollout 2" in sent["title"]
     app.switch_page("views/trace/page.py").run()
     assert {n: app.query_params[n] for n in ("source", "step", "rollout")} == {
         "source": "final",
@@ -285,101 +301,89 @@ def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: 
     }
 
 
-@pytest.mark.parametrize(
-    "text, span",
-    [
-        ("", None),
-        ("7", (7, 7)),
-        ("12-40", (12, 19)),
-        ("9 – 3", (3, 9)),
-        ("19-", 0),
-        ("20", 0),
-        ("a", 0),
-    ],
-)
-def test_a_span_is_read_or_refused(text: str, span: tuple[int, int] | None | int) -> None:
-    if span == 0:
-        with pytest.raises(data.steps.NoSpan):
-            data.steps.span_of(text, 20)
-    else:
-        assert data.steps.span_of(text, 20) == span
-
-
-@pytest.mark.parametrize(
-    "box, rows",
-    [
-        ((2.4, 5.6), (3, 5)),
-        ((5.6, 2.4), (3, 5)),
-        ((2.8, 3.2), (3, 3)),
-        ((2.6, 2.7), (3, 3)),
-        ((-3, 99), (0, 9)),
-        ((11, 12), None),
-    ],
-)
-def test_a_box_takes_the_rows_whose_middle_it_covers(
-    box: tuple[float, float], rows: tuple[int, int] | None
-) -> None:
-    assert chart.rows_within(box, 10) == rows
+def test_what_is_selected_is_marked(open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run()
+    (sent,) = drawn(open_app("steps", run, source="first", span="3-5"))
+    assert sent["marked"] == [[3, 5]]
+    every = data.steps.types(data.runs.key(str(run)), "final", "kl").frame
+    ids = ",".join(str(i) for i in every.token_id[[2, 3, 9]])
+    (sent,) = drawn(open_app("steps", run, view="type", which="top", types=ids))
+    assert sent["marked"] == [[2, 3], [9, 9]]
+    (sent,) = drawn(open_app("steps", run, view="category"))
+    assert sent["marked"] == [] and not sent["selectable"]
 
 
 # Colours, hostile text, size.
 
 
-def test_colours_are_those_of_the_text_pane() -> None:
-    pane = "".join(
-        f.read_text(encoding="utf-8")
-        for f in (Path(heatmap.__file__).parent.parent / "token_pane").iterdir()
-        if f.is_file()
-    )
-    for pair in (*chart.SEQUENTIAL, *chart.DIVERGING):
-        assert all(colour in pane or colour.startswith("rgba") for colour in pair)
-
-
-def test_hostile_token_text_is_text_in_every_view(open_app, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_hostile_token_text_is_text_in_every_view(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     for view in VIEWS:
         app = open_app("steps", run, view=view, which="top", types="30", span="0-60")
-        assert not any(
-            "<" in str(e.value) for e in (*app.markdown, *app.caption, *app.info, *app.warning)
-        )
-        assert not any(
-            f'"{text}"' in chart.proto.spec
-            for text in HOSTILE
-            if "<" in text
-            for chart in app.get("plotly_chart")
-        )
+        shown = (*app.markdown, *app.caption, *app.info, *app.warning)
+        assert not any("<" in str(e.value) for e in shown)
+        for part in app.get("bidi_component"):
+            assert not part.proto.html_content and all(
+                name.isprintable() for name in json.loads(part.proto.json)["names"]
+            )
 
 
-def test_halves_never_cross_an_edge() -> None:
-    values = np.random.default_rng(0).gamma(0.3, 1.0, (300, 300)).astype(np.float32)
-    edges = [float(e) for e in np.quantile(values, [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])]
+VALUES = np.random.default_rng(0).gamma(0.3, 1.0, (300, 300)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "factor", [1.0, -1.0, 1e-6, 1e6], ids=["plain", "negative", "small", "large"]
+)
+def test_packed_cells_keep_their_bin_and_five_digits(factor: float) -> None:
+    values = VALUES * np.float32(factor)
+    edges = sorted(float(e) for e in np.quantile(values, [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99]))
     values[:7, 0] = edges
-    values[0, 1] = np.nan
-    half = (
-        np.frombuffer(base64.b64decode(heatmap.packed(values, edges)), "<f2")
-        .reshape(values.shape)
-        .astype(np.float32)
-    )
-    np.testing.assert_array_equal(chart.shades(half, edges), chart.shades(values, edges))
-    np.testing.assert_allclose(half, values, rtol=2e-3, atol=1e-6)
+    values[:7, 1] = np.nextafter(values[:7, 0], np.float32(-np.inf))
+    values[:7, 2] = np.nextafter(values[:7, 0], np.float32(np.inf))
+    values[0, 3] = np.nan
+    sent = {"cells": drawing.packed_cells(values, edges), "names": values, "steps": values[0]}
+    got = cells(sent)
+    np.testing.assert_array_equal(drawing.shades(got, edges), drawing.shades(values, edges))
+    np.testing.assert_allclose(got, values, rtol=2**-15)
 
 
 def test_what_is_too_large_is_binned_as_means_and_said(
-    open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:  # noqa: F811
+    open_app,
+    tiny_run: RunFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run = probed(tiny_run, 20)
     surface = data.steps.positions(data.runs.key(str(run)), "final", 0, "kl")
-    small = data.steps.binned(surface, 100)
-    assert small.cells <= 100 + 4 and small.per == 3
-    np.testing.assert_allclose(small.values[0], surface.values[:3].mean(0), rtol=1e-5)
-    assert np.isnan(small.values[:, 2]).all()
     monkeypatch.setattr(heatmap, "MOST_CELLS", 100)
-    app = open_app("steps", run)
+    app = open_app("steps", run, span="4-8")
     assert not app.exception and "the mean of 3 neighbouring" in str(app.info[0].value)
-    assert len(charts(app)) == 1
-    monkeypatch.setattr(chart, "MOST_CELLS", 50)
-    app = open_app("steps", run)
-    assert not app.exception and len(charts(app)) == 0 and len(app.get("bidi_component")) == 1
+    (sent,) = drawn(app)
+    assert sent["per"] == 3 and len(sent["names"]) == -(-len(surface.names) // 3)
+    assert sent["marked"] == [[1, 2]]
+    np.testing.assert_allclose(cells(sent)[0], surface.values[:3].mean(0), rtol=1e-4)
+    chart = heatmap.Heatmap(surface, SCALE, "", "", "position", 0)
+    with pytest.raises(heatmap.TooLarge):
+        heatmap.show("too large", chart)
+
+
+EDGES = [0.1, 0.2, 0.4, 0.8, 1.6]
+SCALE = Scale("kl", "sequential", "nats", "", "kl", EDGES, [0.5, 0.6, 0.7, 0.8, 0.9], 9, WHOLE_RUN)
+
+
+def test_a_legend_names_each_bin_by_its_edge_and_the_quantile_of_that() -> None:
+    assert drawing.legend(SCALE) == [
+        ("< 0.1", "the rest"),
+        *zip(
+            ("≥ 0.1", "≥ 0.2", "≥ 0.4", "≥ 0.8", "≥ 1.6"),
+            ("50 %", "60 %", "70 %", "80 %", "90 %"),
+            strict=True,
+        ),
+    ]
+    signed = Scale(
+        "x", "diverging", "", "", "x", [-2, -1, 1, 2], [0.9, 0.5, 0.5, 0.9], 9, "both runs"
+    )
+    assert [edge for edge, _ in drawing.legend(signed)] == ["< −2", "< −1", "between", "≥ 1", "≥ 2"]
+    assert drawing.anchors(signed) == "x, colours change at quantiles of |value| over both runs"
 
 
 # In a browser.
@@ -387,7 +391,7 @@ def test_what_is_too_large_is_binned_as_means_and_said(
 
 def drag(
     tab: Tab, area: playwright.Locator, start: tuple[float, float], end: tuple[float, float]
-) -> None:  # noqa: F811
+) -> None:
     box = area.bounding_box()
     at = lambda f: (box["x"] + f[0] * box["width"], box["y"] + f[1] * box["height"])  # noqa: E731
     tab.page.mouse.move(*at(start))
@@ -396,12 +400,12 @@ def drag(
     tab.page.mouse.up()
 
 
-def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:  # noqa: F811
+def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&rollout=0")
-    area = tab.page.locator(".js-plotly-plot .nsewdrag")
-    playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
-    n = 63 if len(WORDS) == 42 else len(WORDS) + 21
-    drag(tab, area, (10 / n, 0.3), (20 / n, 0.7))
+    area = tab.page.locator(".heatmap canvas")
+    playwright.expect(area).to_be_visible()
+    n = len(WORDS) + 21  # as conftest samples them
+    drag(tab, area, (10.5 / n, 0.3), (19.5 / n, 0.7))
     tab.wait_for_url(span="10-19")
     playwright.expect(tab.page.get_by_text(f"10 of {n} positions.")).to_be_visible()
     tab.page.get_by_role("textbox", name="Positions").fill("")
@@ -410,14 +414,14 @@ def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:  # noqa:
     assert "span" not in tab.parameters and "owned" not in tab.page.title()
 
 
-def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:  # noqa: F811
+def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&step=10&rollout=2")
     tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").click()
+    tab.page.wait_for_url("**/trace?*")
     tab.wait_for_url(run="tiny", source="first", step="10", rollout="2")
-    assert "/trace" in tab.page.url
 
 
-def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:  # noqa: F811
+def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&step=10&rollout=2&span=3-9&types=5")
     address = tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").get_attribute(
         "href"
@@ -428,11 +432,13 @@ def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:  
     assert {name: tab.parameters[name] for name in wanted} == wanted
 
 
-def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:  # noqa: F811
+def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:
     tab.open("/steps?run=tiny&view=type&which=top&rows=20")
-    playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
-    drag(tab, tab.page.locator(".js-plotly-plot .nsewdrag"), (0.2, 2 / 20), (0.6, 5 / 20))
-    playwright.expect(tab.page.get_by_text("3 of 42 types of these texts.")).to_be_visible()
+    area = tab.page.locator(".heatmap canvas")
+    playwright.expect(area).to_be_visible()
+    drag(tab, area, (0.2, 2.5 / 20), (0.6, 4.5 / 20))
+    said = f"3 of {len(WORDS)} types of these texts."
+    playwright.expect(tab.page.get_by_text(said)).to_be_visible()
     top = data.steps.types(
         data.runs.key(str(tiny_run("tiny"))), "final", "kl"
     ).frame  # the same numbers are drawn again
@@ -442,7 +448,9 @@ def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:  #
 CANVAS = """
 import numpy as np, streamlit as st
 from app.components import heatmap
-from app.components.heatmap import chart as painting
+from rockcore.analysis.signals import Scale
+from rockcore.analysis.steps import StepAxis, Surface
+st.set_page_config(layout="wide")
 rows, steps = (int(st.query_params[n]) for n in ("rows", "steps"))
 edges = [0.1, 0.2, 0.4, 0.8, 1.6]
 values = np.random.default_rng(0).gamma(0.3, 1.0, (rows, steps)).astype(np.float32)
@@ -450,16 +458,19 @@ if rows == 6:
     values[:] = np.array([0.05, 0.1, 0.3, 0.7, 1.0, 2.0])[:, None]
     values[2, 1] = np.nan
     values[:, 3] = np.nan
-chart = painting.Heatmap(
-    values, [f"<b>row {i}</b>" for i in range(rows)], [10 * s for s in range(steps)], [s != 3 for s in range(steps)], edges,
-    [0.5, 0.6, 0.7, 0.8, 0.9], False, "kl", "nats", "A heatmap", "drawn numbers", "token type", 10,
-    flat="flat" in st.query_params,
+axis = StepAxis([10 * s for s in range(steps)], [s != 3 for s in range(steps)])
+shares = [0.5, 0.6, 0.7, 0.8, 0.9]
+chart = heatmap.Heatmap(
+    Surface(values, [f"<b>row {i}</b>" for i in range(rows)], axis),
+    Scale("kl", "sequential", "nats", "", "kl", edges, shares, 9, "the whole run"),
+    "A heatmap", "drawn numbers", "token type", axis.steps[-1],
+    flat="flat" in st.query_params, marked=((1, 2),) if "marked" in st.query_params else (),
 )
 st.text(f"box {heatmap.show('canvas', chart)}")
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def canvas_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("canvas")
     root = Path(heatmap.__file__).parent.parent.parent
@@ -477,7 +488,7 @@ PIXEL = """(canvas, [x, y]) => {
 }"""
 
 
-def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwright.Page:  # noqa: F811
+def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwright.Page:
     page = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme="light"
     ).new_page()
@@ -490,12 +501,10 @@ def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwri
 @pytest.mark.parametrize("flat", ["", "&flat=1"])
 def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(
     flat: str, browser, canvas_server: str
-) -> None:  # noqa: F811
+) -> None:
     page = canvas_page(browser, canvas_server, f"rows=6&steps=5{flat}")
     canvas = page.locator("canvas")
-    colours = [light for light, _ in chart.Heatmap(
-        np.zeros((1, 1)), ["a"], [0], [True], [0.1, 0.2, 0.4, 0.8, 1.6], [0.5] * 5, False, "kl", "", "", "", "", 0
-    ).palette]  # fmt: skip
+    lights = [light for light, _ in colours.palette(len(EDGES) + 1)]
     for row in range(6):
         for step in (0, 1, 2, 4):
             at = (
@@ -504,19 +513,19 @@ def test_the_canvas_paints_each_cell_in_the_colour_of_its_bin(
                 else [(step + 0.5) / 5, (row + 0.5) / 6]
             )
             pixel = canvas.evaluate(PIXEL, at)
-            if (row, step) == (2, 1) or colours[row].startswith("rgba"):
+            if (row, step) == (2, 1) or lights[row].startswith("rgba"):
                 assert pixel[3] in (0, 255) and pixel[:3] in ([0, 0, 0], [140, 140, 140])
             else:
-                assert "#{:02x}{:02x}{:02x}".format(*pixel[:3]) == colours[row] and pixel[3] == 255
-    playwright.expect(page.get_by_text(chart.NOT_LOGGED)).to_be_visible()
-    playwright.expect(page.get_by_text(chart.NO_VALUE)).to_be_visible()
+                assert "#{:02x}{:02x}{:02x}".format(*pixel[:3]) == lights[row] and pixel[3] == 255
+    playwright.expect(page.get_by_text(heatmap.NOT_LOGGED)).to_be_visible()
+    playwright.expect(page.get_by_text(heatmap.NO_VALUE)).to_be_visible()
     page.context.close()
 
 
-def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> None:  # noqa: F811
+def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> None:
     page = canvas_page(browser, canvas_server, "rows=6&steps=5")
     canvas = page.locator("canvas")
-    tab = Tab(page, canvas_server)  # noqa: F811
+    tab = Tab(page, canvas_server)
     drag(tab, canvas, (0.3, 1.5 / 6), (0.7, 3.5 / 6))
     playwright.expect(page.get_by_text("box (1, 3)")).to_be_visible()
     playwright.expect(page.locator(".readout")).to_have_text(
@@ -538,11 +547,12 @@ def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> No
     page.context.close()
 
 
-def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:  # noqa: F811
+def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> None:
     page = canvas_page(browser, canvas_server, "rows=6&steps=5")
     canvas, at = page.locator("canvas"), [0.5 / 5, 5.5 / 6]
     light, dark = (
-        [int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in chart.SEQUENTIAL[-1]
+        [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        for colour in colours.palette(len(EDGES) + 1)[-1]
     )
     assert canvas.evaluate(PIXEL, at)[:3] == light
     page.emulate_media(color_scheme="dark")
@@ -551,7 +561,7 @@ def test_the_canvas_follows_the_theme_at_once(browser, canvas_server: str) -> No
     page.context.close()
 
 
-def test_a_million_cells_are_drawn(browser, canvas_server: str, record_property) -> None:  # noqa: F811
+def test_a_million_cells_are_drawn(browser, canvas_server: str, record_property) -> None:
     page = canvas_page(browser, canvas_server, "rows=10000&steps=100")
     ms = float(page.locator("canvas").get_attribute("data-ms") or "nan")
     record_property("million_cells_ms", ms)
@@ -562,3 +572,63 @@ def test_a_million_cells_are_drawn(browser, canvas_server: str, record_property)
     assert filled
     playwright.expect(page.get_by_text("A pixel covers several cells here")).to_be_visible()
     page.context.close()
+
+
+FITS = """(root) => {
+  const own = root.getBoundingClientRect();
+  const inside = (node) => {
+    const box = node.getBoundingClientRect();
+    return box.left >= own.left - 2.5 && box.right <= own.right + 2.5;
+  };
+  const shown = [...root.querySelectorAll('*')].filter((node) => node.offsetParent);
+  const outside = shown.filter((node) => !inside(node));
+  const named = outside.map((node) => node.className + ' ' + node.textContent);
+  return [named, own.right <= innerWidth];
+}"""
+CELL = """(canvas, [rows, steps, flat]) => {
+  const box = canvas.getBoundingClientRect();
+  return flat ? [box.width / rows, box.height / steps] : [box.height / rows, box.width / steps];
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("size", [(1, 1), (10, 3), (6, 5), (60, 12), (1000, 200)])
+@pytest.mark.parametrize("flat", ["", "&flat=1"], ids=["down", "flat"])
+def test_nothing_of_a_heatmap_is_cut_and_few_cells_are_not_stretched(
+    flat: str, size: tuple[int, int], width: int, canvas_tab: playwright.Page, canvas_server: str
+) -> None:
+    rows, steps = size
+    page = canvas_tab
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{canvas_server}/?rows={rows}&steps={steps}&marked=1{flat}")
+    page.wait_for_selector("canvas[data-ms]")
+    outside, on_the_page = page.locator(".heatmap").evaluate(FITS)
+    assert outside == [] and on_the_page
+    high, wide = page.locator("canvas").evaluate(CELL, [rows, steps, bool(flat)])
+    assert high <= 72 and wide <= 72
+
+
+@pytest.fixture(scope="module")
+def canvas_tab(browser) -> Iterator[playwright.Page]:
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+
+
+def test_a_value_is_read_out_beside_its_cell_and_inside_the_page(
+    canvas_tab: playwright.Page, canvas_server: str
+) -> None:
+    page = canvas_tab
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(f"{canvas_server}/?rows=6&steps=5")
+    page.wait_for_selector("canvas[data-ms]")
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    for x, y, said in ((0.99, 0.01, "step 40 · kl 0.05 nats"), (0.01, 0.99, "step 0 · kl 2 nats")):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        playwright.expect(page.locator(".readout")).to_contain_text(said)
+        assert page.locator(".heatmap").evaluate(FITS) == [[], True]
+    page.mouse.move(1, 1)
+    playwright.expect(page.locator(".readout")).to_be_hidden()

@@ -12,6 +12,7 @@ from rockcore.training import threads
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     before = torch.get_num_threads()
+    torch.set_num_threads(2)  # there is a choice, whatever the machine and the other tests have
     yield tmp_path / "rock-token-explorer" / "threads.json"
     torch.set_num_threads(before)
 

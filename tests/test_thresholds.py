@@ -15,10 +15,11 @@ from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.gather import Material
 from rockcore.rocks.rule import RockRule
-from rockcore.rocks.thresholds import Reading, ThresholdTable
+from rockcore.rocks.thresholds import Quantiles, Reading, ThresholdTable, taus
+from rockcore.schema import Texts
 
 pytestmark = pytest.mark.filterwarnings("error")
-taus = st.sampled_from([0.0, 0.125, 0.25, 0.375, 0.5, 0.875, 1.0, 1.1, 50.0]) | st.floats(0, 1.2)
+levels = st.sampled_from([0.0, 0.125, 0.25, 0.375, 0.5, 0.875, 1.0, 1.1, 50.0]) | st.floats(0, 1.2)
 
 
 def masked(corpus: Corpus, tau_pre: float, tau_post: float) -> Reading:
@@ -44,13 +45,20 @@ def assert_same(one: Reading, other: Reading) -> None:
     assert isclose(one.grad_share or 0, other.grad_share or 0, rel_tol=1e-6, abs_tol=1e-12)
 
 
+def prepared(corpus: Corpus, dtype: str = "float32") -> Quantiles:
+    """The quantiles of the loss before, as a moving threshold asks for them."""
+    quantiles = Quantiles(corpus.losses[0], dtype)
+    quantiles.prepare()
+    return quantiles
+
+
 def detection(corpus: Corpus, rule: RockRule, dtype: str = "float32") -> Detection:
-    return Detection(Material("paired", "final", corpus.steps, (corpus,)), rule, dtype)
+    return Detection(Material("paired", Texts.FINAL, corpus.steps, (corpus,)), rule, dtype)
 
 
 @pytest.mark.parametrize("sorted_at_most", [30_000_000, 1, 7])
 @brute.examples(60)
-@given(log=brute.logs(), asked=st.lists(st.tuples(taus, taus), min_size=1, max_size=5))
+@given(log=brute.logs(), asked=st.lists(st.tuples(levels, levels), min_size=1, max_size=5))
 def test_a_reading_is_that_of_a_mask_over_all_occurrences(sorted_at_most, log, asked):
     """With 1 and 7 sorted ones, most questions are answered by searching through all of them."""
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +71,7 @@ def test_a_reading_is_that_of_a_mask_over_all_occurrences(sorted_at_most, log, a
 
 
 @brute.examples(40)
-@given(brute.logs(), st.integers(0, 1000), taus, taus)
+@given(brute.logs(), st.integers(0, 1000), levels, levels)
 def test_a_reading_counts_what_a_detection_keeps_as_persistent(log, seed, pre, post):
     rng = np.random.default_rng(seed)
     log = Log(
@@ -94,7 +102,7 @@ def test_the_thresholds_of_a_rule_are_those_of_the_detection_to_the_last_bit(log
     corpus = log.corpus()
     for rule in (RockRule(tau_quantile=q), RockRule(tau_pre=0.2, tau_post=0.3)):
         for dtype in ("float32", "bfloat16"):
-            assert ThresholdTable(corpus).tau(rule, dtype) == detection(corpus, rule, dtype).tau
+            assert taus(rule, prepared(corpus, dtype)) == detection(corpus, rule, dtype).tau
 
 
 def test_a_quantile_beside_one_that_was_worked_out_in_advance_is_its_own():
@@ -103,7 +111,7 @@ def test_a_quantile_beside_one_that_was_worked_out_in_advance_is_its_own():
     for q in (0.9000001, 0.9000004, 0.8999999):
         rule = RockRule(tau_quantile=q)
         assert (
-            ThresholdTable(corpus).tau(rule)
+            taus(rule, prepared(corpus))
             == detection(corpus, rule).tau
             != detection(corpus, RockRule(tau_quantile=0.9)).tau
         )
@@ -135,7 +143,7 @@ def test_a_log_without_a_token_or_without_a_loss_answers_with_nothing():
     empty = ThresholdTable(Log([[]], [[[]]] * 2).corpus())
     assert empty.read(0.0, 0.0) == nothing and empty.read(0.1, 0.2) == nothing
     for q in (0.9, 0.123):
-        assert empty.tau(RockRule(tau_quantile=q)) == (1e-4, 1e-4)
+        assert taus(RockRule(tau_quantile=q), prepared(empty.corpus)) == (1e-4, 1e-4)
     silent = ThresholdTable(Log([[1, 1]], [[[0.0, 0.0]]] * 2).corpus())
     assert silent.read(0.1, 0.1) == nothing and silent.read(0.0, 0.0) == Reading(
         1, 2, 1.0, 0.0, None

@@ -5,11 +5,8 @@ ever built twice.
 from __future__ import annotations
 
 import base64
-import io
-import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,11 +14,10 @@ from typing import Any
 import conftest
 import numpy as np
 import pandas as pd
+import playwright.sync_api as playwright
 import pytest
+from chrome import Tab
 from conftest import HOSTILE, WORDS
-from hypothesis import given
-from hypothesis import strategies as st
-from test_browser import Tab, browser, playwright, serving, tab  # noqa: F401  (fixtures)
 
 from app import data, words
 from app.components import colours, token_pane
@@ -90,38 +86,18 @@ def write_run(path: Path, length: int, alternatives: bool = True) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session", autouse=True)
+def folder(served: Path) -> Path:
     """Where the runs of this module lie: tiny, nasty, long, windowed."""
-    runs = tmp_path_factory.mktemp("runs")
-    conftest.write_tiny_run(runs / "tiny")
-    conftest.write_tiny_run(runs / "sorted", seed=2)
-    (runs / "sorted" / "categories.toml").write_text(CATEGORIES, encoding="utf-8")
-    write_run(runs / "nasty", 200)
-    write_run(runs / "long", LONG)
-    write_run(runs / "windowed", WINDOWED, alternatives=False)
-    return runs
+    conftest.write_tiny_run(served / "sorted", seed=2)
+    (served / "sorted" / "categories.toml").write_text(CATEGORIES, encoding="utf-8")
+    write_run(served / "nasty", 200)
+    write_run(served / "long", LONG)
+    write_run(served / "windowed", WINDOWED, alternatives=False)
+    return served
 
 
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[str]:
-    with serving(
-        lambda port: [
-            "-m",
-            "rockcore",
-            "app",
-            str(sample_runs()),
-            str(folder),
-            "--port",
-            port,
-            "--headless",
-        ],
-        folder,
-    ) as address:
-        yield address
-
-
-def read(tab: Tab, query: str) -> playwright.Page:  # noqa: F811
+def read(tab: Tab, query: str) -> playwright.Page:
     """The page of a trace, its text there, and what the rule makes of it."""
     tab.open(f"/trace?{query}")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
@@ -194,59 +170,9 @@ def count_of(page: playwright.Page, name: str) -> int:
     return int(toggle(page, name).inner_text().rsplit(" ", 1)[1].replace(",", ""))
 
 
-def test_divergences_equal_a_plain_reckoning_over_both_lists_and_a_tail() -> None:
-    rng = np.random.default_rng(0)
-    n, frame = 40, {}
-    for who in ("student", "teacher"):
-        p = np.sort(rng.dirichlet(np.ones(9) * 0.4, n), axis=1)[:, :0:-1]
-        frame[f"{who}_top_ids"] = [rng.permutation(12)[:8] for _ in range(n)]
-        frame[f"{who}_top_logps"] = list(np.log(p))
-    found = data.texts.divergences(pd.DataFrame(frame))
-    for i in range(n):
-        side = {
-            w: dict(
-                zip(
-                    frame[f"{w}_top_ids"][i].tolist(),
-                    np.exp(frame[f"{w}_top_logps"][i]).tolist(),
-                    strict=True,
-                )
-            )
-            for w in ("student", "teacher")
-        }
-        full = {}
-        for who, other in (("student", "teacher"), ("teacher", "student")):
-            missing = set(side[other]) - set(side[who])
-            fill = min(min(side[who].values()), (1 - sum(side[who].values())) / (len(missing) + 1))
-            known = side[who] | dict.fromkeys(missing, fill)
-            full[who] = known | {-1: max(0.0, 1 - sum(known.values()))}
-        s, t = (
-            np.array([full[w][u] for u in sorted(full["student"])]) for w in ("student", "teacher")
-        )
-
-        def kl(a: np.ndarray, b: np.ndarray) -> float:
-            pairs = zip(a, b, strict=True)
-            return float(sum(x * np.log(x / max(y, 1e-6)) for x, y in pairs if x > 0))
-
-        assert found.reverse_kl[i] == pytest.approx(max(kl(s, t), 0), abs=1e-9)
-        assert found.forward_kl[i] == pytest.approx(max(kl(t, s), 0), abs=1e-9)
-        assert found.jensen_shannon[i] == pytest.approx(
-            (kl(s, (s + t) / 2) + kl(t, (s + t) / 2)) / 2, abs=1e-9
-        )
-    assert (found.jensen_shannon <= np.log(2) + 1e-9).all()
-
-
-def test_identical_alternatives_have_no_divergence() -> None:
-    top = {
-        f"{w}_top_{k}": [v]
-        for w in ("student", "teacher")
-        for k, v in (("ids", np.arange(8)), ("logps", np.log(np.full(8, 0.12))))
-    }
-    assert all(v[0] == pytest.approx(0) for v in data.texts.divergences(pd.DataFrame(top)))
-
-
 def test_the_colours_are_the_same_with_and_without_highlights(
     tab: Tab, browser: playwright.Browser
-) -> None:  # noqa: F811
+) -> None:
     query = "run=tiny&source=final&rollout=1&light=digit,latex"
     tall = {"width": 1280, "height": 1600}
     tab.page.set_viewport_size(tall)
@@ -280,7 +206,7 @@ def test_the_colours_are_the_same_with_and_without_highlights(
     context.close()
 
 
-def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20")
     mark_nodes(page)
     page.locator(".response .t[tabindex='0']").focus()
@@ -324,7 +250,7 @@ COUNT_STEPS = """([S, cuts]) => {
 }"""
 
 
-def test_a_share_of_any_number_of_steps_lands_in_its_bin_and_on_its_threshold(tab: Tab) -> None:  # noqa: F811
+def test_a_share_of_any_number_of_steps_lands_in_its_bin_and_on_its_threshold(tab: Tab) -> None:
     page = read(tab, "run=nasty&source=final&step=20&signal=persistence")
     tab.rest()
     scale = page.evaluate("() => rockPanes.get('token pane').view.scale")
@@ -341,7 +267,7 @@ def test_a_share_of_any_number_of_steps_lands_in_its_bin_and_on_its_threshold(ta
         assert bars == [20 * k // steps for k in range(steps + 1)], steps
 
 
-def test_categories_beyond_the_256th_are_those_of_the_log(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_categories_beyond_the_256th_are_those_of_the_log(tab: Tab, folder: Path) -> None:
     page = read(tab, "run=sorted&source=final&rollout=1&step=20&light=c290,c299")
     frame = Run.open(folder / "sorted").trace(20, 1, "final")
     for i in range(10):
@@ -352,7 +278,7 @@ def test_categories_beyond_the_256th_are_those_of_the_log(tab: Tab, folder: Path
     playwright.expect(page.locator(".reading .where")).to_contain_text("· c299")
 
 
-def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:  # noqa: F811
+def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None:
     page = read(tab, "run=tiny&source=final&step=20")
     mark_nodes(page)
     page.locator(".response .t").first.click()
@@ -367,7 +293,7 @@ def test_play_goes_through_all_steps_and_the_link_has_the_last(tab: Tab) -> None
 
 def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the_link(
     tab: Tab, folder: Path
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20")
     mark_nodes(page)
     box = page.locator(".handle").bounding_box()
@@ -399,7 +325,7 @@ def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the
 
 def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain(
     tab: Tab, folder: Path
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run, rule = key(folder, "tiny"), data.rocks.rule(LENIENT)
     text, frame = data.texts.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
@@ -432,14 +358,14 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
     tab.wait_for_url(rest="underline")
 
 
-def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:  # noqa: F811
+def test_a_verdict_that_comes_late_always_reaches_the_text(tab: Tab) -> None:
     # rules that nobody has asked for: worked out while the page mounts its parts in any order
     for i in range(1, 7):
         page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}{i}")
         playwright.expect(toggle(page, "undecided")).to_be_visible()
 
 
-def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None:  # noqa: F811
+def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20&light=special&cut=kl:19&only=above")
     playwright.expect(page.locator(".result")).to_contain_text("No token passes all of them")
     page.get_by_role("button", name="Clear").click()
@@ -449,7 +375,7 @@ def test_filters_that_nothing_passes_say_so_and_can_be_cleared(tab: Tab) -> None
 
 def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_pinned(
     tab: Tab, folder: Path
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=10")
     page.locator(".response .t").nth(4).hover()
     card = page.locator(".reading .card")
@@ -474,7 +400,7 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
 
 def test_a_link_to_a_token_opens_it_with_its_card_in_view(
     tab: Tab, browser: playwright.Browser
-) -> None:  # noqa: F811
+) -> None:
     tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = read(tab, "run=long&source=final&step=20&light=digit&signal=sampled_loss")
     page.locator(".response .t[tabindex='0']").focus()
@@ -497,7 +423,7 @@ def test_a_link_to_a_token_opens_it_with_its_card_in_view(
     other.close()
 
 
-def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> None:
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run = key(folder, "tiny")
     marks = data.rocks.preview(run, data.rocks.rule(LENIENT), 1, 20)["marks"]
@@ -563,7 +489,7 @@ EVERY_FILL = """(palette) => {
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_line_below_a_token_is_seen_on_every_fill_and_on_the_page(
     tab: Tab, theme: str
-) -> None:  # noqa: F811
+) -> None:
     tab.page.emulate_media(color_scheme=theme)
     page = read(tab, "run=tiny&source=final&rollout=1")
     tab.rest()
@@ -617,7 +543,7 @@ def rows_below(page: playwright.Page, tokens: str, painter: playwright.Page) -> 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_rocks_are_underlined_below_their_box_on_the_page_and_in_an_export(
     tab: Tab, browser: playwright.Browser, theme: str
-) -> None:  # noqa: F811
+) -> None:
     tab.page.set_viewport_size({"width": 1280, "height": 1400})
     tab.page.emulate_media(color_scheme=theme)
     page = read(tab, "run=habit&source=final")
@@ -643,7 +569,7 @@ def legend(page: playwright.Page, root: str = "") -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compare(tab: Tab) -> None:  # noqa: F811
+def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compare(tab: Tab) -> None:
     page = read(tab, "run=habit&source=final&light=digit,latex")
     toggle(page, "kept").wait_for()
     tab.rest()
@@ -674,7 +600,7 @@ def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compar
 @pytest.mark.parametrize("kind", ["html", "svg"])
 def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
     tab: Tab, browser: playwright.Browser, kind: str
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=nasty&source=final&step=20&light=digit")
     toggle(page, "kept").wait_for()
     tab.rest()
@@ -703,7 +629,7 @@ def test_an_exported_view_opens_offline_runs_nothing_and_shows_the_same_text(
 
 def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_a_way_out(
     tab: Tab,
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=nasty&source=final&step=20")
     with page.expect_download() as download:
         page.locator(".export.png").click()
@@ -720,7 +646,7 @@ def test_a_picture_of_the_view_has_its_colours_and_one_too_tall_is_refused_with_
     playwright.expect(page.locator(".told")).to_contain_text("save it as SVG or HTML")
 
 
-def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folder: Path) -> None:  # noqa: F811
+def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folder: Path) -> None:
     frame = Run.open(folder / "tiny").trace(10, 1, "final")
     types = frame.token_id.iloc[[5, 9]].tolist()
     page = read(
@@ -745,7 +671,7 @@ def test_what_was_selected_in_steps_is_marked_counted_and_lifted(tab: Tab, folde
     playwright.expect(page.locator(".selected")).to_have_count(0)
 
 
-def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # noqa: F811
+def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:
     page = read(tab, "run=nasty&source=final&step=20")
     shown = set(tab.tokens())
     assert {w for w in (*HOSTILE, *NASTY) if w.isprintable()} <= shown
@@ -760,7 +686,7 @@ def test_hostile_tokens_are_text_everywhere_in_the_pane(tab: Tab) -> None:  # no
     assert "owned" not in page.title()
 
 
-def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> None:  # noqa: F811
+def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> None:
     page = read(tab, "run=windowed&source=final&step=20")
     assert page.evaluate("() => rockPanes.get('token pane').spans.length") == WINDOWED
     assert page.locator(".response .block").count() > 100
@@ -776,7 +702,7 @@ def test_a_hundred_thousand_tokens_are_read_stepped_and_searched(tab: Tab) -> No
     tab.wait_for_url(step="10", token_at=str(WINDOWED - 1))
 
 
-def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
+def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:
     sizes: list[int] = []
     tab.page.on(
         "websocket", lambda ws: ws.on("framereceived", lambda payload: sizes.append(len(payload)))
@@ -802,7 +728,7 @@ def test_a_rerun_ships_less_than_a_megabyte(tab: Tab) -> None:  # noqa: F811
         ("source=final&signal=rock class&rule=default;post_step=7", "post_step = 7"),
     ],
 )
-def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> None:  # noqa: F811
+def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> None:
     page = read(tab, f"run=tiny&rollout=1&{query}")
     playwright.expect(page.locator(".count")).to_contain_text(says)
 
@@ -811,7 +737,7 @@ def test_what_cannot_be_coloured_says_why(tab: Tab, query: str, says: str) -> No
     "signal",
     ["sampled_loss", "weight", "persistence", "rock class", "reverse_kl", "top1_disagreement"],
 )  # one a kind
-def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # noqa: F811
+def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:
     page = read(
         tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}"
     )
@@ -826,7 +752,7 @@ def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:  # 
 
 def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_rest(
     tab: Tab,
-) -> None:  # noqa: F811
+) -> None:
     page = read(tab, "run=long&source=final&step=20")
     held = """() => { const p = rockPanes.get('token pane');
         const own = [...CSS.highlights].filter(([k]) => k.startsWith(p.id + '-'));
@@ -841,7 +767,7 @@ def test_only_text_near_the_screen_is_in_highlights_and_scrolling_brings_in_the_
     )
 
 
-def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:  # noqa: F811
+def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:
     tab.open("/threshold_lab?run=habit")
     playwright.expect(tab.page.locator(".response")).to_have_count(2)
     found = tab.page.evaluate(
@@ -852,61 +778,6 @@ def test_the_two_panes_of_the_lab_keep_their_colours_apart(tab: Tab) -> None:  #
     )
     assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
     assert all(n > 3 for _, _, n, _ in found) and found[0][3] == found[1][3] > 0
-
-
-def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(folder: Path) -> None:
-    run = key(folder, "nasty")
-    frame = Run.open(run.path).trace(20, 0, "final")
-    table = pd.read_parquet(io.BytesIO(data.texts.to_parquet(run, "final", 20, 0)))
-    assert table.token.tolist() == frame.token.tolist() and table.kl.tolist() == frame.kl.tolist()
-    assert "reverse_kl_top8" in table
-    csv = pd.read_csv(io.StringIO(data.texts.to_csv(run, "final", 20, 0)))
-    assert [json.loads(t) for t in csv.token] == frame.token.tolist()
-
-
-def test_the_parts_of_a_text_are_json_without_nan(tmp_path: Path) -> None:
-    run = data.runs.key(str(conftest.write_tiny_run(tmp_path / "tiny")))
-    for source in data.runs.SOURCES:
-        json.dumps(
-            [data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)],
-            allow_nan=False,
-        )
-    for signal in data.texts.SIGNALS:
-        json.dumps(data.texts.scale(run, signal), allow_nan=False)
-
-
-@given(st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=20))
-def test_three_bytes_keep_a_float_to_one_in_65_536_and_its_order(values: list[float]) -> None:
-    raw = np.frombuffer(base64.b64decode(data.texts.packed(values, "f3")), np.uint8).reshape(-1, 3)
-    got = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")[:, 0]
-    want = np.array(values, np.float32)
-    assert (np.isnan(got) == np.isnan(want)).all()
-    normal = np.isfinite(want) & (np.abs(want) > 1e-37) & (np.abs(want) < 3e38)
-    np.testing.assert_allclose(got[normal], want[normal], rtol=2**-16)
-    order = np.argsort(want[~np.isnan(want)], kind="stable")
-    kept = got[~np.isnan(want)][order]
-    assert (kept[:-1] <= kept[1:]).all()
-
-
-def test_alternatives_too_unlikely_to_show_are_counted_not_sent(folder: Path) -> None:
-    run = key(folder, "tiny")
-    frame = data.runs.log(run).trace(10, 1, "final")
-    side = data.texts.values(run, "final", 10, 1)["student"]
-    counts = np.frombuffer(base64.b64decode(side["counts"]), np.uint8)
-    p = np.exp(np.stack(frame.student_top_logps.tolist()).astype(float))
-    shown = p >= side["least"]
-    assert (counts == np.maximum(shown.sum(axis=1), 1)).all() and side["k"] == p.shape[1]
-    sent = np.frombuffer(base64.b64decode(side["p"]), np.uint16) / 65535
-    assert len(sent) == counts.sum()
-    np.testing.assert_allclose(sent[np.cumsum(counts) - counts], p[:, 0], atol=1e-4)
-
-
-def test_the_text_part_is_the_same_at_every_step_of_a_probe(folder: Path) -> None:
-    run = key(folder, "tiny")
-    assert data.texts.text(run, "final", 0, 1) == data.texts.text(run, "final", 20, 1)
-    assert (
-        data.texts.values(run, "final", 0, 1)["key"] == data.texts.text(run, "final", 20, 1)["key"]
-    )
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def counted(found: Comparison, group: str, stat: str) -> int:
 
 def rocks_of(run: RunKey, rule: rocks.RockRule) -> set[int]:
     """The token ids of the set of a rule."""
-    return set(map(int, rocks.found(run, rule).rocks.ids))
+    return set(map(int, rocks.found(run, rule).report.ids))
 
 
 def given_up(run: RunKey, ids: set[int], source: str, norm: str) -> GivenUp:

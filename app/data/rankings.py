@@ -21,7 +21,7 @@ __all__ = ["TOP", "Overlap", "Ranking", "Sides"]
 def by_rule(a: RunKey, b: RunKey, rule: rocks.RockRule) -> Sides:
     """Both runs by a rule, in a moment or while the page says what is being done."""
     compare.check_estimators(runs.log(a).meta, runs.log(b).meta, rule.column)
-    return Sides(*(Ranking.of_set(rocks.found(run, rule).rocks) for run in (a, b)))
+    return Sides(*(Ranking.of_set(rocks.found(run, rule).report) for run in (a, b)))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

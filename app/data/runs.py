@@ -21,6 +21,8 @@ from app import words
 from app.data import children
 from app.data.children import CannotStart, Order, can_train
 from rockcore import schema
+from rockcore.analysis import signals
+from rockcore.analysis.signals import QUANTILES, SIGNED_QUANTILES, Scale
 from rockcore.categories import categories_of
 from rockcore.config import OWN_PAIR, TUNED
 from rockcore.log import Run, find_runs, request_stop, sample_runs
@@ -28,14 +30,22 @@ from rockcore.rocks.ranking import rank
 from rockcore.schema import RockError, RunMeta
 from rockcore.world import SCENARIOS
 
-__all__ = ["SCENARIOS", "CannotStart", "Order", "RockError", "can_train", "request_stop"]
+__all__ = [
+    "QUANTILES",
+    "SCENARIOS",
+    "SIGNED_QUANTILES",
+    "CannotStart",
+    "Order",
+    "RockError",
+    "Scale",
+    "can_train",
+    "request_stop",
+]
 
 # Float columns of the log that are signals.
 SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
 SOURCES = ("fresh", *schema.PROBE_SETS)
 _SILENT_S = 600  # a run without a step for so long is not counted as training
-QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
-SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
 
 
 class RunKey(NamedTuple):
@@ -225,30 +235,10 @@ def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": hints})
 
 
-class Scale(NamedTuple):
-    """A binned colour scale, the same for every text of a run: interior edges, and the quantile
-    each stands at.
-    """
-
-    edges: list[float]
-    quantiles: list[float]
-    signed: bool
-    tokens: int
-    unit: str
-
-
 @st.cache_data(max_entries=64, show_spinner=False)
 def scale(run: RunKey, signal: str) -> Scale:
-    """Edges at quantiles of all logged fresh tokens of the run; sampled_loss gets edges of |value|
-    on both sides of 0.
-    """
-    signed = signal == "sampled_loss"
-    probabilities = SIGNED_QUANTILES if signed else QUANTILES
-    tokens, edges = log(run).quantiles(signal, probabilities, absolute=signed)
-    if signed:
-        edges = [-e for e in reversed(edges)] + edges
-        probabilities = (*reversed(probabilities), *probabilities)
-    return Scale(edges, list(probabilities), signed, tokens, schema.TOKENS[signal].unit)
+    """The colour scale of a signal, the same for every text of the run."""
+    return signals.scale(log(run), signal)
 
 
 def meaning(signal: str) -> str:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from rockcore.log import Run
 from rockcore.rocks import ranking, search
-from rockcore.rocks.rockset import RockSet
+from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import RockRule
 from rockcore.schema import RockError, RunMeta
 
@@ -173,7 +173,7 @@ class Ranking:
     types: pd.DataFrame
 
     @classmethod
-    def of_set(cls, found: RockSet) -> Ranking:
+    def of_set(cls, found: RockReport) -> Ranking:
         """A whole detection, first against last checkpoint."""
         columns = ["token_id", "token", "score", "ccr", "frequency", "in_set"]
         rule, types = found.rule, _ranked(found.tokens.loc[:, columns])

@@ -24,7 +24,7 @@ class App:
 
 
 def run(command: App) -> None:
-    from rockcore.log.files import find_runs
+    from rockcore.log import find_runs
 
     for place in command.runs:
         if not find_runs([place]):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.table import Table
 
 from rockcore.commands.console import err, out
+from rockcore.commands.options import BadOptions, check_top, from_settings
+from rockcore.commands.rocks import SetOption
+from rockcore.rocks.rule import PRESETS, RockRule, preset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +35,13 @@ class Compare:
     """
     step_b: int | None = None
     """The same for B; default: the last."""
-    preset: str = "default"
-    """The rule for two whole runs: default, paper, authors, strict or lenient."""
-    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Change a field of the rule, as for rocks."""
-    top: int = 20
-    """Where steps are ranked: so many types count as rocks."""
+    preset: Annotated[
+        str | None,
+        tyro.conf.arg(help=f"The rule for two whole runs: {', '.join(PRESETS)}; default: default."),
+    ] = None
+    set: SetOption = ()
+    top: int | None = None
+    """Where steps are ranked: so many types count as rocks; default: 20."""
     json: bool = False
     """Print one JSON object instead of a table."""
 
@@ -45,16 +49,15 @@ class Compare:
 def run(command: Compare) -> None:
     from rockcore.analysis import compare
     from rockcore.log import Run
-    from rockcore.rocks.rule import preset
 
-    rule = preset(command.preset).with_settings(command.set)
+    rule = _rule_of(command)
     with err.status("comparing") if err.is_terminal else nullcontext():
         sides = compare.rankings(
             Run.open(command.a),
             Run.open(command.b),
             rule,
             (command.step_a, command.step_b),
-            command.top,
+            compare.TOP if command.top is None else command.top,
         )
     if command.json:
         print(compare.to_json(sides))
@@ -65,8 +68,31 @@ def run(command: Compare) -> None:
         which = f"{len(side.ids)} of {len(side.types)} types by {side.score}"
         line = f"{letter}: {side.name}, {side.where}, {which}, {side.column}: {side.estimator}"
         out.print(line, markup=False, highlight=False)
-    both = f"{len(shared.both)} in both, {len(shared.only_a)} only in A, {len(shared.only_b)} only in B"
-    out.print(f"{both}, Jaccard {shared.jaccard:.2f}", markup=False, highlight=False)
+    only_a, both, only_b = (len(ids) for ids in shared)
+    jaccard = f"Jaccard {shared.jaccard:.2f}" if any(shared) else "no type is in either set"
+    line = f"{both} in both, {only_a} only in A, {only_b} only in B, {jaccard}"
+    out.print(line, markup=False, highlight=False)
+
+
+def _rule_of(command: Compare) -> RockRule:
+    """The rule for two whole runs. Raises BadRule, or BadOptions for a flag that does not enter."""
+    check_top(command.top)
+    steps = [f"--step-{x}" for x in "ab" if getattr(command, f"step_{x}") is not None]
+    of_steps = bool(steps) or command.a.resolve() == command.b.resolve()
+    if of_steps and (command.preset is not None or command.set):
+        raise BadOptions(
+            f"{'--set' if command.set else '--preset'} where "
+            f"{' and '.join(steps) or 'one run on both sides'} asks for two steps",
+            "Steps are ranked by Rock Score alone, and no rule enters",
+            "Leave the rule out, or compare two whole runs",
+        )
+    if not of_steps and command.top is not None:
+        raise BadOptions(
+            f"--top {command.top} where a rule ranks",
+            "The rule says how many types are in the set",
+            "Give --set top_k=N, or steps to compare",
+        )
+    return from_settings(preset(command.preset or "default"), command.set)[0]
 
 
 def _change_table(rows: pd.DataFrame) -> Table:

@@ -7,15 +7,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.table import Table
 
 from rockcore.commands.console import err, out
+from rockcore.commands.options import BadOptions, check_top, from_settings
+from rockcore.rocks.rule import FIELDS, PRESETS, RockRule
 
 if TYPE_CHECKING:
-    from rockcore.rocks import RockRule, RockSet
+    from rockcore.rocks import RockReport
+
+SetOption = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    tyro.conf.arg(
+        help="Change a field of the rule, such as tau_quantile=0.9, tau_pre=0.3 (nats) or "
+        f"top_k=50. May be repeated. Fields: {', '.join(FIELDS)}."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -26,19 +36,15 @@ class Rocks:
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
-    preset: str | None = None
-    """default, paper, authors, strict or lenient."""
+    preset: Annotated[str | None, tyro.conf.arg(help=f"{', '.join(PRESETS)}.")] = None
     rule: Path | None = None
     """A rule as a JSON file, as the dashboard saves it; what --json prints holds one too."""
-    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """Change a field of the rule: tau_quantile=0.9, tau_pre=0.3 (nats), window=4, top_k=50, … May
-    be repeated.
-    """
+    set: SetOption = ()
     step: int | None = None
     """Checkpoint after training; default: the last one logged. The first one: --set pre_step=N."""
     joint_with: Path | None = None
-    """For score=joint: the run whose losses have to be high too, in place of this run's first
-    checkpoint.
+    """Only with --set score=joint: the run whose losses have to be high too, in place of this
+    run's first checkpoint.
     """
     categories: Path | None = None
     """Category rules as a TOML file, in front of the built-in ones; default: categories.toml in the
@@ -57,6 +63,7 @@ def run(command: Rocks) -> None:
     from rockcore.log import Run
     from rockcore.rocks.search import detect
 
+    check_top(command.top)
     rule = _rule_of(command)
     other = None if command.joint_with is None else Run.open(command.joint_with)
     with err.status("looking for rocks") if err.is_terminal else nullcontext():
@@ -70,6 +77,8 @@ def run(command: Rocks) -> None:
         print(json.dumps(found.to_dict(command.top), allow_nan=False))
     elif command.csv:
         print(found.to_csv(command.top), end="")
+        if found.why_empty:
+            err.print(_head(found), markup=False, highlight=False)
     else:
         out.print(_rock_table(found, command.top or 30, out.width))
         for line in _summary(found):
@@ -77,8 +86,8 @@ def run(command: Rocks) -> None:
 
 
 def _rule_of(command: Rocks) -> RockRule:
-    """The rule the flags describe. Raises BadRule."""
-    from rockcore.rocks.rule import BadRule, RockRule, preset
+    """The rule the flags describe. Raises BadRule, or BadOptions for one that would be ignored."""
+    from rockcore.rocks.rule import BadRule, preset
 
     if command.rule is not None and command.preset is not None:
         raise BadRule(
@@ -88,19 +97,36 @@ def _rule_of(command: Rocks) -> RockRule:
         )
     if command.json and command.csv:
         raise BadRule("--json and --csv", "Only one of them can be printed", "Give one of them")
-    if command.rule is not None:
-        try:
-            rule = RockRule.from_json(command.rule.read_bytes())
-        except OSError as e:
-            raise BadRule(
-                f"{command.rule} cannot be read ({e.strerror})",
-                "It should hold a rule as JSON",
-                "Check the path",
-            ) from e
-    else:
-        rule = preset(command.preset or "default")
-    rule = rule.with_settings(command.set)
-    return rule if command.step is None else rule.changed(post_step=command.step)
+    rule = preset(command.preset or "default") if command.rule is None else _from(command.rule)
+    rule, given = from_settings(rule, command.set)
+    if command.step is not None:
+        if given.get("post_step") not in (None, command.step):
+            raise BadOptions(
+                f"--step {command.step} and --set post_step={given['post_step']}",
+                "Both name the checkpoint after training",
+                "Give one of them",
+            )
+        rule = rule.changed(post_step=command.step)
+    if command.joint_with is not None and rule.score != "joint":
+        raise BadRule(
+            f"--joint-with {command.joint_with} with score = {rule.score}",
+            "Only the score joint looks at a second run",
+            "Add --set score=joint, or leave --joint-with out",
+        )
+    return rule
+
+
+def _from(file: Path) -> RockRule:
+    from rockcore.rocks.rule import BadRule
+
+    try:
+        return RockRule.from_json(file.read_bytes())
+    except OSError as e:
+        raise BadRule(
+            f"{file} cannot be read ({e.strerror})",
+            "It should hold a rule as JSON",
+            "Check the path",
+        ) from e
 
 
 _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
@@ -121,11 +147,14 @@ _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
 }
 
 
-def _rock_table(found: RockSet, top: int, width: int) -> Table:
+def _rock_table(found: RockReport, top: int, width: int) -> Table:
     from rich.text import Text
 
     frame, rule = found.tokens, found.rule
-    title = f"{found.name}, steps {found.steps[0]} to {found.steps[-1]}, {rule.column}: {found.estimator}, {found.mode}"
+    title = (
+        f"{found.name}, steps {found.steps[0]} to {found.steps[-1]}, {rule.column}: "
+        f"{found.estimator}, {found.mode}"
+    )
     table = Table(
         title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} types"), title_justify="left"
     )
@@ -141,34 +170,46 @@ def _rock_table(found: RockSet, top: int, width: int) -> Table:
     return table
 
 
-def _summary(found: RockSet) -> list[str]:
+HOW = {
+    "given": "as asked",
+    "stability": "the largest stable one",
+    "knee": "the knee of coverage",
+    "tau_rock": "by τ_R",
+}
+
+
+def _summary(found: RockReport) -> list[str]:
     """What stands below the table."""
-    rule, n, stable = found.rule, found.occurrences, found.stability
-    how = {
-        "given": "as asked",
-        "stability": "the largest stable one",
-        "knee": "the knee of coverage",
-        "tau_rock": "by τ_R",
-    }
-    kept = (
-        "unknown"
-        if n["consistent"] is None
-        else f"{n['consistent']:,} recur in similar contexts → {n['in_set']:,} of a type in the set"
+    density = found.density["occurrence"]
+    shares = (
+        f"type density {found.density['type']:.1%}, occurrence density "
+        f"{'unknown' if density is None else f'{density:.1%}'}"
     )
-    persistent = (
-        f"{n['persistent_low']:,} to {n['persistent_high']:,}"
-        if n["persistent"] is None
-        else f"{n['persistent']:,}"
+    return [_head(found), _gates(found), *([shares] if found.ids else []), *found.notes]
+
+
+def _head(found: RockReport) -> str:
+    """The set in one line, or why there is none."""
+    if not found.ids:
+        return f"No type is in the set. {found.why_empty}"
+    stable = found.stability
+    return (
+        f"K = {len(found.ids)} ({HOW[found.chosen_by]}), coverage {found.coverage:.1%}, "
+        f"split-half Jaccard {stable.value:.2f} ({stable.low:.2f} to {stable.high:.2f} over "
+        f"{found.rule.draws} splits)"
     )
-    density = (
-        "unknown" if found.density["occurrence"] is None else f"{found.density['occurrence']:.1%}"
-    )
-    return [
-        f"K = {len(found.ids)} ({how[found.chosen_by]}), coverage {found.coverage:.1%}, "
-        f"split-half Jaccard {stable.value:.2f} "
-        f"({stable.low:.2f} to {stable.high:.2f} over {rule.draws} splits)",
+
+
+def _gates(found: RockReport) -> str:
+    """How many occurrences pass each gate."""
+    rule, n = found.rule, found.occurrences
+    if n["persistent"] is None:
+        persistent, kept = f"{n['persistent_low']:,} to {n['persistent_high']:,}", "unknown"
+    else:
+        in_set = f"{n['in_set']:,} of a type in the set"
+        persistent = f"{n['persistent']:,}"
+        kept = f"{n['consistent']:,} recur in similar contexts → {in_set}"
+    return (
         f"τ_pre {rule.tau_pre:.3g}, τ_post {rule.tau_post:.3g} nats: {n['scored']:,} occurrences "
-        f"→ {persistent} persistent → {kept}",
-        f"type density {found.density['type']:.1%}, occurrence density {density}",
-        *found.notes,
-    ]
+        f"→ {persistent} persistent → {kept}"
+    )

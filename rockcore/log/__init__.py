@@ -1,4 +1,4 @@
-"""Runs on disk: written by `RunWriter`, asked by `Run`, the only package that knows DuckDB."""
+"""Runs on disk: written by `RunWriter`, asked by `Run`; only `duck` knows DuckDB."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rockcore.log.files import find_runs, request_stop, sample_runs
+    from rockcore.log.folders import find_runs, request_stop, sample_runs
     from rockcore.log.run import Run
     from rockcore.log.writer import RunWriter
 
 __all__ = ["Run", "RunWriter", "find_runs", "request_stop", "sample_runs"]
 _HOMES = {
-    "find_runs": "rockcore.log.files",
-    "request_stop": "rockcore.log.files",
-    "sample_runs": "rockcore.log.files",
+    "find_runs": "rockcore.log.folders",
+    "request_stop": "rockcore.log.folders",
+    "sample_runs": "rockcore.log.folders",
     "Run": "rockcore.log.run",
     "RunWriter": "rockcore.log.writer",
 }

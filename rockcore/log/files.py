@@ -1,44 +1,82 @@
-"""Where runs lie, and their single files: how they are named, written whole or not at all, and
-checked before anyone relies on them.
+"""The single files of a run: where each lies, written whole or not at all, and checked before
+anyone relies on them.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.schema import Column, DamagedRun, LogWriteError
+from rockcore.schema import Column, DamagedRun, LogTable, LogWriteError, RunNotFound
 
-STOP, CATEGORIES = "stop", "categories.toml"
-STDOUT = "output.txt"  # where a page that starts a run lets it print
-Columns = Mapping[
-    str, Any
-]  # column name -> array of equal length; lists as (N, k), where a masked row is null
+# column name -> array of equal length; lists as (N, k), where a masked row is null
+Columns = Mapping[str, Any]
 
 
-def step_name(step: int) -> str:
-    return f"step={step:06d}"
+def table_file(run: Path, table: str, step: int | None = None) -> Path:
+    """Where the file of a table lies, of one step for tables with a file a step."""
+    return run / _table(table).file(step)
 
 
-def step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step=").removesuffix(".parquet"))
+def table_files(run: Path, table: str) -> list[Path]:
+    """The files of a table that are there, by step; strangers beside them are not looked at."""
+    return [file for _, file in steps_and_files(run, table)]
 
 
-def step_files(folder: Path) -> list[Path]:
-    """The files of a table, by step; copies and other strangers in the folder are not looked at."""
-    return sorted(
-        (f for f in folder.glob("step=*.parquet") if re.fullmatch(r"step=\d+\.parquet", f.name)),
-        key=step_of,
-    )
+def steps_and_files(run: Path, table: str) -> list[tuple[int, Path]]:
+    """The files of a table that are there, each behind its step (0 for a table without steps)."""
+    of = _table(table)
+    if not of.per_step:
+        return [(0, run / of.file())] if (run / of.file()).exists() else []
+    folder = run / of.folder
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as e:
+        raise unreadable(f"{folder} cannot be listed", e) from e
+    found = [(step, folder / name) for name in names if (step := of.step_of(name)) is not None]
+    return sorted(found)
+
+
+def logged_file(run: Path, table: str, step: int) -> Path:
+    """The file of a table at one step. Raises RunNotFound, which names the steps there are."""
+    file = table_file(run, table, step)
+    if not file.exists():
+        steps = [step for step, _ in steps_and_files(run, table)]
+        have = (
+            f"logged steps: {steps[0]} to {steps[-1]}, {len(steps)} in all"
+            if steps
+            else "none is logged"
+        )
+        raise RunNotFound(
+            f"{run.name} has no {table} of step {step} ({have})",
+            "Only logged steps can be read",
+            "Choose one of them",
+        )
+    return file
+
+
+def log_files(run: Path) -> Iterator[tuple[LogTable, Path]]:
+    """Every file of the log that is there, with its table."""
+    for name, table in schema.TABLES.items():
+        for file in table_files(run, name):
+            yield table, file
+
+
+def _table(name: str) -> LogTable:
+    if name not in schema.TABLES:
+        raise ValueError(f"{name!r} is no table of the log; there are {', '.join(schema.TABLES)}")
+    return schema.TABLES[name]
 
 
 def to_arrow(columns: dict[str, Column], values: Columns) -> pa.Table:
@@ -96,7 +134,12 @@ def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None
         # nothing in the contract needs more than Parquet's own types, and most files are small
         "store_schema": False,
     }
-    commit(path, lambda tmp: pq.write_table(table, tmp, **how))
+
+    def write(tmp: Path) -> None:
+        with tmp.open("wb") as file:  # of the path itself, Arrow would take s3:/r for an address
+            pq.write_table(table, file, **how)
+
+    commit(path, write)
 
 
 def commit(path: Path, write: Callable[[Path], Any]) -> None:
@@ -128,9 +171,13 @@ def unreadable(what: str, cause: Exception) -> DamagedRun:
     )
 
 
-_checked: dict[
-    tuple[str, int, int], frozenset[str]
-] = {}  # (path, size, mtime) -> the columns of a file whose schema fits
+def gone(path: Path) -> RunNotFound:
+    """The error for a file that was there when the question began."""
+    return RunNotFound(
+        f"{path} was just deleted",
+        "A run that goes on drops the steps it trains again, or someone removed the run",
+        "Ask again; if the file stays away, ask for another step",
+    )
 
 
 def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
@@ -141,50 +188,59 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
     """
     try:
         stat = path.stat()
-        key = (str(path), stat.st_size, stat.st_mtime_ns)
-        if key in _checked:
-            return _checked[key]
-        found = pq.read_schema(path)
+        found = _footer(str(path), stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         return frozenset()
     except (pa.ArrowInvalid, OSError) as e:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
+    if found.fitting.get(id(columns)) is columns:
+        return found.names
     wrong = [
-        n
-        for n, c in columns.items()
-        if not (found.field(n).type == c.type if n in found.names else c.optional)
+        name
+        for name, column in columns.items()
+        if not (found.types[name] == column.type if name in found.types else column.optional)
     ]
     if wrong:
-        wanted = ", ".join(f"{n!r} of type {columns[n].type}" for n in wrong)
-        there = ", ".join(f"{f.name} {f.type}" for f in found)
+        wanted = ", ".join(f"{name!r} of type {columns[name].type}" for name in wrong)
+        there = ", ".join(f"{name} {type}" for name, type in found.types.items())
         raise DamagedRun(
             f"{path} has no column {wanted} (found: {there})",
             "Pages and detection rely on these columns",
             "If the file comes from another trainer, import that log instead of copying the file "
             "here",
         )
-    _checked[key] = frozenset(found.names)
-    return _checked[key]
+    found.fitting[id(columns)] = columns
+    return found.names
 
 
-def find_runs(places: Iterable[str | Path]) -> list[Path]:
-    """Folders with a run.json: the places themselves, or their direct children."""
-    found: list[Path] = []
-    for place in map(Path, places):
-        inside = sorted(p.parent for p in place.glob("*/run.json")) if place.is_dir() else []
-        found += [place] if (place / "run.json").exists() else inside
-    return list(dict.fromkeys(p.resolve() for p in found))
+class _Footer(NamedTuple):
+    """The columns that a file has, one value for all files that have the same."""
+
+    names: frozenset[str]
+    types: dict[str, pa.DataType]
+    # by identity: the columns of tables that were found to fit, so that none is checked twice
+    fitting: dict[int, dict[str, Column]]
 
 
-def request_stop(path: str | Path) -> None:
-    """Ask the process that trains this run to end after its current step."""
-    (Path(path) / STOP).touch()
+@lru_cache(maxsize=1 << 17)  # to open a run again costs a stat a file instead of a footer a file
+def _footer(path: str, size: int, mtime_ns: int) -> _Footer:
+    """The columns of a file as it is at this moment."""
+    return _shared(tuple((f.name, f.type) for f in pq.read_schema(pa.OSFile(path))))
 
 
-def sample_runs() -> Path:
-    """The folder of the runs that come with the project, in a checkout or inside an installed
-    package.
+@lru_cache(maxsize=256)
+def _shared(fields: tuple[tuple[str, pa.DataType], ...]) -> _Footer:
+    return _Footer(frozenset(name for name, _ in fields), dict(fields), {})
+
+
+def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the columns that the file has, whole and in the order of its rows: the way to read
+    millions of rows. Raises DamagedRun, or RunNotFound if the file is gone.
     """
-    package = Path(__file__).parent.parent
-    installed = package / "sample_runs"
-    return installed if installed.is_dir() else package.parent / "sample_runs"
+    try:
+        table = pq.ParquetFile(pa.OSFile(str(path))).read(columns=list(names))
+    except FileNotFoundError as e:
+        raise gone(path) from e
+    except (pa.ArrowInvalid, OSError) as e:
+        raise unreadable(f"{path} cannot be read", e) from e
+    return {name: table[name].to_numpy() for name in names if name in table.column_names}

@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rockcore import schema
-from rockcore.log.files import (
-    STDOUT,
-    STOP,
-    Columns,
-    commit,
-    step_files,
-    step_name,
-    step_of,
-    write_table,
-)
-from rockcore.log.folder import RunFolder
+from rockcore.log.files import Columns, commit, steps_and_files, table_file, write_table
+from rockcore.log.folders import META, STDOUT, STOP, read_run
 from rockcore.schema import RockError, RunMeta
 
 
@@ -46,7 +38,7 @@ class RunWriter:
         path = Path(path)
         cls.refuse_existing(path)
         writer = cls(path, meta)
-        write_table(path / "vocab.parquet", schema.VOCAB, vocab)
+        writer.write("vocab", vocab)
         writer.save_meta()
         return writer
 
@@ -62,8 +54,15 @@ class RunWriter:
 
     @classmethod
     def reopen(cls, path: str | Path) -> RunWriter:
-        """Go on with a run; raises as RunFolder.open does."""
-        return cls(Path(path), RunFolder.open(path).meta)
+        """Go on with a run; raises as Run.open does."""
+        return cls(Path(path), read_run(Path(path)))
+
+    def write(self, table: str, values: Columns, step: int | None = None) -> None:
+        """Write one file of a table of schema.TABLES, of one step where it has a file a step.
+
+        Raises LogWriteError if the file cannot be written; files written before are not touched.
+        """
+        write_table(table_file(self.path, table, step), schema.TABLES[table].columns, values)
 
     def append(self, table: str, step: int, values: Columns) -> None:
         """Write one step of `metrics`, `rollouts`, `tokens`, `evals` or `optimizer`; with tokens go
@@ -74,12 +73,8 @@ class RunWriter:
         before are not touched.
         """
         if table == "tokens":
-            write_table(
-                self.path / "types" / f"{step_name(step)}.parquet",
-                schema.TYPES,
-                type_sums(step, values),
-            )
-        write_table(self.path / table / f"{step_name(step)}.parquet", schema.TABLES[table], values)
+            self.write("types", type_sums(step, values), step)
+        self.write(table, values, step)
 
     def append_probe(self, probe_set: str, step: int, values: Columns) -> None:
         """Write the values of a probe set under the student of this step: schema.PROBE and
@@ -87,56 +82,49 @@ class RunWriter:
 
         Raises LogWriteError.
         """
-        teacher = self.path / "probe" / probe_set / "teacher.parquet"
-        if not teacher.exists():
-            write_table(teacher, schema.PROBE_TEACHER, values)
-        write_table(
-            self.path / "probe" / probe_set / f"{step_name(step)}.parquet", schema.PROBE, values
-        )
+        if not table_file(self.path, f"probe/{probe_set}/teacher").exists():
+            self.write(f"probe/{probe_set}/teacher", values)
+        self.write(f"probe/{probe_set}", values, step)
 
     def write_probe_rollouts(self, probe_set: str, values: Columns) -> None:
         """Write the texts (schema.ROLLOUTS) of a probe set; raises LogWriteError."""
-        write_table(self.path / "probe" / probe_set / "rollouts.parquet", schema.ROLLOUTS, values)
+        self.write(f"probe/{probe_set}/rollouts", values)
 
     def append_gradients(self, probe_set: str, step: int, values: Columns) -> None:
         """Write the summed gradients over a probe set under the student of this step:
         schema.GRADIENTS. Raises LogWriteError.
         """
-        write_table(
-            self.path / "gradients" / probe_set / f"{step_name(step)}.parquet",
-            schema.GRADIENTS,
-            values,
-        )
+        self.write(f"gradients/{probe_set}", values, step)
 
     def write_exact(self, probe_set: str, values: Columns) -> None:
         """Write the exact gradients of some positions of a probe set: schema.EXACT. Raises
         LogWriteError.
         """
-        write_table(self.path / "gradients" / probe_set / "exact.parquet", schema.EXACT, values)
+        self.write(f"gradients/{probe_set}/exact", values)
 
     def save_meta(self, **changes: Any) -> None:
-        """Write run.json, with some of its fields changed."""
+        """Write run.json, with some of its fields changed.
+
+        A status that ends the run is dated: `ended` is set with it, and emptied when it runs again.
+        """
+        status = changes.get("status", self.meta.status)
+        if "ended" not in changes and status != self.meta.status:
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            changes["ended"] = "" if status == "running" else now
         self.meta = replace(self.meta, **changes)
         commit(
-            self.path / "run.json",
+            self.path / META,
             lambda tmp: tmp.write_text(self.meta.to_json(), encoding="utf-8"),
         )
 
     def drop_from(self, step: int) -> None:
-        """Forget every logged step from `step` on, and the closing probes: a resumed run writes
-        them again.
+        """Forget every logged step from `step` on, and the tables of the close of a run: a resumed
+        run writes them again.
         """
-        for table in (*schema.TABLES, "probe/first", "gradients/first"):
-            for file in step_files(self.path / table):
-                if step_of(file) >= step:
-                    file.unlink()
-        for pattern in (
-            "probe/final/*.parquet",
-            "gradients/final/*.parquet",
-            "gradients/*/exact.parquet",
-        ):
-            for file in self.path.glob(pattern):
-                file.unlink(missing_ok=True)
+        for name, table in schema.TABLES.items():
+            for at, file in steps_and_files(self.path, name):
+                if table.closing or (table.per_step and at >= step):
+                    file.unlink(missing_ok=True)
 
     def stop_requested(self) -> bool:
         return (self.path / STOP).exists()

@@ -6,14 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rockcore.rocks.examined import Examined
+    from rockcore.rocks.report import RockReport
     from rockcore.rocks.rockset import RockSet
     from rockcore.rocks.rule import RockRule
     from rockcore.rocks.search import detect
 
-__all__ = ["RockRule", "RockSet", "detect"]
+__all__ = ["Examined", "RockReport", "RockRule", "RockSet", "detect"]
 _HOMES = {
-    "RockSet": "rockcore.rocks.rockset",
+    "Examined": "rockcore.rocks.examined",
+    "RockReport": "rockcore.rocks.report",
     "RockRule": "rockcore.rocks.rule",
+    "RockSet": "rockcore.rocks.rockset",
     "detect": "rockcore.rocks.search",
 }
 

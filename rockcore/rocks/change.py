@@ -30,7 +30,10 @@ CLASSES: dict[str, str] = {
     "undecided": "The two halves of the rollouts disagree, or the change lies within its "
     "interval, or fewer than 4 rollouts hold it.",
 }
-HARD = "A type is hard at a checkpoint if its mean loss there is at least the mean over all tokens at the first checkpoint."
+HARD = (
+    "A type is hard at a checkpoint if its mean loss there is at least the mean over all tokens at "
+    "the first checkpoint."
+)
 LEAST_ROLLOUTS = 4
 # hard at first, middle, last -> class, and the checkpoints between which a change has to be
 # confirmed
@@ -48,7 +51,7 @@ _PATTERNS: dict[tuple[bool, bool, bool], tuple[str, tuple[int, int] | None]] = {
 
 @dataclass(frozen=True)
 class Sums:
-    """Occurrences and summed loss per rollout and type at one checkpoint: sparse (B, V) matrices."""
+    """Occurrences and summed loss by rollout and type at one checkpoint: sparse (B, V) matrices."""
 
     n: Any
     loss: Any
@@ -205,7 +208,9 @@ def _change_interval(
     pulse: Pulse,
     block: int = 2000,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) interval of the mean loss at checkpoint b minus that at a, over the rollouts of a half."""
+    """(V,) interval of the mean loss at checkpoint b minus that at a, over a half of the
+    rollouts.
+    """
     weights = history.resampled(half, draws, seed)
     held = [
         np.asarray(half[c] @ (history.sums[c].n > 0).astype(np.float32)).ravel() for c in (a, b)

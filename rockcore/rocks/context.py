@@ -141,7 +141,7 @@ class _Rows:
         return rows[keep], group[keep]
 
     def _descend(self, rows: np.ndarray, group: np.ndarray, size: int, start: int) -> None:
-        """Split `group`, in which the rows agree on a set of `size` offsets, by each later offset."""
+        """Split `group`, whose rows agree on a set of `size` offsets, by each later offset."""
         for j in range(start, len(self.context)):
             if size + len(self.context) - j < self.need:
                 break  # too few offsets are left

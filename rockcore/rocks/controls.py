@@ -48,7 +48,10 @@ def draw(
         return _windows(corpus, rocks_N, tau_post, seed)
     if kind == "authors":
         at = np.flatnonzero(np.isin(corpus.token_id, types.next))
-        how = f"Every token of the {len(types.next)} types ranked right below the set: as many types, not as many positions."
+        how = (
+            f"Every token of the {len(types.next)} types ranked right below the set: as many "
+            "types, not as many positions."
+        )
         return Control(
             kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next))
         )
@@ -56,7 +59,10 @@ def draw(
     at = _first_per_rollout(
         corpus, free, np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts), seed
     )
-    how = "In each rollout as many positions as it has rock occurrences, drawn at random from the tokens that are of no rock type."
+    how = (
+        "In each rollout as many positions as it has rock occurrences, drawn at random from the "
+        "tokens that are of no rock type."
+    )
     return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
 
 

@@ -8,7 +8,6 @@ later ones are still at work; `pulse` is called all along and stops the work by 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -16,33 +15,15 @@ from typing import Any
 import numpy as np
 
 from rockcore import stats
-from rockcore.rocks import persistence
+from rockcore.rocks import cutoff, persistence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.cutoff import Cutoff, Places
 from rockcore.rocks.gather import Material
 from rockcore.rocks.persistence import Candidates, Consistency
 from rockcore.rocks.rule import BadRule, RockRule
-from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats, rank_order
-from rockcore.schema import noise_floor
-
-K_MAX = 500
-# beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree
-# again
-SATURATED = 0.95
-
-
-@dataclass(frozen=True)
-class Cutoff:
-    """The curves over K = 1 .. k_max, and the K that was taken."""
-
-    coverage: np.ndarray  # (k_max,) share of the summed loss on the K best types
-    jaccard: np.ndarray  # (k_max,) mean over draws, disjoint halves
-    low: np.ndarray  # (k_max,) 2.5 % and 97.5 % quantile of the draws
-    high: np.ndarray
-    nested: np.ndarray  # (k_max,) the paper's nested samples, mean over their sizes
-    knee: int  # K at the knee of coverage
-    k: int
-    chosen_by: str  # given | stability | knee | tau_rock
+from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats
+from rockcore.rocks.thresholds import Quantiles
 
 
 class Detection:
@@ -59,12 +40,14 @@ class Detection:
         dtype: str = "float32",
         other: np.ndarray | None = None,
         pulse: Pulse = lambda: None,
+        before: Quantiles | None = None,
     ):
         """`other`: the joint score's other side, a summed loss for each of `corpus.types`, in place
-        of the first checkpoint.
+        of the first checkpoint. `before`: the quantiles of the loss before, where some are
+        known already.
         """
         self.material, self.rule, self.pulse, self._other = material, rule, pulse, other
-        self.floor = noise_floor(dtype)
+        self._before = before or Quantiles(material.before(), dtype)
         if rule.score not in SCORES:
             raise BadRule(
                 f"score = {rule.score!r}",
@@ -79,13 +62,8 @@ class Detection:
 
     @cached_property
     def tau(self) -> tuple[float, float]:
-        """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both,
-        never below the noise floor.
-        """
-        if self.rule.tau_pre is not None and self.rule.tau_post is not None:
-            return self.rule.tau_pre, self.rule.tau_post
-        value = max(*stats.quantiles(self.material.before(), [self.rule.tau_quantile]), self.floor)
-        return value, value
+        """tau_pre and tau_post in nats: see thresholds.taus."""
+        return thresholds.taus(self.rule, self._before)
 
     @property
     def score(self) -> str:
@@ -189,13 +167,13 @@ class Detection:
             )
             if self.score in NEED_SPREAD
             else None,
-            kl_sum_before=self._before(cells.sums[0][part], kind)
+            kl_sum_before=self._sums_before(cells.sums[0][part], kind)
             if self.score == "joint"
             else None,
             consistent=self.consistent if rollouts is None else consistent,
         )
 
-    def _before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    def _sums_before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
         if self._other is not None:
             return self._other
         if self.material.paired:
@@ -248,60 +226,23 @@ class Detection:
             (self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores)
         )
 
-    def _places(self, known: TypeStats) -> tuple[np.ndarray, int]:
-        """(V,) the place of each type by score, and how many have one."""
-        score = self.score_of(known)
-        place = np.empty(len(score), np.int64)
-        place[rank_order(score, self.corpus.types)] = np.arange(len(score))
-        return place, int((score > 0).sum())
+    def _places(self, known: TypeStats) -> Places:
+        return Places.of(self.score_of(known), self.corpus.types)
 
-    def _agreement(self, k_max: int) -> tuple[np.ndarray, np.ndarray]:
-        """Jaccard index for K = 1 .. k_max: of disjoint halves (draws, k_max), and of nested
-        samples with the whole (5, k_max).
-        """
-        rollouts, rule = self.corpus.rollouts, self.rule
-        parts = np.concatenate(
-            [stats.halves(rollouts, rule.draws, rule.seed), stats.nested(rollouts, rule.seed)]
+    def _agreement(self, k_max: int) -> cutoff.Agreement:
+        """Of disjoint halves, and of nested samples with the whole."""
+        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._places(self.stats)
+        sides = (
+            (self._places(part), self._places(rest) if i < self.rule.draws else whole)
+            for i, (part, rest) in enumerate(self.in_parts(parts))
         )
-        whole = self._places(self.stats)
-        rows = []
-        for i, (part, rest) in enumerate(self.in_parts(parts)):
-            (a, ranked_a), (b, ranked_b) = (
-                self._places(part),
-                self._places(rest) if i < rule.draws else whole,
-            )
-            rows.append(stats.overlap(a, b, (ranked_a, ranked_b), k_max))
-        return np.stack(rows[: rule.draws]), np.stack(rows[rule.draws :])
+        return cutoff.agreement(sides, self.rule.draws, k_max)
 
     @cached_property
     def cutoff(self) -> Cutoff:
-        """K: as given, or the largest at which disjoint halves of the rollouts agree well enough,
-        while there is loss left to cover.
-        """
-        ranked = int((self.scores > 0).sum())
-        k_max = max(1, min(ranked, K_MAX), self.rule.top_k or 0)
-        loss = self.stats.kl_sum[self.order]
-        total = loss.sum()
-        covered = np.cumsum(loss[:k_max]) / total if ranked and total > 0 else np.zeros(1)
-        coverage = np.pad(covered, (0, k_max - len(covered)), mode="edge")
-        draws = nested = np.zeros((1, k_max))
-        if ranked and self.corpus.rollouts > 1:
-            draws, nested = self._agreement(k_max)
-        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-        knee = stats.knee(coverage[: max(1, min(ranked, k_max))]) + 1
-        k, how = self._choose(draws.mean(axis=0), coverage, knee, ranked)
-        return Cutoff(coverage, draws.mean(axis=0), low, high, nested.mean(axis=0), knee, k, how)
-
-    def _choose(
-        self, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int
-    ) -> tuple[int, str]:
-        if self.rule.tau_rock is not None:
-            return int((self.scores[self.scores > 0] >= self.rule.tau_rock).sum()), "tau_rock"
-        if self.rule.top_k is not None:
-            return min(self.rule.top_k, ranked), "given"
-        sensible = int(np.searchsorted(coverage[:ranked], SATURATED)) + 1
-        stable = np.flatnonzero(jaccard[: min(sensible, ranked)] >= self.rule.min_jaccard)
-        return (int(stable[-1]) + 1, "stability") if len(stable) else (min(knee, ranked), "knee")
+        """K, and the curves over K: see cutoff.cut."""
+        halves = self._agreement if self.corpus.rollouts > 1 else None
+        return cutoff.cut(self.rule, self.scores, self.stats.kl_sum[self.order], halves)
 
     @cached_property
     def in_set(self) -> np.ndarray:
@@ -312,7 +253,7 @@ class Detection:
 
     @property
     def next_in_rank(self) -> np.ndarray:
-        """The token ids of as many types again, right below the set; only types that have a score."""
+        """Token ids of as many types again, right below the set; only types that have a score."""
         k, ranked = self.cutoff.k, int((self.scores > 0).sum())
         return self.corpus.types[self.order[k : min(2 * k, ranked)]]
 

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rockcore import schema
 from rockcore.log import Run
-from rockcore.log.files import step_name, unreadable
+from rockcore.log.files import read_columns, table_file
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import BadRule, RockRule
-from rockcore.schema import DamagedRun, RockError
+from rockcore.schema import DamagedRun, RockError, Texts
 
 _AGAIN = "Log it again from the models, or leave the step out (pre_step, post_step)"
 
@@ -41,7 +39,7 @@ class Material:
     """
 
     mode: str  # paired | bounds | matched
-    source: str  # final | first | fresh: whose texts these are
+    source: Texts  # whose texts these are
     steps: tuple[int, ...]  # first, middle (where there is one), last
     corpora: tuple[Corpus, ...]  # one if paired, else one for each of `steps`
 
@@ -64,23 +62,22 @@ def gather(run: Run, rule: RockRule) -> Material:
     """
     source, steps = _where(run, rule)
     steps = _checkpoints(run, source, steps, rule)
-    if source != "fresh":
-        return Material(
-            "paired", source, steps, (_corpus(run, f"probe/{source}", steps, rule.column),)
-        )
+    if source is not Texts.FRESH:
+        return Material("paired", source, steps, (_corpus(run, source.table, steps, rule.column),))
     mode = "matched" if rule.mode == "matched" else "bounds"
     return Material(
-        mode, source, steps, tuple(_corpus(run, "tokens", [s], rule.column) for s in steps)
+        mode, source, steps, tuple(_corpus(run, source.table, [s], rule.column) for s in steps)
     )
 
 
-def _where(run: Run, rule: RockRule) -> tuple[str, list[int]]:
+def _where(run: Run, rule: RockRule) -> tuple[Texts, list[int]]:
     """Whose texts to read, and the steps they are logged at."""
     if rule.mode in ("auto", "paired"):
-        for probe_set in ("final", "first") if rule.probe_set == "auto" else (rule.probe_set,):
-            steps = run.steps(f"probe/{probe_set}")
+        best_first = (Texts.FINAL, Texts.FIRST)
+        for texts in best_first if rule.probe_set == "auto" else (Texts(rule.probe_set),):
+            steps = run.steps(texts.table)
             if len(steps) > 1:
-                return probe_set, steps
+                return texts, steps
         if rule.mode == "paired" or rule.probe_set != "auto":
             raise NothingToCompare(
                 f"{run.path.name} has no probe texts of the set {rule.probe_set!r} scored at two "
@@ -90,10 +87,10 @@ def _where(run: Run, rule: RockRule) -> tuple[str, list[int]]:
                 "Train with --probes and --final-probes, or set mode to bounds or matched, which "
                 "compare different texts",
             )
-    return "fresh", run.steps("tokens")
+    return Texts.FRESH, run.steps(Texts.FRESH.table)
 
 
-def _checkpoints(run: Run, source: str, steps: list[int], rule: RockRule) -> tuple[int, ...]:
+def _checkpoints(run: Run, source: Texts, steps: list[int], rule: RockRule) -> tuple[int, ...]:
     if len(steps) < 2:
         has = (
             f"has tokens of one checkpoint only, step {steps[0]}"
@@ -107,7 +104,7 @@ def _checkpoints(run: Run, source: str, steps: list[int], rule: RockRule) -> tup
             "Wait for the next step if the run is training, or log a second checkpoint; "
             "rockcore.rocks.rank ranks a single step",
         )
-    texts = "its texts" if source == "fresh" else f"the probe set {source}"
+    texts = f"the probe set {source}" if source.probe_set else "its texts"
     for name in ("pre_step", "post_step"):
         if getattr(rule, name) not in (None, *steps):
             raise BadRule(
@@ -135,7 +132,7 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
     """Texts of one table with the losses at `steps`, in the order of rollout and position."""
     losses, first, grad = [], None, None
     for step in steps:
-        path = run.path / table / f"{step_name(step)}.parquet"
+        path = table_file(run.path, table, step)
         rows = _rows(path, column)
         if first is None:
             first = rows
@@ -164,11 +161,7 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
 
 def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
     names = ["rollout_id", "position", "token_id", column, "grad_norm"]
-    try:
-        table = pq.ParquetFile(path).read(columns=names)
-    except (pa.ArrowInvalid, OSError) as e:
-        raise unreadable(f"{path} cannot be read", e) from e
-    rows = {name: table[name].to_numpy() for name in names if name in table.column_names}
+    rows = read_columns(path, names)
     rollout, position = rows["rollout_id"], rows["position"]
     if len(rollout) > 1:
         ahead = (rollout[1:] > rollout[:-1]) | (

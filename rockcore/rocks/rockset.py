@@ -1,19 +1,16 @@
-"""RockSet: the Rock Tokens of a run under a rule, with everything needed to judge them; the value
-that detection gives to training.
+"""RockSet: what travels from a detection to a training: which tokens, by which rule, of which run.
+
+Small on purpose: the numbers behind it are in the report that lies beside it.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pandas as pd
-
 from rockcore.rocks.rule import BadRule, RockRule
 from rockcore.schema import RockError
-from rockcore.stats import Interval
 
 
 class BadRockSet(RockError, ValueError):
@@ -22,165 +19,55 @@ class BadRockSet(RockError, ValueError):
 
 @dataclass(frozen=True)
 class RockSet:
-    """The Rock Tokens of a run under a rule, with everything needed to judge them. JSON out and in.
+    """The Rock Tokens of a run under a rule, as a training filters by them."""
 
-    `tokens` has one row a token type, the best first: token_id, token, category, class, frequency,
-    mean and rock_score (nats, of the rule's column, at the last checkpoint), share and coverage (of
-    the summed loss), persistent and consistent (occurrences), ccr = consistent / frequency,
-    rock_score_ctx, score (what ranks), precision (kappa, of the set), in_set, mean_first,
-    mean_middle, mean_last and change with change_low, change_high, change_naive (see
-    change.classify). What is not known is NaN. `rollouts` holds tokens, type and occurrence counts
-    by rollout_id; `curves` coverage and stability by K.
-    """
-
-    run: str  # path
-    name: str
-    fingerprint: str
-    tokenizer_hash: str
-    estimator: str
-    mode: str  # paired | bounds | matched
-    source: str  # whose texts: final | first | fresh
-    steps: tuple[int, ...]
-    rule: RockRule  # with tau_pre, tau_post and top_k as they were found from this run
-    asked: RockRule  # as it was given
-    chosen_by: str  # how K was chosen: given | stability | knee | tau_rock
-    knee: int
-    hard_from: float  # nats: from here on a type's mean counts as hard
-    occurrences: dict[str, int | None]
-    coverage: float
-    stability: Interval
-    density: dict[str, float | None]  # overall shares of all tokens
-    tokens: pd.DataFrame
-    rollouts: pd.DataFrame
-    curves: pd.DataFrame
-    groups: pd.DataFrame
-    control: dict[str, Any]
-    notes: tuple[str, ...]
-
-    @property
-    def ids(self) -> list[int]:
-        """The token ids in the set, the best first."""
-        return self.tokens.token_id[self.tokens.in_set].tolist()
-
-    def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """As JSON takes it: NaN is null; at most `top` rows of tokens."""
-        loss = self.rule.column
-        tokens = self.tokens.rename(columns={"mean": f"mean_{loss}"})
-        return {
-            "run": self.run,
-            "name": self.name,
-            "step": self.steps[-1],
-            "estimator": self.estimator,
-            f"total_{loss}": float(self.tokens.rock_score.sum()),
-            "total_tokens": int(self.tokens.frequency.sum()),
-            "tokenizer_hash": self.tokenizer_hash,
-            "fingerprint": self.fingerprint,
-            "mode": self.mode,
-            "source": self.source,
-            "steps": list(self.steps),
-            "rule": asdict(self.rule),
-            "asked": asdict(self.asked),
-            "chosen_by": self.chosen_by,
-            "knee": self.knee,
-            "hard_from": self.hard_from,
-            "occurrences": self.occurrences,
-            "coverage": self.coverage,
-            "stability": {
-                "jaccard": _plain(self.stability.value),
-                "low": _plain(self.stability.low),
-                "high": _plain(self.stability.high),
-            },
-            "density": self.density,
-            "tokens": _records(tokens.head(len(tokens) if top is None else top)),
-            "rollouts": _records(self.rollouts),
-            "curves": _records(self.curves),
-            "groups": _records(self.groups),
-            "control": self.control,
-            "notes": list(self.notes),
-        }
+    ids: tuple[int, ...]  # token ids, the best first
+    rule: RockRule  # with tau_pre, tau_post and top_k as they were found from the run
+    tokenizer_hash: str  # of the run: elsewhere the ids mean other tokens
+    fingerprint: str  # of the run's files
+    control: dict[str, Any]  # what to compare with: kind, how, seed, and its types or positions
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), allow_nan=False)
-
-    def to_csv(self, top: int | None = None) -> str:
-        """The rows of `tokens`; token text as JSON strings, which keep line breaks and are no
-        formulas to a spreadsheet.
-        """
-        tokens = self.tokens.rename(columns={"mean": f"mean_{self.rule.column}"}).head(
-            len(self.tokens) if top is None else top
-        )
-        return tokens.assign(
-            token=[json.dumps(t, ensure_ascii=False) for t in tokens.token]
-        ).to_csv(index=False)
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RockSet:
-        """Raises BadRockSet, or BadRule for the rule inside."""
-        todo = "Write it again: rockcore rocks RUN --json"
+        """Reads what `to_json` writes, and what `rockcore rocks --json` prints. Raises BadRockSet,
+        or BadRule for the rule inside.
+        """
         try:
-            data = json.loads(text)
-            rule, asked = RockRule.from_dict(data["rule"]), RockRule.from_dict(data["asked"])
-            tokens = _frame(data["tokens"]).rename(columns={f"mean_{rule.column}": "mean"})
-            stability = Interval(
-                *(
-                    math.nan if (v := data["stability"][k]) is None else v
-                    for k in ("jaccard", "low", "high")
-                )
-            )
-            same = (
-                "run",
-                "name",
-                "fingerprint",
-                "tokenizer_hash",
-                "estimator",
-                "mode",
-                "source",
-                "chosen_by",
-                "knee",
-                "hard_from",
-                "occurrences",
-            )
-            frames: dict[str, Any] = {
-                name: _frame(data[name]) for name in ("rollouts", "curves", "groups")
-            }
-            return cls(
-                **{name: data[name] for name in (*same, "coverage", "density", "control")},
-                **frames,
-                steps=tuple(data["steps"]),
-                rule=rule,
-                asked=asked,
-                stability=stability,
-                tokens=tokens,
-                notes=tuple(data["notes"]),
-            )
-        except BadRule:
+            return cls._from_dict(json.loads(text, parse_constant=_no_number))
+        except (BadRule, BadRockSet):
             raise
-        except (ValueError, TypeError, KeyError, AttributeError) as e:
-            raise BadRockSet(
-                f"This is no rock set ({type(e).__name__}: {e})",
-                "Token ids alone do not say what they are",
-                todo,
-            ) from e
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+            raise _refused(f"{type(e).__name__}: {e}") from e
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any]) -> RockSet:
+        rule = RockRule.from_dict(data["rule"])
+        ids = data["ids"] if "ids" in data else [t["token_id"] for t in _in_set(data["tokens"])]
+        whole = isinstance(ids, list) and all(type(i) is int and i >= 0 for i in ids)
+        if not whole or len(set(ids)) < len(ids):
+            raise _refused(f"ids = {str(ids)[:60]}")
+        if rule.top_k is not None and rule.top_k != len(ids):
+            raise _refused(f"it holds {len(ids)} of the {rule.top_k} types of its rule")
+        texts = [data["tokenizer_hash"], data["fingerprint"]]
+        if not all(isinstance(t, str) for t in texts) or not isinstance(data["control"], dict):
+            raise _refused("tokenizer_hash and fingerprint are texts, control is an object")
+        return cls(tuple(ids), rule, *texts, control=data["control"])
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
-    ]
+def _in_set(tokens: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [token for token in tokens if token["in_set"]]
 
 
-def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame(records)
-    for name in frame.columns:
-        if (
-            frame[name].isna().any()
-            and frame[name].map(lambda v: v is None or isinstance(v, float)).all()
-        ):
-            frame[name] = frame[name].astype(float)
-    return frame
+def _refused(what: str) -> BadRockSet:
+    return BadRockSet(
+        f"This is no rock set ({what})",
+        "Token ids alone do not say what they are",
+        "Write it again: rockcore rocks RUN --json",
+    )

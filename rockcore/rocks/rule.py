@@ -2,22 +2,25 @@
 that travels as JSON.
 
 The paper (arXiv 2605.09253, section 2) leaves tau, w, gamma, eta and tau_R open. A default here is
-justified where it stands; `KNOBS` says each in one sentence, which pages and error messages quote.
+justified where it stands. Each field is described once, in `RockRule` itself: the checks, the
+controls of the lab, the help of the command line and error messages follow from that.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
-from rockcore.schema import RockError
+from rockcore.schema import PROBE_SETS, RockError
 
 COLUMNS = ("kl", "sampled_loss")
 MODES = ("auto", "paired", "bounds", "matched")
 CONTROLS = ("positions", "windows", "authors")
+TEXTS_READ = ("auto", *PROBE_SETS)
+_NAME = r"\w[\w .-]{0,59}"
 
 
 class BadRule(RockError, ValueError):
@@ -28,88 +31,44 @@ class Knob(NamedTuple):
     """A number in a rule: its symbol, its range, and what it does."""
 
     symbol: str
-    low: float
+    low: float  # an int where only whole numbers are meant
     high: float
+    meaning: str
+    optional: bool = False  # may be None: found from the run
+    exclusive: bool = False  # the lowest value itself is outside
+
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.low, int)
+
+    @property
+    def range(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        return f"{kind} {'above' if self.exclusive else 'from'} {self.low:g} to {self.high:g}"
+
+    def takes(self, value: Any) -> bool:
+        """Whether the value lies within the range."""
+        if value is None:
+            return self.optional
+        kinds = int if self.whole else (int, float)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            return False
+        return self.low <= value <= self.high and not (self.exclusive and value == self.low)
+
+
+class Choice(NamedTuple):
+    """A word in a rule: which there are, and what it decides."""
+
+    options: tuple[str, ...]
     meaning: str
 
 
-KNOBS: dict[str, Knob] = {
-    "tau_quantile": Knob(
-        "q",
-        0.0,
-        1.0,
-        "Both thresholds stand at this quantile of the loss before training, unless they are "
-        "given in nats.",
-    ),
-    "tau_pre": Knob(
-        "τ_pre",
-        0.0,
-        1e6,
-        "Before training the loss of a persistent occurrence is at least this, in nats.",
-    ),
-    "tau_post": Knob(
-        "τ_post",
-        0.0,
-        1e6,
-        "After training the loss of a persistent occurrence is at least this, in nats.",
-    ),
-    "window": Knob(
-        "w", 1, 6, "Tokens on each side that make up the context; the token itself is left out."
-    ),
-    "gamma": Knob(
-        "γ",
-        0.0,
-        1.0,
-        "Two contexts are similar if at least this share of their 2w offsets hold the same token.",
-    ),
-    "eta": Knob(
-        "η",
-        0.0,
-        1.0,
-        "An occurrence is kept if at least this share of the type's other persistent ones are "
-        "similar to it.",
-    ),
-    "min_support": Knob(
-        "support",
-        0,
-        1000,
-        "… and at least so many are; those whose windows overlap its own do not count.",
-    ),
-    "min_rollouts": Knob(
-        "rollouts",
-        0,
-        2,
-        "… from at least so many other rollouts; 0: also overlapping windows of one rollout count.",
-    ),
-    "top_k": Knob(
-        "K",
-        0,
-        100_000,
-        "The set holds this many types at most; empty: the largest K that is stable.",
-    ),
-    "tau_rock": Knob(
-        "τ_R",
-        0.0,
-        1e12,
-        "The set holds the types whose score is at least this, instead of a number of types.",
-    ),
-    "min_jaccard": Knob(
-        "J",
-        0.0,
-        1.0,
-        "K is the largest for which two disjoint halves of the rollouts agree at least this well.",
-    ),
-    "min_frequency": Knob("n ≥", 1, 1_000_000, "Types that occur less often are never in the set."),
-    "drop_most_frequent": Knob(
-        "drop", 0, 10_000, "So many of the most frequent types are never in the set."
-    ),
-    "draws": Knob("draws", 20, 10_000, "Random splits of the rollouts behind stability."),
-    "seed": Knob("seed", 0, 2**32 - 1, "Fixes splits, resampling and controls."),
-}
-_WHOLE = {name for name, knob in KNOBS.items() if isinstance(knob.low, int)}
-_OPTIONAL = {"tau_pre", "tau_post", "top_k", "tau_rock", "pre_step", "post_step"}
-_ABOVE_ZERO = {"gamma"}
-_NAME = r"\w[\w .-]{0,59}"
+def _knob(default: float | None, *about: Any, **flags: bool) -> Any:
+    return field(default=default, metadata={"about": Knob(*about, **flags)})
+
+
+def _choice(default: str, options: tuple[str, ...], meaning: str) -> Any:
+    return field(default=default, metadata={"about": Choice(options, meaning)})
 
 
 @dataclass(frozen=True)
@@ -119,42 +78,120 @@ class RockRule:
     """
 
     name: str = "default"
-    column: str = "kl"  # the loss that is thresholded and summed: kl | sampled_loss
+    column: str = _choice("kl", COLUMNS, "The loss that is thresholded and summed.")
     score: str = "rock_score_ctx"  # ranks the types: a key of scores.SCORES
     # of the loss before, for both ends: a quantile a checkpoint would always find "persistence"
-    tau_quantile: float = 0.90
-    tau_pre: float | None = None
-    tau_post: float | None = None
-    window: int = 4
-    gamma: float = 0.5  # 4 of 8 neighbours
-    # small: a type that lives in k contexts has a share near 1/k, and is no less a rock for it
-    eta: float = 0.05
-    min_support: int = 2
-    min_rollouts: int = 2
-    top_k: int | None = None
-    tau_rock: float | None = None
-    min_jaccard: float = 0.7
-    min_frequency: int = 2
-    drop_most_frequent: int = 0
-    excluded_types: tuple[int, ...] = ()
-    excluded_contexts: tuple[
-        tuple[int, int], ...
-    ] = ()  # (offset, token id): occurrences with this neighbour are not kept
-    mode: str = (
-        "auto"  # paired where fixed texts were scored at both ends, else bounds; matched on request
+    tau_quantile: float = _knob(
+        0.90,
+        "q",
+        0.0,
+        1.0,
+        "Both thresholds stand at this quantile of the loss before training, unless they are "
+        "given in nats.",
     )
-    # final: texts of the trained student; first: of the starting one; auto: final where there is
-    # one
-    probe_set: str = "auto"
-    pre_step: int | None = None  # the first logged, the last logged
-    post_step: int | None = None
-    controls: str = "positions"
-    draws: int = 20
-    seed: int = 0
+    tau_pre: float | None = _knob(
+        None,
+        "τ_pre",
+        0.0,
+        1e6,
+        "Before training the loss of a persistent occurrence is at least this, in nats.",
+        optional=True,
+    )
+    tau_post: float | None = _knob(
+        None,
+        "τ_post",
+        0.0,
+        1e6,
+        "After training the loss of a persistent occurrence is at least this, in nats.",
+        optional=True,
+    )
+    window: int = _knob(
+        4,
+        "w",
+        1,
+        6,
+        "Tokens on each side that make up the context; the token itself is left out.",
+    )
+    gamma: float = _knob(  # 4 of 8 neighbours
+        0.5,
+        "γ",
+        0.0,
+        1.0,
+        "Two contexts are similar if at least this share of their 2w offsets hold the same token.",
+        exclusive=True,
+    )
+    # small: a type that lives in k contexts has a share near 1/k, and is no less a rock for it
+    eta: float = _knob(
+        0.05,
+        "η",
+        0.0,
+        1.0,
+        "An occurrence is kept if at least this share of the type's other persistent ones are "
+        "similar to it.",
+    )
+    min_support: int = _knob(
+        2,
+        "support",
+        0,
+        1000,
+        "… and at least so many are; those whose windows overlap its own do not count.",
+    )
+    min_rollouts: int = _knob(
+        2,
+        "rollouts",
+        0,
+        2,
+        "… from at least so many other rollouts; 0: also overlapping windows of one rollout count.",
+    )
+    top_k: int | None = _knob(
+        None,
+        "K",
+        0,
+        100_000,
+        "The set holds this many types at most; empty: the largest K that is stable.",
+        optional=True,
+    )
+    tau_rock: float | None = _knob(
+        None,
+        "τ_R",
+        0.0,
+        1e12,
+        "The set holds the types whose score is at least this, instead of a number of types.",
+        optional=True,
+    )
+    min_jaccard: float = _knob(
+        0.7,
+        "J",
+        0.0,
+        1.0,
+        "K is the largest for which two disjoint halves of the rollouts agree at least this well.",
+    )
+    min_frequency: int = _knob(
+        2, "n ≥", 1, 1_000_000, "Types that occur less often are never in the set."
+    )
+    drop_most_frequent: int = _knob(
+        0, "drop", 0, 10_000, "So many of the most frequent types are never in the set."
+    )
+    excluded_types: tuple[int, ...] = ()
+    # (offset, token id): occurrences with this neighbour are not kept
+    excluded_contexts: tuple[tuple[int, int], ...] = ()
+    # paired where fixed texts were scored at both ends, else bounds; matched on request
+    mode: str = _choice("auto", MODES, "How the losses before and after are brought together.")
+    # final: texts of the trained student; first: of the starting one; auto: final where there are
+    # some
+    probe_set: str = _choice("auto", TEXTS_READ, "Whose fixed texts are read.")
+    # None: the first logged, the last logged
+    pre_step: int | None = _knob(None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True)
+    post_step: int | None = _knob(
+        None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True
+    )
+    controls: str = _choice("positions", CONTROLS, "What the rocks are compared with.")
+    draws: int = _knob(20, "draws", 20, 10_000, "Random splits of the rollouts behind stability.")
+    seed: int = _knob(0, "seed", 0, 2**32 - 1, "Fixes splits, resampling and controls.")
 
     def __post_init__(self) -> None:
         """Raises BadRule for the first field out of its range."""
-        if not isinstance(self.name, str) or not re.fullmatch(_NAME, self.name):
+        if not is_name(self.name):
             raise BadRule(
                 f"name = {self.name!r}",
                 "A rule is named in links and files",
@@ -162,25 +199,22 @@ class RockRule:
             )
         if not isinstance(self.score, str):
             raise BadRule(f"score = {self.score!r}", "It names one of the scores", "Change score")
-        for name, knob in KNOBS.items():
-            self._check_number(name, getattr(self, name), knob)
-        for name in ("pre_step", "post_step"):
-            self._check_number(
-                name, getattr(self, name), Knob(name, 0, 2**31, "Checkpoint of the comparison.")
-            )
-        for name, allowed in (
-            ("column", COLUMNS),
-            ("mode", MODES),
-            ("controls", CONTROLS),
-            ("probe_set", ("auto", "first", "final")),
-        ):
-            if getattr(self, name) not in allowed:
+        for name, about in ABOUT.items():
+            value = getattr(self, name)
+            if isinstance(about, Knob) and not about.takes(value):
                 raise BadRule(
-                    f"{name} = {getattr(self, name)!r}",
-                    f"There is only {', '.join(allowed)}",
+                    f"{name} = {value!r}", f"{about.meaning} It is {about.range}", f"Change {name}"
+                )
+            if isinstance(about, Choice) and value not in about.options:
+                raise BadRule(
+                    f"{name} = {value!r}",
+                    f"There is only {', '.join(about.options)}",
                     "Choose one of them",
                 )
         self._check_exclusions()
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
         if self.top_k is not None and self.tau_rock is not None:
             raise BadRule(
                 f"top_k = {self.top_k} and tau_rock = {self.tau_rock}",
@@ -193,27 +227,6 @@ class RockRule:
                 f"{missing} is missing",
                 "Both thresholds are in nats, or neither",
                 f"Give {missing} too, or tau_quantile alone",
-            )
-
-    def _check_number(self, name: str, value: Any, knob: Knob) -> None:
-        if value is None and name in _OPTIONAL:
-            return
-        whole, open_end = name in _WHOLE or name.endswith("_step"), name in _ABOVE_ZERO
-        kinds = int if whole else (int, float)
-        if (
-            not isinstance(value, kinds)
-            or isinstance(value, bool)
-            or not knob.low <= value <= knob.high
-            or (open_end and value == 0)
-        ):
-            kind, low = (
-                "a whole number" if whole else "a number",
-                f"{'above' if open_end else 'from'} {knob.low:g}",
-            )
-            raise BadRule(
-                f"{name} = {value!r}",
-                f"{knob.meaning} It is {kind} {low} to {knob.high:g}",
-                f"Change {name}",
             )
 
     def _check_exclusions(self) -> None:
@@ -247,12 +260,11 @@ class RockRule:
                 "A rule is a JSON object",
                 'For example {"top_k": 50, "gamma": 0.5}',
             )
-        unknown = sorted(values.keys() - {f.name for f in fields(cls)})
+        unknown = sorted(values.keys() - set(FIELDS))
         if unknown:
-            known = ", ".join(f.name for f in fields(cls))
             raise BadRule(
                 f"No field {', '.join(unknown)}",
-                f"A rule has {known}",
+                f"A rule has {', '.join(FIELDS)}",
                 "Correct the name, or leave it out",
             )
         try:
@@ -316,20 +328,39 @@ class RockRule:
         return ";".join([base.name, *differ])
 
     @classmethod
-    def from_short(cls, text: str) -> RockRule:
-        """Raises BadRule."""
+    def from_short(cls, text: str, named: Callable[[str], RockRule] | None = None) -> RockRule:
+        """`named` gives the rule that the line begins with if it is no preset. Raises BadRule."""
         name, *settings = text.split(";")
-        rule = asdict(preset(name)) | _parsed(settings)
-        return cls.from_dict(rule)
+        base = PRESETS[name] if name in PRESETS else (named or preset)(name)
+        return cls.from_dict(asdict(base) | parsed(settings))
 
     def with_settings(self, settings: Iterable[str]) -> RockRule:
         """Apply `name=value` settings, values as in JSON; `none` for found from the run. Raises
         BadRule.
         """
-        return self.changed(**_parsed(settings))
+        return self.changed(**parsed(settings))
 
 
-def _parsed(settings: Iterable[str]) -> dict[str, Any]:
+def is_name(name: Any) -> bool:
+    """Whether a rule can be called so: in a link, and as the name of a file."""
+    return isinstance(name, str) and re.fullmatch(_NAME, name) is not None
+
+
+ABOUT: dict[str, Knob | Choice] = {
+    f.name: f.metadata["about"] for f in fields(RockRule) if "about" in f.metadata
+}
+# the numbers that have a symbol; a checkpoint is no matter of taste
+KNOBS: dict[str, Knob] = {
+    name: about for name, about in ABOUT.items() if isinstance(about, Knob) and about.symbol
+}
+CHOICES: dict[str, Choice] = {
+    name: about for name, about in ABOUT.items() if isinstance(about, Choice)
+}
+FIELDS = tuple(f.name for f in fields(RockRule))
+
+
+def parsed(settings: Iterable[str]) -> dict[str, Any]:
+    """The fields that `name=value` settings change. Raises BadRule for one without a sign."""
     changes: dict[str, Any] = {}
     for setting in settings:
         name, sign, text = setting.partition("=")

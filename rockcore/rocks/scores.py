@@ -84,7 +84,7 @@ def rock_score_ctx(stats: TypeStats) -> np.ndarray:
 
 
 def mean_kl(stats: TypeStats) -> np.ndarray:
-    """Mean loss of a type's occurrences, in nats; 0 where a type does not occur. Rare types lead."""
+    """Mean loss of a type's occurrences, in nats; 0 where it does not occur. Rare types lead."""
     return stats.mean
 
 

@@ -23,6 +23,34 @@ _SORTED_AT_MOST = (
 )
 
 
+class Quantiles:
+    """The quantiles of losses (N,) by linear interpolation, each worked out once."""
+
+    def __init__(self, losses: np.ndarray, dtype: str = "float32"):
+        """`dtype`: what they were computed in, which says how large their noise is."""
+        self._losses, self._known = losses, dict[float, float]()
+        self.floor = noise_floor(dtype)
+
+    def __call__(self, share: float) -> float:
+        if share not in self._known:
+            self._known[share] = stats.quantiles(self._losses, [share])[0]
+        return self._known[share]
+
+    def prepare(self) -> None:
+        """Work out a grid of them, so that a slider over it is answered in microseconds."""
+        self._known |= zip(_GRID, stats.quantiles(self._losses, _GRID), strict=True)
+
+
+def taus(rule: RockRule, before: Quantiles) -> tuple[float, float]:
+    """tau_pre and tau_post in nats: as given, or one quantile of the loss before for both, never
+    below its noise.
+    """
+    if rule.tau_pre is not None and rule.tau_post is not None:
+        return rule.tau_pre, rule.tau_post
+    value = max(before(rule.tau_quantile), before.floor)
+    return value, value
+
+
 class Reading(NamedTuple):
     """What is persistent at two thresholds; shares are of all occurrences of the corpus."""
 
@@ -35,11 +63,22 @@ class Reading(NamedTuple):
     )  # of the summed gradient norm after training; None where it is not logged
 
 
+class Instant(NamedTuple):
+    """What is known the moment a threshold moves: the thresholds in nats, and what is persistent at
+    them.
+    """
+
+    tau_pre: float
+    tau_post: float
+    reading: Reading
+
+
 class ThresholdTable:
     """A paired corpus, prepared for questions about its thresholds."""
 
     def __init__(self, corpus: Corpus):
         self.corpus = corpus
+        self._n, self._types = len(corpus), len(corpus.types)
         smaller = np.minimum(corpus.losses[0], corpus.losses[-1])
         n = len(corpus)
         kept = (
@@ -58,25 +97,11 @@ class ThresholdTable:
         self._loss = self._post.cumsum(dtype=np.float64)
         self._grad = None if self._norm is None else self._norm.cumsum(dtype=np.float64)
         self.total_loss = float(corpus.losses[-1].sum(dtype=np.float64))
-        self._quantiles = dict(zip(_GRID, stats.quantiles(corpus.losses[0], _GRID), strict=True))
         self.total_grad = (
             0.0
             if corpus.grad_norm is None
             else float(np.nansum(corpus.grad_norm, dtype=np.float64))
         )
-
-    def tau(self, rule: RockRule, dtype: str = "float32") -> tuple[float, float]:
-        """The thresholds of a rule in nats, as detection.Detection.tau has them."""
-        if rule.tau_pre is not None and rule.tau_post is not None:
-            return rule.tau_pre, rule.tau_post
-        known = self._quantiles.get(rule.tau_quantile)
-        value = max(
-            *stats.quantiles(self.corpus.losses[0], [rule.tau_quantile])
-            if known is None
-            else [known],
-            noise_floor(dtype),
-        )
-        return value, value
 
     def read(self, tau_pre: float, tau_post: float) -> Reading:
         """Exact, whatever the thresholds."""
@@ -85,7 +110,7 @@ class ThresholdTable:
             np.float32(tau_post),
         )  # as the losses are stored, and as a detection compares them
         end = int(np.searchsorted(self._key, -min(pre, post), side="right"))
-        if end == len(self._key) < len(self.corpus):
+        if end == len(self._key) < self._n:
             return self._scan(pre, post)
         if pre == post:
             return self._reading(self._type[:end], _last(self._loss, end), _last(self._grad, end))
@@ -106,12 +131,12 @@ class ThresholdTable:
         )
 
     def _reading(self, types: np.ndarray, loss: float | None, grad: float | None) -> Reading:
-        present = np.zeros(len(self.corpus.types), bool)
+        present = np.zeros(self._types, bool)
         present[types] = True
         return Reading(
             types=int(present.sum()),
             occurrences=len(types),
-            token_share=len(types) / max(len(self.corpus), 1),
+            token_share=len(types) / max(self._n, 1),
             loss_share=(loss or 0.0) / self.total_loss if self.total_loss > 0 else 0.0,
             grad_share=None if grad is None or self.total_grad <= 0 else grad / self.total_grad,
         )

@@ -37,9 +37,9 @@ from rockcore import stats  # noqa: E402
 from rockcore.log import Run  # noqa: E402
 from rockcore.rocks.change import LEAST_ROLLOUTS, History, classify, group_change  # noqa: E402
 from rockcore.rocks.detection import Detection  # noqa: E402
+from rockcore.rocks.examined import Examined  # noqa: E402
 from rockcore.rocks.gather import gather  # noqa: E402
 from rockcore.rocks.rule import preset  # noqa: E402
-from rockcore.rocks.search import classes_of, conclude, examine  # noqa: E402
 
 STAGES = ("read", "contexts", "stability", "classes", "precision", "rest")
 
@@ -70,13 +70,14 @@ def measure(folder: Path, name: str) -> dict[str, Any]:
         return result
 
     run, rule = Run.open(folder / "log"), preset(name)
-    material = timed("read", lambda: gather(run, rule))
-    found = examine(run, rule, material=material)
+    examined = Examined(run, rule)
+    timed("read", lambda: examined.material)
+    found = examined.detection
     timed("contexts", lambda: found.consistency)
     timed("stability", lambda: found.cutoff)
-    classes = timed("classes", lambda: classes_of(material, rule))
+    classes = timed("classes", lambda: examined.classes)
     timed("precision", lambda: found.precision)
-    timed("rest", lambda: conclude(run, found, classes))
+    timed("rest", lambda: examined.report)
     peak_gb = _peak_gb()
     planted_rocks = planted.Truth.load(folder / "truth.npz")
     return {

@@ -1,33 +1,39 @@
-"""Figures of a detection, in the manner of charts.py: funnel, cutoff curves, rock against control,
-densities, class flow.
+"""Figures of a detection, in the manner of app/charts.py: funnel, rock against control, densities,
+class flow.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, finish, label
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from app.data.rocks import Densities, Flow
+
 _MOST_POINTS = 4_000
 
 
-def funnel(tokens: pd.DataFrame, controls: list[int], about: str, column: str) -> go.Figure:
+def funnel(
+    tokens: pd.DataFrame, controls: list[int], band: pd.DataFrame, about: str, column: str
+) -> go.Figure:
     """Frequency against mean loss of each type, both logarithmic: rocks, types with control
     positions, the others.
 
-    `tokens`: token_id, shown, frequency, mean, rock_score, share, category, class, in_set, ccr. The
-    band holds the middle 80 % of the types of similar frequency; along a dotted line the Rock Score
-    is the same. Types whose mean is 0 or less have no place on a logarithmic axis; beyond 4,000
-    types the lowest scores are left out.
+    `tokens`: token_id, shown, frequency, mean, rock_score, share, category, class, in_set, ccr.
+    `band` (frequency, low, median, high) holds the middle 80 % of the types of similar frequency;
+    along a dotted line the Rock Score is the same. Types whose mean is 0 or less have no place on a
+    logarithmic axis; beyond 4,000 types the lowest scores are left out.
     """
-    above = tokens.loc[tokens["mean"] > 0]
-    frame = above.head(_MOST_POINTS)
+    frame = tokens.loc[tokens["mean"] > 0].head(_MOST_POINTS)
     figure = go.Figure()
-    _binned_band(figure, above)
+    _band(figure, band)
     _iso_scores(figure, frame)
     control = frame.token_id.isin(controls) & ~frame.in_set
     groups = (
@@ -48,18 +54,7 @@ def funnel(tokens: pd.DataFrame, controls: list[int], about: str, column: str) -
                 "size": size,
                 "line": {"width": 1, "color": colour},
             },
-            customdata=np.stack(
-                [
-                    [label(t) for t in part.shown],
-                    part.rock_score.round(3),
-                    (100 * part.share).round(2),
-                    part.category,
-                    part["class"],
-                ],
-                axis=1,
-            )
-            if len(part)
-            else None,
+            customdata=_hover(part),
             hovertemplate="<b>%{customdata[0]}</b> %{customdata[3]}, %{customdata[4]}<br>R = "
             "%{customdata[1]} nats, "
             f"%{{customdata[2]}} % of the {column}<br>"
@@ -76,19 +71,21 @@ def funnel(tokens: pd.DataFrame, controls: list[int], about: str, column: str) -
     )
 
 
-def _binned_band(figure: go.Figure, frame: pd.DataFrame) -> None:
-    """Median and middle 80 % of the mean loss of the types in each doubling of frequency; bins of
-    fewer than 5 types are left out.
-    """
-    bins = np.floor(np.log2(frame.frequency.to_numpy(dtype=float)))
-    means = frame.groupby(bins)["mean"]
-    rows = pd.DataFrame({q: means.quantile(q) for q in (0.1, 0.5, 0.9)})[means.size() >= 5]
-    if len(rows) < 2:
+def _hover(part: pd.DataFrame) -> list[list[object]]:
+    columns = (part.shown, part.rock_score, part.share, part.category, part["class"])
+    return [
+        [label(shown), round(score, 3), round(100 * share, 2), category, name]
+        for shown, score, share, category, name in zip(*columns, strict=True)
+    ]
+
+
+def _band(figure: go.Figure, band: pd.DataFrame) -> None:
+    if len(band) < 2:
         return
-    x = 2.0 ** (rows.index.to_numpy() + 0.5)
+    x = band.frequency.tolist()
     figure.add_scatter(
         x=[*x, *x[::-1]],
-        y=[*rows[0.9], *rows[0.1][::-1]],
+        y=[*band.high, *band.low[::-1]],
         fill="toself",
         fillcolor="rgba(140,140,140,0.18)",
         line={"width": 0},
@@ -98,7 +95,7 @@ def _binned_band(figure: go.Figure, frame: pd.DataFrame) -> None:
     )
     figure.add_scatter(
         x=x,
-        y=rows[0.5],
+        y=band["median"],
         mode="lines",
         line={"color": NEUTRAL, "width": 2},
         name="their median",
@@ -107,14 +104,15 @@ def _binned_band(figure: go.Figure, frame: pd.DataFrame) -> None:
 
 
 def _iso_scores(figure: go.Figure, frame: pd.DataFrame) -> None:
+    """Lines of equal Rock Score through the four decades below the highest."""
     if frame.empty:
         return
-    x = np.array([frame.frequency.min(), frame.frequency.max()], dtype=float) * [0.8, 1.25]
-    low, high = frame["mean"].min() * 0.8, frame["mean"].max() * 1.25
-    top = np.floor(np.log10(frame.rock_score.max()))
-    for exponent in np.arange(top - 3, top + 1):
+    first, last = min(frame.frequency) * 0.8, max(frame.frequency) * 1.25
+    low, high = min(frame["mean"]) * 0.8, max(frame["mean"]) * 1.25
+    top = math.floor(math.log10(max(frame.rock_score)))
+    for exponent in range(top - 3, top + 1):
         score = 10.0**exponent
-        left, right = max(x[0], score / high), min(x[1], score / low)
+        left, right = max(first, score / high), min(last, score / low)
         if left < right:
             figure.add_scatter(
                 x=[left, right],
@@ -139,7 +137,7 @@ def category_pair(frame: pd.DataFrame, about: str) -> go.Figure:
         figure.add_bar(
             y=rows.category,
             x=rows[name],
-            name=f"{name}: {int(rows[f'n_{name}'].sum()):,} positions",
+            name=f"{name}: {sum(rows[f'n_{name}']):,} positions",
             orientation="h",
             marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             text=[f"{100 * v:.0f} %" for v in rows[name]],
@@ -149,7 +147,7 @@ def category_pair(frame: pd.DataFrame, about: str) -> go.Figure:
             hovertemplate="%{y}: %{customdata} positions, %{x:.1%}<extra>" + name + "</extra>",
         )
     figure.update_layout(barmode="group", legend={"traceorder": "reversed"})
-    most = float(max(frame.rocks.max(), frame.control.max(), 0.01))
+    most = max(*frame.rocks, *frame.control, 0.01)
     figure.update_xaxes(tickformat=".0%", range=[0, 1.15 * most])
     return finish(
         figure,
@@ -160,10 +158,8 @@ def category_pair(frame: pd.DataFrame, about: str) -> go.Figure:
     )
 
 
-def densities(frame: pd.DataFrame, about: str) -> go.Figure:
-    """How dense rollouts are with rocks, under both definitions: type, occurrence (absent where
-    unknown), one row a rollout.
-    """
+def densities(found: Densities, about: str) -> go.Figure:
+    """How dense rollouts are with rocks, under both definitions."""
     figure = go.Figure()
     names = {
         "type": "type density: every token of a rock type",
@@ -173,14 +169,14 @@ def densities(frame: pd.DataFrame, about: str) -> go.Figure:
     edges = {
         "start": 0,
         "end": 1.0001,
-        "size": 0.02 if frame.drop(columns="rollout_id").max().max() > 0.2 else 0.005,
+        "size": 0.02 if found.most > 0.2 else 0.005,
     }
-    for column in (c for c in names if c in frame):
+    for column, median in found.medians.items():
         colour, pattern = looks[column]
         figure.add_histogram(
-            x=frame[column],
+            x=found.frame[column],
             xbins=edges,
-            name=f"{names[column]}, median {frame[column].median():.1%}",
+            name=f"{names[column]}, median {median:.1%}",
             marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             opacity=0.7,
             hovertemplate="%{x}: %{y} rollouts<extra>" + column + "</extra>",
@@ -188,7 +184,7 @@ def densities(frame: pd.DataFrame, about: str) -> go.Figure:
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(
         tickformat=".0%",
-        range=[0, min(1.0, 1.1 * float(frame.drop(columns="rollout_id").max().max()) + 0.01)],
+        range=[0, min(1.0, 1.1 * found.most + 0.01)],
     )
     return finish(
         figure,
@@ -199,19 +195,10 @@ def densities(frame: pd.DataFrame, about: str) -> go.Figure:
     )
 
 
-def flow(frame: pd.DataFrame, steps: Sequence[int], about: str) -> go.Figure:
-    """Types that are hard or not at the first, middle and last checkpoint: first, middle, last
-    (bool), types, tokens.
-    """
-    places = ["first", "middle", "last"] if len(steps) > 2 else ["first", "last"]
+def flow(found: Flow, steps: Sequence[int], about: str) -> go.Figure:
+    """Types that are hard or not at the first, middle and last checkpoint."""
+    places = found.places
     nodes = [(name, hard) for name in places for hard in (True, False)]
-    sizes = [int(frame.types[frame[name] == hard].sum()) for name, hard in nodes]
-    links = [
-        (a, b, ha, hb)
-        for a, b in zip(places, places[1:], strict=False)
-        for ha in (True, False)
-        for hb in (True, False)
-    ]
     colours = {True: "rgba(224,130,20,0.45)", False: "rgba(58,130,189,0.35)"}
     across = [places.index(name) / (len(places) - 1) for name, _ in nodes]
     figure = go.Figure(
@@ -228,25 +215,28 @@ def flow(frame: pd.DataFrame, steps: Sequence[int], about: str) -> go.Figure:
                 "hovertemplate": "%{value} types<extra></extra>",
             },
             link={
-                "source": [nodes.index((a, ha)) for a, _, ha, _ in links],
-                "target": [nodes.index((b, hb)) for _, b, _, hb in links],
-                "value": [
-                    int(frame.types[(frame[a] == ha) & (frame[b] == hb)].sum())
-                    for a, b, ha, hb in links
-                ],
-                "color": [colours[ha] for _, _, ha, _ in links],
+                "source": [nodes.index((places[i], hard)) for i, hard, _, _ in found.links],
+                "target": [nodes.index((places[i + 1], hard)) for i, _, hard, _ in found.links],
+                "value": [types for *_, types in found.links],
+                "color": [colours[hard] for _, hard, _, _ in found.links],
                 "hovertemplate": "%{value} types<extra></extra>",
             },
         )
     )
-    for i, (_name, step) in enumerate(zip(places, steps, strict=True)):
-        hard, easy = sizes[2 * i], sizes[2 * i + 1]
+    ends = zip(steps, found.hard, found.easy, strict=True)
+    for i, (step, hard, easy) in enumerate(ends):
         anchor = ("left", "center", "right")[round(2 * across[2 * i])]
         figure.add_annotation(
-            x=across[2 * i], y=1.0, xref="paper", yref="paper", xanchor=anchor, yanchor="bottom", showarrow=False,
-            text=f"step {step}<br><b style='color:{ROCK}'>hard {hard}</b> · <b "
-                 f"style='color:{STUDENT}'>not {easy}</b>",
-        )  # fmt: skip
+            x=across[2 * i],
+            y=1.0,
+            xref="paper",
+            yref="paper",
+            xanchor=anchor,
+            yanchor="bottom",
+            showarrow=False,
+            text=f"step {step}<br><b style='color:{ROCK}'>hard {hard}</b> · "
+            f"<b style='color:{STUDENT}'>not {easy}</b>",
+        )
     finish(
         figure,
         f"Types that are hard, from checkpoint to checkpoint<br>{about}",
@@ -274,8 +264,8 @@ def group_changes(frame: pd.DataFrame, about: str) -> go.Figure:
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": rows.high - rows.crossed,
-            "arrayminus": rows.crossed - rows.low,
+            "array": [h - c for h, c in zip(rows.high, rows.crossed, strict=True)],
+            "arrayminus": [c - w for c, w in zip(rows.crossed, rows.low, strict=True)],
             "color": STUDENT,
         },
         hovertemplate="%{y}: %{x:+.1%}<extra>cross-fitted</extra>",

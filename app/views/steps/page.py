@@ -2,204 +2,143 @@
 or go?
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 import streamlit as st
 
-from app import controls, data, selection, words
+from app import controls, data, selection
+from app import words as app_words
 from app.components import heatmap
-from app.components.heatmap import chart as painting
+from app.views.steps import words
 
-VIEWS = {"position": "position × step", "type": "type × step", "category": "category × step"}
-WHICH = {"set": "the set of the rule", "top": "top by score", "picked": "those selected"}
-SORT_HELP = (
-    "Score: Rock Score R(v) on these texts at the last logged step. Class: as on the page “Rock "
-    "tokens”. Slope: the least-squares slope "
-    "of the mean over the logged steps, the fastest rise first. Frequency: occurrences at the "
-    "last logged step."
-)
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_LINKED = 300  # types that a link can carry
 MOST_ROWS = 1_000
+OF_POSITIONS = ["position", "shown", "first", "cursor", "last", "change"]
+OF_CATEGORIES = ["category", "tokens", "first", "cursor", "last", "change", "slope", "slope_steps"]
+OF_TYPES = [
+    *("shown", "category", "class", "score", "frequency", "tokens"),
+    *("first", "cursor", "last", "change", "slope", "slope_steps", "token_id"),
+]
 
 run = selection.run()
 facts = data.runs.facts(run)
-number, text = st.column_config.NumberColumn, st.column_config.TextColumn
 
 
-def empty(why: str) -> None:
+class Asked(NamedTuple):
+    """What the controls at the head of the page ask for."""
+
+    source: str
+    signal: str
+    step: int
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        unit, steps = data.runs.scale(run, self.signal).unit, data.runs.steps(run, self.source)
+        return words.columns(self.signal, unit, steps, self.step)
+
+    def chart(self, surface: data.steps.Surface, title: str, rows: str, **more: Any):
+        """A heatmap of these texts."""
+        estimator = facts.estimator if self.signal == "kl" else f"{self.signal} as logged"
+        texts = data.texts.Texts(self.source).phrase
+        return heatmap.Heatmap(
+            surface,
+            data.runs.scale(run, self.signal),
+            title,
+            f"{facts.meta.name} · {texts} · cursor at step {self.step} · {estimator}",
+            rows,
+            self.step,
+            **more,
+        )
+
+
+def explain_nothing(why: str) -> None:
     st.subheader("Nothing to draw")
     st.text(why)
 
 
-def whose(source: str) -> str:
-    return {
-        "fresh": "fresh rollouts",
-        "first": "texts of the first student",
-        "final": "texts of the final student",
-    }[source]
+def draw(chart: heatmap.Heatmap, selectable: bool = True) -> tuple[int, int] | None:
+    """The heatmap; returns the rows that a box has just selected."""
+    surface = chart.surface
+    box = heatmap.show(f"heatmap of {chart.rows}", chart, selectable)
+    return box and (box[0], min(box[1], len(surface.names) * surface.per - 1))
 
 
-def draw(
-    surface: data.steps.Surface,
-    look: dict,
-    marked: list[tuple[int, int]],
-    key: str,
-    selectable: bool = True,
-) -> tuple[int, int] | None:
-    """The heatmap by whichever painter its size asks for; returns the rows that a box has just
-    selected.
-    """
+def fitted(surface: data.steps.Surface, rows: str) -> data.steps.Surface:
+    """As many rows as can be drawn, each the mean of several where there are more."""
     drawn = data.steps.binned(surface, heatmap.MOST_CELLS)
     if drawn.per > 1:
         st.info(
             f"{surface.cells:,} cells are more than can be drawn: each shows the mean of "
-            f"{drawn.per} neighbouring {look['rows']}s."
+            f"{drawn.per} neighbouring {rows}s."
         )
-    spans = tuple((low // drawn.per, high // drawn.per) for low, high in marked)
-    chart = painting.Heatmap(
-        drawn.values, drawn.names, drawn.axis.steps, drawn.axis.logged, per=drawn.per, marked=spans, **look
-    )  # fmt: skip
-    if drawn.cells > painting.MOST_CELLS:
-        span = heatmap.show(key, chart, selectable)
-        return None if span is None else painting.rows_within(span, len(surface.names))
-    event = st.plotly_chart(
-        painting.figure(chart, st.context.theme.type == "dark"),
-        key=key,
-        on_select="rerun" if selectable else "ignore",
-        selection_mode="box",
-        config={"displaylogo": False},
-        alt=f"{chart.title}. {len(chart.names)} {chart.rows}s by {len(chart.steps)} steps; the "
-        "table below holds the numbers.",
-    )
-    boxes = getattr(event, "selection", {}).get("box", []) if selectable else []
-    return (
-        painting.rows_within(boxes[0]["x" if chart.flat else "y"], len(surface.names), drawn.per)
-        if boxes
-        else None
-    )
+    return drawn
 
 
-def look(
-    title: str,
-    source: str,
-    signal: str,
-    step: int,
-    rows: str,
-    gone: str = painting.NO_VALUE,
-    flat: bool = False,
-) -> dict:
-    scale = data.runs.scale(run, signal)
-    estimator = facts.estimator if signal == "kl" else f"{signal} as logged"
-    return {
-        "edges": scale.edges, "quantiles": scale.quantiles, "signed": scale.signed, "signal": signal, "unit": scale.unit,
-        "title": title, "about": f"{facts.meta.name} · {whose(source)} · cursor at step {step} · "
-                                 f"{estimator}",
-        "rows": rows, "step": step, "flat": flat, "gone": gone,
-    }  # fmt: skip
-
-
-def say(surface: data.steps.Surface, signal: str, what: str, how: str) -> None:
+def explain(surface: data.steps.Surface, asked: Asked, rows: str) -> None:
     """The sentence on what to see."""
-    scale = data.runs.scale(run, signal)
+    scale = data.runs.scale(run, asked.signal)
     high = data.steps.steadily_high(surface, scale)
     if high is None:
         st.text(
-            f"This run has no logged values of {signal} in its fresh rollouts, so there is no "
-            "scale to colour by."
+            f"This run has no logged values of {asked.signal}, so there is no scale to colour by."
         )
         return
-    if signal != "kl":
-        st.caption(f"{words.plain(signal)}: {words.plain(data.runs.meaning(signal))}")
-    missing = surface.axis.missing
-    gap = (
-        " Not logged, though planned: step "
-        f"{', '.join(map(str, missing[:12]))}{' …' if len(missing) > 12 else ''}."
-        if missing
-        else ""
-    )
-    st.text(
-        f"{high[0]:,} of {len(surface.names):,} {what} stay at or above {painting.number(high[1])} "
-        "at every logged step, the 0.90 "
-        f"quantile of the run{' (of the absolute value)' if scale.signed else ''}: {how}{gap}"
-    )
+    if asked.signal != "kl":
+        st.caption(words.meaning(asked.signal))
+    st.text(words.steadily_high(high, surface, scale, rows))
 
 
-def value_columns(source: str, signal: str, step: int) -> dict:
-    """How the values of a table are headed: by the steps they stand for."""
-    unit, steps = data.runs.scale(run, signal).unit, data.runs.steps(run, source)
-    per = f"{unit} per 100 updates" if unit else "per 100 updates"
-    return {
-        "shown": text("token", help="␣ space, ⏎ line break"),
-        "first": number(
-            f"step {steps[0]}", format="%.4g", help=f"{signal} at the first logged step. {unit}"
-        ),
-        "cursor": number(
-            f"step {step}, cursor", format="%.4g", help=f"{signal} at the step cursor. {unit}"
-        ),
-        "last": number(
-            f"step {steps[-1]}", format="%.4g", help=f"{signal} at the last logged step. {unit}"
-        ),
-        "change": number("change", format="%+.4g", help=f"Last minus first. {unit}"),
-        "tokens": number("n at cursor", format="%d", help="Tokens at the step cursor."),
-        "frequency": number("n", format="%d", help="Tokens at the last logged step."),
-        "score": number(
-            "R(v) (nats)", format="%.2f", help="Rock Score on these texts at the last logged step."
-        ),
-        "slope": number(
-            "slope", format="%+.3g", help=f"Least-squares slope of the mean over steps, {per}."
-        ),
-        "slope_steps": number(
-            "n steps", format="%d", help="Logged steps with a value, which the slope is fitted to."
-        ),
-        "token_id": number("id", format="%d"),
-    }
-
-
-def by_position(source: str, rollout: int, signal: str, step: int) -> None:
-    surface = data.steps.positions(run, source, rollout, signal)
+def by_position(asked: Asked, rollout: int) -> None:
+    surface = data.steps.positions(run, asked.source, rollout, asked.signal)
     if not surface.cells:
-        empty(f"Rollout {rollout} has no tokens in the log.")
+        explain_nothing(f"Rollout {rollout} has no tokens in the log.")
         return
     left, right = st.columns([3, 5], vertical_alignment="bottom")
     with left:
-        asked = selection.words(
+        text = selection.words(
             "span", "Positions", placeholder="all, or such as 12-40: a box does it"
         )
     with right:
-        trace_link(step, rollout)
+        link_to_trace(asked.step, rollout)
     try:
-        span = data.steps.span_of(asked, len(surface.names))
+        span = data.steps.span_of(text, len(surface.names))
     except data.steps.NoSpan as e:
-        st.warning(words.plain(str(e)))
+        st.warning(app_words.plain(str(e)))
         span = None
-    shown = look(
-        f"{signal} of rollout {rollout} by position and step",
-        source,
-        signal,
-        step,
-        "position",
-        flat=True,
-    )
-    box = draw(surface, shown, [span] if span else [], f"steps {source} {rollout} {asked}")
-    if box is not None and (new := f"{box[0]}-{box[1]}") != asked:
+    title = f"{asked.signal} of rollout {rollout} by position and step"
+    marked = (span,) if span else ()
+    drawn = fitted(surface, "position")
+    box = draw(asked.chart(drawn, title, "position", flat=True, marked=marked))
+    if box is not None and (new := f"{box[0]}-{min(box[1], len(surface.names) - 1)}") != text:
         selection.pick("span", new)
         st.rerun()
-    say(surface, signal, "positions", "the columns whose strong colour lasts from bottom to top.")
-    rows = data.steps.position_table(surface, step, span)
+    explain(surface, asked, "position")
+    rows = data.steps.position_table(surface, asked.step, span)
     if span:
         st.text(data.steps.excerpt(surface, span))
-    st.dataframe(
-        rows.head(MOST_ROWS),
-        hide_index=True,
-        column_order=["position", "shown", "first", "cursor", "last", "change"],
-        column_config=value_columns(source, signal, step),
-        alt="Positions with their values over the steps",
-    )
+    show_table(rows, OF_POSITIONS, asked, "Positions")
     st.caption(
         f"{min(len(rows), MOST_ROWS):,} of {len(surface.names):,} positions. Drag over the "
         "heatmap to narrow them."
     )
 
 
-def detected() -> tuple:
+def show_table(rows: pd.DataFrame, order: list[str], asked: Asked, what: str) -> None:
+    st.dataframe(
+        rows.head(MOST_ROWS),
+        hide_index=True,
+        column_order=order,
+        column_config=asked.columns,
+        alt=f"{what} with their values over the steps",
+    )
+
+
+def judged_types() -> tuple[pd.DataFrame | None, str]:
     """Classes under the rule, or None and why there are none."""
     try:
         return data.steps.classes(run, data.rocks.rule(selection.text("rule", "default"))), ""
@@ -207,80 +146,71 @@ def detected() -> tuple:
         return None, str(e)
 
 
-def by_type(source: str, signal: str, step: int) -> None:
+def by_type(asked: Asked) -> None:
+    which, top, sort = choose_types()
+    every = data.steps.types(run, asked.source, asked.signal)
+    known, why = judged_types() if which == "set" or sort == "class" else (None, "")
+    if why:
+        st.text(f"No set and no classes here, so the types stand by score. {why}")
+    picked = picked_types(every)
+    chosen = {"set": known if known is None else data.steps.in_set(known), "picked": picked}
+    rows = data.steps.arranged(every, chosen.get(which), top, sort, known)
+    if not len(rows):
+        explain_nothing(words.NO_TYPES[which])
+        return
+    title = f"Mean {asked.signal} of {len(rows):,} token types by step"
+    surface = data.steps.surface_of(every, rows)
+    marked = tuple(data.steps.spans_of(rows, picked)) if which != "picked" else ()
+    gone = "dotted: the type does not occur"
+    drawn = fitted(surface, "token type")
+    box = draw(asked.chart(drawn, title, "token type", marked=marked, gone=gone))
+    if box is not None:
+        ids = rows.token_id.iloc[box[0] : box[1] + 1].tolist()[:MOST_LINKED]
+        if ids != picked:
+            selection.pick("types", ",".join(map(str, ids)))
+            st.rerun()
+    explain(surface, asked, "token type")
+    show_types(every, rows, picked, asked)
+
+
+def choose_types() -> tuple[str, int, str]:
+    """Which types, at most how many, in what order."""
     left, middle, right = st.columns([3, 1, 3], vertical_alignment="bottom")
+    pills = st.segmented_control
     with left:
         which = selection.choose(
-            "which", st.segmented_control, "Types", list(WHICH), "set", format_func=WHICH.get, required=True,
-            help="The rule is the one of the pages “Rock tokens” and “Threshold lab”.",
-        )  # fmt: skip
+            "which",
+            pills,
+            "Types",
+            list(words.WHICH),
+            "set",
+            format_func=words.WHICH.get,
+            required=True,
+            help=words.WHICH_HELP,
+        )
     with middle:
         top = selection.count("rows", "At most", 1, 1_000_000, 40)
     with right:
         sort = selection.choose(
             "sort",
-            st.segmented_control,
+            pills,
             "Sorted by",
             data.steps.SORTS,
             "score",
             required=True,
-            help=SORT_HELP,
+            help=words.SORT_HELP,
         )
-    every = data.steps.types(run, source, signal)
-    known, why = detected() if which == "set" or sort == "class" else (None, "")
-    if why:
-        st.text(f"No set and no classes here, so the types stand by score. {why}")
-    picked = picked_types(every)
-    chosen = {
-        "set": None if known is None else data.steps.in_set(known),
-        "top": None,
-        "picked": picked,
-    }[which]
-    rows = data.steps.arranged(every, chosen, top, sort, known)
-    if not len(rows):
-        empty(
-            {
-                "set": "The rule finds no Rock Tokens among the types of these texts. "
-                "Loosen it in the Threshold lab, or choose “top by score”.",
-                "picked": "No type is selected. Choose some above, or draw a box over another "
-                "choice of types.",
-            }.get(which, "These texts have no tokens.")
-        )
-        return
-    title = f"Mean {signal} of {len(rows):,} token types by step"
-    shown = look(title, source, signal, step, "token type", "dotted: the type does not occur")
-    surface = data.steps.surface_of(every, rows)
-    marked = data.steps.spans_of(rows, picked) if which != "picked" else []
-    box = draw(surface, shown, marked, f"steps {source} {which} {sort} {top} {picked}")
-    if (
-        box is not None
-        and (ids := rows.token_id.iloc[box[0] : box[1] + 1].tolist()[:MOST_LINKED]) != picked
-    ):
-        selection.pick("types", ",".join(map(str, ids)))
-        st.rerun()
-    say(surface, signal, "types", "the rows whose strong colour lasts from left to right.")
-    show_types(every, rows, picked, value_columns(source, signal, step), step)
+    return which, top, sort
 
 
 def show_types(
-    every: data.steps.TypeSteps, rows, picked: list[int], columns: dict, step: int
+    every: data.steps.TypeSteps, rows: pd.DataFrame, picked: list[int], asked: Asked
 ) -> None:
-    table = data.steps.type_table(every, rows, step, picked)
+    table = data.steps.type_table(every, rows, asked.step, picked)
     if table.empty:
-        st.text(
-            "The selected types are not among those shown; choose “those selected” to see them."
-        )
-        table = data.steps.type_table(every, rows, step, [])
-    st.dataframe(
-        table.head(MOST_ROWS),
-        hide_index=True,
-        column_order=[
-            "shown", "category", "class", "score", "frequency", "tokens", "first", "cursor", "last", "change", "slope", "slope_steps",
-            "token_id",
-        ],
-        column_config=columns,
-        alt="Token types with their values over the steps",
-    )  # fmt: skip
+        st.text(words.OUT_OF_SIGHT)
+        table = data.steps.type_table(every, rows, asked.step, [])
+    show_table(table, OF_TYPES, asked, "Token types")
     st.caption(
         f"{min(len(table), MOST_ROWS):,} of {len(every.frame):,} types of these texts. Drag over "
         "rows to narrow them."
@@ -289,7 +219,7 @@ def show_types(
 
 def picked_types(every: data.steps.TypeSteps) -> list[int]:
     """The selected types, which a box fills in and a hand may change."""
-    names = data.steps.offered(every, selection.asked("types"))
+    names = data.steps.offered(every, selection.asked("types").split(","))
     picked = selection.choose_some(
         "types",
         st.multiselect,
@@ -301,52 +231,33 @@ def picked_types(every: data.steps.TypeSteps) -> list[int]:
     return [int(i) for i in picked]
 
 
-def by_category(source: str, signal: str, step: int) -> None:
-    surface, _ = data.steps.categories(run, source, signal)
-    shown = look(
-        f"Mean {signal} by category and step",
-        source,
-        signal,
-        step,
-        "category",
-        "dotted: the category does not occur",
-    )
-    draw(surface, shown, [], f"steps {source} categories", selectable=False)
-    say(
-        surface,
-        signal,
-        "categories",
-        "a mean over many easy tokens is low even where some are hard: compare a row with its "
-        "past.",
-    )
-    st.dataframe(
-        data.steps.category_table(run, source, signal, step),
-        hide_index=True,
-        column_order=[
-            "category",
-            "tokens",
-            "first",
-            "cursor",
-            "last",
-            "change",
-            "slope",
-            "slope_steps",
-        ],
-        column_config=value_columns(source, signal, step),
-        alt="Categories with their values over the steps",
-    )
-    st.caption(
-        "A type counts in one category, whichever it has where it mostly stands; Trace judges "
-        "each occurrence."
-    )
+def by_category(asked: Asked) -> None:
+    by_category = data.steps.categories(run, asked.source, asked.signal)
+    title = f"Mean {asked.signal} by category and step"
+    gone = "dotted: the category does not occur"
+    surface = fitted(by_category.surface, "category")
+    draw(asked.chart(surface, title, "category", gone=gone), selectable=False)
+    explain(by_category.surface, asked, "category")
+    table = data.steps.category_table(by_category, asked.step)
+    show_table(table, OF_CATEGORIES, asked, "Categories")
+    st.caption(words.IN_ONE_CATEGORY)
 
 
-def trace_link(step: int, rollout: int | None) -> None:
+def link_to_trace(step: int, rollout: int | None) -> None:
     """Trace opens at the same step, rollout and signal, with what is selected here."""
-    selection.link(
-        "trace",
-        f"Read {'the texts' if rollout is None else f'rollout {rollout}'} at step {step} in Trace",
-    )
+    what = "the texts" if rollout is None else f"rollout {rollout}"
+    selection.link("trace", f"Read {what} at step {step} in Trace")
+
+
+def choose_rollout(source: str, step: int) -> int | None:
+    """One of the texts of a probe; None, and said, where there is none."""
+    texts = data.runs.rollouts(run, source, step)
+    hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
+    if not hints:
+        explain_nothing(f"Step {step} has no rollouts of this kind.")
+        return None
+    ids = list(hints)
+    return selection.choose("rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get)
 
 
 def page(sources: list[str]) -> None:
@@ -362,61 +273,37 @@ def page(sources: list[str]) -> None:
             "view",
             st.segmented_control,
             "View",
-            list(VIEWS),
+            list(words.VIEWS),
             "position",
-            format_func=VIEWS.get,
+            format_func=words.VIEWS.get,
             required=True,
         )
     with right:
         signal = selection.choose("signal", st.selectbox, "Signal", data.runs.SIGNALS, "kl")
     if len(steps) == 1:
-        st.text(
-            f"Only step {steps[0]} is logged for these texts: there is one column, and no change "
-            "to see until the next is."
-        )
-    rollout = None
-    if view == "position" and source != "fresh":
-        texts = data.runs.rollouts(run, source, step)
-        hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
-        if not hints:
-            empty(f"Step {step} has no rollouts of this kind.")
-            return
+        st.text(words.one_step(steps[0]))
+    asked = Asked(source, signal, step)
+    probes = [data.texts.Texts(s) for s in sources if data.texts.Texts(s).probe_set]
+    if view == "position" and source in probes:
         with middle:
-            rollout = selection.choose(
-                "rollout",
-                st.selectbox,
-                "Rollout",
-                list(hints),
-                next(iter(hints)),
-                format_func=hints.get,
-            )
-        by_position(source, rollout, signal, step)
+            rollout = choose_rollout(source, step)
+        if rollout is not None:
+            by_position(asked, rollout)
         return
-    trace_link(step, None)
+    link_to_trace(step, None)
     if view == "position":
-        probes = [controls.TEXTS[s] for s in sources if s != "fresh"]
-        have = (
-            f"Choose “{'” or “'.join(probes)}” above."
-            if probes
-            else "This run has logged no probe texts (yet)."
-        )
-        empty(
-            f"Fresh rollouts are other texts at every step, so a position has no history. {have} "
-            "Types and categories can be followed here."
-        )
+        explain_nothing(words.no_position_history([probe.label for probe in probes]))
     elif view == "type":
-        by_type(source, signal, step)
+        by_type(asked)
     else:
-        by_category(source, signal, step)
+        by_category(asked)
 
 
 st.title("Steps")
 st.text("The same signal at every logged step: what fades, what stays, what comes back.")
-st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
+st.badge(app_words.plain(facts.estimator), help="What the numbers called kl are.")
 logged = [s for s in data.runs.SOURCES if data.runs.steps(run, s)]
 if logged:
     page(logged)
 else:
-    st.text(
-        "No step has logged its tokens yet. Reload in a moment (press R) if the run is training."
-    )
+    st.text(words.NOTHING_YET)

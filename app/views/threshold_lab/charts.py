@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
+
 import plotly.graph_objects as go
 
 from app.charts import NEUTRAL, STUDENT, TEACHER, finish
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def cutoff(
-    curves: pd.DataFrame, k: int, knee: int, least: float, draws: int, about: str
-) -> go.Figure:
+
+class Marked(NamedTuple):
+    """What is drawn over the curves."""
+
+    k: int  # types in the set; 0 if it is empty
+    knee: int
+    least: float  # the Jaccard index that stability asks for
+    draws: int
+
+
+def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
     """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, the
-    knee, and the bar for J.
+    knee, and the bar for J. An empty set has neither K nor knee.
     """
     figure = go.Figure()
-    band = pd.concat([curves.high, curves.low[::-1]])
     figure.add_scatter(
-        x=pd.concat([curves.k, curves.k[::-1]]),
-        y=band,
+        x=[*curves.k, *curves.k[::-1]],
+        y=[*curves.high, *curves.low[::-1]],
         fill="toself",
         fillcolor="rgba(224,130,20,0.18)",
         line={"width": 0},
         mode="lines",
-        name=f"95 % of {draws} splits",
+        name=f"95 % of {marked.draws} splits",
         hoverinfo="skip",
     )
     lines = (
@@ -40,15 +50,10 @@ def cutoff(
             line={"color": colour, "dash": dash, "width": 2},
             hovertemplate="K = %{x}: %{y:.3f}<extra>" + name + "</extra>",
         )
-    figure.add_hline(y=least, line={"color": TEACHER, "width": 1, "dash": "dash"})
-    for at, name, where in ((k, f"K = {k}", "top right"), (knee, f"knee {knee}", "bottom right")):
-        if at:
-            figure.add_vline(
-                x=at,
-                line={"color": NEUTRAL, "width": 1, "dash": "solid" if at == k else "dot"},
-                annotation_text=name,
-                annotation_position=where,
-            )
+    figure.add_hline(y=marked.least, line={"color": TEACHER, "width": 1, "dash": "dash"})
+    if marked.k:
+        _line(figure, marked.k, f"K = {marked.k}", "solid", "top right")
+        _line(figure, marked.knee, f"knee {marked.knee}", "dot", "bottom right")
     figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
     figure.update_layout(hovermode="x unified")
     return finish(
@@ -57,4 +62,13 @@ def cutoff(
         "K (types)",
         "share",
         380,
+    )
+
+
+def _line(figure: go.Figure, at: int, name: str, dash: str, where: str) -> None:
+    figure.add_vline(
+        x=at,
+        line={"color": NEUTRAL, "width": 1, "dash": dash},
+        annotation_text=name,
+        annotation_position=where,
     )

@@ -7,36 +7,20 @@ here it has to.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import streamlit as st
 
 from app import data, selection, words
-from app.components import loss_histogram, token_pane
+from app.components import loss_histogram
 from app.views.threshold_lab import charts
+from app.views.threshold_lab.knobs import change, current, knob, knobs
+from app.views.threshold_lab.presets import presets
+from app.views.threshold_lab.preview import preview
 
 run = selection.run()
 facts = data.runs.facts(run)
 HANDLES = "tau handles"
-
-
-def current() -> data.rocks.RockRule:
-    return data.rocks.rule(selection.text("rule", "default"))
-
-
-def change(**fields: Any) -> None:
-    """Take a new value from a control; one that contradicts the rest is told and not taken."""
-    try:
-        new = current().changed(**fields)
-    except data.runs.RockError as e:
-        selection.complain(str(e))
-        return
-    selection.put("rule", new.short())
-
-
-def take(rule: data.rocks.RockRule) -> None:
-    selection.put("rule", rule.short())
 
 
 def follow_hand(linked: bool) -> None:
@@ -49,51 +33,10 @@ def follow_hand(linked: bool) -> None:
         )
 
 
-def presets(rule: data.rocks.RockRule) -> None:
-    names = data.rocks.rule_names()
-    left, undo, save = st.columns([6, 1, 1], vertical_alignment="bottom")
-    shown = next((name for name in names if name == rule.name), None)
-    changed = shown is not None and rule != data.rocks.named_rule(shown)
-
-    def load(name: str | None) -> None:
-        if name is not None:
-            take(data.rocks.named_rule(name))
-
-    with left:
-        label = "Preset" + (f" (changed from {shown}: pick it again to go back)" if changed else "")
-        selection.control("preset", st.pills, label, None if changed else shown, load, names)
-    before = selection.previous("rule")
-    undo.button(
-        "Undo",
-        on_click=selection.undo,
-        args=("rule",),
-        disabled=before is None,
-        icon=":material/undo:",
-        width="stretch",
-    )
-    with save.popover("Save", icon=":material/save:", width="stretch"):
-        name = st.text_input(
-            "Name", key="save name", placeholder="my rule", help="Goes to ./rules/NAME.json."
-        )
-        if st.button("Save the rule", type="primary", disabled=not name.strip()):
-            path = data.rocks.save_rule(rule, name.strip())
-            st.text(
-                f"Saved as {path}. On the command line: rockcore rocks RUN --rule "
-                f"{shlex.quote(str(path))}"
-            )
-        st.download_button(
-            "Download as JSON",
-            rule.to_json(),
-            f"{name.strip() or rule.name}.json",
-            "application/json",
-            on_click="ignore",
-        )
-
-
-def thresholds(rule: data.rocks.RockRule, now: data.rocks.Instant | None) -> None:
+def thresholds(rule: data.rocks.RockRule) -> None:
     """The histogram with its handles."""
     linked = rule.tau_pre == rule.tau_post and not selection.flag("apart")
-    tau = {"tau_pre": now.tau_pre, "tau_post": now.tau_post} if now else data.rocks.taus(run, rule)
+    tau = data.rocks.taus(run, rule)
     loss_histogram.show(
         HANDLES,
         data.rocks.histogram(run, rule),
@@ -116,15 +59,7 @@ def thresholds(rule: data.rocks.RockRule, now: data.rocks.Instant | None) -> Non
             required=True,
         )
     with middle:
-        knob(
-            "tau_quantile",
-            rule,
-            st.slider,
-            step=0.005,
-            min_value=0.5,
-            max_value=0.995,
-            format="%.3f",
-        )
+        knob("tau_quantile", rule, st.slider, step=0.005, format="%.3f")
     with right:
         selection.control(
             "apart",
@@ -136,144 +71,28 @@ def thresholds(rule: data.rocks.RockRule, now: data.rocks.Instant | None) -> Non
         )
 
 
-def knob(name: str, rule: data.rocks.RockRule, widget: Callable[..., Any], **look: Any) -> None:
-    """A control for one field of the rule: its symbol, its name, and one sentence below."""
-    about = data.rocks.KNOBS[name]
-    selection.control(
-        name,
-        widget,
-        f"{about.symbol} · {name}",
-        getattr(rule, name),
-        lambda v: change(**{name: v}),
-        **look,
-    )
-    st.caption(about.meaning)
+class Cell(NamedTuple):
+    """A number now and before; None where it is not known."""
+
+    label: str
+    now: float | None
+    before: float | None
+    shown: str
+    step: str
+    unknown: str = "unknown"
 
 
-def knobs(rule: data.rocks.RockRule) -> None:
-    with st.expander("Context", expanded=True):
-        knob("window", rule, st.slider, min_value=1, max_value=6)
-        share = [i / (2 * rule.window) for i in range(1, 2 * rule.window + 1)]
-        gamma = min(share, key=lambda g: abs(g - rule.gamma))
-        selection.control(
-            "gamma", st.select_slider, "γ · gamma", gamma, lambda v: change(gamma=v), share,
-            format_func=lambda g: f"{round(g * 2 * rule.window)} of {2 * rule.window}",
-        )  # fmt: skip
-        st.caption(data.rocks.KNOBS["gamma"].meaning)
-        knob("eta", rule, st.slider, min_value=0.0, max_value=1.0, step=0.01)
-        knob("min_support", rule, st.number_input, min_value=0, max_value=1000, step=1)
-        knob("min_rollouts", rule, st.slider, min_value=0, max_value=2)
-    with st.expander("Ranking and cutoff", expanded=True):
-        selection.control(
-            "score",
-            st.selectbox,
-            "score",
-            rule.score,
-            lambda v: change(score=v),
-            list(data.rocks.SCORES),
-        )
-        st.caption((data.rocks.SCORES[rule.score].__doc__ or "").strip().splitlines()[0])
-        knob(
-            "top_k",
-            rule,
-            st.number_input,
-            min_value=0,
-            max_value=100_000,
-            step=1,
-            placeholder="the largest stable K",
-        )
-        knob("tau_rock", rule, st.number_input, min_value=0.0, format="%g", placeholder="not used")
-        knob("min_jaccard", rule, st.slider, min_value=0.0, max_value=1.0, step=0.05)
-    with st.expander("What is left out"):
-        knob("min_frequency", rule, st.number_input, min_value=1, max_value=1_000_000, step=1)
-        knob("drop_most_frequent", rule, st.number_input, min_value=0, max_value=10_000, step=1)
-        words = data.rocks.token_names(run, rule)
-        selection.control(
-            "excluded_types",
-            st.multiselect,
-            "Types",
-            list(rule.excluded_types),
-            lambda v: change(excluded_types=tuple(v)),
-            list(words),
-            format_func=words.get,
-        )
-        st.caption(
-            f"Types that are never in the set. The {len(words)} most frequent can be chosen."
-        )
-        for offset, where in ((-1, "right after"), (1, "right before")):
-            others = tuple(pair for pair in rule.excluded_contexts if pair[0] != offset)
-            picked = [token for at, token in rule.excluded_contexts if at == offset]
+def show(cells: list[Cell]) -> None:
+    for column, cell in zip(st.columns(len(cells)), cells, strict=True):
+        delta = None
+        if cell.now is not None and cell.before is not None and cell.now != cell.before:
+            delta = cell.step.format(cell.now - cell.before)
+        value = cell.unknown if cell.now is None else cell.shown.format(cell.now)
+        column.metric(cell.label, value, delta, delta_color="off")
 
-            def exclude(
-                tokens: list[int],
-                offset: int = offset,
-                others: tuple[tuple[int, int], ...] = others,
-            ) -> None:
-                change(excluded_contexts=(*others, *((offset, t) for t in tokens)))
 
-            selection.control(
-                f"context {offset}",
-                st.multiselect,
-                f"Contexts: {where}",
-                picked,
-                exclude,
-                list(words),
-                format_func=words.get,
-            )
-        st.caption("Occurrences with one of these neighbours are not kept.")
-    with st.expander("Which texts"):
-        selection.control(
-            "column",
-            st.segmented_control,
-            "loss",
-            rule.column,
-            lambda v: change(column=v),
-            list(data.rocks.COLUMNS),
-            required=True,
-        )
-        selection.control(
-            "mode",
-            st.segmented_control,
-            "mode",
-            rule.mode,
-            lambda v: change(mode=v),
-            list(data.rocks.MODES),
-            required=True,
-        )
-        selection.control(
-            "probe_set",
-            st.segmented_control,
-            "probe texts",
-            rule.probe_set,
-            lambda v: change(probe_set=v),
-            ["auto", "final", "first"],
-            required=True,
-        )
-        steps = data.rocks.steps(run, rule)
-        for name, default, choices in (
-            ("pre_step", steps[0], steps[:-1]),
-            ("post_step", steps[-1], steps[1:]),
-        ):
-            value = default if getattr(rule, name) is None else getattr(rule, name)
-            selection.control(
-                name,
-                st.selectbox,
-                name.replace("_", " "),
-                value,
-                lambda v, n=name: change(**{n: v}),
-                choices,
-            )
-        selection.control(
-            "controls",
-            st.segmented_control,
-            "controls",
-            rule.controls,
-            lambda v: change(controls=v),
-            list(data.rocks.CONTROLS),
-            required=True,
-        )
-        knob("draws", rule, st.number_input, min_value=20, max_value=10_000, step=10)
-        knob("seed", rule, st.number_input, min_value=0, max_value=2**32 - 1, step=1)
+def percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def readout(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -> None:
@@ -284,138 +103,64 @@ def readout(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -
             "below, not counted."
         )
         return
-    reading, old = now.reading, before.reading if before else None
-    columns = st.columns(5)
-    cells = (
-        ("Persistent occurrences", reading.occurrences, old and old.occurrences, "{:,}", "{:+,}"),
-        ("their types", reading.types, old and old.types, "{:,}", "{:+,}"),
-        (
-            "% of tokens",
-            100 * reading.token_share,
-            old and 100 * old.token_share,
-            "{:.2f} %",
-            "{:+.2f}",
-        ),
-        (
-            "% of loss",
-            100 * reading.loss_share,
-            old and 100 * old.loss_share,
-            "{:.1f} %",
-            "{:+.1f}",
-        ),
-        (
-            "% of gradient",
-            None if reading.grad_share is None else 100 * reading.grad_share,
-            None if old is None or old.grad_share is None else 100 * old.grad_share,
-            "{:.1f} %",
-            "{:+.1f}",
-        ),
+    fields = (
+        ("Persistent occurrences", "occurrences", "{:,}", "{:+,}"),
+        ("their types", "types", "{:,}", "{:+,}"),
+        ("% of tokens", "token_share", "{:.2f} %", "{:+.2f}"),
+        ("% of loss", "loss_share", "{:.1f} %", "{:+.1f}"),
+        ("% of gradient", "grad_share", "{:.1f} %", "{:+.1f}"),
     )
-    for column, (label, value, earlier, form, step) in zip(columns, cells, strict=True):
-        delta = (
-            None
-            if value is None or earlier is None or value == earlier
-            else step.format(value - earlier)
-        )
-        column.metric(
-            label, "not logged" if value is None else form.format(value), delta, delta_color="off"
-        )
+    cells = []
+    for label, name, form, step in fields:
+        value, old = (None if e is None else getattr(e.reading, name) for e in (now, before))
+        if name.endswith("share"):
+            value, old = percent(value), percent(old)
+        cells.append(Cell(label, value, old, form, step, unknown="not logged"))
+    show(cells)
 
 
-def set_readout(rocks: data.rocks.RockSet, before: data.rocks.RockSet | None) -> None:
+def of_set(report: data.rocks.RockReport | None) -> list[float | None]:
+    """Kept occurrences, K, coverage, stability, density; None for what an empty set has not."""
+    if report is None:
+        return [None] * 5
+    k, kept = len(report.ids), report.occurrences["consistent"]
+    return [
+        kept,
+        k,
+        percent(report.coverage) if k else None,
+        report.stability.value if k else None,
+        percent(report.density["occurrence"]),
+    ]
+
+
+def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | None) -> None:
     """What needs contexts and halves: there a moment later."""
-    columns = st.columns(5)
-    stable = rocks.stability
-    cells = (
-        (
-            "Kept occurrences",
-            rocks.occurrences["consistent"],
-            before and before.occurrences["consistent"],
-            "{:,}",
-            "{:+,}",
-        ),
-        ("Rock Tokens K", len(rocks.ids), before and len(before.ids), "{}", "{:+}"),
-        ("Coverage", 100 * rocks.coverage, before and 100 * before.coverage, "{:.0f} %", "{:+.0f}"),
-        (
-            "Stability",
-            stable.value if rocks.ids else None,
-            before.stability.value if before and before.ids else None,
-            "{:.2f}",
-            "{:+.2f}",
-        ),
-        (
-            "Occ. density",
-            _percent(rocks),
-            _percent(before) if before else None,
-            "{:.2f} %",
-            "{:+.2f}",
-        ),
+    none = "unknown" if report.ids else "–"
+    about = (
+        ("Kept occurrences", "{:,}", "{:+,}", "unknown"),
+        ("Rock Tokens K", "{}", "{:+}", "0"),
+        ("Coverage", "{:.0f} %", "{:+.0f}", none),
+        ("Stability", "{:.2f}", "{:+.2f}", none),
+        ("Occ. density", "{:.2f} %", "{:+.2f}", "unknown"),
     )
-    for column, (label, value, earlier, form, step) in zip(columns, cells, strict=True):
-        delta = (
-            None
-            if value is None or earlier is None or value == earlier
-            else step.format(value - earlier)
-        )
-        column.metric(
-            label, "unknown" if value is None else form.format(value), delta, delta_color="off"
-        )
+    pairs = zip(about, of_set(report), of_set(before), strict=True)
+    show([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
+    if report.why_empty:
+        st.warning(words.plain(f"No type is in the set. {report.why_empty}"))
     if before is not None:
-        now, old = set(rocks.ids), set(before.ids)
-        names = rocks.tokens.set_index("token_id").token
-        for verb, ids in (("In", now - old), ("Out", old - now)):
-            if ids:
-                st.text(
-                    f"{verb}: "
-                    f"{'  '.join(words.visible(str(names.get(i, i))) for i in sorted(ids)[:40])}"
-                )
-    for note in rocks.notes:
+        moved(report, before)
+    for note in report.notes:
         st.info(words.plain(note), icon=":material/info:")
 
 
-def _percent(rocks: data.rocks.RockSet) -> float | None:
-    density = rocks.density["occurrence"]
-    return None if density is None else 100 * density
-
-
-def preview(rule: data.rocks.RockRule) -> None:
-    """One rollout before and after, with what the rule makes of it."""
-    if data.rocks.source(run, rule) == "fresh":
-        st.text("The texts before and after differ: there is no rollout to show at both ends.")
-        return
-    ids = data.rocks.rollouts(run, rule)
-    rollout = selection.choose(
-        "rollout",
-        st.selectbox,
-        "Rollout",
-        ids,
-        ids[0],
-        help="Those with most kept occurrences come first.",
-    )
-    steps = data.rocks.found(run, rule).rocks.steps
-    scale = data.texts.scale(run, rule.column)
-    for column, step, when in zip(
-        st.columns(2), (steps[0], steps[-1]), ("before", "after"), strict=True
-    ):
-        with column:
-            st.markdown(f"**{when}: step {step}**")
-            seen = data.rocks.preview(run, rule, rollout, step)
-            view = token_pane.View(
-                scale=scale,
-                caption=f"{facts.meta.name}, step {step}.",
-                categories=data.runs.categories(run),
-                state=token_pane.State(rollout, step),
-                steps=[step],
-                judged={**token_pane.NOT_JUDGED, "marks": data.texts.packed(seen["marks"], "u1")},
-                tau=data.texts.tau(run),
-                narrow=True,
-                quiet=True,
-            )
-            token_pane.show(f"preview {when}", seen["text"], seen["values"], view)
-    st.caption(
-        "Dotted: persistent. Dashed: and in a context that recurs. Solid and thick: and of a type "
-        "in the set."
-    )
+def moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
+    """Which types came in, and which went."""
+    now, old = set(report.ids), set(before.ids)
+    names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
+    for verb, ids in (("In", now - old), ("Out", old - now)):
+        if ids:
+            shown = "  ".join(words.visible(str(names.get(i, i))) for i in sorted(ids)[:40])
+            st.text(f"{verb}: {shown}")
 
 
 def command(rule: data.rocks.RockRule) -> str:
@@ -426,43 +171,58 @@ def command(rule: data.rocks.RockRule) -> str:
     )
 
 
+def setting_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | None]:
+    """The rule before the last change and what was persistent by it, if it could be tried."""
+    text = selection.previous("rule")
+    if text is None:
+        return None, None
+    try:
+        rule = data.rocks.rule(text or "default")
+        return rule, data.rocks.instant(run, rule)
+    except data.runs.RockError:
+        return None, None
+
+
 def lab() -> None:
     if problem := selection.complaint():
         st.warning(words.plain(problem))
     rule = current()
-    presets(rule)
-    now = data.rocks.instant(run, rule)
-    thresholds(rule, now)
-    text = selection.previous("rule")
-    earlier = None if text is None else data.rocks.rule(text or "default")
-    readout(now, None if earlier is None else data.rocks.instant(run, earlier))
-    below = st.container()
+    above, numbers, below = st.container(), st.container(), st.container()
+    earlier, then = setting_before()
+    with numbers:  # first of all: they are what a moved threshold is moved for
+        readout(data.rocks.instant(run, rule), then)
+    with above:
+        presets(rule)
+        thresholds(rule)
     left, right = st.columns([1, 2])
     with left:
-        knobs(rule)
+        knobs(run, rule)
     with right:
-        rocks = data.rocks.found(run, rule).rocks
+        report = data.rocks.found(run, rule).report
         with below:
-            set_readout(rocks, None if earlier is None else data.rocks.found_before(run, earlier))
-        about = f"{facts.meta.name} · {rocks.mode} · score {rule.score}"
-        figure = charts.cutoff(
-            rocks.curves, len(rocks.ids), rocks.knee, rule.min_jaccard, rule.draws, about
-        )
-        st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
-        if not data.rocks.is_large(run, rule) or st.toggle(
-            "Compare with the presets", help="On a log of this size this takes minutes."
-        ):
-            st.dataframe(
-                data.rocks.beside_presets(run, rule),
-                hide_index=True,
-                alt="This rule beside the presets",
-            )
-            st.caption(
-                "This rule beside the presets, on the same texts. J with this: Jaccard index of "
-                "the two sets."
-            )
-        preview(rule)
+            set_readout(report, None if earlier is None else data.rocks.found_before(run, earlier))
+        figures(rule, report)
+        preview(run, rule)
     st.code(command(rule), language="sh")
+
+
+def figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
+    about = f"{facts.meta.name} · {report.mode} · score {rule.score}"
+    marked = charts.Marked(len(report.ids), report.knee, rule.min_jaccard, rule.draws)
+    figure = charts.cutoff(report.curves, marked, about)
+    st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
+    if not data.rocks.is_large(run, rule) or st.toggle(
+        "Compare with the presets", help="On a log of this size this takes minutes."
+    ):
+        st.dataframe(
+            data.rocks.beside_presets(run, rule),
+            hide_index=True,
+            alt="This rule beside the presets",
+        )
+        st.caption(
+            "This rule beside the presets, on the same texts. J with this: Jaccard index of the "
+            "two sets."
+        )
 
 
 st.title("Threshold lab")

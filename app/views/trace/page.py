@@ -17,31 +17,31 @@ run = selection.run()
 facts = data.runs.facts(run)
 
 
-def heard() -> None:
+def follow_the_pane() -> None:
     """The pane was walked, stepped or filtered by hand: what it shows now is what the link says."""
-    told: dict[str, Any] = dict(selection.moved(PANE) or {})
-    texts = {name: ",".join(told.get(part, [])) for part, name in LISTS.items()}
+    shown: dict[str, Any] = dict(selection.moved(PANE) or {})
+    texts = {name: ",".join(shown.get(part, [])) for part, name in LISTS.items()}
     texts |= {
-        "cut": told.get("cut", ""),
-        "span": "-".join(map(str, told.get("span", []))),
-        "types": ",".join(map(str, told.get("types", []))),
-        "rest": "" if (rest := told.get("rest", "dim")) == "dim" else rest,
-        "token_at": "" if told.get("token") is None else str(told["token"]),
+        "cut": shown.get("cut", ""),
+        "span": "-".join(map(str, shown.get("span", []))),
+        "types": ",".join(map(str, shown.get("types", []))),
+        "rest": "" if (rest := shown.get("rest", "dim")) == "dim" else rest,
+        "token_at": "" if shown.get("token") is None else str(shown["token"]),
     }
-    texts |= {name: str(told[name]) for name in ("step", "rollout") if name in told}
+    texts |= {name: str(shown[name]) for name in ("step", "rollout") if name in shown}
     for name, text in texts.items():
         if selection.asked(name) != text:
             selection.put(name, text)
 
 
-def some(name: str, options: list[str]) -> list[str]:
+def values_that_exist(name: str, options: list[str]) -> list[str]:
     """The values of a list in the link that exist here, in the order of the link."""
     wanted = [value for value in selection.asked(name).split(",") if value in options]
     selection.text(name, "")
     return list(dict.fromkeys(wanted))
 
 
-def span(length: int) -> list[int]:
+def selected_span(length: int) -> list[int]:
     """The positions selected on the page Steps, if the text has them."""
     try:
         return list(data.steps.span_of(selection.text("span", ""), length) or ())
@@ -58,10 +58,10 @@ def state(
         rollout=rollout,
         step=step,
         token=int(at) if at.isdecimal() and len(at) < 10 and int(at) < length else None,
-        light=some("light", categories),
-        classes=some("light_class", classes),
-        only=some("only", list(token_pane.ONLY)),
-        span=span(length),
+        light=values_that_exist("light", categories),
+        classes=values_that_exist("light_class", classes),
+        only=values_that_exist("only", list(token_pane.ONLY)),
+        span=selected_span(length),
         types=[
             int(i) for i in selection.text("types", "").split(",") if i.isdecimal() and len(i) < 10
         ],
@@ -99,7 +99,7 @@ def downloads(source: str, step: int, rollout: int) -> None:
     )
 
 
-class Reading(NamedTuple):
+class Opened(NamedTuple):
     """What is read, and among what."""
 
     source: str
@@ -111,18 +111,19 @@ class Reading(NamedTuple):
 
     def view(self, length: int, verdict: data.rocks.Judged) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
-        whose = (
-            "the student of this step wrote it"
-            if self.source == "fresh"
-            else "a fixed text, scored by the student of each logged step"
+        about = data.texts.Texts(self.source)
+        origin = (
+            "a fixed text, scored by the student of each logged step"
+            if about.probe_set
+            else "the student of this step wrote it"
         )
         meaning = (
             facts.estimator if self.signal == "kl" else data.texts.SIGNALS[self.signal].meaning
         )
         return token_pane.View(
             scale=data.texts.scale(run, self.signal),
-            caption=f"{facts.meta.name}, {controls.TEXTS[self.source]}, rollout {self.rollout}: "
-            f"{whose}. {meaning.rstrip('.')}.",
+            caption=f"{facts.meta.name}, {about.label}, rollout {self.rollout}: "
+            f"{origin}. {meaning.rstrip('.')}.",
             categories=names,
             state=state(self.rollout, self.step, length, names, verdict.names),
             steps=self.steps,
@@ -134,19 +135,19 @@ class Reading(NamedTuple):
         )
 
 
-def read(chosen: Reading) -> None:
-    """The pane and what belongs to it: the text at once, the verdict of the rule when it is known."""
-    where = chosen.source, chosen.step, chosen.rollout
+def show_text(opened: Opened) -> None:
+    """The pane and its files: the text at once, the verdict of the rule when it is known."""
+    where = opened.source, opened.step, opened.rollout
     text, values = data.texts.text(run, *where), data.texts.values(run, *where)
     if not text["length"]:
         st.text("This rollout is empty: the student ended at once.")
         return
     ids = data.texts.ids(text)
-    verdict = judged(chosen.source, chosen.rollout, ids, at_once=True)
-    draw = token_pane.show(PANE, text, values, chosen.view(len(ids), verdict), heard)
+    verdict = judged(opened.source, opened.rollout, ids, at_once=True)
+    draw = token_pane.show(PANE, text, values, opened.view(len(ids), verdict), follow_the_pane)
     downloads(*where)
     if verdict.later:
-        draw(chosen.view(len(ids), judged(chosen.source, chosen.rollout, ids, at_once=False)))
+        draw(opened.view(len(ids), judged(opened.source, opened.rollout, ids, at_once=False)))
 
 
 def page() -> None:
@@ -180,7 +181,7 @@ def page() -> None:
         )
     with right:
         signal = selection.choose("signal", st.selectbox, "Colour", list(data.texts.SIGNALS), "kl")
-    read(Reading(source, steps, step, list(hints), rollout, signal))
+    show_text(Opened(source, steps, step, list(hints), rollout, signal))
 
 
 st.title("Trace")

@@ -1,206 +1,16 @@
-"""The log contract: what a run on disk holds, column by column, and the errors that speak of it.
-
-Everything else in the project imports this module; it imports nothing of ours. A run is a folder:
-
-    run.json                       RunMeta
-    vocab.parquet                  VOCAB
-    metrics/step=000050.parquet    METRICS: one row a step
-    rollouts/step=000050.parquet   ROLLOUTS: the fresh rollouts of a step
-    tokens/step=000050.parquet     TOKENS: one row an occurrence of these rollouts
-    types/step=000050.parquet      TYPES: additive sums over these occurrences, by token type
-    optimizer/step=000050.parquet  OPTIMIZER: what Adam has gathered about each row of the
-    vocabulary projection
-    probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first,
-    final)
-    probe/SET/step=000050.parquet  PROBE: these texts rescored by the student of step 50
-    probe/SET/teacher.parquet      PROBE_TEACHER: what the teacher would have said there, which no
-    step changes
-                                   (of `final` only the first texts have alternatives, the others
-                                   have null)
-    gradients/SET/step=000050.parquet  GRADIENTS: summed gradients over a probe set, by token type
-    and fold of rollouts
-    gradients/SET/exact.parquet    EXACT: gradients in all parameters, for a sample of the positions
-    of a probe set
-    evals/step=000050.parquet      EVALS: graded answers to held-out problems
-    checkpoints/step=000050/       students, and what is needed to resume
-
-*Step s is the student after s updates*, everywhere: its fresh rollouts, its probe values, its
-accuracy. *A value sits at the index of the token it judges*: position t of a response carries what
-student and teacher predicted for the token at t. Prompts are not scored.
-
-A column may be *optional*: a log written before it existed, or by a trainer that cannot tell it,
-lacks it or has null there, opens all the same, and is read as NaN.
-"""
+"""The columns of the log's tables: types, units and one sentence each."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field, fields
-from enum import Enum
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
 TOP_ALTERNATIVES = 8
-PROBE_SETS = ("first", "final")
 # rollout r belongs to fold r % FOLDS: what intervals of gradients resample, and even so that halves
 # can be told apart
 FOLDS = 16
-
-
-class Texts(str, Enum):
-    """Whose texts a question is about. Its value is what links and the command line say."""
-
-    FRESH = "fresh"  # new rollouts at every step
-    FIRST = "first"  # written once, by the starting student
-    FINAL = "final"  # written once, by the trained student
-
-    __str__ = str.__str__
-
-    @property
-    def probe_set(self) -> str | None:
-        """The probe set; None for fresh rollouts, which are other texts at every step."""
-        return None if self is Texts.FRESH else self.value
-
-    @property
-    def table(self) -> str:
-        """The table of the log that holds their tokens."""
-        return "tokens" if self.probe_set is None else f"probe/{self.value}"
-
-    @property
-    def label(self) -> str:
-        """As a control names them."""
-        return _LABELS[self.value]
-
-    @property
-    def phrase(self) -> str:
-        """As a sentence names them."""
-        return _PHRASES[self.value]
-
-
-_LABELS = {
-    "fresh": "Fresh rollouts",
-    "first": "Probe: first student",
-    "final": "Probe: final student",
-}
-_PHRASES = {
-    "fresh": "fresh rollouts of each step",
-    "first": "texts of the first student",
-    "final": "texts of the final student",
-}
-
-
-class RockError(Exception):
-    """An error a user can act on: what was found, why it cannot work, what to do."""
-
-    def __init__(self, found: str, why: str, todo: str):
-        super().__init__(" ".join(part.rstrip(". ") + "." for part in (found, why, todo)))
-
-
-class RunNotFound(RockError, FileNotFoundError):
-    """There is no run at this path."""
-
-
-class DamagedRun(RockError, ValueError):
-    """A file of the run cannot be read, or lacks what the schema asks for."""
-
-
-class SchemaMismatch(RockError, ValueError):
-    """The run was written under another version of this contract."""
-
-
-class LogWriteError(RockError, OSError):
-    """A file of the run could not be written; what was finished before is still there."""
-
-
-class NoGradients(RockError, LookupError):
-    """The run does not hold the gradients that a question needs."""
-
-
-class Prompt(NamedTuple):
-    """One task: what the student reads, what the teacher reads (privileged context allowed), the
-    answer if known.
-    """
-
-    prompt: str
-    teacher_prompt: str
-    answer: str | None
-
-
-@dataclass(frozen=True)
-class RunMeta:
-    """`run.json`: what a reader must know to judge the numbers of a run."""
-
-    name: str
-    student: str
-    teacher: str
-    tokenizer_hash: str
-    vocab_size: int
-    estimator: str = "full"  # what `kl` is: full | topk+tail | absent
-    objective: str = "reverse_kl"
-    normaliser: str = "tokens"  # what the summed kl of a batch is divided by
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_new_tokens: int = 0
-    seed: int = 0
-    steps_planned: int = 0
-    scenario: str = ""  # of the built-in world; empty for other prompts
-    origin: str = ""  # where a persisting divergence can come from, in words for the reader
-    status: str = "running"  # running | finished | stopped | failed
-    reason: str = ""  # why it stopped or failed
-    threads: int = 0
-    device: str = "cpu"
-    dtype: str = "float32"
-    code_version: str = ""
-    started: str = ""  # ISO 8601, UTC
-    config: dict[str, Any] = field(default_factory=dict)  # the full SessionConfig
-    schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, path: Path) -> RunMeta:
-        """Raises DamagedRun if `text` is no such object, SchemaMismatch if it is of another
-        version.
-        """
-        todo = "Copy the file from a backup, or train or import the run again"
-        try:
-            data = json.loads(text)
-        except ValueError as e:
-            raise DamagedRun(
-                f"{path} is not JSON ({e})", "It says what the run's numbers mean", todo
-            ) from e
-        if not isinstance(data, dict) or "schema_version" not in data:
-            raise DamagedRun(
-                f"{path} has no schema_version",
-                "A run cannot be read without knowing its format",
-                todo,
-            )
-        if data["schema_version"] != SCHEMA_VERSION:
-            raise SchemaMismatch(
-                f"{path} has schema version {data['schema_version']}, this program reads "
-                f"{SCHEMA_VERSION}",
-                "Columns may mean something else there",
-                "Open the run with the version of rock-token-explorer that wrote it, or train or "
-                "import it again",
-            )
-        missing = [
-            f.name
-            for f in fields(cls)
-            if f.name in ("name", "student", "teacher", "tokenizer_hash", "vocab_size")
-            and f.name not in data
-        ]
-        if missing:
-            raise DamagedRun(
-                f"{path} lacks {', '.join(missing)}", "A run cannot be shown without them", todo
-            )
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in data.items() if k in known})
 
 
 class Column(NamedTuple):
@@ -407,14 +217,6 @@ VOCAB: dict[str, Column] = {
     ),
     "special": Column(pa.bool_(), "", "Whether the tokenizer calls it special."),
 }
-TABLES = {
-    "metrics": METRICS,
-    "rollouts": ROLLOUTS,
-    "tokens": TOKENS,
-    "types": TYPES,
-    "evals": EVALS,
-    "optimizer": OPTIMIZER,
-}
 
 # 64 bins: below 1e-4 nats, 62 of equal width in log kl, above 20 nats.
 KL_EDGES: np.ndarray = np.geomspace(1e-4, 20.0, 63)
@@ -431,11 +233,3 @@ def noise_floor(dtype: str) -> float:
 
 def arrow_schema(columns: dict[str, Column]) -> pa.Schema:
     return pa.schema([pa.field(name, column.type) for name, column in columns.items()])
-
-
-def tokenizer_hash(vocabulary: dict[str, int]) -> str:
-    """A fingerprint of the map from token to id; two tokenizers with the same one give ids the same
-    meaning.
-    """
-    text = json.dumps(sorted(vocabulary.items(), key=lambda item: item[1]), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

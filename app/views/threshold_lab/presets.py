@@ -1,0 +1,69 @@
+"""Rules by name: presets and saved ones to take, the rule at hand to save."""
+
+from __future__ import annotations
+
+import shlex
+
+import streamlit as st
+
+from app import data, selection, words
+from app.views.threshold_lab.knobs import take
+
+
+def stored(name: str) -> data.rocks.RockRule | None:
+    """A preset or a saved rule; None if its file cannot be used."""
+    try:
+        return data.rocks.named_rule(name)
+    except data.runs.RockError:
+        return None
+
+
+def load(name: str | None) -> None:
+    """Take a preset or a saved rule; a file that holds none is told."""
+    if name is None:
+        return
+    try:
+        take(data.rocks.named_rule(name))
+    except data.runs.RockError as e:
+        selection.complain(str(e))
+
+
+def presets(rule: data.rocks.RockRule) -> None:
+    names = data.rocks.rule_names()
+    left, undo, save = st.columns([6, 1, 1], vertical_alignment="bottom")
+    base = stored(rule.name) if rule.name in names else None
+    changed = base is not None and rule != base
+    with left:
+        way_back = f" (changed from {rule.name}: pick it again to go back)" if changed else ""
+        picked = rule.name if base == rule else None
+        selection.control("preset", st.pills, f"Preset{way_back}", picked, load, names)
+    undo.button(
+        "Undo",
+        on_click=selection.undo,
+        args=("rule",),
+        disabled=selection.previous("rule") is None,
+        icon=":material/undo:",
+        width="stretch",
+    )
+    with save.popover("Save", icon=":material/save:", width="stretch"):
+        saving(rule)
+
+
+def saving(rule: data.rocks.RockRule) -> None:
+    """Write the rule under a name; one that cannot be is told beside the field."""
+    name = st.text_input(
+        "Name", key="save name", placeholder="my rule", help="Goes to ./rules/NAME.json."
+    ).strip()
+    if st.button("Save the rule", type="primary", disabled=not name):
+        try:
+            path = shlex.quote(str(data.rocks.save_rule(rule, name)))
+            st.text(f"Saved. On the command line: rockcore rocks RUN --rule {path}")
+        except data.runs.RockError as e:
+            st.warning(words.plain(str(e)))
+    st.download_button(
+        "Download as JSON",
+        rule.to_json(),
+        f"{name or rule.name}.json",
+        "application/json",
+        on_click="ignore",
+    )

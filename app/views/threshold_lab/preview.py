@@ -1,0 +1,53 @@
+"""One rollout at both ends of the training, with what the rule makes of it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data, selection
+from app.components import token_pane
+
+
+def preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
+    """One rollout before and after, with what the rule makes of it."""
+    if data.rocks.source(run, rule).probe_set is None:
+        st.text("The texts before and after differ: there is no rollout to show at both ends.")
+        return
+    ids = data.rocks.rollouts(run, rule)
+    rollout = selection.choose(
+        "rollout",
+        st.selectbox,
+        "Rollout",
+        ids,
+        ids[0],
+        help="Those with most kept occurrences come first.",
+    )
+    steps = data.rocks.found(run, rule).report.steps
+    ends = zip(st.columns(2), (steps[0], steps[-1]), ("before", "after"), strict=True)
+    for column, step, when in ends:
+        with column:
+            st.markdown(f"**{when}: step {step}**")
+            side(run, rule, rollout, step, when)
+    st.caption(
+        "Dotted: persistent. Dashed: and in a context that recurs. Solid and thick: and of a type "
+        "in the set."
+    )
+
+
+def side(
+    run: data.runs.RunKey, rule: data.rocks.RockRule, rollout: int, step: int, when: str
+) -> None:
+    """The rollout at one end."""
+    seen = data.rocks.preview(run, rule, rollout, step)
+    view = token_pane.View(
+        scale=data.texts.scale(run, rule.column),
+        caption=f"{data.runs.facts(run).meta.name}, step {step}.",
+        categories=data.runs.categories(run),
+        state=token_pane.State(rollout, step),
+        steps=[step],
+        judged={**token_pane.NOT_JUDGED, "marks": data.texts.packed(seen["marks"], "u1")},
+        tau=data.texts.tau(run),
+        narrow=True,
+        quiet=True,
+    )
+    token_pane.show(f"preview {when}", seen["text"], seen["values"], view)

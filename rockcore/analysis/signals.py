@@ -1,0 +1,137 @@
+"""What tokens can be coloured by, and the scale of each signal: one for all texts of a run.
+
+A scale is anchored at quantiles of the run's fresh tokens; in a run that logs none, such as an
+imported pair of checkpoints, at those of its probe texts, and `Scale.over` says so. Where nothing
+is logged a scale has no edges, and nothing is coloured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rockcore import schema
+from rockcore.log import Run
+
+QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
+SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
+USUAL = 0.90  # the quantile that counts as high where no rule says what does
+COLUMNS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm", "weight")
+WHOLE_RUN = "the whole run"
+PROBES_ONLY = "the probe texts of the run, which logs no fresh rollouts"
+_NATS = np.geomspace(1e-3, 20.0, 44)
+_SIDE = np.geomspace(1e-2, 20.0, 22)
+_SHARE = [k / 20 for k in range(1, 21)]  # each as near to its fraction as a share k/S is
+_TOP = f"top-{schema.TOP_ALTERNATIVES} + tail"
+
+
+class Signal(NamedTuple):
+    """What a text can be coloured by. `kind`: sequential, diverging, share (of 1), flag (0 or 1) or
+    class (an index).
+    """
+
+    kind: str
+    unit: str
+    meaning: str
+    column: str = ""  # the logged column whose scale it is shown on; none for a fixed scale
+
+
+def _logged(name: str, kind: str = "sequential") -> Signal:
+    return Signal(kind, schema.TOKENS[name].unit, schema.TOKENS[name].meaning, name)
+
+
+SIGNALS: dict[str, Signal] = {
+    **{name: _logged(name) for name in COLUMNS},
+    "sampled_loss": _logged("sampled_loss", "diverging"),
+    "persistence": Signal(
+        "share",
+        "of the logged steps",
+        "Share of the logged steps at which kl of this position is at least τ.",
+    ),
+    "rock class": Signal("class", "", "What became of the token's type over the training."),
+    "reverse_kl": Signal(
+        "sequential", "nats", f"KL(student ‖ teacher) from the stored alternatives, {_TOP}.", "kl"
+    ),
+    "forward_kl": Signal(
+        "sequential", "nats", f"KL(teacher ‖ student) from the stored alternatives, {_TOP}.", "kl"
+    ),
+    "jensen_shannon": Signal(
+        "sequential",
+        "nats",
+        f"Jensen–Shannon divergence from the stored alternatives, {_TOP}; at most 0.693.",
+        "kl",
+    ),
+    "top1_disagreement": Signal(
+        "flag", "", "Whether student and teacher find different tokens likeliest."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A binned colour scale, the same for every text of a run.
+
+    `edges`: between bins, ascending; `quantiles`: where each stands, of |value| if signed, empty
+    for a fixed scale; `tokens`: how many have a value; `of`: the column they were read from;
+    `over`: which texts they are of.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    of: str
+    edges: list[float]
+    quantiles: list[float]
+    tokens: int
+    over: str
+
+    @property
+    def signed(self) -> bool:
+        return self.kind == "diverging"
+
+    def at(self, quantile: float) -> float | None:
+        """The (upper) edge at a quantile; None where the scale has none there."""
+        found = [i for i, share in enumerate(self.quantiles) if share == quantile]
+        return self.edges[found[-1]] if found else None
+
+
+def scale(run: Run, signal: str) -> Scale:
+    """The scale of a signal over the whole run: edges at QUANTILES of its column, or at
+    SIGNED_QUANTILES of |value| on both sides of 0.
+
+    Raises KeyError for what is no signal.
+    """
+    about = SIGNALS[signal]
+    known = (signal, about.kind, about.unit, about.meaning, about.column)
+    if not about.column:
+        edges = [0.2, 0.4, 0.6, 0.8, 1.0] if about.kind == "share" else [0.5]
+        return Scale(*known, edges, [], 0, WHOLE_RUN)
+    signed = about.kind == "diverging"
+    shares = list(SIGNED_QUANTILES if signed else QUANTILES)
+    tokens, edges = run.quantiles(about.column, shares, absolute=signed)
+    if signed:
+        edges, shares = [-e for e in reversed(edges)] + edges, shares[::-1] + shares
+    over = WHOLE_RUN if run.steps("tokens") or not edges else PROBES_ONLY
+    return Scale(*known, edges, shares if edges else [], tokens, over)
+
+
+class Histogram(NamedTuple):
+    """Edges of the bars, and how many tokens each of them counts, one more than edges; no counts
+    for a fixed scale, whose bars are those of the text shown.
+    """
+
+    bins: list[float]
+    counts: list[int]
+
+
+def histogram(run: Run, signal: str) -> Histogram:
+    """How the values behind `scale` are spread. Raises KeyError for what is no signal."""
+    about = SIGNALS[signal]
+    if not about.column:
+        return Histogram(_SHARE.copy(), [])
+    signed = about.kind == "diverging"
+    bins = (np.concatenate([-_SIDE[::-1], [0.0], _SIDE]) if signed else _NATS).tolist()
+    return Histogram(bins, run.histogram(about.column, bins))

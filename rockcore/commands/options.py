@@ -1,0 +1,50 @@
+"""What the flags of several commands share. A flag that would be ignored is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rockcore.rocks.rule import RockRule, parsed
+from rockcore.schema import RockError
+
+
+class BadOptions(RockError, ValueError):
+    """Flags that contradict each other, or that nothing would come of."""
+
+
+def check_top(top: int | None) -> None:
+    """Raises BadOptions for a number of rows that is none."""
+    if top is not None and top < 1:
+        raise BadOptions(
+            f"--top {top}",
+            "It is the number of types, from 1 on",
+            "Leave it out for the number that is usual",
+        )
+
+
+def from_settings(rule: RockRule, settings: Iterable[str]) -> tuple[RockRule, dict[str, Any]]:
+    """The rule with `name=value` settings, and the fields they give. Raises BadRule, or BadOptions
+    for a field that another one makes void.
+    """
+    settings = tuple(settings)
+    given = {name: value for name, value in parsed(settings).items() if value is not None}
+    rule = rule.with_settings(settings)
+    nats = given.keys() & {"tau_pre", "tau_post"}
+    if "tau_quantile" in given and nats:
+        raise BadOptions(
+            f"--set tau_quantile and --set {min(nats)}",
+            "Thresholds are a quantile, or given in nats",
+            "Give one of them",
+        )
+    if "probe_set" in given and rule.mode in ("bounds", "matched"):
+        raise BadOptions(
+            f"--set probe_set={given['probe_set']} with mode = {rule.mode}",
+            "This mode reads the fresh rollouts and no probe texts",
+            "Leave probe_set out, or set mode to paired",
+        )
+    if given.get("top_k") is not None and given.get("tau_rock") is not None:
+        raise BadOptions(
+            "--set top_k and --set tau_rock", "Either ends the list of types", "Give one of them"
+        )
+    return rule, given

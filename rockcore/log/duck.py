@@ -1,0 +1,136 @@
+"""DuckDB, which answers the questions of `Run`; nothing else in the project knows it.
+
+A path goes to DuckDB through `exact` alone: it takes what it is given for a pattern, and would read
+the neighbours of a run that is called run[1].
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from rockcore import schema
+from rockcore.log.files import check_schema, gone, unreadable
+from rockcore.schema import Column, DamagedRun, RockError
+
+_SQL_TYPES = {pa.float16(): "FLOAT", pa.float32(): "FLOAT", pa.float64(): "DOUBLE"}
+_MISTAKES = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+_TRIES = 3
+
+
+class OutOfMemory(RockError, MemoryError):
+    """A question needs more memory than DuckDB may take."""
+
+
+def ask(sql: str, files: Sequence[Path], **parameters: Any) -> pd.DataFrame:
+    """The answer to `sql`, where $files stands for these files, and parameters for themselves.
+
+    Files that are deleted meanwhile, as a run that goes on does, are left out of the answer. Raises
+    RunNotFound if all of them are, DamagedRun if one cannot be read, OutOfMemory.
+    """
+    paths = [value for value in parameters.values() if isinstance(value, Path)]
+    values = {n: exact(v) if isinstance(v, Path) else v for n, v in parameters.items()}
+    for last in [False] * (_TRIES - 1) + [True]:
+        # one cursor a call: a connection shared by threads mixes up results
+        cursor = _connection().cursor()
+        try:
+            return cursor.execute(sql, {"files": [exact(f) for f in files], **values}).df()
+        except duckdb.OutOfMemoryException as e:
+            raise OutOfMemory(
+                f"A question to {files[0].parent} needs more memory than DuckDB may take "
+                f"({str(e).splitlines()[0]})",
+                "It may take half of the machine's, so that the rest stays usable",
+                "Ask about fewer steps, or on a machine with more memory",
+            ) from e
+        except duckdb.Error as e:
+            missing = [file for file in (*files, *paths) if not file.exists()]
+            files = [file for file in files if file not in missing]
+            if missing and (last or not files or isinstance(e, _MISTAKES) or {*paths} & {*missing}):
+                raise gone(missing[0]) from e
+            if isinstance(e, _MISTAKES):
+                raise  # a mistake in a question, not in a file
+            if last:
+                # the footers were checked: what fails is a page of a file
+                raise unreadable(f"A file of {files[0].parent} cannot be read", e) from e
+    raise AssertionError("the last try answers or raises")
+
+
+def rows(columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
+    """All rows of the files, with these columns."""
+    if not files:
+        return schema.arrow_schema(columns).empty_table().to_pandas()
+    return ask(f"SELECT {', '.join(columns)} FROM {source(columns, files)}", files)
+
+
+def source(columns: dict[str, Column], files: Sequence[Path]) -> str:
+    """What to write after FROM for `$files`, so that optional columns which all or some of them
+    lack are null.
+    """
+    found = [names for file in files if (names := check_schema(file, columns))]
+    missing = [n for n, c in columns.items() if c.optional and not any(n in f for f in found)]
+    nulls = [f", CAST(NULL AS {_SQL_TYPES[columns[n].type]}) AS {n}" for n in missing]
+    return f"(SELECT *{''.join(nulls)} FROM {parquet('files', any(f != found[0] for f in found))})"
+
+
+def parquet(name: str, mixed: bool = False) -> str:
+    """What to write after FROM for the files of one parameter; `mixed` if their columns differ.
+
+    Without the first option, DuckDB would read columns out of folder names such as runs/seed=1.
+    """
+    return f"read_parquet(${name}, hive_partitioning = false, union_by_name = {str(mixed).lower()})"
+
+
+def exact(path: Path) -> str:
+    """The path as DuckDB reads it for this one file: no pattern, and no ~ or file: of its own.
+
+    Raises DamagedRun where DuckDB has no way to say it.
+    """
+    name = os.path.abspath(path)
+    if os.sep == "/" and "\\" in name and _PATTERN.search(name):
+        raise DamagedRun(
+            f"{name} has a backslash in its path and one of [ * ? too",
+            "DuckDB takes such a path for a pattern, and would read other files",
+            "Rename the folder",
+        )
+    return _PATTERN.sub(r"[\g<0>]", name)
+
+
+_PATTERN = re.compile(r"[\[*?]")
+
+
+def _connection() -> duckdb.DuckDBPyConnection:
+    global _shared
+    with _lock:
+        if _shared is None:
+            _shared = _connect()
+    return _shared
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            # what does not fit spills there, not into the folder where the program was started
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"rockcore-{os.getpid()}"),
+        },
+    )
+    # DuckDB takes 0.8 of what the machine or the container has; releases before 1.4 know no "50%"
+    row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+    number, unit = str(row[0] if row else "").split()
+    connection.execute(f"SET memory_limit = '{float(number) * 0.5 / 0.8:.2f}{unit}'")
+    return connection
+
+
+_lock = Lock()
+_shared: duckdb.DuckDBPyConnection | None = None

@@ -1,0 +1,117 @@
+"""The folders of runs: found, opened and checked, and told apart by what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from rockcore import schema
+from rockcore.log.files import check_schema, log_files, table_file, table_files
+from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
+
+META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
+STDOUT = "output.txt"  # where a page that starts a run lets it print
+
+
+def read_run(path: Path) -> RunMeta:
+    """The meta data of a run whose files have all been checked.
+
+    Raises RunNotFound if there is none, DamagedRun if a file is missing or unreadable,
+    SchemaMismatch if it was written under another version of the schema.
+    """
+    meta = _read_meta(path)
+    for name, table in schema.TABLES.items():
+        files = table_files(path, name)
+        if table.required and not files:
+            raise DamagedRun(
+                f"{path} has no {table.pattern}",
+                "Tokens cannot be shown by their text",
+                "Copy it from a backup, or train or import the run again",
+            )
+        for file in files:
+            check_schema(file, table.columns)
+    return meta
+
+
+def _read_meta(path: Path) -> RunMeta:
+    file = path / META
+    try:
+        if file.exists() and not file.is_file():
+            raise DamagedRun(
+                f"{file} is no file", "It says what the run's numbers mean", "Put the file there"
+            )
+        text = file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise _no_run(path) from e
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else e
+        raise DamagedRun(
+            f"{file} cannot be read ({reason})",
+            "It says what the run's numbers mean",
+            "Mend the path or the permissions",
+        ) from e
+    return RunMeta.from_json(text, file)
+
+
+def _no_run(path: Path) -> RockError:
+    """What is at `path` instead of a run."""
+    todo = "Give the folder that holds run.json; `rockcore train --out DIR` writes one"
+    if not path.is_dir():
+        found = f"{path} is {'a file' if path.exists() else 'missing'}"
+        return RunNotFound(found, "A run is a folder", todo)
+    why = "run.json says what the numbers mean"
+    if table_file(path, "vocab").exists():
+        found = f"{path} is half-written: it has vocab.parquet but no run.json"
+        return DamagedRun(found, why, todo)
+    with suppress(OSError):
+        if not os.listdir(path):
+            return RunNotFound(f"{path} is empty", "There is nothing to show", todo)
+    return RunNotFound(f"{path} is no run: it has no run.json", why, todo)
+
+
+def fingerprint(path: Path) -> str:
+    """Changes whenever a file of the run does: the key of every cache."""
+    files = [path / META, path / CATEGORIES, *(file for _, file in log_files(path))]
+    digest, start = hashlib.sha256(), len(str(path)) + 1
+    for file in sorted(map(str, files)):
+        with suppress(FileNotFoundError):  # dropped by a run that goes on
+            stat = os.stat(file)
+            digest.update(f"{file[start:]} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def last_written(path: Path) -> float:
+    """When the run last wrote a step, in seconds since 1970. Raises RunNotFound if it is gone."""
+    times = []
+    for file in (path / META, *table_files(path, "metrics")[-1:]):
+        with suppress(FileNotFoundError):  # dropped by a run that goes on
+            times.append(file.stat().st_mtime)
+    if not times:
+        raise _no_run(path)
+    return max(times)
+
+
+def find_runs(places: Iterable[str | Path]) -> list[Path]:
+    """Folders with a run.json: the places themselves, or their direct children."""
+    found: list[Path] = []
+    for place in map(Path, places):
+        inside = sorted(p.parent for p in place.glob(f"*/{META}")) if place.is_dir() else []
+        found += [place] if (place / META).exists() else inside
+    return list(dict.fromkeys(p.resolve() for p in found))
+
+
+def request_stop(path: str | Path) -> None:
+    """Ask the process that trains this run to end after its current step."""
+    (Path(path) / STOP).touch()
+
+
+def sample_runs() -> Path:
+    """The folder of the runs that come with the project, in a checkout or inside an installed
+    package.
+    """
+    package = Path(__file__).parent.parent
+    installed = package / "sample_runs"
+    return installed if installed.is_dir() else package.parent / "sample_runs"

@@ -1,0 +1,100 @@
+"""Questions about single texts, methods of `Run`: fresh rollouts of a step, or probe texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from rockcore import schema
+from rockcore.log.duck import ask, parquet, rows, source
+from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
+from rockcore.log.sums import SHARED, check_signal, named
+
+if TYPE_CHECKING:
+    from rockcore.log.run import Run
+
+
+def rollouts(run: Run, step: int | None = None, probe_set: str | None = None) -> pd.DataFrame:
+    """The texts of a step, or of a probe set: schema.ROLLOUTS."""
+    if probe_set is not None:
+        return rows(schema.ROLLOUTS, table_files(run.path, f"probe/{probe_set}/rollouts"))
+    if step is None:
+        raise ValueError("rollouts() needs a step or a probe_set")
+    return rows(schema.ROLLOUTS, [logged_file(run.path, "rollouts", step)])
+
+
+def rollout_sums(run: Run, step: int, probe_set: str | None = None) -> pd.DataFrame:
+    """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean (nats;
+    NaN if not logged).
+    """
+    file = logged_file(run.path, _table(probe_set), step)
+    sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean FROM {parquet("files")}
+              GROUP BY rollout_id ORDER BY rollout_id"""
+    return ask(sql, [file])
+
+
+def probe_ids(run: Run, probe_set: str) -> list[list[int]]:
+    """The token ids of every rollout of a probe set, read from its first logged step."""
+    files = table_files(run.path, f"probe/{probe_set}")
+    if not files:
+        return []
+    sql = f"""SELECT list(token_id ORDER BY position) AS ids FROM {parquet("files")}
+              GROUP BY rollout_id ORDER BY rollout_id"""
+    return [list(map(int, ids)) for ids in ask(sql, files[:1]).ids]
+
+
+def trace(run: Run, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
+    """The tokens of one rollout in order, with their text; probe traces carry both models'
+    alternatives too, or NA.
+    """
+    file = logged_file(run.path, _table(probe_set), step)
+    paths = {"vocab": table_file(run.path, "vocab")}
+    columns, teacher = schema.TOKENS, ""
+    if probe_set is not None:
+        paths["teacher"] = table_file(run.path, f"probe/{probe_set}/teacher")
+        columns = schema.PROBE
+        teacher = f"LEFT JOIN {parquet('teacher')} q USING (rollout_id, position)"
+    sql = f"""SELECT * FROM {source(columns, [file])} t
+              LEFT JOIN {parquet("vocab")} v USING (token_id) {teacher}
+              WHERE rollout_id = $rollout ORDER BY position"""
+    return named(ask(sql, [file], rollout=rollout_id, **paths))
+
+
+def positions(run: Run, probe_set: str, rollout_id: int, column: str = "kl") -> pd.DataFrame:
+    """A signal at every position of one probe text, at each logged step: step, position, token_id,
+    value.
+    """
+    check_signal(column)
+    if not (files := table_files(run.path, f"probe/{probe_set}")):
+        return pd.DataFrame(columns=["step", "position", "token_id", "value"])
+    sql = f"""SELECT step, position, token_id, {column} AS value FROM {source(SHARED, files)}
+              WHERE rollout_id = $rollout ORDER BY step, position"""
+    return ask(sql, files, rollout=rollout_id)
+
+
+def over_steps(
+    run: Run, rollout_id: int, probe_set: str, column: str = "kl"
+) -> tuple[list[int], np.ndarray]:
+    """One probe text over training: the logged steps, and `column` at them as (S, T) float32; NaN
+    where a step lacks a token.
+
+    Raises ValueError for a column that is no signal.
+    """
+    check_signal(column)
+    logged = steps_and_files(run.path, f"probe/{probe_set}")
+    steps, files = [step for step, _ in logged], [file for _, file in logged]
+    if not files:
+        return steps, np.zeros((0, 0), np.float32)
+    sql = f"""SELECT step, position, {column} AS v FROM {source(SHARED, files)}
+              WHERE rollout_id = $rollout"""
+    frame = ask(sql, files, rollout=rollout_id)
+    length = int(frame.position.max()) + 1 if len(frame) else 0
+    values_ST = np.full((len(steps), length), np.nan, np.float32)
+    values_ST[np.searchsorted(steps, frame.step), frame.position] = frame.v
+    return steps, values_ST
+
+
+def _table(probe_set: str | None) -> str:
+    return "tokens" if probe_set is None else f"probe/{probe_set}"

@@ -1,0 +1,123 @@
+"""Where the list of types ends: what K types cover, how stable they are, and which K is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rockcore import stats
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.scores import rank_order
+from rockcore.stats import Interval
+
+K_MAX = 500  # as far as K is searched for; a rule that names its set itself may go beyond
+# beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree
+# again
+SATURATED = 0.95
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """The curves over K = 1 .. k_max, and the K that was taken: at most k_max."""
+
+    coverage: np.ndarray  # (k_max,) share of the summed loss on the K best types
+    jaccard: np.ndarray  # (k_max,) mean over draws, disjoint halves
+    low: np.ndarray  # (k_max,) 2.5 % and 97.5 % quantile of the draws
+    high: np.ndarray
+    nested: np.ndarray  # (k_max,) the paper's nested samples, mean over their sizes
+    knee: int  # K at the knee of coverage; 0 where no type has a score
+    k: int
+    chosen_by: str  # given | stability | knee | tau_rock
+
+    @property
+    def covered(self) -> float:
+        """Share of the summed loss on the types of the set."""
+        return float(self.coverage[self.k - 1]) if self.k else 0.0
+
+    @property
+    def stability(self) -> Interval:
+        """How far two halves agree on K types; NaN where the set is empty."""
+        if not self.k:
+            return Interval(math.nan, math.nan, math.nan)
+        return Interval(*(float(c[self.k - 1]) for c in (self.jaccard, self.low, self.high)))
+
+
+class Places(NamedTuple):
+    """A ranking of the types."""
+
+    place: np.ndarray  # (V,) the place of each type, from 0
+    ranked: int  # so many places are of types that have a score
+
+    @classmethod
+    def of(cls, score_V: np.ndarray, token_id_V: np.ndarray) -> Places:
+        place = np.empty(len(score_V), np.int64)
+        place[rank_order(score_V, token_id_V)] = np.arange(len(score_V))
+        return cls(place, int((score_V > 0).sum()))
+
+
+Agreement = tuple[np.ndarray, np.ndarray]  # of disjoint halves (draws, k_max), of nested (5, k_max)
+
+
+def parts(rollouts: int, rule: RockRule) -> np.ndarray:
+    """(draws + 5, B) bool: the parts of the rollouts whose rankings are compared: halves, then
+    nested samples.
+    """
+    return np.concatenate(
+        [stats.halves(rollouts, rule.draws, rule.seed), stats.nested(rollouts, rule.seed)]
+    )
+
+
+def agreement(sides: Iterable[tuple[Places, Places]], draws: int, k_max: int) -> Agreement:
+    """Jaccard index for K = 1 .. k_max of each pair of rankings, in the order of `parts`."""
+    rows = [stats.overlap(a.place, b.place, (a.ranked, b.ranked), k_max) for a, b in sides]
+    return np.stack(rows[:draws]), np.stack(rows[draws:])
+
+
+def cut(
+    rule: RockRule,
+    scores_V: np.ndarray,
+    loss_V: np.ndarray,
+    agreement_up_to: Callable[[int], Agreement] | None,
+) -> Cutoff:
+    """K: as given, or the largest at which disjoint halves of the rollouts agree well enough, while
+    there is loss left to cover.
+
+    `loss_V` is the summed loss of the types in the order of rank. The curves reach at least as far
+    as the set, whatever its size. `agreement_up_to` gives the agreement for K = 1 .. k_max; None
+    where a single rollout has no halves.
+    """
+    ranked, wanted = int((scores_V > 0).sum()), asked(rule, scores_V)
+    k_max = max(1, min(ranked, K_MAX), rule.top_k or 0, wanted or 0)
+    total = loss_V.sum()
+    covered = np.cumsum(loss_V[:k_max]) / total if ranked and total > 0 else np.zeros(1)
+    coverage = np.pad(covered, (0, k_max - len(covered)), mode="edge")
+    draws = nested = np.zeros((1, k_max))
+    if ranked and agreement_up_to is not None:
+        draws, nested = agreement_up_to(k_max)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    jaccard = draws.mean(axis=0)
+    knee = stats.knee(coverage[: min(ranked, k_max)]) + 1 if ranked else 0
+    k, how = _choose(rule, jaccard, coverage, knee, ranked) if wanted is None else (wanted, "given")
+    if rule.tau_rock is not None:
+        how = "tau_rock"
+    return Cutoff(coverage, jaccard, low, high, nested.mean(axis=0), knee, k, how)
+
+
+def asked(rule: RockRule, scores_V: np.ndarray) -> int | None:
+    """How many types the rule itself takes; None where stability decides."""
+    scored = scores_V[scores_V > 0]
+    if rule.tau_rock is not None:
+        return int((scored >= rule.tau_rock).sum())
+    return None if rule.top_k is None else min(rule.top_k, len(scored))
+
+
+def _choose(
+    rule: RockRule, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int
+) -> tuple[int, str]:
+    sensible = int(np.searchsorted(coverage[:ranked], SATURATED)) + 1
+    stable = np.flatnonzero(jaccard[: min(sensible, ranked)] >= rule.min_jaccard)
+    return (int(stable[-1]) + 1, "stability") if len(stable) else (knee, "knee")

@@ -1,0 +1,92 @@
+"""Why a rule finds no Rock Token: which gate let nothing through, and what would open it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rockcore.rocks.detection import Detection
+from rockcore.rocks.scores import SCORES
+
+
+def why_empty(found: Detection) -> str:
+    """One or two sentences, with numbers; empty if the set is not."""
+    rule, scores = found.rule, found.scores
+    if found.cutoff.k:
+        return ""
+    if rule.top_k == 0:
+        return (
+            "The rule asks for no type: top_k is 0. Give the number of types, or none for the "
+            "largest that is stable."
+        )
+    if rule.tau_rock is not None and (scores > 0).any():
+        return (
+            f"{(scores > 0).sum():,} types have a score, the highest {scores.max():.4g}, and "
+            f"tau_rock asks for {rule.tau_rock:.4g}. Lower tau_rock, or leave it out."
+        )
+    if found.score == "rock_score_ctx" and found.candidates is not None:
+        return _no_persistent(found) or _none_recurs(found) or _all_left_out(found)
+    return _all_left_out(found)
+
+
+def _no_persistent(found: Detection) -> str:
+    """Why no occurrence is persistent."""
+    n, high = len(found.corpus), found.high
+    if high is None or (found.candidates is not None and len(found.candidates.at)):
+        return ""
+    if high.any():
+        return (
+            f"All {high.sum():,} persistent occurrences have a neighbour that excluded_contexts "
+            "names. Shorten that list."
+        )
+    (pre, post), after = found.tau, int((found.corpus.losses[-1] >= found.tau[1]).sum())
+    lower = "Lower the thresholds: tau_quantile, or tau_pre and tau_post."
+    if not found.material.paired:
+        return (
+            f"No occurrence is persistent. Of {n:,}, {after:,} are high after training (at least "
+            f"{post:.3g} nats), and of these {found.unmatched:,} stand in no context that was seen "
+            f"before; in the contexts of the others the token was mostly not high before. {lower}"
+        )
+    before = int((found.corpus.losses[0] >= pre).sum())
+    both = ", but none is both" if before and after else ""
+    return (
+        f"No occurrence is persistent. Of {n:,}, {before:,} are high before training (at least "
+        f"{pre:.3g} nats) and {after:,} after it (at least {post:.3g}){both}. {lower}"
+    )
+
+
+def _none_recurs(found: Detection) -> str:
+    """Why no persistent occurrence is kept."""
+    if found.consistency is None or found.consistency.kept.any():
+        return ""
+    rule, most = found.rule, int(found.consistency.similar.max(initial=0))
+    start = f"{len(found.consistency.kept):,} occurrences are persistent, and none recurs: "
+    if not most:
+        return (
+            f"{start}no two of one type stand in similar contexts. Lower gamma (now "
+            f"{rule.gamma:g}), or the thresholds, so that there are more of them."
+        )
+    return (
+        f"{start}at most {most:,} others of its type are similar to one, and the rule asks for "
+        f"{max(rule.min_support, 1):,} (min_support), a share of {rule.eta:g} (eta) and "
+        f"{rule.min_rollouts} other rollouts (min_rollouts). Lower one of these, or gamma."
+    )
+
+
+def _all_left_out(found: Detection) -> str:
+    """Why no type that could be ranked is."""
+    known, rule = found.stats, found.rule
+    scored = np.asarray(SCORES[found.score](known)) > 0
+    if not scored.any():
+        return (
+            f"No type has a {found.score} above 0: on these {len(found.corpus):,} occurrences "
+            f"there is no {rule.column} left after training to rank by. Another column or an "
+            "earlier post_step may have some."
+        )
+    rare = int((scored & (known.n < rule.min_frequency)).sum())
+    named = int((scored & np.isin(known.token_id, rule.excluded_types)).sum())
+    return (
+        f"{scored.sum():,} types have a score, and the rule leaves all of them out: {rare:,} occur "
+        f"less than {rule.min_frequency:,} times (min_frequency), {named:,} are in excluded_types, "
+        f"and the {rule.drop_most_frequent:,} most frequent types are dropped "
+        "(drop_most_frequent). Lower one of these."
+    )

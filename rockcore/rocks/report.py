@@ -1,0 +1,196 @@
+"""RockReport: the Rock Tokens of a run under a rule, with everything needed to judge them: tables,
+curves, intervals. What of it goes to a training is a `RockSet`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from rockcore.rocks.rockset import BadRockSet, RockSet
+from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.schema import Texts
+from rockcore.stats import Interval
+
+
+@dataclass(frozen=True)
+class RockReport:
+    """The Rock Tokens of a run under a rule, with everything needed to judge them. JSON out and in.
+
+    `tokens` has one row a token type, the best first: token_id, token, category, class, frequency,
+    mean and rock_score (nats, of the rule's column, at the last checkpoint), share and coverage (of
+    the summed loss), persistent and consistent (occurrences), ccr = consistent / frequency,
+    rock_score_ctx, score (what ranks), precision (kappa, of the set), in_set, mean_first,
+    mean_middle, mean_last and change with change_low, change_high, change_naive (see
+    change.classify). What is not known is NaN. `rollouts` holds tokens, type and occurrence counts
+    by rollout_id; `curves` coverage and stability by K.
+    """
+
+    run: str  # path
+    name: str
+    fingerprint: str
+    tokenizer_hash: str
+    estimator: str
+    mode: str  # paired | bounds | matched
+    source: Texts  # whose texts
+    steps: tuple[int, ...]
+    rule: RockRule  # with tau_pre, tau_post and top_k as they were found from this run
+    asked: RockRule  # as it was given
+    chosen_by: str  # how K was chosen: given | stability | knee | tau_rock
+    knee: int  # 0 where no type has a score
+    hard_from: float  # nats: from here on a type's mean counts as hard
+    occurrences: dict[str, int | None]
+    coverage: float
+    stability: Interval  # NaN where the set is empty
+    density: dict[str, float | None]  # overall shares of all tokens
+    tokens: pd.DataFrame
+    rollouts: pd.DataFrame
+    curves: pd.DataFrame
+    groups: pd.DataFrame
+    control: dict[str, Any]
+    notes: tuple[str, ...]
+    why_empty: str = ""  # why no type is in the set, and what would help
+
+    @property
+    def ids(self) -> list[int]:
+        """The token ids in the set, the best first."""
+        return self.tokens.token_id[self.tokens.in_set].tolist()
+
+    @property
+    def rock_set(self) -> RockSet:
+        """What a training needs of it."""
+        return RockSet(
+            tuple(self.ids), self.rule, self.tokenizer_hash, self.fingerprint, self.control
+        )
+
+    def _named(self, top: int | None) -> pd.DataFrame:
+        if top is not None and top < 1:
+            raise ValueError(f"top = {top}: a table has at least one row")
+        tokens = self.tokens.rename(columns={"mean": f"mean_{self.rule.column}"})
+        return tokens.head(len(tokens) if top is None else top)
+
+    def to_dict(self, top: int | None = None) -> dict[str, Any]:
+        """As JSON takes it: NaN is null; at most `top` rows of tokens (ValueError below 1)."""
+        loss = self.rule.column
+        return {
+            "run": self.run,
+            "name": self.name,
+            "step": self.steps[-1],
+            "estimator": self.estimator,
+            f"total_{loss}": float(self.tokens.rock_score.sum()),
+            "total_tokens": int(self.tokens.frequency.sum()),
+            "tokenizer_hash": self.tokenizer_hash,
+            "fingerprint": self.fingerprint,
+            "mode": self.mode,
+            "source": str(self.source),
+            "steps": list(self.steps),
+            "rule": asdict(self.rule),
+            "asked": asdict(self.asked),
+            "chosen_by": self.chosen_by,
+            "knee": self.knee,
+            "hard_from": self.hard_from,
+            "occurrences": self.occurrences,
+            "coverage": self.coverage,
+            "stability": {
+                "jaccard": _plain(self.stability.value),
+                "low": _plain(self.stability.low),
+                "high": _plain(self.stability.high),
+            },
+            "density": self.density,
+            "ids": self.ids,
+            "tokens": _records(self._named(top)),
+            "rollouts": _records(self.rollouts),
+            "curves": _records(self.curves),
+            "groups": _records(self.groups),
+            "control": self.control,
+            "notes": list(self.notes),
+            "why_empty": self.why_empty,
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def to_csv(self, top: int | None = None) -> str:
+        """The rows of `tokens`; token text as JSON strings, which keep line breaks and are no
+        formulas to a spreadsheet.
+        """
+        tokens = self._named(top)
+        return tokens.assign(
+            token=[json.dumps(t, ensure_ascii=False) for t in tokens.token]
+        ).to_csv(index=False)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> RockReport:
+        """Raises BadRockSet, also for a report that holds some of its types only, or BadRule for
+        the rule inside.
+        """
+        try:
+            return cls._from_dict(json.loads(text))
+        except (BadRule, BadRockSet):
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+            raise BadRockSet(
+                f"This is no rock set ({type(e).__name__}: {e})",
+                "Token ids alone do not say what they are",
+                _AGAIN,
+            ) from e
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any]) -> RockReport:
+        rule, asked = RockRule.from_dict(data["rule"]), RockRule.from_dict(data["asked"])
+        stability = (
+            math.nan if (v := data["stability"][k]) is None else v
+            for k in ("jaccard", "low", "high")
+        )
+        frames: dict[str, Any] = {n: _frame(data[n]) for n in ("rollouts", "curves", "groups")}
+        report = cls(
+            **{name: data[name] for name in _AS_IT_IS},
+            **frames,
+            source=Texts(data["source"]),
+            steps=tuple(data["steps"]),
+            rule=rule,
+            asked=asked,
+            stability=Interval(*stability),
+            tokens=_frame(data["tokens"]).rename(columns={f"mean_{rule.column}": "mean"}),
+            notes=tuple(data["notes"]),
+            why_empty=data.get("why_empty", ""),
+        )
+        if len(report.ids) != rule.top_k:
+            raise BadRockSet(
+                f"This report holds {len(report.ids)} of the {rule.top_k} types of its set",
+                "It was cut to its first rows when it was printed",
+                "Write it without --top",
+            )
+        return report
+
+
+_AGAIN = "Write it again: rockcore rocks RUN --json"
+_AS_IT_IS = """run name fingerprint tokenizer_hash estimator mode chosen_by knee hard_from
+occurrences coverage density control""".split()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
+    ]
+
+
+def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(records)
+    for name in frame.columns:
+        if (
+            frame[name].isna().any()
+            and frame[name].map(lambda v: v is None or isinstance(v, float)).all()
+        ):
+            frame[name] = frame[name].astype(float)
+    return frame

@@ -1,0 +1,101 @@
+"""The log contract: what a run on disk holds, column by column, and the errors that speak of it.
+
+Everything else in the project imports this package; it imports nothing of ours. A run is a folder:
+
+    run.json                       RunMeta
+    vocab.parquet                  VOCAB
+    metrics/step=000050.parquet    METRICS: one row a step
+    rollouts/step=000050.parquet   ROLLOUTS: the fresh rollouts of a step
+    tokens/step=000050.parquet     TOKENS: one row an occurrence of these rollouts
+    types/step=000050.parquet      TYPES: additive sums over these occurrences, by token type
+    optimizer/step=000050.parquet  OPTIMIZER: what Adam has gathered about each row of the
+                                   vocabulary projection
+    probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first,
+                                   final)
+    probe/SET/step=000050.parquet  PROBE: these texts rescored by the student of step 50
+    probe/SET/teacher.parquet      PROBE_TEACHER: what the teacher would have said there, which no
+                                   step changes (of `final` only the first texts have
+                                   alternatives, the others have null)
+    gradients/SET/step=000050.parquet  GRADIENTS: summed gradients over a probe set, by token type
+                                   and fold of rollouts
+    gradients/SET/exact.parquet    EXACT: gradients in all parameters, for a sample of the
+                                   positions of a probe set
+    evals/step=000050.parquet      EVALS: graded answers to held-out problems
+    checkpoints/step=000050/       students, and what is needed to resume
+
+TABLES says the same to programs: which files there are follows from it alone.
+
+*Step s is the student after s updates*, everywhere: its fresh rollouts, its probe values, its
+accuracy. *A value sits at the index of the token it judges*: position t of a response carries what
+student and teacher predicted for the token at t. Prompts are not scored.
+
+A column may be *optional*: a log written before it existed, or by a trainer that cannot tell it,
+lacks it or has null there, opens all the same, and is read as NaN.
+"""
+
+from rockcore.schema.columns import (
+    EVALS,
+    EXACT,
+    FOLDS,
+    GRADIENTS,
+    KL_EDGES,
+    METRICS,
+    OPTIMIZER,
+    PHASES,
+    PROBE,
+    PROBE_TEACHER,
+    ROLLOUTS,
+    TOKENS,
+    TOP_ALTERNATIVES,
+    TYPES,
+    VOCAB,
+    Column,
+    arrow_schema,
+    noise_floor,
+)
+from rockcore.schema.errors import (
+    DamagedRun,
+    LogWriteError,
+    NoGradients,
+    RockError,
+    RunNotFound,
+    SchemaMismatch,
+)
+from rockcore.schema.meta import SCHEMA_VERSION, Prompt, RunMeta, moment, tokenizer_hash
+from rockcore.schema.tables import PROBE_SETS, TABLES, LogTable, Texts
+
+__all__ = [
+    "EVALS",
+    "EXACT",
+    "FOLDS",
+    "GRADIENTS",
+    "KL_EDGES",
+    "METRICS",
+    "OPTIMIZER",
+    "PHASES",
+    "PROBE",
+    "PROBE_SETS",
+    "PROBE_TEACHER",
+    "ROLLOUTS",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "TOKENS",
+    "TOP_ALTERNATIVES",
+    "TYPES",
+    "VOCAB",
+    "Column",
+    "DamagedRun",
+    "LogTable",
+    "LogWriteError",
+    "NoGradients",
+    "Prompt",
+    "RockError",
+    "RunMeta",
+    "RunNotFound",
+    "SchemaMismatch",
+    "Texts",
+    "arrow_schema",
+    "moment",
+    "noise_floor",
+    "tokenizer_hash",
+]

@@ -1,0 +1,60 @@
+"""A log of three token types, of numbers that are drawn: as little as the log itself needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from rockcore import schema
+from rockcore.log import RunWriter
+from rockcore.schema import RunMeta
+
+VOCAB = {"token_id": [0, 1, 2], "token": ["a", "\n", "\\xff"], "special": [True, False, False]}
+
+
+def meta(**changes) -> RunMeta:
+    return RunMeta(
+        **{
+            "name": "r",
+            "student": "s",
+            "teacher": "t",
+            "tokenizer_hash": "0",
+            "vocab_size": 3,
+            **changes,
+        }
+    )
+
+
+def tokens(step: int, rollouts: int = 2, length: int = 5, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng([seed, step])
+    n = rollouts * length
+    kinds = {pa.float32(): np.float32, pa.float16(): np.float16}
+    floats = {
+        name: rng.normal(1, 0.3, n).astype(kinds[c.type])
+        for name, c in schema.TOKENS.items()
+        if c.type in kinds
+    }
+    return {
+        "step": np.full(n, step),
+        "rollout_id": np.repeat(np.arange(rollouts), length),
+        "position": np.tile(np.arange(length), rollouts),
+        "token_id": rng.integers(0, 3, n),
+        **floats,
+    }
+
+
+def write_small_log(path: Path) -> Path:
+    """Tokens at two steps and one of evals."""
+    writer = RunWriter.create(path, meta(), VOCAB)
+    for step in (0, 10):
+        writer.append("tokens", step, tokens(step))
+    evals = {
+        "step": [0] * 4,
+        "problem_id": [0, 1, 0, 1],
+        "decoding": ["greedy"] * 2 + ["sampled"] * 2,
+        "correct": [True, False, True, True],
+    }
+    writer.append("evals", 0, evals)
+    return path
