@@ -417,7 +417,7 @@ def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:
 def test_the_link_to_trace_opens_the_same_step_and_rollout(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&step=10&rollout=2")
     tab.page.get_by_role("link", name="Read rollout 2 at step 10 in Trace").click()
-    tab.page.wait_for_url("**/trace?*")
+    tab.page.wait_for_url("**/trace?**")
     tab.wait_for_url(run="tiny", source="first", step="10", rollout="2")
 
 

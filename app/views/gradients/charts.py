@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, TEACHER, finish, label
+from app.components.colours import SERIES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -175,7 +175,7 @@ def by_type(asked: Asked) -> None:
 
 def choose_types() -> tuple[str, int, str]:
     """Which types, at most how many, in what order."""
-    left, middle, right = st.columns([3, 1, 3], vertical_alignment="bottom")
+    left, right = st.columns([5, 2], vertical_alignment="bottom")
     pills = st.segmented_control
     with left:
         which = selection.choose(
@@ -188,18 +188,17 @@ def choose_types() -> tuple[str, int, str]:
             required=True,
             help=words.WHICH_HELP,
         )
-    with middle:
-        top = selection.count("rows", "At most", 1, 1_000_000, 40)
     with right:
-        sort = selection.choose(
-            "sort",
-            pills,
-            "Sorted by",
-            data.steps.SORTS,
-            "score",
-            required=True,
-            help=words.SORT_HELP,
-        )
+        top = selection.count("rows", "At most", 1, 1_000_000, 40)
+    sort = selection.choose(
+        "sort",
+        pills,
+        "Sorted by",
+        data.steps.SORTS,
+        "score",
+        required=True,
+        help=words.SORT_HELP,
+    )
     return which, top, sort
 
 
