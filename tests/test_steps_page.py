@@ -401,7 +401,7 @@ def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&rollout=0")
     area = tab.page.locator(".js-plotly-plot .nsewdrag")
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
-    n = 63 if len(WORDS) == 42 else len(WORDS) + 21
+    n = len(WORDS) + 21  # every word, 20 more, and the end: conftest draws texts so
     drag(tab, area, (10 / n, 0.3), (20 / n, 0.7))
     tab.wait_for_url(span="10-19")
     playwright.expect(tab.page.get_by_text(f"10 of {n} positions.")).to_be_visible()
@@ -433,7 +433,9 @@ def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:
     tab.open("/steps?run=tiny&view=type&which=top&rows=20")
     playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
     drag(tab, tab.page.locator(".js-plotly-plot .nsewdrag"), (0.2, 2 / 20), (0.6, 5 / 20))
-    playwright.expect(tab.page.get_by_text("3 of 42 types of these texts.")).to_be_visible()
+    playwright.expect(
+        tab.page.get_by_text(f"3 of {len(WORDS)} types of these texts.")
+    ).to_be_visible()
     top = data.steps.types(
         data.runs.key(str(tiny_run("tiny"))), "final", "kl"
     ).frame  # the same numbers are drawn again
