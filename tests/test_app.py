@@ -9,23 +9,64 @@ import pytest
 from chrome import PAGES
 from conftest import HOSTILE, PLAIN, ROLLOUTS, STEPS
 from pages import DAMAGES, RunFactory, other_version, words
+from streamlit.testing.v1 import AppTest
 
 from app import charts, data
 from app import words as app_words
 from rockcore.log import Run, sample_runs
 
+# What a page cannot do without: one element of each of its kinds, or of one of them after another.
+CONTENT = {
+    "overview": ("plotly_chart", "metric"),
+    "trace": ("bidi_component",),
+    "rock_tokens": ("plotly_chart", "metric"),
+    "steps": ("plotly_chart or bidi_component",),
+    "gradients": ("plotly_chart",),
+    "compare": ("plotly_chart", "bidi_component", "metric"),
+    "threshold_lab": ("bidi_component", "metric"),
+    "live": ("caption or text or markdown",),
+    "session": ("button", "number_input", "selectbox"),
+}
+TITLES = {"session": "Train a student"}  # others as in the menu; Overview: the run
+
+
+def missing(app: AppTest, page: str, run: str) -> list[str]:
+    """What a page that shows a run would have, and this one has not."""
+    title = run if page == "overview" else TITLES.get(page, page.replace("_", " ").capitalize())
+    lacks = [kinds for kinds in CONTENT[page] if not any(map(app.get, kinds.split(" or ")))]
+    if [each.value for each in app.title] != [title]:
+        lacks.append(f"the title {title}")
+    if "cannot be" in "".join(str(each.value) for each in app.subheader):
+        lacks.append("more than an apology")
+    return lacks
+
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_renders_on_a_finished_run(page: str, open_app, tiny_run: RunFactory) -> None:
     app = open_app(page, tiny_run())
-    assert not app.exception
+    assert not app.exception and not missing(app, page, "tiny")
+    assert page != "live" or "not in training" in words(app)
 
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("name", data.runs.SCENARIOS)
 def test_every_page_renders_on_the_bundled_runs(page: str, name: str, open_app) -> None:
     app = open_app(page, sample_runs() / name)
-    assert not app.exception
+    assert not app.exception and not missing(app, page, name)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ("live", "session")])
+@pytest.mark.parametrize("question", ["facts", "key"])
+def test_a_page_that_only_says_what_is_wrong_does_not_count_as_rendered(
+    question: str, page: str, open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise data.runs.RockError("broken on purpose", "a test wants it", "Nothing")
+
+    monkeypatch.setattr(data.runs, question, refuse)
+    app = open_app(page, tiny_run())
+    assert not app.exception and "broken on purpose" in words(app)
+    assert missing(app, page, "tiny")
 
 
 @pytest.mark.parametrize("page", PAGES)
