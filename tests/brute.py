@@ -107,7 +107,7 @@ def write(
         **meta,
     }
     logs = [*fresh, *([] if probes is None else [probes])]
-    size = 1 + max(599, *(token for log in logs for row in log.tokens for token in row))
+    size = 1 + max([599, *(token for log in logs for row in log.tokens for token in row)])
     vocab = {
         "token_id": range(size),
         "token": [f" w{i}" for i in range(size)],

@@ -185,13 +185,14 @@ def _summary(found: RockReport) -> list[str]:
         f"type density {found.density['type']:.1%}, occurrence density "
         f"{'unknown' if density is None else f'{density:.1%}'}"
     )
-    return [_head(found), _gates(found), *([shares] if found.ids else []), *found.notes]
+    return [_head(found), _gates(found), shares, *found.notes]
 
 
 def _head(found: RockReport) -> str:
     """The set in one line, or why there is none."""
     if not found.ids:
-        return f"No type is in the set. {found.why_empty}"
+        k = f"K = 0 ({HOW[found.chosen_by]}), and so no coverage and no split-half Jaccard"
+        return f"No type is in the set. {found.why_empty} {k}."
     stable = found.stability
     return (
         f"K = {len(found.ids)} ({HOW[found.chosen_by]}), coverage {found.coverage:.1%}, "
