@@ -12,7 +12,8 @@ import small_pairs
 import torch
 
 from rockcore.analysis import groups, projection
-from rockcore.analysis.geometry import Geometry, early_and_late
+from rockcore.analysis.geometry import Geometry
+from rockcore.analysis.gradient_change import early_and_late
 from rockcore.log import Run, RunWriter
 from rockcore.log.run import GradientRows
 from rockcore.schema import FOLDS, DamagedRun, NoGradients, Prompt, RunMeta

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import conftest
 import numpy as np
 import playwright.sync_api as playwright
 import pyarrow.parquet as pq
@@ -17,6 +19,7 @@ from test_browser import Tab, browser, serving, tab  # noqa: F401
 from app import data
 from rockcore.config import SessionConfig
 from rockcore.log import Run
+from rockcore.schema import Texts
 from rockcore.training.session import train
 
 RULE = "lenient"
@@ -61,16 +64,17 @@ def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:  # n
 
 
 @pytest.mark.parametrize("by", data.gradients.BY)
-@pytest.mark.parametrize("source", data.runs.SOURCES)
-def test_shares_are_those_of_the_log_and_sum_to_one(by: str, source: str, trained: Path) -> None:
+@pytest.mark.parametrize("source", list(Texts))
+def test_shares_are_those_of_the_log_and_sum_to_one(by: str, source: Texts, trained: Path) -> None:
     run, rule = key(trained), data.rocks.rule(RULE)
     frame, labels = data.gradients.stacked(run, source, "grad_norm", by, rule)
     for name in ("tokens_share", "kl_share", "gradient_share"):
         np.testing.assert_allclose(frame.groupby("step")[name].sum(), 1.0)
     assert set(labels) == set(frame.label)
     step = data.gradients.norm_steps(run, source, "grad_norm")[-1]
-    table = "tokens" if source == "fresh" else f"probe/{source}"
-    logged = pq.read_table(trained / table / f"step={step:06d}.parquet")["grad_norm"].to_numpy()
+    logged = pq.read_table(trained / source.table / f"step={step:06d}.parquet")[
+        "grad_norm"
+    ].to_numpy()
     assert np.isclose(frame[frame.step == step].gradient.sum(), logged.sum(dtype=float), rtol=1e-5)
 
 
@@ -106,7 +110,7 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
 
 
 def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -> None:  # noqa: F811
-    now = data.gradients.at_step(key(trained), "final", "grad_norm", 4, set())
+    now = data.gradients.at_step(key(trained), Texts.FINAL, "grad_norm", 4, set())
     row = now.iloc[3]
     shown = words(open_app("gradients", trained, source="final", token=str(row.token_id)))
     assert (
@@ -139,6 +143,41 @@ def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(
     assert "No gradients in this log" in words(app) and "--gradients full" in app.code[1].value
     for page in ("overview", "trace", "rock_tokens", "steps", "threshold_lab", "compare"):
         assert not open_app(page, path).exception, page
+
+
+@pytest.mark.parametrize("kl", [0.0, 1e-6])
+@pytest.mark.parametrize("source", list(Texts))
+def test_a_student_that_is_its_own_teacher_has_no_divergence_and_the_page_says_so(
+    kl: float, source: Texts, open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:  # noqa: F811
+    drawn = conftest._values
+    same = ("kl", "sampled_loss", "grad_norm")
+    monkeypatch.setattr(
+        conftest, "_values", lambda *args: drawn(*args) | dict.fromkeys(same, kl * agreed(args[2]))
+    )
+    app = open_app("gradients", tiny_run(f"same {kl}"), source=source.value)
+    assert not app.exception
+    assert "The divergence is zero: at all 3 logged steps" in words(app)
+    assert not app.get("plotly_chart")
+
+
+def agreed(tokens_BT: list[np.ndarray]) -> np.ndarray:
+    return np.ones(sum(map(len, tokens_BT)))
+
+
+def test_a_step_without_divergence_is_drawn_beside_others_that_have_some(
+    open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:  # noqa: F811
+    drawn = conftest._values
+
+    def values(rng: np.random.Generator, step: int, tokens_BT: list[np.ndarray]) -> dict[str, Any]:
+        zero = 0.0 * agreed(tokens_BT)
+        same = {} if step < 20 else dict.fromkeys(("kl", "sampled_loss", "grad_norm"), zero)
+        return drawn(rng, step, tokens_BT) | same
+
+    monkeypatch.setattr(conftest, "_values", values)
+    app = open_app("gradients", tiny_run("ends"), source="fresh")
+    assert not app.exception and len(app.get("plotly_chart")) == 3
 
 
 def test_norms_without_directions_still_show_the_shares(open_app, tiny_run: RunFactory) -> None:  # noqa: F811

@@ -18,7 +18,8 @@ import small_pairs
 import torch
 from safetensors.torch import load_file
 
-from rockcore.analysis.shares import given_up, second_moments
+from rockcore.analysis.correlations import second_moments
+from rockcore.analysis.shares import given_up
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run, request_stop
 from rockcore.log.writer import RunExists

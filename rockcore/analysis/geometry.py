@@ -132,7 +132,7 @@ class Geometry:
         """The length of each type's mean gradient, with the folds weighted by w (F,)."""
         c = self.columns
         n = c["n"] @ w
-        total = np.maximum(_weigh(self.gram, w), 0.0)
+        total = np.maximum(weigh(self.gram, w), 0.0)
         pairs = n**2 - c["n_sq_sum"] @ w**2
         with np.errstate(divide="ignore", invalid="ignore"):
             squared = np.where(pairs > 0, (total - c["within_sq_sum"] @ w**2) / pairs, np.nan)
@@ -156,9 +156,9 @@ class Geometry:
             sum_FD = self._by_fold(a)
             cross = self._with(sum_FD)  # (T, F, F): <S_vf, G_f'>
             same_TF, own_TF = np.einsum("tff->tf", cross), np.einsum("tff->tf", self.gram)
-            own = _weigh(self.gram, w)
-            dot = _weigh(cross, w) - a * own
-            G2 = w @ (sum_FD @ sum_FD.T) @ w - 2 * a * _weigh(cross, w) + a**2 * own
+            own = weigh(self.gram, w)
+            dot = weigh(cross, w) - a * own
+            G2 = w @ (sum_FD @ sum_FD.T) @ w - 2 * a * weigh(cross, w) + a**2 * own
             naive = dot / np.sqrt(own * G2)
             # the same over different folds; the shares of pairs that are left make up for those
             # left out
@@ -183,7 +183,7 @@ class Geometry:
         n = self.columns["n"] @ w
         a = np.divide(1, n, out=np.zeros(len(n)), where=n > 0)
         sum_FD = self._by_fold(a)
-        return _weigh(self._with(sum_FD), w) / np.sqrt(w @ (sum_FD @ sum_FD.T) @ w)
+        return weigh(self._with(sum_FD), w) / np.sqrt(w @ (sum_FD @ sum_FD.T) @ w)
 
     def jackknife(self, value: Callable[[np.ndarray], np.ndarray]) -> Estimate:
         """A number per type with its interval, from leaving out one fold at a time.
@@ -266,60 +266,6 @@ def jackknife(
     return Estimate(whole, whole - half, whole + half)
 
 
-def early_and_late(first: Geometry, last: Geometry) -> pd.DataFrame:
-    """What became of each type's mean gradient on the same texts, one row a type.
-
-    token_id, n; kl_first, kl_last, kl_change with _low, _high (nats a token); norm_first, norm_last
-    (corrected) and both with _naive; ratio = norm_last / norm_first with _low, _high; cosine
-    (between early and late direction, from different folds) with _low, _high and _naive. NaN where
-    a length is not positive or a type is in too few folds. Raises DamagedRun if the texts are not
-    the same.
-    """
-    a, b = first, last
-    a.refuse_other_texts(b)
-    n_TF, every, between = a.columns["n"], np.ones(FOLDS), a.products(b)
-    same_TF = np.einsum("tff->tf", between)
-
-    def ratio(w: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            early, late = a.lengths(w).squared, b.lengths(w).squared
-            return np.where((early > 0) & (late > 0), np.log(late / early) / 2, np.nan)
-
-    def cosine(w: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            product = (_weigh(between, w) - same_TF @ w**2) / ((n_TF @ w) ** 2 - n_TF**2 @ w**2)
-            lengths = a.lengths(w).squared, b.lengths(w).squared
-            return np.where(
-                (lengths[0] > 0) & (lengths[1] > 0),
-                product / np.sqrt(lengths[0] * lengths[1]),
-                np.nan,
-            )
-
-    def change(w: np.ndarray) -> np.ndarray:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return ((b.columns["kl_sum"] - a.columns["kl_sum"]) @ w) / (n_TF @ w)
-
-    early, late = a.lengths(every), b.lengths(every)
-    columns: dict[str, Any] = {"token_id": a.types, "n": early.n.astype(int)}
-    columns |= {
-        f"kl_{name}": g.columns["kl_sum"].sum(1) / early.n
-        for name, g in (("first", a), ("last", b))
-    }
-    columns |= {"norm_first": root(early.squared), "norm_last": root(late.squared)}
-    columns |= {"norm_first_naive": early.naive, "norm_last_naive": late.naive}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns["cosine_naive"] = _weigh(between, every) / (early.naive * late.naive * early.n**2)
-    for name, value, back in (
-        ("kl_change", change, lambda x: x),
-        ("ratio", ratio, np.exp),
-        ("cosine", cosine, lambda x: x),
-    ):
-        columns |= {
-            f"{name}{end}": back(x)
-            for end, x in zip(("", "_low", "_high"), a.jackknife(value), strict=True)
-        }
-    return pd.DataFrame(columns)
-
-
-def _weigh(matrix_TFF: np.ndarray, w: np.ndarray) -> np.ndarray:
+def weigh(matrix_TFF: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """(T,): the sum over pairs of folds, weighted by w (F,) on either side."""
     return matrix_TFF @ w @ w

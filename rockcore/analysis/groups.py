@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from rockcore.analysis.geometry import Geometry, Lengths, root
+from rockcore.analysis.group_statistics import Median, known_median, mann_whitney, ratio
+from rockcore.analysis.spreads import Spread, spread_between, spread_of_logarithms
 from rockcore.schema import FOLDS
 
 GROUPS = ("rocks", "rare, high KL", "others")
 HALVES = {"even": np.arange(FOLDS) % 2 == 0, "odd": np.arange(FOLDS) % 2 == 1}
 STATS = ("norm", "norm_equal", "cos_balanced", "cos_global", "kl")
-_T = 2.364624  # 97.5 % quantile of Student's t with 7 degrees of freedom: 8 folds to a half
 
 
 class RockChoice(NamedTuple):
@@ -56,6 +57,19 @@ class Comparison:
     members: pd.DataFrame
     n_equal: int
 
+    def spread(self, stat: str, naive: bool) -> Spread:
+        """How a stat spreads by group: cosines from -1 to 1, all else on a logarithmic axis."""
+        members = self.members.loc[(self.members.chosen_by == "all") == naive]
+        values = {name: members[stat][members.group == name].to_numpy(float) for name in GROUPS}
+        if stat.startswith("cos"):
+            return spread_between(values, -1.0, 1.0)
+        return spread_of_logarithms(values)
+
+    def naive_values(self, group: str, stat: str) -> int:
+        """How many types of a group, chosen by all rollouts, have a naive value."""
+        own = self.members.loc[(self.members.chosen_by == "all") & (self.members.group == group)]
+        return int(own[stat].notna().sum())
+
 
 def compare(geometry: Geometry, choosing: Geometry, rocks: RockChoice, seed: int = 0) -> Comparison:
     """The three groups of the paper at one step, cross-fitted.
@@ -81,29 +95,49 @@ def compare(geometry: Geometry, choosing: Geometry, rocks: RockChoice, seed: int
         ],
         ignore_index=True,
     )
-    groups: list[dict[str, object]] = []
-    medians: dict[tuple[str, str], _Median] = {}
-    for g, name in enumerate(GROUPS):
-        row = {"group": name, "types": int(chosen["all"][g].sum())}
-        row |= {
-            "measured": sum(
-                int(np.isfinite(crossed[h].values["norm_sq"][chosen[h][g]]).sum()) for h in HALVES
-            )
-        }
-        row |= {
-            "negative": sum(
-                int((crossed[h].values["norm_sq"][chosen[h][g]] <= 0).sum()) for h in HALVES
-            )
-        }
-        for stat in STATS:
-            medians[name, stat] = found = _median(crossed, {h: chosen[h][g] for h in HALVES}, stat)
-            row |= dict(
-                zip((stat, f"{stat}_low", f"{stat}_high"), found.interval(stat), strict=True)
-            )
-            row[f"{stat}_naive"] = _nanmedian(naive[stat][chosen["all"][g]])
-        groups.append(row)
+    medians = {
+        (name, stat): _median(crossed, {h: chosen[h][g] for h in HALVES}, stat)
+        for g, name in enumerate(GROUPS)
+        for stat in STATS
+    }
+    rows = [
+        _counted(g, chosen, crossed) | _in_numbers(g, chosen["all"][g], medians, naive)
+        for g in range(len(GROUPS))
+    ]
     tests = [_test(members, medians, other, stat) for other in GROUPS[1:] for stat in STATS]
-    return Comparison(pd.DataFrame(groups), pd.DataFrame(tests), members, n_equal)
+    return Comparison(pd.DataFrame(rows), pd.DataFrame(tests), members, n_equal)
+
+
+def _counted(
+    g: int, chosen: dict[str, list[np.ndarray]], crossed: dict[str, _Measured]
+) -> dict[str, Any]:
+    """How many types of a group are chosen and measured."""
+    squared = np.concatenate([crossed[h].values["norm_sq"][chosen[h][g]] for h in HALVES])
+    return {
+        "group": GROUPS[g],
+        "types": int(chosen["all"][g].sum()),
+        "measured": int(np.isfinite(squared).sum()),
+        "negative": int((squared <= 0).sum()),
+    }
+
+
+def _in_numbers(
+    g: int,
+    all_chosen: np.ndarray,
+    medians: dict[tuple[str, str], Median],
+    naive: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """The medians of a group: cross-fitted with their intervals, and naive."""
+    row: dict[str, Any] = {}
+    for stat in STATS:
+        found = np.array(medians[GROUPS[g], stat].interval())
+        if stat == "norm":
+            found = root(found)
+        elif stat in ("norm_equal", "kl"):
+            found = np.maximum(found, 0.0)
+        row |= dict(zip((stat, f"{stat}_low", f"{stat}_high"), found.tolist(), strict=True))
+        row[f"{stat}_naive"] = known_median(naive[stat][all_chosen])
+    return row
 
 
 def _groups(
@@ -195,48 +229,13 @@ class _Measured:
         ]
 
 
-class _Median(NamedTuple):
-    value: float  # of lengths, the square
-    deviations: np.ndarray  # (16,), one a fold left out: their squares add up to the variance
-
-    def interval(self, stat: str) -> tuple[float, float, float]:
-        half = _T * np.sqrt((self.deviations**2).sum())
-        found = np.array([self.value, self.value - half, self.value + half])
-        if stat == "norm":
-            found = root(found)
-        elif stat in ("norm_equal", "kl"):
-            found = np.maximum(found, 0.0)
-        return tuple(found.tolist())
-
-
-def _median(measured: dict[str, _Measured], chosen: dict[str, np.ndarray], stat: str) -> _Median:
+def _median(measured: dict[str, _Measured], chosen: dict[str, np.ndarray], stat: str) -> Median:
     """The mean of both halves' medians."""
     source = "norm_sq" if stat == "norm" else stat
-    whole = [_nanmedian(measured[h].values[source][chosen[h]]) for h in HALVES]
-    parts = [
-        np.array([_nanmedian(values[source][chosen[h]]) for values in measured[h].without])
-        for h in HALVES
-    ]
-    deviations = [(p - p.mean()) / 2 * np.sqrt((len(p) - 1) / len(p)) for p in parts]
-    return _Median(float(np.mean(whole)), np.concatenate(deviations))
-
-
-def _ratio(mine: _Median, theirs: _Median, power: float) -> tuple[float, float, float]:
-    """Quotient of two medians with an interval that is symmetric in its logarithm: both move
-    together, fold by fold.
-    """
-    if not (mine.value > 0 and theirs.value > 0):
-        return np.nan, np.nan, np.nan
-    ratio = mine.value / theirs.value
-    spread = np.exp(
-        _T * np.sqrt(((mine.deviations / mine.value - theirs.deviations / theirs.value) ** 2).sum())
+    return Median.of(
+        [measured[h].values[source][chosen[h]] for h in HALVES],
+        [[values[source][chosen[h]] for values in measured[h].without] for h in HALVES],
     )
-    return ratio**power, (ratio / spread) ** power, (ratio * spread) ** power
-
-
-def _nanmedian(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else np.nan
 
 
 def _members(
@@ -259,17 +258,20 @@ def _members(
 
 
 def _test(
-    members: pd.DataFrame, medians: dict[tuple[str, str], _Median], other: str, stat: str
+    members: pd.DataFrame, medians: dict[tuple[str, str], Median], other: str, stat: str
 ) -> dict[str, object]:
     column = "norm_sq" if stat == "norm" else stat
     found = {
-        by: _mann_whitney(some[some.group == "rocks"][column], some[some.group == other][column])
-        for by, some in members.groupby("chosen_by")
+        by: mann_whitney(
+            *(part.loc[part.group == name, column].to_numpy() for name in ("rocks", other))
+        )
+        for by, part in members.groupby("chosen_by")
     }
     halves = [found[h] for h in HALVES if h in found]
-    ratio = (np.nan,) * 3
+    quotient: tuple[float, ...] = (np.nan,) * 3
     if not stat.startswith("cos"):
-        ratio = _ratio(medians["rocks", stat], medians[other, stat], 0.5 if stat == "norm" else 1.0)
+        power = 0.5 if stat == "norm" else 1.0
+        quotient = ratio(medians["rocks", stat], medians[other, stat], power)
     return {
         "other": other,
         "stat": stat,
@@ -280,22 +282,5 @@ def _test(
         "n_other": sum(h.n_other for h in halves),
         "p_naive": found["all"].p if "all" in found else np.nan,
         "superiority_naive": found["all"].superiority if "all" in found else np.nan,
-        **dict(zip(("ratio", "ratio_low", "ratio_high"), map(float, ratio), strict=True)),
+        **dict(zip(("ratio", "ratio_low", "ratio_high"), map(float, quotient), strict=True)),
     }
-
-
-class _Ranks(NamedTuple):
-    p: float
-    superiority: float
-    n: int
-    n_other: int
-
-
-def _mann_whitney(mine: Any, other: Any) -> _Ranks:
-    from scipy.stats import mannwhitneyu
-
-    a, b = (x[np.isfinite(x)] for x in (mine.to_numpy(), other.to_numpy()))
-    if not len(a) or not len(b):
-        return _Ranks(np.nan, np.nan, len(a), len(b))
-    found = mannwhitneyu(a, b, alternative="two-sided")
-    return _Ranks(float(found.pvalue), float(found.statistic / (len(a) * len(b))), len(a), len(b))

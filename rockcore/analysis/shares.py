@@ -4,19 +4,18 @@ some tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from rockcore import stats
 from rockcore.log import Run
 from rockcore.schema import PHASES, NoGradients
-from rockcore.stats import Interval
 
 NORMS = ("grad_norm", "proj_grad_norm")
+IN_SET, OUTSIDE = "Rock Tokens", "other types"  # labels of in_set
 
 
 def type_shares(run: Run, table: str = "tokens", norm: str = "grad_norm") -> pd.DataFrame:
@@ -74,6 +73,69 @@ def label_shares(
     return _with_shares(sums.reindex(every, fill_value=0).reset_index())
 
 
+class Stacked(NamedTuple):
+    """Shares by label at every logged step, so that areas can be stacked."""
+
+    frame: pd.DataFrame  # label_shares
+    labels: list[str]  # by falling share of the gradient at the last step
+
+    def at_last_step(self, label: str) -> Any | None:
+        """The row of one label at the last step; None where it has none."""
+        frame = self.frame
+        return next(
+            frame[(frame.step == frame.step.max()) & (frame.label == label)].itertuples(), None
+        )
+
+
+def stacked(types: pd.DataFrame, about: pd.DataFrame, by: str) -> Stacked:
+    """`type_shares` stacked by what is known of the types. `about`: token_id and the column `by`:
+    category, class, or in_set, whose labels are IN_SET and OUTSIDE.
+    """
+    in_set = by == "in_set"
+    labels = np.where(about[by], IN_SET, OUTSIDE) if in_set else about[by]
+    frame = label_shares(
+        types, pd.Series(labels, about.token_id), OUTSIDE if in_set else "not in the probe texts"
+    )
+    last = frame.loc[frame.step == frame.step.max()].sort_values("gradient_share", ascending=False)
+    return Stacked(frame, [str(name) for name in last.label])
+
+
+def named(frame: pd.DataFrame, names: pd.DataFrame, rock_ids: Collection[int]) -> pd.DataFrame:
+    """A frame of types with shown (visible whitespace) and category, from the types of the same
+    texts, and in_set; types without a name are left out.
+    """
+    known = frame.merge(names[["token_id", "shown", "category"]], on="token_id")
+    return known.assign(in_set=known.token_id.isin(list(rock_ids)))
+
+
+def at_step(
+    types: pd.DataFrame, step: int, names: pd.DataFrame, rock_ids: Collection[int]
+) -> pd.DataFrame:
+    """`type_shares` of one step with names, by falling gradient: kl is the mean (nats), and
+    of_tokens how many tokens the step has.
+    """
+    frame = named(types.loc[types.step == step], names, rock_ids)
+    frame = frame.assign(kl=frame.kl / frame.n, of_tokens=frame.n.sum())
+    return frame.sort_values("gradient", ascending=False, ignore_index=True)
+
+
+def logged_steps(types: pd.DataFrame) -> list[int]:
+    """The steps of `type_shares`, ascending."""
+    return sorted(map(int, types.step.unique()))
+
+
+def is_zero(types: pd.DataFrame, floor: float) -> bool:
+    """Whether student and teacher agree: the mean kl of every type is at most `floor` nats, the
+    rounding of the model's numbers, at every step of `type_shares`. False where kl is not logged.
+    """
+    return bool((types.kl / types.n <= floor).all())
+
+
+def row_of(frame: pd.DataFrame, token_id: int) -> Any | None:
+    """The row of one type, its columns as attributes; None where there is none."""
+    return next(frame[frame.token_id == token_id].itertuples(), None)
+
+
 def _with_shares(frame: pd.DataFrame) -> pd.DataFrame:
     step = np.unique(frame.step, return_inverse=True)[1]
     for name, share in (("n", "tokens_share"), ("kl", "kl_share"), ("gradient", "gradient_share")):
@@ -111,6 +173,16 @@ def lorenz(values: np.ndarray, points: int = 500) -> Lorenz:
     return Lorenz(at / n, held[at], gini, n)
 
 
+def inequality(
+    run: Run, types: pd.DataFrame, table: str, norm: str, step: int
+) -> dict[str, Lorenz]:
+    """Lorenz curves of a gradient norm at one step, over token types (`type_shares`) and over
+    tokens.
+    """
+    by_type = types.gradient[types.step == step].to_numpy()
+    return {"token types": lorenz(by_type), "tokens": lorenz(run.values(table, step, norm))}
+
+
 @dataclass(frozen=True)
 class GivenUp:
     """What a training without some token types would have skipped, on the fresh rollouts of the
@@ -140,105 +212,21 @@ def given_up(
     the share of tokens skipped. Medians over steps; the first is warm-up.
     """
     types = type_shares(run, table, norm)
-    some = types[types.token_id.isin(list(token_ids))]
+    skipped = types[types.token_id.isin(list(token_ids))]
     metrics = run.metrics().sort_values("step")
     trained = metrics[metrics.update_norm.notna() & metrics.projection_s.notna()]
     trained = trained.iloc[1:] if len(trained) > 1 else trained
     step_s = trained[list(PHASES)].sum(axis=1)
     share = float((trained.projection_s / step_s).median()) if len(trained) else None
-    tokens, of_tokens = int(some.n.sum()), int(types.n.sum())
+    tokens, of_tokens = int(skipped.n.sum()), int(types.n.sum())
     return GivenUp(
         tokens=tokens,
         of_tokens=of_tokens,
-        kl=float(some.kl.sum()),
+        kl=float(skipped.kl.sum()),
         of_kl=float(types.kl.sum()),
-        gradient=float(some.gradient.sum()),
+        gradient=float(skipped.gradient.sum()),
         of_gradient=float(types.gradient.sum()),
         projection_share=share,
         time_saved=None if share is None else share * tokens / max(of_tokens, 1),
         steps=len(trained),
     )
-
-
-class Correlation(NamedTuple):
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def exact_correlation(
-    run: Run, probe_set: str, norm: str = "grad_norm", draws: int = 1000, seed: int = 0
-) -> Correlation:
-    """Pearson correlation of the closed-form norm with the exact one, both as logarithms, over the
-    sampled positions.
-
-    The interval (95 %) resamples rollouts. Positions where either is 0 or unknown are left out.
-    Raises NoGradients.
-    """
-    frame: Any = run.exact_gradients(probe_set)
-    frame = (
-        frame[(frame[norm] > 0) & (frame.exact_norm > 0) & np.isfinite(frame[norm])]
-        if len(frame)
-        else frame
-    )
-    if len(frame) < 3:
-        raise NoGradients(
-            f"{run.path.name} has {len(frame)} positions of the probe set {probe_set!r} with "
-            f"{norm} and an exact gradient",
-            "A correlation needs three",
-            "Train with --gradients full",
-        )
-    x, y = np.log(frame[norm].to_numpy(np.float64)), np.log(frame.exact_norm.to_numpy(np.float64))
-    rollouts, member = np.unique(frame.rollout_id, return_inverse=True)
-    drawn = np.sort(
-        [_pearson(x, y, w[member]) for w in stats.resampled(len(rollouts), draws, seed)]
-    )
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = (
-        np.quantile(drawn, [0.025, 0.975]) if len(rollouts) > 1 and len(drawn) else (np.nan, np.nan)
-    )
-    return Correlation(float(_pearson(x, y, np.ones(len(x)))), float(low), float(high), len(x))
-
-
-def _pearson(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
-    x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
-    spread = np.sqrt((w @ x**2) * (w @ y**2))
-    return float(w @ (x * y) / spread) if spread > 0 else np.nan
-
-
-def second_moments(run: Run, step: int | None = None) -> pd.DataFrame:
-    """Adam's second moment beside how often each type was written in the logged fresh rollouts
-    before that step.
-
-    Columns: token_id, second_moment, n; types that were never written are left out. `step`: default
-    the last one logged. Raises NoGradients.
-    """
-    steps = run.steps("optimizer")
-    if not steps:
-        raise NoGradients(
-            f"{run.path.name} has no log of the optimizer",
-            "Adam's state is not in the gradients",
-            "Train with --gradients sums",
-        )
-    step = steps[-1] if step is None else step
-    sums = run.type_sums()
-    n = sums[sums.step < step].groupby("token_id").n.sum()
-    frame = run.optimizer(step)[["token_id", "second_moment"]]
-    return frame.assign(n=frame.token_id.map(n)).dropna().astype({"n": int}).reset_index(drop=True)
-
-
-def rank_correlation(x: Any, y: Any) -> Correlation:
-    """Spearman's rank correlation with a 95 % interval by Fisher's z. Source: Bonett and Wright
-    2000, eq. 3. NaN below 4.
-    """
-    from scipy.stats import spearmanr
-
-    n = len(x)
-    rho = float(np.asarray(spearmanr(x, y))[0]) if n > 3 else np.nan
-    if not np.isfinite(rho):
-        return Correlation(np.nan, np.nan, np.nan, n)
-    half = 1.959964 * np.sqrt((1 + rho**2 / 2) / (n - 3))
-    z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    interval = Interval(rho, float(np.tanh(z - half)), float(np.tanh(z + half)))
-    return Correlation(*interval, n)

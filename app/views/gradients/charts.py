@@ -4,15 +4,17 @@ cosines by group, early against late.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, TEACHER, finish, label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHADES = (
     "#3a82bd",
@@ -32,12 +34,39 @@ _GROUPS = (
     (CONTROL, "triangle-up", "x"),
     (NEUTRAL, "circle", ""),
 )  # rocks, rare, others
+_OUTLINE = {"width": 1, "color": NEUTRAL}
 _MOST_POINTS = 3_000
 _PANELS = (
     ("tokens_share", "of the tokens"),
     ("kl_share", "of the kl"),
     ("gradient_share", "of the gradient norm"),
 )
+
+
+def _area(part: pd.DataFrame, share: str, i: int, single: bool) -> Any:
+    """One label of one panel: a band over the steps, or where there is one step a bar."""
+    colour, shape = _SHADES[i % len(_SHADES)], _SHAPES[i % len(_SHAPES)]
+    name = label(str(part.label.iloc[0]))
+    common: dict[str, Any] = {
+        "x": part.step,
+        "y": part[share],
+        "name": name,
+        "legendgroup": name,
+        "showlegend": share == _PANELS[0][0],
+        "hovertemplate": f"step %{{x}}: %{{y:.1%}}<extra>{name}</extra>",
+    }
+    pattern = {
+        "shape": shape,
+        "size": 6,
+        "solidity": 0.25,
+        "fgcolor": "#ffffff",
+        "bgcolor": colour,
+        "fillmode": "overlay" if single else "replace",
+    }
+    if single:
+        return go.Bar(**common, marker={"color": colour, "pattern": pattern})
+    line = {"width": 0.5, "color": colour}
+    return go.Scatter(**common, stackgroup="all", mode="lines", line=line, fillpattern=pattern)
 
 
 def shares(frame: pd.DataFrame, labels: Sequence[str], about: str) -> go.Figure:
@@ -53,38 +82,9 @@ def shares(frame: pd.DataFrame, labels: Sequence[str], about: str) -> go.Figure:
     )
     single = frame.step.nunique() == 1
     for i, name in enumerate(labels):
-        part = frame[frame.label == name]
-        colour, shape = _SHADES[i % len(_SHADES)], _SHAPES[i % len(_SHAPES)]
-        pattern = {
-            "shape": shape,
-            "size": 6,
-            "solidity": 0.25,
-            "fgcolor": "#ffffff",
-            "bgcolor": colour,
-            "fillmode": "replace",
-        }
+        part = frame.loc[frame.label == name]
         for column, (share, _) in enumerate(_PANELS, 1):
-            common: dict[str, Any] = {
-                "x": part.step,
-                "y": part[share],
-                "name": label(name),
-                "legendgroup": name,
-                "showlegend": column == 1,
-                "hovertemplate": f"step %{{x}}: %{{y:.1%}}<extra>{label(name)}</extra>",
-            }
-            if single:
-                trace = go.Bar(
-                    **common, marker={"color": colour, "pattern": pattern | {"fillmode": "overlay"}}
-                )
-            else:
-                trace = go.Scatter(
-                    **common,
-                    stackgroup="all",
-                    mode="lines",
-                    line={"width": 0.5, "color": colour},
-                    fillpattern=pattern,
-                )
-            figure.add_trace(trace, 1, column)
+            figure.add_trace(_area(part, share, i, single), 1, column)
     finish(figure, f"Who takes the gradient<br>{about}", "step (updates)", "", 430)
     figure.update_layout(barmode="stack", margin_t=95, margin_b=110)
     figure.update_yaxes(range=[0, 1], tickformat=".0%", title="")
@@ -127,190 +127,126 @@ def lorenz(curves: Mapping[str, Any], about: str) -> go.Figure:
     )
 
 
-def _bars(
-    figure: go.Figure,
-    at: np.ndarray,
-    of: int,
-    edges: np.ndarray,
-    group: str,
-    name: str,
-    colour: str,
-    shape: str,
-) -> None:
-    """How many places `at` fall between edges, as shares of the `of` members of a group."""
-    counts, _ = np.histogram(at, edges)
+def _middles(edges: Sequence[float]) -> list[float]:
+    return [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _bars(figure: go.Figure, spread: Any, group: Any, name: str, look: tuple[str, str]) -> None:
+    """The counts of one group of a Spread, as shares of the group."""
+    colour, shape = look
     figure.add_bar(
-        x=(edges[1:] + edges[:-1]) / 2,
-        y=counts / max(of, 1),
+        x=_middles(spread.edges),
+        y=[n / max(group.n, 1) for n in group.counts],
         name=name,
-        legendgroup=group,
+        legendgroup=group.name,
         marker={"color": colour, "pattern": {"shape": shape, **HATCH}},
-        customdata=counts,
-        hovertemplate=f"%{{customdata}} of {of}<extra>{group}</extra>",
+        customdata=group.counts,
+        hovertemplate=f"%{{customdata}} of {group.n}<extra>{group.name}</extra>",
     )
 
 
-def group_histogram(
-    members: pd.DataFrame,
-    groups: Sequence[str],
-    column: str,
-    title: str,
-    axis: str,
-    about: str,
-    limits: tuple[float, float] | None,
-) -> go.Figure:
-    """How a value of the types spreads in each group, as shares of the group: group and `column`;
-    NaN is left out.
+def group_histogram(spread: Any, title: str, axis: str, about: str, logarithmic: bool) -> go.Figure:
+    """How a value of the types spreads in each group of a Spread, as shares of the group.
 
-    `limits`: the ends of the axis, at which what lies beyond is drawn; None for a logarithmic axis,
-    on which only positive values have a place: the others are told in the legend.
+    On a logarithmic axis only positive values have a place: the others are told in the legend. On
+    any other, what lies beyond its ends is drawn there, and told too.
     """
-    values = {
-        name: members.loc[members.group == name, column].dropna().to_numpy(float) for name in groups
-    }
-    placed = {
-        name: np.log10(own[own > 0]) if limits is None else np.clip(own, *limits)
-        for name, own in values.items()
-    }
-    known = np.concatenate(list(placed.values()))
     figure = go.Figure()
-    low, high = limits or (
-        (np.floor(known.min()), np.ceil(known.max() + 1e-9)) if len(known) else (0.0, 1.0)
-    )
-    edges = np.linspace(low, high, 25)
-    for name, (colour, symbol, shape) in zip(groups, _GROUPS, strict=True):
-        own, at = values[name], placed[name]
-        off = (
-            len(own) - len(at)
-            if limits is None
-            else int((np.abs(own - np.clip(own, *limits)) > 0).sum())
-        )
-        beyond = f", {off} {'not positive' if limits is None else 'beyond the axis'}" if off else ""
-        median = f"median {np.median(own):.3g}" if len(own) else "none"
-        _bars(
-            figure,
-            at,
-            len(own),
-            edges,
-            name,
-            f"{name}: {len(own)} values, {median}{beyond}",
-            colour,
-            shape,
-        )
-        middle = np.median(own) if len(own) else np.nan
-        if middle > 0 or (limits is not None and np.isfinite(middle)):
+    low, high = spread.edges[0], spread.edges[-1]
+    for group, (colour, symbol, shape) in zip(spread.groups, _GROUPS, strict=True):
+        off = f", {group.off} {'not positive' if logarithmic else 'beyond the axis'}"
+        median = "none" if group.median is None else f"median {group.median:.3g}"
+        name = f"{group.name}: {group.n} values, {median}{off if group.off else ''}"
+        _bars(figure, spread, group, name, (colour, shape))
+        if group.median is not None and (group.median > 0 or not logarithmic):
+            at = math.log10(group.median) if logarithmic else min(max(group.median, low), high)
             figure.add_scatter(
-                x=[float(np.log10(middle) if limits is None else np.clip(middle, *limits))],
+                x=[at],
                 y=[-0.03],
                 mode="markers",
-                marker={
-                    "color": colour,
-                    "symbol": symbol,
-                    "size": 12,
-                    "line": {"width": 1, "color": NEUTRAL},
-                },
-                legendgroup=name,
+                marker={"color": colour, "symbol": symbol, "size": 12, "line": _OUTLINE},
+                legendgroup=group.name,
                 showlegend=False,
-                hovertemplate=f"median of {name}<extra></extra>",
+                hovertemplate=f"median of {group.name}<extra></extra>",
             )
     figure.update_layout(barmode="group", bargap=0.05)
     figure.update_yaxes(tickformat=".0%", range=[-0.07, None])
     figure.update_xaxes(range=[low, high])
-    if limits is None:
-        ticks = np.arange(low, high + 1)
+    if logarithmic:
+        ticks = list(range(round(low), round(high) + 1))
         figure.update_xaxes(tickvals=ticks, ticktext=[f"{10.0**t:g}" for t in ticks])
     return finish(figure, f"{title}<br>{about}", axis, "share of the group", 400)
 
 
 def _points(
-    figure: go.Figure, frame: pd.DataFrame, x: str, y: str, hover: str, **marker: Any
+    figure: go.Figure,
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    hover: str,
+    size: Callable[[float], float] | None = None,
 ) -> None:
-    """One trace a group, rocks on top, its points carrying token id and name."""
-    for name, (colour, symbol, _) in zip(
-        ("other types", "Rock Tokens"), (_GROUPS[2], _GROUPS[0]), strict=True
+    """One trace a group, rocks on top, its points carrying token id, name and category; `size`: the
+    diameter for a share of the gradient, which is told too.
+    """
+    for name, (colour, symbol, _), inside in (
+        ("other types", _GROUPS[2], False),
+        ("Rock Tokens", _GROUPS[0], True),
     ):
-        part = frame[frame.in_set == (name == "Rock Tokens")]
-        sizes = {
-            key: value[part.index] if isinstance(value, pd.Series) else value
-            for key, value in marker.items()
-        }
+        part = frame[frame.in_set == inside]
+        details = list(part.category)
+        marker: dict[str, Any] = {"size": 9}
+        if size is not None:
+            marker = {"size": [size(x) for x in part.gradient_share], "sizemode": "diameter"}
+            details = [
+                f"{category}, {share:.2%} of the norm"
+                for category, share in zip(details, part.gradient_share, strict=True)
+            ]
         figure.add_scatter(
             x=part[x],
             y=part[y],
             mode="markers",
             name=f"{name}: {len(part)}",
-            marker={
-                "color": colour,
-                "symbol": symbol,
-                "line": {"width": 1, "color": NEUTRAL},
-                "opacity": 0.8,
-                **sizes,
-            },
-            customdata=np.stack(
-                [part.token_id, [label(t) for t in part.shown], part.category], axis=1
-            )
-            if len(part)
-            else None,
-            hovertemplate="<b>%{customdata[1]}</b> %{customdata[2]}<br>"
-            + hover
-            + "<extra></extra>",
+            marker={"color": colour, "symbol": symbol, "line": _OUTLINE, "opacity": 0.8, **marker},
+            customdata=[
+                [int(token_id), label(shown), detail]
+                for token_id, shown, detail in zip(part.token_id, part.shown, details, strict=True)
+            ],
+            hovertemplate=f"<b>%{{customdata[1]}}</b> %{{customdata[2]}}<br>{hover}<extra></extra>",
         )
 
 
-def early_late(
-    frame: pd.DataFrame, first: str, last: str, title: str, axis: str, about: str
-) -> go.Figure:
-    """A positive number of each type early against late, both logarithmic, with the diagonal:
-    token_id, shown, category, in_set.
+def early_late(ends: Any, title: str, axis: str, about: str) -> go.Figure:
+    """A positive number of each type early against late, both logarithmic, with the diagonal: Ends
+    of a change.
     """
     figure = go.Figure()
-    frame = frame.loc[(frame[first] > 0) & (frame[last] > 0)].head(_MOST_POINTS)
-    if len(frame):
-        ends = [float(frame[[first, last]].min().min()), float(frame[[first, last]].max().max())]
+    if len(ends.frame):
         figure.add_scatter(
-            x=ends,
-            y=ends,
+            x=ends.span,
+            y=ends.span,
             mode="lines",
             line={"color": NEUTRAL, "dash": "dot"},
             name="unchanged",
             hoverinfo="skip",
         )
-    _points(figure, frame, first, last, "early %{x:.4g}, late %{y:.4g}", size=9)
+    _points(figure, ends.frame, "early", "late", "early %{x:.4g}, late %{y:.4g}")
     figure.update_xaxes(type="log", dtick=1, tickformat="~g")
     figure.update_yaxes(type="log", dtick=1, tickformat="~g")
     return finish(figure, f"{title}<br>{about}", f"{axis}, early", f"{axis}, late", 430)
 
 
-def change_histogram(
-    frame: pd.DataFrame, first: str, last: str, title: str, about: str
-) -> go.Figure:
-    """The factor from early to late over the types, on a logarithmic axis, rocks beside the others."""
-    frame = frame.loc[(frame[first] > 0) & (frame[last] > 0)]
-    factors = np.log2(frame[last] / frame[first])
-    most = max(1.0, float(np.ceil(np.abs(factors).max() * 2) / 2)) if len(frame) else 1.0
-    edges = np.linspace(-most, most, 25)
+def change_histogram(factors: Any, title: str, about: str) -> go.Figure:
+    """The factor from early to late over the types, on a logarithmic axis, rocks beside the others:
+    a Spread.
+    """
     figure = go.Figure()
-    for name, (colour, _, shape), chosen in zip(
-        ("Rock Tokens", "other types"),
-        (_GROUPS[0], _GROUPS[2]),
-        (frame.in_set, ~frame.in_set),
-        strict=True,
-    ):
-        own = factors[chosen]
-        if not len(own):
-            continue
-        _bars(
-            figure,
-            own.to_numpy(),
-            len(own),
-            edges,
-            name,
-            f"{name}: {len(own)}, median ×{2 ** own.median():.2f}",
-            colour,
-            shape,
-        )
-    ticks = np.arange(-np.floor(most), np.floor(most) + 1)
-    ticks = ticks[ticks % -(-len(ticks) // 9) == 0]
+    for group, (colour, _, shape) in zip(factors.groups, (_GROUPS[0], _GROUPS[2]), strict=True):
+        if group.n:
+            name = f"{group.name}: {group.n}, median ×{group.median:.2f}"
+            _bars(figure, factors, group, name, (colour, shape))
+    most = math.floor(factors.edges[-1])
+    ticks = [t for t in range(-most, most + 1) if t % -(-(2 * most + 1) // 9) == 0]
     figure.update_xaxes(tickvals=ticks, ticktext=[f"×{2.0**t:.3g}" for t in ticks])
     figure.update_yaxes(tickformat=".0%")
     figure.add_vline(x=0, line={"color": NEUTRAL, "dash": "dot"})
@@ -320,23 +256,18 @@ def change_histogram(
 
 def bubbles(frame: pd.DataFrame, about: str) -> go.Figure:
     """Frequency against mean kl; the area of a bubble is its share of the norm. `frame`:
-    gradients.at_step.
+    gradients.at_step, by falling share.
     """
-    frame = frame.loc[frame.kl > 0].nlargest(_MOST_POINTS, "gradient_share")
+    frame = frame[frame.kl > 0].head(_MOST_POINTS)
+    biggest = max([*frame.gradient_share.head(1), 1e-12])
     figure = go.Figure()
-    biggest = float(frame.gradient_share.max()) if len(frame) else 1.0
-    sized = frame.assign(
-        size=np.maximum(45 * np.sqrt(frame.gradient_share / max(biggest, 1e-12)), 3),
-        category=frame.category + [f", {x:.2%} of the norm" for x in frame.gradient_share],
-    )
     _points(
         figure,
-        sized,
+        frame,
         "n",
         "kl",
         "%{x} tokens, mean kl %{y:.4g} nats",
-        size=sized["size"],
-        sizemode="diameter",
+        lambda share: max(45 * math.sqrt(share / biggest), 3),
     )
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
     figure.update_yaxes(type="log", dtick=1, tickformat="~g")
@@ -354,14 +285,8 @@ def second_moments(frame: pd.DataFrame, about: str) -> go.Figure:
     token_id, shown, category, in_set.
     """
     figure = go.Figure()
-    _points(
-        figure,
-        frame[frame.second_moment > 0].head(_MOST_POINTS),
-        "n",
-        "second_moment",
-        "%{x} tokens, second moment %{y:.3g}",
-        size=9,
-    )
+    positive = frame[frame.second_moment > 0].head(_MOST_POINTS)
+    _points(figure, positive, "n", "second_moment", "%{x} tokens, second moment %{y:.3g}")
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
     figure.update_yaxes(type="log", tickformat="~e")
     return finish(
