@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from rockcore import schema
-from rockcore.analysis import correlations, shares
+from rockcore.analysis import correlations, shares, spreads
 from rockcore.log import Run, RunWriter
 from rockcore.schema import NoGradients
 
@@ -193,3 +193,62 @@ def test_the_correlation_of_exact_and_closed_form_norms_is_taken_on_logarithms(t
     assert found.low < found.value < found.high
     with pytest.raises(NoGradients, match="0 positions"):
         correlations.exact_correlation(Run.open(path), "final", "proj_grad_norm")
+
+
+values = st.lists(st.floats(1e-6, 1e6) | st.just(np.nan) | st.floats(-5, 0), max_size=30)
+
+
+@given(values, values)
+def test_a_spread_places_every_value_or_tells_how_many_have_no_place(first, second):
+    groups = {"one": np.array(first, float), "two": np.array(second, float)}
+    logarithms = spreads.spread_of_logarithms(groups)
+    between = spreads.spread_between(groups, -1.0, 1.0)
+    for name, log, cut in zip(groups, logarithms.groups, between.groups, strict=True):
+        known = groups[name][np.isfinite(groups[name])]
+        assert log.n == cut.n == len(known) and log.off == (known <= 0).sum()
+        assert sum(log.counts) == len(known) - log.off and sum(cut.counts) == len(known)
+        assert cut.off == (np.abs(known) > 1).sum()
+        assert log.median == cut.median == (np.median(known) if len(known) else None)
+    assert logarithms.n == between.n == sum(group.n for group in between.groups)
+
+
+@given(st.lists(st.floats(0.01, 100), max_size=20), st.lists(st.floats(0.01, 100), max_size=20))
+def test_factors_spread_as_far_below_one_as_above(first, second):
+    found = spreads.spread_of_factors({"one": np.array(first), "two": np.array(second)})
+    assert found.edges[0] == -found.edges[-1] <= -1.0
+    for own, group in zip((first, second), found.groups, strict=True):
+        assert sum(group.counts) == len(own) == group.n
+        if own:
+            assert group.median == pytest.approx(2 ** np.median(np.log2(own)))
+
+
+def test_shares_at_a_step_and_stacked_are_those_of_the_types(tiny_run):
+    run = Run.open(tiny_run())
+    types = shares.type_shares(run)
+    ids = types.token_id.unique()
+    names = pd.DataFrame({"token_id": ids, "shown": ids.astype(str), "category": ids % 3})
+    now = shares.at_step(types, 10, names, {7, 8})
+    tokens = pq.read_table(run.path / "tokens" / "step=000010.parquet").to_pandas()
+    assert now.gradient.is_monotonic_decreasing and (now.of_tokens == len(tokens)).all()
+    row = shares.row_of(now, 7)
+    assert (
+        row is not None
+        and row.in_set
+        and row.kl == pytest.approx(tokens.kl[tokens.token_id == 7].mean(), rel=1e-5)
+    )
+    assert shares.row_of(now, 10**6) is None and set(now.token_id[now.in_set]) == {7, 8}
+    found = shares.stacked(types, now, "in_set")
+    inside = found.at_last_step(shares.IN_SET)
+    last = types[(types.step == 20) & types.token_id.isin([7, 8])]
+    assert inside is not None
+    assert inside.gradient_share == pytest.approx(last.gradient_share.sum())
+    assert set(found.labels) == {shares.IN_SET, shares.OUTSIDE}
+    assert shares.logged_steps(types) == [0, 10, 20]
+
+
+def test_divergence_is_zero_only_where_no_type_is_above_the_rounding_at_any_step(tiny_run):
+    types = shares.type_shares(Run.open(tiny_run()))
+    below = types.assign(kl=types.n * 9e-5)
+    assert shares.is_zero(below, 1e-4) and not shares.is_zero(types, 1e-4)
+    assert not shares.is_zero(below.assign(kl=np.where(below.index == 3, 1.0, below.kl)), 1e-4)
+    assert not shares.is_zero(below.assign(kl=np.nan), 1e-4), "what is not logged is not zero"

@@ -402,17 +402,10 @@ def drag(
 
 def test_a_box_over_positions_narrows_table_and_link(tab: Tab) -> None:
     tab.open("/steps?run=tiny&source=first&rollout=0")
-<<<<<<< HEAD
     area = tab.page.locator(".heatmap canvas")
     playwright.expect(area).to_be_visible()
     n = len(WORDS) + 21  # as conftest samples them
     drag(tab, area, (10.5 / n, 0.3), (19.5 / n, 0.7))
-=======
-    area = tab.page.locator(".js-plotly-plot .nsewdrag")
-    playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
-    n = len(WORDS) + 21  # every word, 20 more, and the end: conftest draws texts so
-    drag(tab, area, (10 / n, 0.3), (20 / n, 0.7))
->>>>>>> suite
     tab.wait_for_url(span="10-19")
     playwright.expect(tab.page.get_by_text(f"10 of {n} positions.")).to_be_visible()
     tab.page.get_by_role("textbox", name="Positions").fill("")
@@ -441,19 +434,11 @@ def test_the_link_to_trace_carries_all_for_a_tab_of_its_own(tab: Tab) -> None:
 
 def test_a_box_over_types_picks_them(tab: Tab, tiny_run: RunFactory) -> None:
     tab.open("/steps?run=tiny&view=type&which=top&rows=20")
-<<<<<<< HEAD
     area = tab.page.locator(".heatmap canvas")
     playwright.expect(area).to_be_visible()
     drag(tab, area, (0.2, 2.5 / 20), (0.6, 4.5 / 20))
     said = f"3 of {len(WORDS)} types of these texts."
     playwright.expect(tab.page.get_by_text(said)).to_be_visible()
-=======
-    playwright.expect(tab.page.locator(".js-plotly-plot .heatmaplayer image")).to_be_visible()
-    drag(tab, tab.page.locator(".js-plotly-plot .nsewdrag"), (0.2, 2 / 20), (0.6, 5 / 20))
-    playwright.expect(
-        tab.page.get_by_text(f"3 of {len(WORDS)} types of these texts.")
-    ).to_be_visible()
->>>>>>> suite
     top = data.steps.types(
         data.runs.key(str(tiny_run("tiny"))), "final", "kl"
     ).frame  # the same numbers are drawn again
