@@ -7,7 +7,7 @@ Raises RockError where rockcore does.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
@@ -18,9 +18,6 @@ from app.data.runs import RunKey
 from rockcore.analysis import signals, texts
 from rockcore.analysis.signals import SIGNALS, USUAL
 from rockcore.schema import Texts
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = [
     "SIGNALS",
@@ -87,7 +84,7 @@ def _spelled(run: RunKey, side: texts.Alternatives | None) -> list[str]:
     return [] if side is None else texts.spelled(runs.log(run), parts.shown_ids(side))
 
 
-def ids(text: dict[str, Any]) -> np.ndarray:
+def ids(text: dict[str, Any]) -> Any:
     """The token ids (T,) of a text."""
     return parts.token_ids(text)
 
