@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
@@ -54,12 +53,10 @@ def finish(
 
 def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:
     """An interval over the steps: step, low, high."""
-    x = pd.concat([frame.step, frame.step[::-1]])
-    y = pd.concat([frame.high, frame.low[::-1]])
     fill = f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)"
     figure.add_scatter(
-        x=x,
-        y=y,
+        x=[*frame.step, *frame.step[::-1]],
+        y=[*frame.high, *frame.low[::-1]],
         mode="lines",
         fill="toself",
         fillcolor=fill,
@@ -103,7 +100,8 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
     """
     figure = go.Figure()
     looks = {"greedy": (STUDENT, "solid", "circle"), "sampled": (TEACHER, "dash", "diamond")}
-    for decoding, frame in evals.groupby("decoding"):
+    for decoding in sorted(set(evals.decoding)):
+        frame = evals.loc[evals.decoding == decoding]
         colour, dash, symbol = looks.get(str(decoding), (NEUTRAL, "dot", "square"))
         band(figure, frame, colour, str(decoding))
         figure.add_scatter(

@@ -13,7 +13,6 @@ _ABOUT = (
     "Probe texts were sampled once, by the first or the final student, and are scored again by "
     "the student of every logged step."
 )
-TEXTS = {texts.value: texts.label for texts in Texts}
 
 
 def source(options: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 # What can be looked at; the names of all else in a link are views, filters and rules.
 THINGS = ("run", "run_b", "source", "source_b", "step", "step_a", "step_b", "rollout", "rollout_b",
-          "signal", "token")  # fmt: skip
+          "signal", "token", "token_at")  # fmt: skip
 _PICKED = "picked"  # name -> text: what the person, or the link, asked for
 _LINKED = "linked"  # name -> text: the part of it that a link asked for
 _SHOWN = "shown"  # name -> text: what this script run shows
@@ -246,6 +246,19 @@ def count(name: str, label: str, low: int, high: int, default: int, **look: Any)
     if picked != str(value) and _is_said(name):
         _say_missing(name, label, picked, f"{low:,} to {high:,}", str(value))
     return value
+
+
+def place(name: str, label: str, length: int) -> int | None:
+    """A place from 0 that a link may name among `length`, and no single control holds."""
+    picked = text(name, "")
+    if not picked:
+        return None
+    if is_count(picked) and int(picked) < length:
+        return int(picked)
+    if _is_said(name):
+        there_is = f"0 to {length - 1:,}" if length else "none"
+        _say_missing(name, label, picked, there_is, "none")
+    return None
 
 
 def is_count(text: str) -> bool:

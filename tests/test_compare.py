@@ -358,6 +358,6 @@ def test_the_scales_of_two_runs_are_quantiles_over_the_tokens_of_both(
         np.quantile(np.abs(of_a), 0.9), rel=1e-5
     )
     scale = pair_scales.difference_scale(a, b, signal)
-    edges = np.maximum(np.quantile(both, pair_scales.DIFFERENCE_QUANTILES), 1e-4)
+    edges = np.maximum(np.quantile(both, pair_scales.SIGNED_QUANTILES), 1e-4)
     np.testing.assert_allclose(scale["edges"], [*-edges[::-1], *edges], rtol=1e-5)
     assert scale["tokens"] == len(both) and scale["bins"] == sorted(scale["bins"])

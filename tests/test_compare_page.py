@@ -153,7 +153,7 @@ def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) 
     change = data.compare.difference_scale(key(one), key(other), "kl")
     np.testing.assert_allclose(
         change["edges"][5:],
-        np.maximum(np.quantile(np.abs(both), pair_scales.DIFFERENCE_QUANTILES), 1e-4),
+        np.maximum(np.quantile(np.abs(both), pair_scales.SIGNED_QUANTILES), 1e-4),
         rtol=1e-5,
     )
     assert change["edges"] == [-e for e in reversed(change["edges"])]

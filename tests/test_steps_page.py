@@ -59,7 +59,7 @@ def cells(sent: dict[str, Any]) -> np.ndarray:
 # What is shown is what was logged.
 
 
-@pytest.mark.parametrize("source", data.runs.SOURCES)
+@pytest.mark.parametrize("source", list(Texts))
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_renders(view: str, source: str, open_app, tiny_run: RunFactory) -> None:
     for run in (tiny_run(), sample_runs() / "habit"):

@@ -136,7 +136,7 @@ def test_the_tokens_of_a_text_go_out_as_csv_and_parquet(tiny_run: RunFactory) ->
 # As parts for the browser.
 
 
-@pytest.mark.parametrize("source", data.runs.SOURCES)
+@pytest.mark.parametrize("source", list(Texts))
 def test_the_parts_of_a_text_are_json_without_nan(source: str, tiny_run: RunFactory) -> None:
     run = key(tiny_run())
     sent = [data.texts.text(run, source, 10, 1), data.texts.values(run, source, 10, 1)]

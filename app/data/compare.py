@@ -114,7 +114,7 @@ def pair(a: Text, b: Text, signal: str) -> Pair:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
-    """texts.scale over both runs: quantiles of all their fresh tokens, and the histogram of
+    """texts.scale over both runs: quantiles of all their tokens, and the histogram of
     these.
     """
     return pair_scales.joint_scale(
@@ -130,7 +130,7 @@ def difference_scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def threshold(a: RunKey, b: RunKey, signal: str) -> float | None:
-    """τ: the 0.90 quantile of |signal| over the fresh tokens of both runs; None where nothing is
+    """τ: the 0.90 quantile of |signal| over the tokens of both runs; None where nothing is
     logged.
     """
     return pair_scales.threshold(runs.log(a), runs.log(b), signal)

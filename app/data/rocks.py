@@ -253,6 +253,11 @@ def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
 
 
+def types_by(run: RunKey, rule: RockRule, column: str) -> dict[str, int]:
+    """How many types are of each category or class, the commonest first."""
+    return tables.types_by(table(run, rule), column)
+
+
 def labels(run: RunKey, rule: RockRule, most: int, also: str) -> dict[int, str]:
     """Token id -> name of the first types of the table, and of the one that a link asks for."""
     asked = int(also) if also.isascii() and also.isdecimal() and len(also) < 10 else None

@@ -40,7 +40,6 @@ __all__ = [
 
 # Float columns of the log that are signals.
 SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
-SOURCES = tuple(texts.value for texts in Texts)
 _SILENT_S = 600  # a run without a step for so long is not counted as training
 
 
@@ -117,7 +116,7 @@ def status(run: RunKey) -> str:
     meta = opened.meta
     if meta.status != "running":
         reason = f": {meta.reason}" if meta.reason else ""
-        ended = words.moment(getattr(meta, "ended", ""))
+        ended = words.moment(meta.ended)
         return f"{meta.status}{reason}{f' · ended {ended}' if ended else ''}"
     steps, age = opened.steps("metrics"), opened.age_s()
     silent = (
@@ -139,14 +138,9 @@ def steps(run: RunKey, source: str = "fresh") -> list[int]:
     return log(run).steps(Texts(source).table)
 
 
-def table(source: str) -> str:
-    """Texts.table, for pages that hold the value of a link."""
-    return Texts(source).table
-
-
-def probe_set(source: str) -> str | None:
-    """Texts.probe_set, for pages that hold the value of a link."""
-    return Texts(source).probe_set
+def logged_texts(run: RunKey) -> list[str]:
+    """Whose texts the run has logged, as the values of Texts."""
+    return [texts.value for texts in Texts if steps(run, texts.value)]
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

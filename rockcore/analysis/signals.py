@@ -14,13 +14,14 @@ import numpy as np
 
 from rockcore import schema
 from rockcore.log import Run
+from rockcore.schema import Texts
 
 QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
 SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
 USUAL = 0.90  # the quantile that counts as high where no rule says what does
 COLUMNS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm", "weight")
 WHOLE_RUN = "the whole run"
-PROBES_ONLY = "the probe texts of the run, which logs no fresh rollouts"
+PROBES_ONLY = "the probe texts of the run, as no fresh rollout has a value"
 _NATS = np.geomspace(1e-3, 20.0, 44)
 _SIDE = np.geomspace(1e-2, 20.0, 22)
 _SHARE = [k / 20 for k in range(1, 21)]  # each as near to its fraction as a share k/S is
@@ -114,7 +115,8 @@ def scale(run: Run, signal: str) -> Scale:
     tokens, edges = run.quantiles(about.column, shares, absolute=signed)
     if signed:
         edges, shares = [-e for e in reversed(edges)] + edges, shares[::-1] + shares
-    over = WHOLE_RUN if run.steps("tokens") or not edges else PROBES_ONLY
+    fresh = Texts.FRESH in run.scale_texts(about.column)
+    over = WHOLE_RUN if fresh or not edges else PROBES_ONLY
     return Scale(*known, edges, shares if edges else [], tokens, over)
 
 

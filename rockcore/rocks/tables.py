@@ -89,6 +89,11 @@ def labels(table: pd.DataFrame, most: int, also: int | None = None) -> dict[int,
     }
 
 
+def types_by(table: pd.DataFrame, column: str) -> dict[str, int]:
+    """How many types of a `type_table` are of each category or class, the commonest first."""
+    return {str(name): int(n) for name, n in table[column].value_counts().items()}
+
+
 class Densities(NamedTuple):
     """How dense each rollout is with rocks."""
 

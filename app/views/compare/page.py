@@ -177,7 +177,7 @@ def pane(shown: Shown, letter: str, difference: bool) -> None:
         caption = (
             f"B minus A, on the text of B: {shown.a.name}, step {shown.a.step} → {of.name}, step "
             f"{of.step}. Blue: lower in B, orange: higher. {estimator}. Colours change at "
-            f"quantiles of |{shown.signal}| over all {scale['tokens']:,} fresh tokens of {over}."
+            f"quantiles of |{shown.signal}| over all {scale['tokens']:,} tokens of {over}."
         )
     view = token_pane.View(
         scale=scale,

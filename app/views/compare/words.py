@@ -62,7 +62,7 @@ def moved(found: data.compare.Moved | None, signal: str, one_run: bool) -> str:
     return (
         f"B − A: mean {mean}{nats} over {n}; {found.higher:,} of {n} higher in B by τ = "
         f"{found.tau:.3g}{nats} or more, {found.lower:,} lower. τ is the 0.90 quantile of {whose} "
-        f"over the fresh tokens of {'the run' if one_run else 'both runs'}."
+        f"over the tokens of {'the run' if one_run else 'both runs'}."
     )
 
 

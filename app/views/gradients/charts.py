@@ -69,7 +69,7 @@ def shares(frame: pd.DataFrame, labels: Sequence[str], about: str) -> go.Figure:
         horizontal_spacing=0.03,
         subplot_titles=[title for _, title in _PANELS],
     )
-    single = frame.step.nunique() == 1
+    single = len(set(frame.step)) == 1
     for i, name in enumerate(labels):
         part = frame.loc[frame.label == name]
         for column, (share, _) in enumerate(_PANELS, 1):

@@ -101,7 +101,7 @@ def funnel_line(report: data.rocks.RockReport) -> str:
     )
 
 
-def filtered(table, report: data.rocks.RockReport):
+def filtered(rule: data.rocks.RockRule, table, report: data.rocks.RockReport):
     """Search and facets above the table; returns the rows left."""
     left, right = st.columns([2, 1])
     with left:
@@ -119,12 +119,12 @@ def filtered(table, report: data.rocks.RockReport):
         )
     facets = {}
     for name in ("category", "class"):
-        counts = table[name].value_counts()
+        counts = data.rocks.types_by(run, rule, name)
         facets[name] = selection.choose_some(
             name,
             st.pills,
             name.capitalize(),
-            counts.index.tolist(),
+            list(counts),
             selection_mode="multi",
             format_func=lambda v, c=counts: f"{v} {c.get(v, 0)}",
         )
@@ -251,7 +251,7 @@ def page() -> None:
     st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}")
     selection.link("threshold_lab", "Change the rule in the Threshold lab")
     headline(report)
-    rows = filtered(table, report)
+    rows = filtered(rule, table, report)
     picked = show_table(rows.head(MOST_ROWS), rule.column)
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
     st.caption(

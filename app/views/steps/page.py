@@ -301,7 +301,7 @@ def page(sources: list[str]) -> None:
 st.title("Steps")
 st.text("The same signal at every logged step: what fades, what stays, what comes back.")
 st.badge(app_words.plain(facts.estimator), help="What the numbers called kl are.")
-logged = [s for s in data.runs.SOURCES if data.runs.steps(run, s)]
+logged = data.runs.logged_texts(run)
 if logged:
     page(logged)
 else:

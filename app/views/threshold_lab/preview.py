@@ -28,10 +28,6 @@ def preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
         with column:
             st.markdown(f"**{when}: step {step}**")
             side(run, rule, rollout, step, when)
-    st.caption(
-        "Dotted: persistent. Dashed: and in a context that recurs. Solid and thick: and of a type "
-        "in the set."
-    )
 
 
 def side(

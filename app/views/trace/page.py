@@ -20,11 +20,11 @@ facts = data.runs.facts(run)
 def follow_the_pane() -> None:
     """The pane was walked, stepped or filtered by hand: what it shows now is what the link says."""
     shown: dict[str, Any] = dict(selection.moved(PANE) or {})
-    texts = {name: ",".join(shown.get(part, [])) for part, name in LISTS.items()}
+    texts = {name: selection.joined(shown.get(part, [])) for part, name in LISTS.items()}
     texts |= {
         "cut": shown.get("cut", ""),
         "span": "-".join(map(str, shown.get("span", []))),
-        "types": ",".join(map(str, shown.get("types", []))),
+        "types": selection.joined(shown.get("types", [])),
         "rest": "" if (rest := shown.get("rest", "dim")) == "dim" else rest,
         "token_at": "" if shown.get("token") is None else str(shown["token"]),
     }
@@ -32,13 +32,6 @@ def follow_the_pane() -> None:
     for name, text in texts.items():
         if selection.asked(name) != text:
             selection.put(name, text)
-
-
-def values_that_exist(name: str, options: list[str]) -> list[str]:
-    """The values of a list in the link that exist here, in the order of the link."""
-    wanted = [value for value in selection.asked(name).split(",") if value in options]
-    selection.text(name, "")
-    return list(dict.fromkeys(wanted))
 
 
 def selected_span(length: int) -> list[int]:
@@ -53,17 +46,17 @@ def state(
     rollout: int, step: int, length: int, categories: list[str], classes: list[str]
 ) -> token_pane.State:
     """What the link asks of the pane, as far as it can be had."""
-    at, cut, rest = (selection.text(name, "") for name in ("token_at", "cut", "rest"))
+    cut, rest = (selection.text(name, "") for name in ("cut", "rest"))
     return token_pane.State(
         rollout=rollout,
         step=step,
-        token=int(at) if at.isdecimal() and len(at) < 10 and int(at) < length else None,
-        light=values_that_exist("light", categories),
-        classes=values_that_exist("light_class", classes),
-        only=values_that_exist("only", list(token_pane.ONLY)),
+        token=selection.place("token_at", "Token", length),
+        light=selection.chosen("light", "Categories", categories),
+        classes=selection.chosen("light_class", "Classes", classes) if classes else [],
+        only=selection.chosen("only", "Only", token_pane.ONLY),
         span=selected_span(length),
         types=[
-            int(i) for i in selection.text("types", "").split(",") if i.isdecimal() and len(i) < 10
+            int(i) for i in selection.listed(selection.text("types", "")) if selection.is_count(i)
         ],
         rest=rest if rest in token_pane.RESTS else "dim",
         cut=cut if token_pane.is_cut(cut) else "",
@@ -151,7 +144,7 @@ def show_text(opened: Opened) -> None:
 
 
 def page() -> None:
-    sources = [s for s in data.runs.SOURCES if data.runs.steps(run, s)]
+    sources = data.runs.logged_texts(run)
     if not sources:
         st.text(
             "No step has logged its tokens yet. Reload in a moment (press R) if the run is "
