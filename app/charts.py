@@ -14,6 +14,9 @@ import plotly.graph_objects as go
 
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["CONTROL", "HATCH", "NEUTRAL", "ROCK", "STUDENT", "TEACHER", "band", "finish", "label"]
 
 HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, with a shape

@@ -27,6 +27,7 @@ from app.components import colours, heatmap
 from app.components.heatmap import drawing
 from rockcore.analysis.signals import PROBES_ONLY, WHOLE_RUN, Scale
 from rockcore.log import Run, sample_runs
+from rockcore.schema import Texts
 
 RunFactory = Callable[..., Path]
 VIEWS = ("position", "type", "category")
