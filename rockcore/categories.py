@@ -236,7 +236,10 @@ def sentence_starts(tokens: Sequence[str]) -> np.ndarray:
     return sentence_starts_of(token_id_T, np.arange(len(tokens)) == 0, sentence_marks(ids))
 
 
-_SHAPE = r"""Write each rule as a table [[rule]] with at least category = "name" and pattern = '\s?(Tom|Ana)', in single quotes"""
+_SHAPE = (
+    'Write each rule as a table [[rule]] with at least category = "name" and pattern = '
+    r"'\s?(Tom|Ana)', in single quotes"
+)
 _KEYS = {"category": str, "pattern": str, "meaning": str, "sentence_start": bool}
 
 

@@ -27,7 +27,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; errors a user can act on are printed without a traceback, with exit code 1."""
+    """Run one command; errors a user can act on are printed without a traceback, exit code 1."""
     command = tyro.cli(
         Command,  # pyright: ignore[reportArgumentType]
         prog="rockcore",

@@ -239,7 +239,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., A
         app = AppTest.from_file(MAIN, default_timeout=30)
         for name, value in url.items():
             app.query_params[name] = value
-        # switch_page knows a page by its url_path only after a run, and another page would run first
+        # switch_page knows a page by its url_path only after a run, of another page
         app._page_hash = "" if page == "overview" else calc_hash(page)
         return app.run()
 

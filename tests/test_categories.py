@@ -287,8 +287,8 @@ def test_decoded_text_with_a_space_is_left_alone(before, after):
 
 
 LESSON = (
-    "So we have $\\frac{1}{2} = 0.5$.\nWait, the naïve café “Zoë” — née 1987…\n\n**Let** 中文字符 be "
-    "日本語。 😀🎉\n"
+    "So we have $\\frac{1}{2} = 0.5$.\nWait, the naïve café “Zoë” — née 1987…\n\n**Let** "
+    "中文字符 be 日本語。 😀🎉\n"
     "### Step 3\n    Ġanni and Ċetta say: \\boxed{42} ≤ 7 ± 2, x_{i}^{3} → “Čapek”.\n\n\n"
     "```python\n  if x != y:\r\n    print(3)\n```\n---\n"
 )
@@ -309,7 +309,7 @@ def byte_level_tokenizer() -> Tokenizer:
 
 
 def sentencepiece_tokenizer() -> Tokenizer:
-    """As Llama 2 has it: trained on lines, so that a line break is a byte, as rare characters are."""
+    """As Llama 2 has it: trained on lines, so a line break is a byte, as rare characters are."""
     tokenizer = Tokenizer(token_models.BPE(unk_token="<unk>", byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(), pre_tokenizers.Digits(individual_digits=True)]

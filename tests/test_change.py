@@ -184,7 +184,7 @@ def test_a_type_that_the_first_texts_lack_has_no_change():
     )
 
 
-def test_a_type_is_hard_from_the_mean_over_all_tokens_of_the_first_texts_also_those_that_the_last_lack(
+def test_a_type_is_hard_from_the_mean_of_all_first_tokens_also_those_that_the_last_lack(
     tmp_path,
 ):
     before, after = Log([[1, 9]] * 12, [[[0.5, 10.0]] * 12]), Log([[1]] * 12, [[[0.5]] * 12])

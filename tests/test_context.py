@@ -21,7 +21,7 @@ def counted(
     wanted: np.ndarray | None = None,
     shuffle: int | None = None,
 ) -> np.ndarray:
-    """`similar_sums` over all occurrences of a log, given in another order if `shuffle` is a seed."""
+    """`similar_sums` over all occurrences of a log, in another order if `shuffle` is a seed."""
     corpus = log.corpus()
     order = (
         np.arange(len(corpus))

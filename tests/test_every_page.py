@@ -31,9 +31,11 @@ NOT_OURS = {
     # but not said to belong to it
     "color-contrast": "[data-testid=stSelectbox]:has(:disabled) [data-testid=stWidgetLabel]",
 }
-JUDGE = """async (exclude) => (await axe.run({ exclude }, { resultTypes: ['violations'] })).violations
+JUDGE = """async (exclude) =>
+    (await axe.run({ exclude }, { resultTypes: ['violations'] })).violations
     .filter(rule => ['serious', 'critical'].includes(rule.impact))
-    .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))"""
+    .flatMap(rule => rule.nodes.map(node =>
+        `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))"""
 
 
 def violations(page: playwright.Page) -> list[str]:

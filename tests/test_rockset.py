@@ -22,8 +22,9 @@ from rockcore.rocks.rule import PRESETS, BadRule, RockRule
 from rockcore.rocks.scores import SCORES
 from rockcore.rocks.search import detect
 
-TOKEN_FIELDS = """token_id token category frequency mean_kl rock_score share coverage persistent consistent ccr rock_score_ctx class
-in_set""".split()
+TOKEN_FIELDS = """token_id token category frequency mean_kl rock_score share coverage
+persistent consistent ccr
+rock_score_ctx class in_set""".split()
 LOOSE = {
     "min_support": 1,
     "min_rollouts": 1,

@@ -79,7 +79,7 @@ def test_the_fixed_texts_are_the_same_at_every_step_and_the_values_are_not(run):
         assert a.token_id.tolist() == b.token_id.tolist() and a.kl.tolist() != b.kl.tolist()
 
 
-def test_the_final_student_wrote_enough_texts_for_detection_and_the_first_of_them_carry_alternatives(
+def test_the_final_student_wrote_enough_texts_and_the_first_of_them_carry_alternatives(
     run,
 ):
     sizes = {probe_set: len(run.rollouts(probe_set=probe_set)) for probe_set in ("first", "final")}

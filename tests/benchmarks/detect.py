@@ -287,7 +287,10 @@ def speed_table(sizes: dict[int, dict[str, Any]]) -> Table:
 
 
 def truth_table(sizes: dict[int, dict[str, Any]]) -> Table:
-    title = "Precision and recall against the planted rocks; of occurrences also recall of the persistent ones"
+    title = (
+        "Precision and recall against the planted rocks; of occurrences also recall of the "
+        "persistent ones"
+    )
     table = Table(
         "positions",
         "preset",

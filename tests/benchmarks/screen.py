@@ -25,14 +25,22 @@ STOPWATCH = """() => {
             const { port1, port2 } = new MessageChannel();
             port1.onmessage = () => { took.work ??= performance.now() - from; };
             port2.postMessage(0);
-            requestAnimationFrame(() => { took.frame = performance.now() - from; took.work ??= took.frame; times.push(took); });
+            requestAnimationFrame(() => {
+                took.frame = performance.now() - from;
+                took.work ??= took.frame;
+                times.push(took);
+            });
         });
     };
     for (const type of ['pointermove', 'keydown']) addEventListener(type, watch, true);
 }"""
-TAKEN = "n => new Promise(done => { const look = () => times.length > n ? done(times[n]) : requestAnimationFrame(look); look(); })"
+TAKEN = """n => new Promise(done => {
+    const look = () => times.length > n ? done(times[n]) : requestAnimationFrame(look);
+    look();
+})"""
 SETTLED = """([step, from]) => new URL(location).searchParams.get('step') === step
-    && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning' && performance.now() - from"""
+    && document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'
+    && performance.now() - from"""
 COLOURED = "() => [...CSS.highlights.values()].some(layer => layer.size)"
 
 
