@@ -5,9 +5,11 @@ A category describes text and place alone; it knows nothing of losses, so that i
 them. A user's rules come from a TOML file: `builtin = false` at its top leaves out the built-in
 ones, and each rule is a table
 
-    [[rule]] category = "name" pattern = '\s?(Tom|Ana)'  # a Python regular expression that has to
-    match the whole text of the token meaning = "who the task speaks of"  # optional sentence_start
-    = false  # optional; true: only where the token opens a sentence
+    [[rule]]
+    category = "name"
+    pattern = '\s?(Tom|Ana)'  # a Python regular expression that has to match the whole token
+    meaning = "who the task speaks of"  # optional
+    sentence_start = false  # optional; true: only where the token opens a sentence
 
 A token *type* has no place of its own. Where the share of its occurrences that open a sentence is
 known, judge the type with `sentence_start = share >= 0.5`; where it is not, as if it always opened

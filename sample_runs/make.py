@@ -1,18 +1,16 @@
 """Rebuild everything in this folder from a seed: the tokenizer, the teacher, the starting students,
 the runs, the figures.
 
-    python sample_runs/make.py                     models and runs, about 35 minutes on two cores
-    python sample_runs/make.py --only runs         the runs and their figures, from the models that
-    are here python sample_runs/make.py --only sweep        settle whether the plateau of a scenario
-    is real (rate x seed x length)
+    python sample_runs/make.py              models and runs, about 35 minutes on two cores
+    python sample_runs/make.py --only runs  the runs and their figures, from the models here
+    python sample_runs/make.py --only sweep whether a plateau is real (rate, seed, length)
 
 1. A tokenizer is trained on the built-in world.
 2. The teacher learns from correct solutions, half of them with a style note in the prompt
-(pre-training).
+   (pre-training).
 3. Each starting student learns from texts that the teacher sampled (off-policy distillation:
-forward KL and
-   cross-entropy, half each), until it solves about half of the problems. From there on-policy
-   distillation takes over.
+   forward KL and cross-entropy, half each), until it solves about half of the problems. From there
+   on-policy distillation takes over.
 """
 
 from __future__ import annotations

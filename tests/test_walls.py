@@ -186,7 +186,8 @@ def loaded(file: Path) -> set[str]:
 COMPUTES = set(
     "groupby pivot pivot_table merge join_asof concat crosstab resample rolling expanding "
     "quantile median mean sum cumsum cumprod prod std var sem corr cov diff rank nunique "
-    "value_counts sort_values sort_index nlargest nsmallest drop_duplicates idxmax idxmin argmax argmin argsort "
+    "value_counts sort_values sort_index nlargest nsmallest drop_duplicates idxmax idxmin "
+    "argmax argmin argsort "
     "agg aggregate transform applymap melt stack unstack explode cut qcut describe "
     "searchsorted bincount einsum astype reindex fillna interpolate".split()
 )

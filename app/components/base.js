@@ -35,7 +35,8 @@ function write(node, text) {
 // An element that knows which theme is on, and says so when that changes.
 function themeProbe(onChange) {
   const node = element("i", "probe");
-  node.style.cssText = "position: absolute; visibility: hidden; transition: color 1ms; color: light-dark(#000000, #ffffff)";
+  node.style.cssText =
+    "position: absolute; visibility: hidden; transition: color 1ms; color: light-dark(#000000, #ffffff)";
   if (onChange) node.addEventListener("transitionend", onChange);
   return node;
 }
@@ -55,7 +56,14 @@ function number(x) {
   if (x === null || x === undefined || Number.isNaN(x)) return "not logged";
   if (x === 0) return "0";
   const size = Math.abs(x);
-  const digits = size >= 100 ? x.toFixed(0) : size >= 1 ? x.toFixed(2) : size >= 0.001 ? x.toFixed(4) : x.toExponential(1);
+  const digits =
+    size >= 100
+      ? x.toFixed(0)
+      : size >= 1
+        ? x.toFixed(2)
+        : size >= 0.001
+          ? x.toFixed(4)
+          : x.toExponential(1);
   return digits.replaceAll("-", "−");
 }
 
@@ -92,8 +100,10 @@ function integers(base64, n) {
 
 // Floats of which the upper three bytes were sent.
 function floats(base64) {
-  const raw = bytes(base64), found = new Uint32Array(raw.length / 3);
-  for (let i = 0, j = 0; i < found.length; i++, j += 3) found[i] = (raw[j] << 8) | (raw[j + 1] << 16) | (raw[j + 2] << 24);
+  const raw = bytes(base64),
+    found = new Uint32Array(raw.length / 3);
+  for (let i = 0, j = 0; i < found.length; i++, j += 3)
+    found[i] = (raw[j] << 8) | (raw[j + 1] << 16) | (raw[j + 2] << 24);
   return new Float32Array(found.buffer);
 }
 

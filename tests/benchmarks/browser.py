@@ -7,22 +7,17 @@ The logs are drawn (long_log.py): texts of 8,000 and 32,000 tokens at eight step
 million positions. Nothing fails by time. What is counted:
 
 - recolour, step change: from an event's arrival in the page (a pointer move while the handle is
-held; a key press) to the
-  start of the second animation frame after it: the first has been painted by then. So it comes in
-  whole frames of 16.7 ms;
-  the wait of an input for its frame is not in it. `frame_ms` is the same for a move that changes
-  nothing: the least there
-  can be. `work` ends where the page's own thread is done with the frame, without the wait for the
-  next.
+  held; a key press) to the start of the second animation frame after it: the first has been painted
+  by then. So it comes in whole frames of 16.7 ms; the wait of an input for its frame is not in it.
+  `frame_ms` is the same for a move that changes nothing: the least there can be. `work` ends where
+  the page's own thread is done with the frame, without the wait for the next.
 - step settled: from the key press until Streamlit's rerun for it has ended; 300 ms of it are the
-pause after which the pane
-  tells Python of its last change.
+  pause after which the pane tells Python of its last change.
 - cold start: from the start of `rockcore app RUN` to a first text with coloured tokens, in a
-browser that is open but has
-  nothing cached; the server's files are in the memory of the system. `server` ends where the port
-  answers.
+  browser that is open but has nothing cached; the server's files are in the memory of the system.
+  `server` ends where the port answers.
 - bytes of a rerun: all that the websocket receives until it is quiet. "again": what this session
-has been sent before.
+  has been sent before.
 """
 
 from __future__ import annotations

@@ -26,7 +26,10 @@ function listen(chart) {
     chart.box.remove();
     leave();
   });
-  canvas.addEventListener("pointerleave", () => chart.drag || document.activeElement === canvas || leave());
+  canvas.addEventListener(
+    "pointerleave",
+    () => chart.drag || document.activeElement === canvas || leave(),
+  );
   canvas.addEventListener("blur", () => {
     chart.box.remove();
     leave();
@@ -35,20 +38,28 @@ function listen(chart) {
 }
 
 const MOVES = {
-  ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1],
-  PageDown: [0, 10], PageUp: [0, -10],
+  ArrowRight: [1, 0],
+  ArrowLeft: [-1, 0],
+  ArrowDown: [0, 1],
+  ArrowUp: [0, -1],
+  PageDown: [0, 10],
+  PageUp: [0, -10],
 };
 
 function press(chart, event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const { names, steps, step, flat } = chart.data;
-  const inside = ({ row, step: s }) => ({ row: clamp(row, 0, names.length - 1), step: clamp(s, 0, steps.length - 1) });
+  const inside = ({ row, step: s }) => ({
+    row: clamp(row, 0, names.length - 1),
+    step: clamp(s, 0, steps.length - 1),
+  });
   const at = inside(chart.at ?? chart.last ?? { row: 0, step: steps.indexOf(step) });
   const next = { ...at };
   if (event.key in MOVES) {
     const [x, y] = MOVES[event.key];
-    if (chart.at === null) { /* the first key shows where it stands */ }
-    else if (flat) Object.assign(next, { row: at.row + x, step: at.step - y });
+    if (chart.at === null) {
+      /* the first key shows where it stands */
+    } else if (flat) Object.assign(next, { row: at.row + x, step: at.step - y });
     else Object.assign(next, { row: at.row + y, step: at.step + x });
   } else if (event.key === "Home") next.row = 0;
   else if (event.key === "End") next.row = names.length - 1;
@@ -60,7 +71,7 @@ function press(chart, event) {
     return chart.box.remove();
   } else return;
   event.preventDefault();
-  chart.anchor = event.shiftKey ? chart.anchor ?? at.row : null;
+  chart.anchor = event.shiftKey ? (chart.anchor ?? at.row) : null;
   point(chart, inside(next));
   if (chart.anchor !== null) span(chart, chart.anchor, chart.at.row);
   else chart.box.remove();
@@ -85,9 +96,18 @@ function reading(chart, { row, step }) {
   const { names, steps, logged, signal, unit, flat, per, gone, rows } = chart.data;
   const value = chart.values[row * steps.length + step];
   const known = `${per > 1 ? "mean " : ""}${signal} ${threeDigits(value)} ${unit}`.trim();
-  const said = !logged[step] ? "this step is not logged" : Number.isNaN(value) ? gone.replace("dotted: ", "") : known;
-  const first = row * per, last = first + per - 1;
-  const where = flat ? `position ${per > 1 ? `${first}–${last}` : first}` : per > 1 ? `${rows} ${first + 1}–${last + 1}` : "";
+  const said = !logged[step]
+    ? "this step is not logged"
+    : Number.isNaN(value)
+      ? gone.replace("dotted: ", "")
+      : known;
+  const first = row * per,
+    last = first + per - 1;
+  const where = flat
+    ? `position ${per > 1 ? `${first}–${last}` : first}`
+    : per > 1
+      ? `${rows} ${first + 1}–${last + 1}`
+      : "";
   return [names[row], where, `step ${steps[step]}`, said].filter(Boolean).join(" · ");
 }
 

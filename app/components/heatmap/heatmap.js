@@ -13,10 +13,14 @@ export default function (component) {
 }
 
 function build() {
-  const root = element("div", "heatmap"), plot = element("div", "plot");
-  const heading = element("p", "heading"), about = element("p", "about");
-  const legend = element("div", "legend"), note = element("p", "note");
-  const canvas = element("canvas", ""), over = element("div", "over");
+  const root = element("div", "heatmap"),
+    plot = element("div", "plot");
+  const heading = element("p", "heading"),
+    about = element("p", "about");
+  const legend = element("div", "legend"),
+    note = element("p", "note");
+  const canvas = element("canvas", ""),
+    over = element("div", "over");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application"); // arrow keys walk the cells
   canvas.setAttribute("aria-roledescription", "heatmap");
@@ -24,9 +28,24 @@ function build() {
   readout.setAttribute("aria-live", "polite");
   readout.hidden = true;
   const chart = {
-    root, heading, about, legend, plot, canvas, over, readout, note,
-    box: element("div", "frame box"), cell: element("div", "frame at"), pen: document.createElement("canvas").getContext("2d"),
-    data: null, at: null, last: null, anchor: null, drag: null, width: 0,
+    root,
+    heading,
+    about,
+    legend,
+    plot,
+    canvas,
+    over,
+    readout,
+    note,
+    box: element("div", "frame box"),
+    cell: element("div", "frame at"),
+    pen: document.createElement("canvas").getContext("2d"),
+    data: null,
+    at: null,
+    last: null,
+    anchor: null,
+    drag: null,
+    width: 0,
   };
   chart.theme = themeProbe(() => draw(chart));
   chart.watch = new ResizeObserver(() => resized(chart));
@@ -47,7 +66,11 @@ function draw(chart) {
   place(chart);
   plot.style.height = `${chart.tall + BELOW}px`;
   plot.classList.toggle("fixed", !data.selectable);
-  Object.assign(canvas.style, { left: `${chart.left}px`, width: `${chart.room}px`, height: `${chart.tall}px` });
+  Object.assign(canvas.style, {
+    left: `${chart.left}px`,
+    width: `${chart.room}px`,
+    height: `${chart.tall}px`,
+  });
   const began = performance.now();
   const dense = paint(chart);
   canvas.dataset.ms = (performance.now() - began).toFixed(1);
@@ -55,12 +78,21 @@ function draw(chart) {
   write(chart.about, data.about);
   legend(chart);
   chart.over.replaceChildren(...frames(chart), ...ticks(chart));
-  const { at } = chart, isThere = at && at.row < data.names.length && at.step < data.steps.length;
+  const { at } = chart,
+    isThere = at && at.row < data.names.length && at.step < data.steps.length;
   point(chart, isThere ? at : null); // the hand still points there
   const rows = data.rows === "category" ? "categories" : `${data.rows}s`;
-  const how = data.selectable ? `Drag to select ${rows}, or press arrow keys, Shift to extend, Enter.` : "Arrow keys read the cells.";
-  write(chart.note, (dense ? "A pixel covers several cells here and shows their mean. " : "") + how);
+  const how = data.selectable
+    ? `Drag to select ${rows}, or press arrow keys, Shift to extend, Enter.`
+    : "Arrow keys read the cells.";
+  write(
+    chart.note,
+    (dense ? "A pixel covers several cells here and shows their mean. " : "") + how,
+  );
   const missing = data.logged.filter((there) => !there).length;
-  canvas.setAttribute("aria-label", `${data.title}. ${data.names.length} ${rows} by ${data.steps.length} steps, ${data.steps[0]} to ` +
-    `${data.steps.at(-1)}, ${missing} of them not logged. Cursor at step ${data.step}. ${how}`);
+  canvas.setAttribute(
+    "aria-label",
+    `${data.title}. ${data.names.length} ${rows} by ${data.steps.length} steps, ${data.steps[0]} to ` +
+      `${data.steps.at(-1)}, ${missing} of them not logged. Cursor at step ${data.step}. ${how}`,
+  );
 }

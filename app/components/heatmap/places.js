@@ -3,11 +3,16 @@
 
 const MOST_TALL = 640; // of all rows, or of all steps where the rows run right
 const CELL = { row: 24, step: 72, flatRow: 24, flatStep: 26 }; // the largest: few cells stay cells
-const FRAME = 2, LEAST_WIDE = 72, LABEL = 14, AXIS = 18, BELOW = 42;
+const FRAME = 2,
+  LEAST_WIDE = 72,
+  LABEL = 14,
+  AXIS = 18,
+  BELOW = 42;
 
 function place(chart) {
   const { names, steps, flat, stepEdges } = chart.data;
-  const widest = (texts) => Math.ceil(Math.max(0, ...texts.map((text) => chart.pen.measureText(text).width)));
+  const widest = (texts) =>
+    Math.ceil(Math.max(0, ...texts.map((text) => chart.pen.measureText(text).width)));
   chart.pen.font = `12px ${getComputedStyle(chart.root).fontFamily}`;
   const most = 0.3 * chart.width;
   const left = AXIS + 8 + Math.min(most, widest(flat ? steps.map(String) : names.slice(0, 2000)));
@@ -15,7 +20,8 @@ function place(chart) {
   const wish = flat ? CELL.flatRow * names.length : CELL.step * steps.length;
   const room = Math.max(40, Math.min(chart.width - left - right, Math.max(LEAST_WIDE, wish)));
   const tall = Math.min(MOST_TALL, flat ? CELL.flatStep * steps.length : CELL.row * names.length);
-  const from = stepEdges[0], extent = stepEdges.at(-1) - from;
+  const from = stepEdges[0],
+    extent = stepEdges.at(-1) - from;
   const along = (i) => (stepEdges[i] - from) / extent;
   const step = flat ? (i) => tall - along(i) * tall : (i) => along(i) * room;
   const row = (i) => (i / names.length) * (flat ? room : tall);
@@ -33,14 +39,17 @@ function rectangle(chart, rows, steps) {
 function seat(chart, node, rows, steps) {
   const [[x0, x1], [y0, y1]] = rectangle(chart, rows, steps);
   const [left, top] = [`${chart.left + x0 - FRAME}px`, `${y0 - FRAME}px`];
-  const [width, height] = [Math.max(1, x1 - x0), Math.max(1, y1 - y0)].map((size) => `${size + 2 * FRAME}px`);
+  const [width, height] = [Math.max(1, x1 - x0), Math.max(1, y1 - y0)].map(
+    (size) => `${size + 2 * FRAME}px`,
+  );
   Object.assign(node.style, { left, top, width, height });
   return node;
 }
 
 function cellAt(chart, event) {
   const corner = chart.canvas.getBoundingClientRect();
-  const x = event.clientX - corner.left, y = event.clientY - corner.top;
+  const x = event.clientX - corner.left,
+    y = event.clientY - corner.top;
   const { names, steps, flat } = chart.data;
   const [along, across, size] = flat ? [x, y, chart.room] : [y, x, chart.tall];
   const row = clamp(Math.floor((along / size) * names.length), 0, names.length - 1);
@@ -52,9 +61,13 @@ function cellAt(chart, event) {
 
 function frames(chart) {
   const { names, steps, step, marked } = chart.data;
-  const at = steps.indexOf(step), frame = (kind) => element("div", `frame ${kind}`);
+  const at = steps.indexOf(step),
+    frame = (kind) => element("div", `frame ${kind}`);
   const cursor = seat(chart, frame("cursor"), [0, names.length - 1], [at, at]);
-  return [cursor, ...marked.map((rows) => seat(chart, frame("marked"), rows, [0, steps.length - 1]))];
+  return [
+    cursor,
+    ...marked.map((rows) => seat(chart, frame("marked"), rows, [0, steps.length - 1])),
+  ];
 }
 
 // Labels of rows, labels of steps and the names of both axes.
@@ -72,7 +85,10 @@ function ticks(chart) {
     ...stepTicks(chart).map(([at, text]) => put(flat ? "left" : "below", at, text)),
   ];
   const below = element("span", "name below", flat ? `${rows} (tokens)` : "step (updates)");
-  Object.assign(below.style, { left: `${chart.left + chart.room / 2}px`, top: `${chart.tall + 22}px` });
+  Object.assign(below.style, {
+    left: `${chart.left + chart.room / 2}px`,
+    top: `${chart.tall + 22}px`,
+  });
   const left = element("span", "name left", flat ? "step (updates)" : rows);
   Object.assign(left.style, { left: "7px", top: `${chart.tall / 2}px` });
   return [...labels, below, left];
@@ -80,7 +96,8 @@ function ticks(chart) {
 
 function rowTicks(chart) {
   const { names, flat, per } = chart.data;
-  const room = flat ? chart.room : chart.tall, n = names.length;
+  const room = flat ? chart.room : chart.tall,
+    n = names.length;
   const middle = (i) => (chart.row(i) + chart.row(i + 1)) / 2;
   if (!flat) {
     const every = Math.max(1, Math.ceil((LABEL * n) / room));
@@ -89,13 +106,16 @@ function rowTicks(chart) {
   // positions of the log: round ones, in whichever cell they lie
   const every = roundUp((n * per) / Math.max(2, room / 60));
   const found = [];
-  for (let at = 0; at < n * per; at += every) found.push([middle(Math.floor(at / per)), String(at)]);
+  for (let at = 0; at < n * per; at += every)
+    found.push([middle(Math.floor(at / per)), String(at)]);
   return found;
 }
 
 function stepTicks(chart) {
   const { steps, flat } = chart.data;
-  const apart = flat ? LABEL + 2 : Math.max(40, chart.pen.measureText(String(steps.at(-1))).width + 12);
+  const apart = flat
+    ? LABEL + 2
+    : Math.max(40, chart.pen.measureText(String(steps.at(-1))).width + 12);
   const most = (flat ? chart.tall : chart.room) / apart;
   const every = roundUp((steps.at(-1) - steps[0]) / Math.max(2, most));
   const round = steps.filter((step) => step % every === 0);

@@ -1,8 +1,14 @@
-// A histogram with thresholds to drag. The drawing is built once; new thresholds only move what is there, and what the
-// handles count is worked out here, from the bins. Strings are only ever given to textContent.
+// A histogram with thresholds to drag. The drawing is built once; new thresholds only move what is
+// there, and what the handles count is worked out here, from the bins. Strings are only ever given
+// to textContent.
 
-const HEIGHT = 192, TOP = 28, FLOOR = 154; // of the plot in pixels; labels stand above TOP, the axis below FLOOR
-const LEFT = 40, RIGHT = 8, SIDE = 18, BREAK = 5; // SIDE: width of the bins below and above all edges, which have no width
+const HEIGHT = 192,
+  TOP = 28,
+  FLOOR = 154; // of the plot in pixels; labels stand above TOP, the axis below FLOOR
+const LEFT = 40,
+  RIGHT = 8,
+  SIDE = 18,
+  BREAK = 5; // SIDE: width of the bins below and above all edges, which have no width
 const EVERY_MS = 120; // at most one message to Python in this time
 const SYMBOLS = { tau_pre: "τ_pre", tau_post: "τ_post" };
 const LOOKS = ["first", "second"];
@@ -31,9 +37,25 @@ function buildChart(data) {
   const note = element("p", "caption");
   root.append(plot, counts, note);
   const given = { ...data.thresholds };
-  const chart = { root, plot, svg, shades, art, counts, note, data, handles: [], lines: [], seated: "", drawn: "", cut: "", width: 0 };
+  const chart = {
+    root,
+    plot,
+    svg,
+    shades,
+    art,
+    counts,
+    note,
+    data,
+    handles: [],
+    lines: [],
+    seated: "",
+    drawn: "",
+    cut: "",
+    width: 0,
+  };
   chart.exchange = new Exchange(given, sameThresholds);
-  Object.assign(chart, { value: { ...given }, held: null, timer: null }); // value: where the handles stand
+  // value: where the handles stand
+  Object.assign(chart, { value: { ...given }, held: null, timer: null });
   chart.watch = new ResizeObserver(() => {
     if (chart.root.isConnected) draw(chart);
   });
@@ -44,7 +66,10 @@ function buildChart(data) {
 
 function sameThresholds(a, b) {
   const names = Object.keys(a);
-  return names.length === Object.keys(b).length && names.every((name) => Math.abs(a[name] - b[name]) <= 1e-5 * Math.abs(a[name]));
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => Math.abs(a[name] - b[name]) <= 1e-5 * Math.abs(a[name]))
+  );
 }
 
 function hearPython(chart, given) {
@@ -53,7 +78,8 @@ function hearPython(chart, given) {
 }
 
 function settle(chart) {
-  if (chart.held === null && chart.timer === null && !chart.exchange.asked.length) chart.value = { ...chart.exchange.given };
+  if (chart.held === null && chart.timer === null && !chart.exchange.asked.length)
+    chart.value = { ...chart.exchange.given };
 }
 
 function moveHandle(chart, handle, value) {
@@ -85,7 +111,9 @@ function seatHandles(chart) {
   chart.exchange.asked = [];
   chart.value = { ...chart.exchange.given };
   for (const handle of chart.handles) handle.root.remove();
-  chart.handles = groups.map((group, i) => seatHandle(chart, group, group.length > 1 ? "both" : LOOKS[i], groups.length > 1 ? i : 0.5));
+  chart.handles = groups.map((group, i) =>
+    seatHandle(chart, group, group.length > 1 ? "both" : LOOKS[i], groups.length > 1 ? i : 0.5),
+  );
   chart.shades.replaceChildren(...chart.handles.map((handle) => handle.shade));
   chart.plot.append(...chart.handles.map((handle) => handle.root));
 }
@@ -94,12 +122,18 @@ function seatHandle(chart, names, look, row) {
   const root = element("div", `handle ${look}`);
   root.style.height = `${FLOOR}px`;
   const grip = element("div", "grip");
-  grip.style.top = `${TOP + 20 + 40 * row}px`; // two grips at two heights, so that neither hides the other
+  // two grips at two heights, so that neither hides the other
+  grip.style.top = `${TOP + 20 + 40 * row}px`;
   const label = element("div", "label");
   root.append(element("div", "line"), grip, label);
   root.tabIndex = 0;
   root.setAttribute("role", "slider");
-  const handle = { root, label, names, symbol: names.map((name) => SYMBOLS[name] ?? name).join(" = ") };
+  const handle = {
+    root,
+    label,
+    names,
+    symbol: names.map((name) => SYMBOLS[name] ?? name).join(" = "),
+  };
   root.setAttribute("aria-label", `Threshold ${handle.symbol}`);
   handle.shade = shape("rect", { class: `shade ${look}`, y: TOP, height: FLOOR - TOP });
   listenToHandle(chart, handle);
@@ -172,7 +206,8 @@ function countAbove(counts, edges, value) {
   const on = edges.findIndex((edge) => isEdge(edge, value));
   if (on >= 0) return { n: sum(counts.slice(on + 1)), how: "" };
   const b = bin(value, edges);
-  const n = sum(counts.slice(b + 1)), inside = counts[b];
+  const n = sum(counts.slice(b + 1)),
+    inside = counts[b];
   if (!inside) return { n, how: "" };
   if (b === 0) return { n, how: "at least " }; // where the tokens of an open bin lie is not known
   if (b === edges.length) return { n: inside, how: "at most " };
@@ -191,7 +226,8 @@ function compact(n) {
   return n.toLocaleString("en", { notation: "compact" });
 }
 
-// The axis: SIDE for the bin below all edges, BREAK, the logarithmic part, BREAK, SIDE for the bin above.
+// The axis: SIDE for the bin below all edges, BREAK, the logarithmic part, BREAK, SIDE for the bin
+// above.
 
 function ends(chart) {
   return [LEFT + SIDE + BREAK, chart.width - RIGHT - SIDE - BREAK];
@@ -202,7 +238,11 @@ function xOf(chart, value) {
   const [low, high] = ends(chart);
   if (value < edges[0] && !isEdge(edges[0], value)) return LEFT + SIDE / 2;
   if (value > edges.at(-1) && !isEdge(edges.at(-1), value)) return chart.width - RIGHT - SIDE / 2;
-  return clamp(low + ((high - low) * Math.log(value / edges[0])) / Math.log(edges.at(-1) / edges[0]), low, high);
+  return clamp(
+    low + ((high - low) * Math.log(value / edges[0])) / Math.log(edges.at(-1) / edges[0]),
+    low,
+    high,
+  );
 }
 
 function valueAt(chart, x) {
@@ -228,15 +268,20 @@ function draw(chart) {
 }
 
 function drawBars(chart, { edges, series, unit }) {
-  // The bin below all edges holds a large part of all tokens: it may not set the scale, and is cut where it exceeds it.
-  const scale = Math.max(0, ...series.flatMap(({ counts }) => counts.slice(1))) || Math.max(0, ...series.map(({ counts }) => counts[0]));
+  // The bin below all edges holds a large part of all tokens: it may not set the scale, and is cut
+  // where it exceeds it.
+  const scale =
+    Math.max(0, ...series.flatMap(({ counts }) => counts.slice(1))) ||
+    Math.max(0, ...series.map(({ counts }) => counts[0]));
   const cut = series.filter(({ counts }) => counts[0] > scale);
   const ceiling = TOP + (cut.length ? 18 : 8); // room for the counts of the bin that is cut
   const y = (n) => Math.max(TOP, FLOOR - (FLOOR - ceiling) * Math.sqrt(n / (scale || 1)));
   const [low, high] = ends(chart);
   chart.cut = cut.length ? `; the bin below ${threeDigits(edges[0])} is cut at the top` : "";
   chart.art.replaceChildren(...(scale ? drawLevels(chart, scale, y) : []));
-  series.forEach(({ counts }, i) => chart.art.append(shape("path", { class: `bars ${LOOKS[i]}`, d: outline(chart, counts, y) })));
+  series.forEach(({ counts }, i) =>
+    chart.art.append(shape("path", { class: `bars ${LOOKS[i]}`, d: outline(chart, counts, y) })),
+  );
   if (cut.length) {
     chart.art.append(shape("path", { class: "gap", d: `M${LEFT - 3},${TOP + 15}l${SIDE + 6},-7` }));
     const text = cut.map(({ name, counts }) => `${name}: ${whole(counts[0])}`).join(", ");
@@ -247,7 +292,9 @@ function drawBars(chart, { edges, series, unit }) {
   drawTicks(chart, edges, unit);
   const middle = { x: (low + high) / 2, y: FLOOR - 10, class: "empty", "text-anchor": "middle" };
   if (!scale) chart.art.append(shape("text", middle, "Nothing logged"));
-  const tokens = series.map(({ name, counts }) => `${name}, ${whole(sum(counts))} tokens`).join("; ") || "nothing logged";
+  const tokens =
+    series.map(({ name, counts }) => `${name}, ${whole(sum(counts))} tokens`).join("; ") ||
+    "nothing logged";
   const range = `from ${threeDigits(edges[0])} to ${threeDigits(edges.at(-1))} ${unit}`;
   chart.svg.setAttribute("aria-label", `Histogram in ${edges.length + 1} bins ${range}: ${tokens}`);
 }
@@ -270,7 +317,8 @@ function drawLevels(chart, scale, y) {
   for (const n of [...nice.filter((n) => n <= scale).reverse(), 0]) {
     if (y(n) < free || (n && y(n) > FLOOR - 16)) continue;
     free = y(n) + 30;
-    if (n) nodes.push(shape("path", { class: "grid", d: `M${LEFT},${y(n)}H${chart.width - RIGHT}` }));
+    if (n)
+      nodes.push(shape("path", { class: "grid", d: `M${LEFT},${y(n)}H${chart.width - RIGHT}` }));
     nodes.push(shape("text", { x: LEFT - 6, y: y(n) + 4, "text-anchor": "end" }, compact(n)));
   }
   return nodes;
@@ -281,7 +329,11 @@ function drawTicks(chart, edges, unit) {
   const baseline = FLOOR + 17;
   const texts = [
     shape("text", { x: LEFT, y: baseline }, `< ${threeDigits(edges[0])}`),
-    shape("text", { x: chart.width - RIGHT, y: baseline, "text-anchor": "end" }, `≥ ${threeDigits(edges.at(-1))}`),
+    shape(
+      "text",
+      { x: chart.width - RIGHT, y: baseline, "text-anchor": "end" },
+      `≥ ${threeDigits(edges.at(-1))}`,
+    ),
   ];
   chart.art.append(...texts);
   const taken = texts.map((text) => text.getBBox());
@@ -296,12 +348,21 @@ function drawTicks(chart, edges, unit) {
       const text = shape("text", { x, y: baseline, "text-anchor": "middle" }, threeDigits(value));
       chart.art.append(text);
       const box = text.getBBox();
-      if (taken.some((other) => box.x < other.x + other.width + 6 && other.x < box.x + box.width + 6)) text.remove();
+      if (
+        taken.some((other) => box.x < other.x + other.width + 6 && other.x < box.x + box.width + 6)
+      )
+        text.remove();
       else taken.push(box);
     }
   }
   chart.art.append(shape("path", { class: "axis", d: marks }));
-  chart.art.append(shape("text", { x: (low + high) / 2, y: baseline + 16, "text-anchor": "middle" }, `${unit} per token, logarithmic`));
+  chart.art.append(
+    shape(
+      "text",
+      { x: (low + high) / 2, y: baseline + 16, "text-anchor": "middle" },
+      `${unit} per token, logarithmic`,
+    ),
+  );
 }
 
 function listCounts(chart, series) {
@@ -311,7 +372,12 @@ function listCounts(chart, series) {
     const row = element("li", "");
     const text = element("span", "count");
     row.append(element("span", `swatch ${LOOKS[of]}`), text);
-    return { row, text, series: series[of], handle: chart.handles[Math.min(i, chart.handles.length - 1)] };
+    return {
+      row,
+      text,
+      series: series[of],
+      handle: chart.handles[Math.min(i, chart.handles.length - 1)],
+    };
   });
   chart.counts.replaceChildren(...chart.lines.map(({ row }) => row));
 }
@@ -330,7 +396,9 @@ function placeHandles(chart) {
     root.setAttribute("aria-valuemin", edges[0]);
     root.setAttribute("aria-valuemax", edges.at(-1));
     root.setAttribute("aria-valuenow", clamp(value, edges[0], edges.at(-1)));
-    const counted = chart.lines.filter((line) => line.handle === handle).map((line) => line.text.textContent);
+    const counted = chart.lines
+      .filter((line) => line.handle === handle)
+      .map((line) => line.text.textContent);
     root.setAttribute("aria-valuetext", [`${threeDigits(value)} ${unit}`, ...counted].join("; "));
   }
   spreadLabels(chart);
@@ -339,7 +407,11 @@ function placeHandles(chart) {
 function spreadLabels(chart) {
   // Each label over its line, pushed in from the borders, and apart where two would overlap.
   const room = chart.width;
-  const labels = chart.handles.map(({ x, label }) => ({ x, label, width: Math.ceil(label.getBoundingClientRect().width) }));
+  const labels = chart.handles.map(({ x, label }) => ({
+    x,
+    label,
+    width: Math.ceil(label.getBoundingClientRect().width),
+  }));
   labels.sort((a, b) => a.x - b.x);
   for (const item of labels) item.left = clamp(item.x - item.width / 2, 0, room - item.width);
   const [a, b] = labels;

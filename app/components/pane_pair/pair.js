@@ -1,4 +1,5 @@
-// The token pointed at, or walked to by keys, is framed in the other pane too, its card opens there, and one line says both values.
+// The token pointed at, or walked to by keys, is framed in the other pane too, its card opens
+// there, and one line says both values.
 
 const FRAME = "2px dashed var(--st-text-color)";
 
@@ -13,7 +14,9 @@ function paneOf(data, side) {
 function pointedAt(data, event) {
   const span = event.composedPath().find((node) => node.classList?.contains("t"));
   const at = span ? Number(span.dataset.i) : -1;
-  const side = span ? ["A", "B"].find((name) => paneOf(data, name)?.spans?.[at] === span) : undefined;
+  const side = span
+    ? ["A", "B"].find((name) => paneOf(data, name)?.spans?.[at] === span)
+    : undefined;
   return side ? { side, at } : null;
 }
 
@@ -28,22 +31,35 @@ function partnerOf(data, side, at) {
 function frame(span, on) {
   if (!span) return;
   span.style.outline = on ? FRAME : "";
-  if (on) span.dispatchEvent(new PointerEvent("pointerover", { bubbles: true })); // its pane shows the card; goes no further
+  // its pane shows the card; goes no further
+  if (on) span.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
 }
 
 function inWords(data, { side, at }, partner) {
   const token = element("b", "", visible(paneOf(data, side).text.tokens[at]));
-  const there = side === "A" ? "B" : "A", a = side === "A" ? at : partner, b = side === "B" ? at : partner;
-  if (partner === null) return [token, ` position ${at} of ${side} · ${data.signal} ${value(data[side][at])} ${data.unit} · no partner in ${there}`];
-  const [of, from] = [data.B[b], data.A[a]], change = of === null || from === null ? null : of - from;
+  const there = side === "A" ? "B" : "A",
+    a = side === "A" ? at : partner,
+    b = side === "B" ? at : partner;
+  if (partner === null)
+    return [
+      token,
+      ` position ${at} of ${side} · ${data.signal} ${value(data[side][at])} ${data.unit} · no partner in ${there}`,
+    ];
+  const [of, from] = [data.B[b], data.A[a]],
+    change = of === null || from === null ? null : of - from;
   const sign = change > 0 ? "+" : "";
-  return [token, ` ${data.signal}: A ${value(from)} · B ${value(of)} · B − A ${sign}${value(change)} ${data.unit} · position ${a === b ? a : `${a} in A, ${b} in B`}`];
+  return [
+    token,
+    ` ${data.signal}: A ${value(from)} · B ${value(of)} · B − A ${sign}${value(change)} ${data.unit} · position ${a === b ? a : `${a} in A, ${b} in B`}`,
+  ];
 }
 
 export default function (component) {
   const { data, parentElement } = component;
   parentElement.stopPair?.();
-  const line = parentElement.querySelector(".readout") ?? parentElement.appendChild(document.createElement("div"));
+  const line =
+    parentElement.querySelector(".readout") ??
+    parentElement.appendChild(document.createElement("div"));
   line.className = "readout";
   line.setAttribute("role", "status");
   let framed = null;
@@ -55,7 +71,10 @@ export default function (component) {
     if (!found) return line.replaceChildren();
     const partner = partnerOf(data, found.side, found.at);
     line.replaceChildren(...inWords(data, found, partner));
-    framed = partner === null ? null : paneOf(data, found.side === "A" ? "B" : "A")?.spans?.[partner] ?? null;
+    framed =
+      partner === null
+        ? null
+        : (paneOf(data, found.side === "A" ? "B" : "A")?.spans?.[partner] ?? null);
     frame(framed, true);
   };
   for (const type of ["pointerover", "focusin"]) document.addEventListener(type, point);

@@ -1,12 +1,20 @@
-// The bar above the text and the keys that do the same: rocks, rollouts, steps, search, play, export, help.
+// The bar above the text and the keys that do the same: rocks, rollouts, steps, search, play,
+// export, help.
 
 const PLAY_MS = 600;
 // key, what it does
 const KEYS = [
-  ["← → ↑ ↓ Home End", "from token to token"], ["n / N", "next / previous rock"], ["k / j", "next / previous rollout"],
-  ["] / [", "step forward / back"], ["Space", "play through the steps, or stop"], ["/", "search in the text"],
-  ["Enter / Shift+Enter", "in the search: next / previous place"], ["p", "pin or unpin the card"], ["l", "copy a link to this token"],
-  ["Esc", "leave the search, put this list away"], ["?", "this list"],
+  ["← → ↑ ↓ Home End", "from token to token"],
+  ["n / N", "next / previous rock"],
+  ["k / j", "next / previous rollout"],
+  ["] / [", "step forward / back"],
+  ["Space", "play through the steps, or stop"],
+  ["/", "search in the text"],
+  ["Enter / Shift+Enter", "in the search: next / previous place"],
+  ["p", "pin or unpin the card"],
+  ["l", "copy a link to this token"],
+  ["Esc", "leave the search, put this list away"],
+  ["?", "this list"],
 ];
 
 function buildBar(pane) {
@@ -24,15 +32,27 @@ function buildBar(pane) {
   });
   const hits = element("span", "hits");
   hits.setAttribute("role", "status");
-  const rollouts = [button("before", "‹ rollout", "Previous rollout (j)", () => toRollout(pane, -1)), button("after", "rollout ›", "Next rollout (k)", () => toRollout(pane, 1))];
+  const rollouts = [
+    button("before", "‹ rollout", "Previous rollout (j)", () => toRollout(pane, -1)),
+    button("after", "rollout ›", "Next rollout (k)", () => toRollout(pane, 1)),
+  ];
   bar.append(
     ...rollouts,
-    button("back", "‹", "Step back ([)", () => toStep(pane, -1)), step, button("forward", "›", "Step forward (])", () => toStep(pane, 1)), play,
-    button("rock", "‹ rock", "Previous rock (N)", () => toRock(pane, -1)), button("rock next", "rock ›", "Next rock (n)", () => toRock(pane, 1)),
-    search, hits,
-    button("export html", "HTML", "Save this view as one HTML file that needs no network", () => saveView(pane, "html")),
+    button("back", "‹", "Step back ([)", () => toStep(pane, -1)),
+    step,
+    button("forward", "›", "Step forward (])", () => toStep(pane, 1)),
+    play,
+    button("rock", "‹ rock", "Previous rock (N)", () => toRock(pane, -1)),
+    button("rock next", "rock ›", "Next rock (n)", () => toRock(pane, 1)),
+    search,
+    hits,
+    button("export html", "HTML", "Save this view as one HTML file that needs no network", () =>
+      saveView(pane, "html"),
+    ),
     button("export png", "PNG", "Save this view as a picture", () => saveView(pane, "png")),
-    button("export svg", "SVG", "Save this view as a picture that can be scaled", () => saveView(pane, "svg")),
+    button("export svg", "SVG", "Save this view as a picture that can be scaled", () =>
+      saveView(pane, "svg"),
+    ),
     button("ask", "?", "All keys (?)", () => pane.help.showModal()),
   );
   pane.bar = { root: bar, step, play, search, hits, rollouts };
@@ -59,7 +79,8 @@ function announce(pane, text) {
 
 function drawBar(pane) {
   const { bar, view, state } = pane;
-  const { steps } = view, at = steps.indexOf(state.step);
+  const { steps } = view,
+    at = steps.indexOf(state.step);
   write(bar.step, `step ${state.step}, ${at + 1} of ${steps.length}`);
   bar.play.hidden = !pane.text.series || steps.length < 2;
   write(bar.play, pane.playing ? "■ stop" : "▶ play");
@@ -68,13 +89,27 @@ function drawBar(pane) {
 
 function listenToKeys(pane) {
   pane.root.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, dialog")) return;
+    if (
+      event.altKey ||
+      event.ctrlKey ||
+      event.metaKey ||
+      event.target.closest("input, select, dialog")
+    )
+      return;
     const onButton = event.target.closest("button");
     const act = {
-      n: () => toRock(pane, 1), N: () => toRock(pane, -1), k: () => toRollout(pane, 1), j: () => toRollout(pane, -1),
-      "]": () => toStep(pane, 1), "[": () => toStep(pane, -1), "/": () => pane.bar.search.focus(), "?": () => pane.help.showModal(),
-      p: () => pane.current !== null && pin(pane, pane.current), l: () => pane.current !== null && copyLink(pane, pane.current),
-      " ": () => togglePlay(pane), Escape: () => stopPlay(pane),
+      n: () => toRock(pane, 1),
+      N: () => toRock(pane, -1),
+      k: () => toRollout(pane, 1),
+      j: () => toRollout(pane, -1),
+      "]": () => toStep(pane, 1),
+      "[": () => toStep(pane, -1),
+      "/": () => pane.bar.search.focus(),
+      "?": () => pane.help.showModal(),
+      p: () => pane.current !== null && pin(pane, pane.current),
+      l: () => pane.current !== null && copyLink(pane, pane.current),
+      " ": () => togglePlay(pane),
+      Escape: () => stopPlay(pane),
     }[event.key];
     if (!act || (onButton && event.key === " ")) return;
     event.preventDefault();
@@ -85,13 +120,19 @@ function listenToKeys(pane) {
 
 function toRollout(pane, way) {
   const rollout = way > 0 ? pane.view.after : pane.view.before;
-  if (rollout === null) return announce(pane, way > 0 ? "This is the last rollout." : "This is the first rollout.");
+  if (rollout === null)
+    return announce(pane, way > 0 ? "This is the last rollout." : "This is the first rollout.");
   change(pane, { rollout, token: null, span: [] }, 0); // positions are those of one text
 }
 
 function toStep(pane, way) {
-  const { steps } = pane.view, next = steps[steps.indexOf(pane.state.step) + way];
-  if (next === undefined) return announce(pane, way > 0 ? "This is the last logged step." : "This is the first logged step.");
+  const { steps } = pane.view,
+    next = steps[steps.indexOf(pane.state.step) + way];
+  if (next === undefined)
+    return announce(
+      pane,
+      way > 0 ? "This is the last logged step." : "This is the first logged step.",
+    );
   showStep(pane, next);
 }
 
@@ -105,7 +146,8 @@ function showStep(pane, step, wait) {
 function togglePlay(pane) {
   if (pane.playing) return stopPlay(pane);
   const { steps } = pane.view;
-  if (!pane.text.series || steps.length < 2) return announce(pane, "Only a probe text, logged at several steps, can be played.");
+  if (!pane.text.series || steps.length < 2)
+    return announce(pane, "Only a probe text, logged at several steps, can be played.");
   const ahead = () => {
     const next = steps[steps.indexOf(pane.state.step) + 1];
     if (next === undefined || !pane.root.isConnected) return stopPlay(pane);
@@ -130,7 +172,12 @@ function toRock(pane, way) {
   for (let i = from + way; i >= 0 && i < n; i += way) {
     if (isRock(pane, i)) return goTo(pane, i);
   }
-  announce(pane, pane.marks ? `No ${way > 0 ? "further" : "earlier"} occurrence here is kept and of a type in the set.` : `No ${way > 0 ? "further" : "earlier"} token is above the threshold.`);
+  announce(
+    pane,
+    pane.marks
+      ? `No ${way > 0 ? "further" : "earlier"} occurrence here is kept and of a type in the set.`
+      : `No ${way > 0 ? "further" : "earlier"} token is above the threshold.`,
+  );
 }
 
 function goTo(pane, i) {
@@ -146,11 +193,17 @@ function findText(pane, wanted) {
     const ends = [];
     let length = 0;
     for (const token of tokens) ends.push((length += token.length));
-    const all = tokens.join("").toLowerCase(), needle = wanted.toLowerCase();
-    for (let at = all.indexOf(needle), i = 0; at >= 0; at = all.indexOf(needle, at + needle.length)) {
+    const all = tokens.join("").toLowerCase(),
+      needle = wanted.toLowerCase();
+    for (
+      let at = all.indexOf(needle), i = 0;
+      at >= 0;
+      at = all.indexOf(needle, at + needle.length)
+    ) {
       while (ends[i] <= at) i++;
       pane.hits.push(i);
-      for (let j = i; j < tokens.length && (j === i || ends[j - 1] < at + needle.length); j++) inside[j] = 1;
+      for (let j = i; j < tokens.length && (j === i || ends[j - 1] < at + needle.length); j++)
+        inside[j] = 1;
     }
   }
   pane.hit = -1;

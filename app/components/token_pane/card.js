@@ -1,9 +1,16 @@
-// The card of a token: its values with units, both models' alternatives, its kl over the training. Cards can be pinned.
+// The card of a token: its values with units, both models' alternatives, its kl over the training.
+// Cards can be pinned.
 
 function buildCards(pane) {
   pane.card = element("aside", "card");
   pane.card.setAttribute("aria-label", "Values of the token pointed at");
-  pane.card.append(element("p", "hint", "Point at a token, or press Tab and then the arrow keys. Press ? for all keys."));
+  pane.card.append(
+    element(
+      "p",
+      "hint",
+      "Point at a token, or press Tab and then the arrow keys. Press ? for all keys.",
+    ),
+  );
   pane.pinned = [];
   pane.pins = element("div", "pins");
   pane.pins.setAttribute("aria-label", "Pinned tokens");
@@ -13,7 +20,12 @@ function describe(pane, i) {
   pane.current = i;
   const actions = element("div", "actions");
   actions.append(
-    button("pin", pane.pinned.includes(i) ? "Unpin" : "Pin", "Keep this card beside others (p)", () => pin(pane, i)),
+    button(
+      "pin",
+      pane.pinned.includes(i) ? "Unpin" : "Pin",
+      "Keep this card beside others (p)",
+      () => pin(pane, i),
+    ),
     button("link", "Copy link", "Copy a link to this token (l)", () => copyLink(pane, i)),
   );
   pane.card.replaceChildren(actions, ...cardOf(pane, i));
@@ -26,11 +38,16 @@ function pin(pane, i) {
 }
 
 function drawPins(pane) {
-  pane.pins.replaceChildren(...pane.pinned.map((i) => {
-    const card = element("aside", "card pinned");
-    card.append(button("unpin", "Unpin", "Put this card away", () => pin(pane, i)), ...cardOf(pane, i));
-    return card;
-  }));
+  pane.pins.replaceChildren(
+    ...pane.pinned.map((i) => {
+      const card = element("aside", "card pinned");
+      card.append(
+        button("unpin", "Unpin", "Put this card away", () => pin(pane, i)),
+        ...cardOf(pane, i),
+      );
+      return card;
+    }),
+  );
 }
 
 function valueOf(pane, name, i) {
@@ -39,9 +56,12 @@ function valueOf(pane, name, i) {
 }
 
 function inWords(pane, i) {
-  const { text, view } = pane, { scale } = view;
+  const { text, view } = pane,
+    { scale } = view;
   const value = scale.kind === "class" ? className(pane, i) : number(valueOf(pane, scale.name, i));
-  const marks = [pane.now.above[i] ? "above the threshold" : "", markWord(pane, i)].filter(Boolean).join(", ");
+  const marks = [pane.now.above[i] ? "above the threshold" : "", markWord(pane, i)]
+    .filter(Boolean)
+    .join(", ");
   return `${visible(text.tokens[i])}, ${scale.name} ${value} ${unitOf(scale)}, position ${i}, ${view.categories[text.categories[i]]}${marks ? `, ${marks}` : ""}`;
 }
 
@@ -55,22 +75,50 @@ function markWord(pane, i) {
 
 function cardOf(pane, i) {
   const { text, view } = pane;
-  const kind = [view.categories[text.categories[i]], pane.classes ? `class: ${className(pane, i)}` : "", markWord(pane, i)];
+  const kind = [
+    view.categories[text.categories[i]],
+    pane.classes ? `class: ${className(pane, i)}` : "",
+    markWord(pane, i),
+  ];
   return [
     element("p", "token", visible(text.tokens[i])),
-    element("p", "where", `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`),
-    listValues(pane, i), drawCurve(pane, i), listAlternatives(pane, i),
+    element(
+      "p",
+      "where",
+      `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`,
+    ),
+    listValues(pane, i),
+    drawCurve(pane, i),
+    listAlternatives(pane, i),
   ];
 }
 
 function listValues(pane, i) {
   const { view } = pane;
   const values = element("dl", "values");
-  const names = CARD_SIGNALS.includes(view.scale.name) || view.scale.kind === "class" || view.scale.kind === "flag" ? CARD_SIGNALS : [view.scale.name, ...CARD_SIGNALS];
+  const names =
+    CARD_SIGNALS.includes(view.scale.name) ||
+    view.scale.kind === "class" ||
+    view.scale.kind === "flag"
+      ? CARD_SIGNALS
+      : [view.scale.name, ...CARD_SIGNALS];
   for (const name of names) {
-    const value = valueOf(pane, name, i), shown = name === view.scale.name ? "shown" : "";
-    if (value === null && name !== view.scale.name && (ESTIMATED.includes(name) || name === "weight" || name === "persistence")) continue;
-    values.append(element("dt", shown, name), element("dd", shown, value === null ? "not logged" : `${number(value)} ${unitOnCard(pane, name)}`));
+    const value = valueOf(pane, name, i),
+      shown = name === view.scale.name ? "shown" : "";
+    if (
+      value === null &&
+      name !== view.scale.name &&
+      (ESTIMATED.includes(name) || name === "weight" || name === "persistence")
+    )
+      continue;
+    values.append(
+      element("dt", shown, name),
+      element(
+        "dd",
+        shown,
+        value === null ? "not logged" : `${number(value)} ${unitOnCard(pane, name)}`,
+      ),
+    );
   }
   return values;
 }
@@ -83,41 +131,81 @@ function unitOnCard({ text, view }, name) {
 
 function drawCurve(pane, i) {
   const { series, tokens } = pane.text;
-  if (!series || series.steps.length < 2) return element("p", "hint", series ? "kl is logged at one step only: there is no curve." : "A fresh rollout exists at one step only: there is no curve.");
+  if (!series || series.steps.length < 2)
+    return element(
+      "p",
+      "hint",
+      series
+        ? "kl is logged at one step only: there is no curve."
+        : "A fresh rollout exists at one step only: there is no curve.",
+    );
   const kl = series.steps.map((_, s) => series.kl[s * tokens.length + i]);
-  const tau = tauOf(pane), most = Math.max(...kl.filter((x) => x === x), tau ?? 0) || 1;
-  const x = (s) => 4 + (192 * s) / (series.steps.length - 1), y = (v) => 38 - (34 * Math.max(0, v)) / most;
+  const tau = tauOf(pane),
+    most = Math.max(...kl.filter((x) => x === x), tau ?? 0) || 1;
+  const x = (s) => 4 + (192 * s) / (series.steps.length - 1),
+    y = (v) => 38 - (34 * Math.max(0, v)) / most;
   const svg = shape("svg", { viewBox: "0 0 200 42", role: "img", class: "spark" });
-  svg.setAttribute("aria-label", `kl over the steps: ${series.steps.map((s, k) => `${s}: ${number(kl[k])}`).join(", ")}`);
+  svg.setAttribute(
+    "aria-label",
+    `kl over the steps: ${series.steps.map((s, k) => `${s}: ${number(kl[k])}`).join(", ")}`,
+  );
   if (tau !== null) svg.append(shape("path", { class: "tau", d: `M4,${y(tau)}H196` }));
-  let line = "", pen = "M";
+  let line = "",
+    pen = "M";
   kl.forEach((v, s) => {
     if (v === v) line += `${pen}${x(s).toFixed(1)},${y(v).toFixed(1)}`;
     pen = v === v ? "L" : "M";
   });
   svg.append(shape("path", { class: "curve", d: line }));
   const at = series.steps.indexOf(pane.state.step);
-  if (at >= 0 && kl[at] === kl[at]) svg.append(shape("circle", { class: "here", cx: x(at), cy: y(kl[at]), r: 4 }));
+  if (at >= 0 && kl[at] === kl[at])
+    svg.append(shape("circle", { class: "here", cx: x(at), cy: y(kl[at]), r: 4 }));
   const figure = element("figure", "over");
-  figure.append(svg, element("figcaption", "", `kl over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ τ ${number(tau)}`}`));
+  figure.append(
+    svg,
+    element(
+      "figcaption",
+      "",
+      `kl over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ τ ${number(tau)}`}`,
+    ),
+  );
   return figure;
 }
 
 function listAlternatives(pane, i) {
   const { text, values } = pane;
-  if (!text.teacher || !values.student) return element("p", "hint", values.missing.reverse_kl ?? "No alternatives are logged here.");
+  if (!text.teacher || !values.student)
+    return element("p", "hint", values.missing.reverse_kl ?? "No alternatives are logged here.");
   const both = element("div", "alternatives");
-  for (const [who, side] of [["student", values.student], ["teacher", text.teacher]]) {
+  for (const [who, side] of [
+    ["student", values.student],
+    ["teacher", text.teacher],
+  ]) {
     const list = element("ol", who);
     list.setAttribute("aria-label", `Likeliest tokens of the ${who}`);
-    list.append(element("li", "title", who === "student" && values.step !== pane.state.step ? `student, step ${values.step}` : who));
+    list.append(
+      element(
+        "li",
+        "title",
+        who === "student" && values.step !== pane.state.step ? `student, step ${values.step}` : who,
+      ),
+    );
     let there = false;
     for (let k = side.starts[i]; k < side.starts[i + 1]; k++) {
-      const at = side.at[k], p = side.p[k] / 65535, sampled = side.ids[at] === text.ids[i];
+      const at = side.at[k],
+        p = side.p[k] / 65535,
+        sampled = side.ids[at] === text.ids[i];
       there ||= sampled;
       list.append(alternativeRow(visible(side.words[at]), p, sampled));
     }
-    if (!there) list.append(element("li", "outside", `▸ the token here is not among them: ${number(valueOf(pane, `${who}_p`, i))}`));
+    if (!there)
+      list.append(
+        element(
+          "li",
+          "outside",
+          `▸ the token here is not among them: ${number(valueOf(pane, `${who}_p`, i))}`,
+        ),
+      );
     const more = side.k - (side.starts[i + 1] - side.starts[i]);
     if (more) list.append(element("li", "outside", `${more} more below ${side.least}`));
     both.append(list);
@@ -137,14 +225,26 @@ function alternativeRow(label, p, sampled) {
 
 function copyLink(pane, i) {
   const url = new URL(location.href);
-  const { step, light, classes, only, span, types, rest, cut } = pane.state; // newer, perhaps, than what the address bar says
-  const parameters = { step, token_at: i, light: light.join(), light_class: classes.join(), only: only.join(), span: span.join("-"), types: types.join(), rest: rest === "dim" ? "" : rest, cut };
+  // newer, perhaps, than what the address bar says
+  const { step, light, classes, only, span, types, rest, cut } = pane.state;
+  const parameters = {
+    step,
+    token_at: i,
+    light: light.join(),
+    light_class: classes.join(),
+    only: only.join(),
+    span: span.join("-"),
+    types: types.join(),
+    rest: rest === "dim" ? "" : rest,
+    cut,
+  };
   for (const [name, value] of Object.entries(parameters)) {
     if (value === "") url.searchParams.delete(name);
     else url.searchParams.set(name, value);
   }
   pane.link = url.href;
   const done = () => announce(pane, `Link to token ${i} copied.`);
-  if (navigator.clipboard) navigator.clipboard.writeText(url.href).then(done, () => announce(pane, url.href));
+  if (navigator.clipboard)
+    navigator.clipboard.writeText(url.href).then(done, () => announce(pane, url.href));
   else announce(pane, url.href);
 }

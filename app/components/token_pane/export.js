@@ -1,5 +1,5 @@
-// This view as a file: HTML that asks for nothing and runs nothing, SVG around it, PNG painted from that. The serializer
-// escapes every token.
+// This view as a file: HTML that asks for nothing and runs nothing, SVG around it, PNG painted from
+// that. The serializer escapes every token.
 
 const MOST_PIXELS = 16_384; // a canvas of more in one direction stays empty in some browsers
 
@@ -20,19 +20,31 @@ function standalone(pane) {
     parent.append(node);
     return node;
   };
-  add(page.body, "p", "head", `${pane.legend.about.textContent} Step shown: ${pane.state.step}. ${countLine(pane)}`);
-  const { scale, judged } = pane.view, key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
-  const parts = scale.kind === "class" ? judged.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
+  add(
+    page.body,
+    "p",
+    "head",
+    `${pane.legend.about.textContent} Step shown: ${pane.state.step}. ${countLine(pane)}`,
+  );
+  const { scale, judged } = pane.view,
+    key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
+  const parts =
+    scale.kind === "class" ? judged.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
   parts.forEach((label, b) => add(key, "span", `f${b}`, label));
   const lines = linesInUse(pane).filter(({ layer }) => layer !== "found");
-  if (lines.length) add(page.body, "ul", "lines", "").append(...lines.map((line) => explainLine(line, page)));
+  if (lines.length)
+    add(page.body, "ul", "lines", "").append(...lines.map((line) => explainLine(line, page)));
   if (pane.text.prompt) add(page.body, "div", "prompt", pane.text.prompt);
-  add(page.body, "div", "response", "").append(...pane.spans.map((_, i) => copyToken(pane, i, page)));
+  add(page.body, "div", "response", "").append(
+    ...pane.spans.map((_, i) => copyToken(pane, i, page)),
+  );
   return page;
 }
 
 function fillHead(page, view) {
-  const policy = page.createElement("meta"), coding = page.createElement("meta"), style = page.createElement("style");
+  const policy = page.createElement("meta"),
+    coding = page.createElement("meta"),
+    style = page.createElement("style");
   policy.httpEquiv = "Content-Security-Policy";
   policy.content = "default-src 'none'; style-src 'unsafe-inline'";
   coding.setAttribute("charset", "utf-8");
@@ -44,11 +56,15 @@ function fillHead(page, view) {
 }
 
 function copyToken(pane, i, page) {
-  const { text, view, now, layers } = pane, { scale } = view;
+  const { text, view, now, layers } = pane,
+    { scale } = view;
   const copy = page.importNode(pane.spans[i], true);
   for (const name of [...copy.getAttributeNames()]) copy.removeAttribute(name);
   copy.className = ["t", layers.fill[i]].join(" ").trim();
-  underline(copy, layers.lines(i).filter((layer) => layer !== "found"));
+  underline(
+    copy,
+    layers.lines(i).filter((layer) => layer !== "found"),
+  );
   const value = scale.kind === "class" ? className(pane, i) : number(now.values?.[i]);
   copy.title = `${visible(text.tokens[i])} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
   return copy;
@@ -59,17 +75,22 @@ function asHtml(pane) {
 }
 
 function asSvg(pane) {
-  const page = standalone(pane), body = page.createElement("div");
+  const page = standalone(pane),
+    body = page.createElement("div");
   const width = Math.max(400, Math.ceil(pane.response.getBoundingClientRect().width)) + 48;
   const { page: ground, text } = pane.view.colours;
-  body.setAttribute("style", `color-scheme: ${isDark(pane.probe) ? "dark" : "light"}; background: ${ground}; color: ${text}; font: 16px/1.75 system-ui, sans-serif; padding: 24px; min-height: 100%; box-sizing: border-box`);
+  body.setAttribute(
+    "style",
+    `color-scheme: ${isDark(pane.probe) ? "dark" : "light"}; background: ${ground}; color: ${text}; font: 16px/1.75 system-ui, sans-serif; padding: 24px; min-height: 100%; box-sizing: border-box`,
+  );
   body.append(page.head.querySelector("style"), ...page.body.childNodes);
   const height = heightOf(body, width);
   const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
   const foreign = shape("foreignObject", { width, height });
   foreign.append(body);
   svg.append(foreign);
-  // what XML cannot hold is in no token: shown tokens have escapes for control characters; titles go through visible()
+  // what XML cannot hold is in no token: shown tokens have escapes for control characters; titles
+  // go through visible()
   return new XMLSerializer().serializeToString(svg);
 }
 
@@ -85,14 +106,27 @@ function heightOf(body, width) {
 
 async function asPng(pane) {
   const image = new Image();
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(asSvg(pane))}`; // from a blob, the canvas could not be read again
+  // from a blob, the canvas could not be read again
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(asSvg(pane))}`;
   await image.decode();
-  const tallest = Math.max(image.width, image.height), scale = [2, 1].find((by) => by * tallest <= MOST_PIXELS);
-  if (!scale) throw new RangeError(`This text is ${whole(tallest)} pixels tall, a PNG may have ${whole(MOST_PIXELS)}: save it as SVG or HTML.`);
+  const tallest = Math.max(image.width, image.height),
+    scale = [2, 1].find((by) => by * tallest <= MOST_PIXELS);
+  if (!scale)
+    throw new RangeError(
+      `This text is ${whole(tallest)} pixels tall, a PNG may have ${whole(MOST_PIXELS)}: save it as SVG or HTML.`,
+    );
   const canvas = element("canvas");
   Object.assign(canvas, { width: scale * image.width, height: scale * image.height });
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-  return new Promise((done, fail) => canvas.toBlob((blob) => (blob ? done(blob) : fail(new RangeError("The browser made no PNG of it: save it as SVG or HTML."))), "image/png"));
+  return new Promise((done, fail) =>
+    canvas.toBlob(
+      (blob) =>
+        blob
+          ? done(blob)
+          : fail(new RangeError("The browser made no PNG of it: save it as SVG or HTML.")),
+      "image/png",
+    ),
+  );
 }
 
 const FORMATS = {
@@ -109,6 +143,11 @@ async function saveView(pane, kind) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   } catch (error) {
-    announce(pane, error instanceof RangeError ? error.message : `The browser could not paint this view (${error.name}): save it as SVG or HTML.`);
+    announce(
+      pane,
+      error instanceof RangeError
+        ? error.message
+        : `The browser could not paint this view (${error.name}): save it as SVG or HTML.`,
+    );
   }
 }

@@ -1,5 +1,5 @@
-// The toggles: each tells how many tokens it holds. What passes all of them is chosen; the rest is dimmed or hidden, or
-// the chosen are underlined.
+// The toggles: each tells how many tokens it holds. What passes all of them is chosen; the rest is
+// dimmed or hidden, or the chosen are underlined.
 
 const RESTS = { dim: "dim the rest", hide: "hide the rest", underline: "underline these" };
 const ONLY = { above: "≥ threshold", top1: "top-1 disagree", kept: "kept (context-consistent)" };
@@ -34,9 +34,21 @@ function buildFilters(pane) {
 function seatFilters(pane) {
   const { filters, view, text } = pane;
   const { span, types } = pane.state;
-  const of = [text, pane.classes, view.categories.join(), view.judged.names.join(), view.judged.why, span.join(), types.join()];
+  const of = [
+    text,
+    pane.classes,
+    view.categories.join(),
+    view.judged.names.join(),
+    view.judged.why,
+    span.join(),
+    types.join(),
+  ];
   if (filters.of?.every((part, i) => part === of[i])) return;
-  Object.assign(filters, { of, inCategory: tally(text.categories), inClass: tally(pane.classes ?? []) });
+  Object.assign(filters, {
+    of,
+    inCategory: tally(text.categories),
+    inClass: tally(pane.classes ?? []),
+  });
   const categories = view.categories.filter((_, index) => filters.inCategory[index]);
   const classes = view.judged.names.filter((_, index) => filters.inClass[index]);
   filters.buttons = [];
@@ -56,7 +68,9 @@ function group(pane, title, field, values) {
   for (const value of values) {
     const toggle = button("toggle", "", "", () => {
       const on = pane.state[field];
-      change(pane, { [field]: on.includes(value) ? on.filter((v) => v !== value) : [...on, value] });
+      change(pane, {
+        [field]: on.includes(value) ? on.filter((v) => v !== value) : [...on, value],
+      });
       paint(pane);
     });
     toggle.dataset.name = value;
@@ -67,23 +81,35 @@ function group(pane, title, field, values) {
 }
 
 function selected(pane) {
-  // What was selected over the heatmaps of the page Steps. It can only be lifted here, so it is a list of what to lift.
-  const { state, text } = pane, { span, types } = state;
+  // What was selected over the heatmaps of the page Steps. It can only be lifted here, so it is a
+  // list of what to lift.
+  const { state, text } = pane,
+    { span, types } = state;
   const node = element("div", "group selected");
   node.setAttribute("role", "group");
   node.setAttribute("aria-label", "Selected in Steps");
   node.append(element("span", "title", "Selected in Steps"));
   const lift = (field, what, n) => {
-    const toggle = button("toggle", `${what} ${whole(n)} ×`, `${whole(n)} of ${whole(text.tokens.length)} tokens. Press to lift this selection.`, () => {
-      change(pane, { [field]: [] });
-      paint(pane);
-    });
+    const toggle = button(
+      "toggle",
+      `${what} ${whole(n)} ×`,
+      `${whole(n)} of ${whole(text.tokens.length)} tokens. Press to lift this selection.`,
+      () => {
+        change(pane, { [field]: [] });
+        paint(pane);
+      },
+    );
     toggle.setAttribute("aria-pressed", "true");
     toggle.dataset.name = field;
     node.append(toggle);
   };
   if (span.length) lift("span", `positions ${span[0]}–${span[1]}`, span[1] - span[0] + 1);
-  if (types.length) lift("types", types.length === 1 ? "one token type" : `${whole(types.length)} token types`, sumOf(text.tokens.length, ofTypes(pane)));
+  if (types.length)
+    lift(
+      "types",
+      types.length === 1 ? "one token type" : `${whole(types.length)} token types`,
+      sumOf(text.tokens.length, ofTypes(pane)),
+    );
   return node;
 }
 
@@ -94,12 +120,22 @@ function drawFilters(pane) {
   const n = text.tokens.length;
   const { inCategory, inClass } = filters;
   for (const { toggle, field, value } of filters.buttons) {
-    const count = field === "only" ? (holds[value] ? sumOf(n, holds[value]) : null)
-      : field === "light" ? inCategory[view.categories.indexOf(value)] : inClass[view.judged.names.indexOf(value)];
-    write(toggle, `${field === "only" ? ONLY[value] : value} ${count === null ? "–" : whole(count ?? 0)}`);
+    const count =
+      field === "only"
+        ? holds[value]
+          ? sumOf(n, holds[value])
+          : null
+        : field === "light"
+          ? inCategory[view.categories.indexOf(value)]
+          : inClass[view.judged.names.indexOf(value)];
+    write(
+      toggle,
+      `${field === "only" ? ONLY[value] : value} ${count === null ? "–" : whole(count ?? 0)}`,
+    );
     toggle.setAttribute("aria-pressed", state[field].includes(value));
     toggle.disabled = count === null;
-    toggle.title = count === null ? whyNoToggle(pane, value) : `${whole(count ?? 0)} of ${whole(n)} tokens`;
+    toggle.title =
+      count === null ? whyNoToggle(pane, value) : `${whole(count ?? 0)} of ${whole(n)} tokens`;
   }
   filters.rest.value = state.rest;
   const passed = now.chosen ? now.chosen.reduce((a, b) => a + b, 0) : n;
@@ -122,7 +158,8 @@ function sumOf(n, holds) {
 }
 
 function whyNoToggle(pane, name) {
-  if (name === "top1") return pane.values.missing.top1_disagreement ?? "No alternatives are logged here.";
+  if (name === "top1")
+    return pane.values.missing.top1_disagreement ?? "No alternatives are logged here.";
   if (name === "kept") return pane.view.judged.why || "The rule judged no occurrence of this text.";
   return whyMissing(pane, pane.view.scale.name) || "This signal has no threshold.";
 }

@@ -1,7 +1,9 @@
-// Colour without touching the text: each look is a layer, a set of tokens. With the CSS Custom Highlight API a layer is a
-// Highlight over ranges; where a browser lacks it, a class on the tokens. Both are styled by the same declarations.
+// Colour without touching the text: each look is a layer, a set of tokens. With the CSS Custom
+// Highlight API a layer is a Highlight over ranges; where a browser lacks it, a class on the
+// tokens. Both are styled by the same declarations.
 
-const DIM = "dim", GONE = "gone";
+const DIM = "dim",
+  GONE = "gone";
 
 // layer name -> declarations
 function styleLayers({ palette, colours }) {
@@ -9,7 +11,9 @@ function styleLayers({ palette, colours }) {
   palette.forEach((fill, b) => {
     if (fill) found[`f${b}`] = `background-color: ${fill.fill}; color: ${fill.ink}`;
   });
-  found[DIM] = `color: color-mix(in srgb, ${colours.text} 50%, transparent); background-color: transparent`; // currentColor is black in a highlight
+  found[DIM] =
+    // currentColor is black in a highlight
+    `color: color-mix(in srgb, ${colours.text} 50%, transparent); background-color: transparent`;
   found[GONE] = "color: transparent; background-color: transparent";
   return { ...found, ...styleLines(colours) };
 }
@@ -26,7 +30,12 @@ class Layers {
     this.sets = {};
     if (!this.plain) {
       this.ranges = spans.map((span) => {
-        const ends = { startContainer: span, startOffset: 0, endContainer: span, endOffset: span.childNodes.length };
+        const ends = {
+          startContainer: span,
+          startOffset: 0,
+          endContainer: span,
+          endOffset: span.childNodes.length,
+        };
         return new StaticRange(ends); // a live Range would be adjusted on every change of the page
       });
     }
@@ -34,12 +43,15 @@ class Layers {
     this.near = null; // (tokens) 1: in a block that is laid out; null: the text is in one piece
   }
 
-  // Highlights hold only tokens of blocks near the screen: the browser goes through all ranges it holds at every change.
+  // Highlights hold only tokens of blocks near the screen: the browser goes through all ranges it
+  // holds at every change.
   watch(blocks) {
     if (this.plain || !blocks.length) return;
     this.near = new Uint8Array(this.spans.length);
     for (const { node, from, to } of blocks) {
-      node.addEventListener("contentvisibilityautostatechange", (event) => this.show(from, to, event.skipped ? 0 : 1));
+      node.addEventListener("contentvisibilityautostatechange", (event) =>
+        this.show(from, to, event.skipped ? 0 : 1),
+      );
     }
   }
 
@@ -86,7 +98,8 @@ class Layers {
 
   refill(layerOf) {
     for (let i = 0; i < this.fill.length; i++) {
-      const next = layerOf(i), before = this.fill[i];
+      const next = layerOf(i),
+        before = this.fill[i];
       if (next === before) continue;
       this.fill[i] = next;
       if (before) this.set(before, i, false);

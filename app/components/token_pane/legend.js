@@ -1,5 +1,5 @@
-// The legend is the histogram of the whole run on the scale of the colours, with the threshold in it. Bins are of equal
-// width on screen; a value lies where its bin is.
+// The legend is the histogram of the whole run on the scale of the colours, with the threshold in
+// it. Bins are of equal width on screen; a value lies where its bin is.
 
 function buildLegend(pane) {
   const root = element("div", "legend");
@@ -14,24 +14,39 @@ function buildLegend(pane) {
   handle.setAttribute("role", "slider");
   const ticks = element("div", "ticks");
   plot.append(bars, handle, ticks);
-  const lines = element("ul", "lines"), count = element("p", "count");
+  const lines = element("ul", "lines"),
+    count = element("p", "count");
   lines.setAttribute("aria-label", "What the lines below tokens mean");
   root.append(head, plot, lines, count);
-  pane.legend = { root, name, about, plot, bars, handle, ticks, lines, count, drawn: "", listed: "" };
+  pane.legend = {
+    root,
+    name,
+    about,
+    plot,
+    bars,
+    handle,
+    ticks,
+    lines,
+    count,
+    drawn: "",
+    listed: "",
+  };
   listenToHandle(pane);
   return root;
 }
 
 function place(value, bins) {
   // 0..1 along the axis
-  const b = bin(value, bins), m = bins.length + 1;
+  const b = bin(value, bins),
+    m = bins.length + 1;
   if (b === 0) return 0.5 / m;
   if (b === bins.length) return value === bins.at(-1) ? b / m : (b + 0.5) / m;
   return (b + (value - bins[b - 1]) / (bins[b] - bins[b - 1])) / m;
 }
 
 function valueAt(share, bins) {
-  const at = Math.max(0, Math.min(share, 1)) * (bins.length + 1), b = Math.floor(at);
+  const at = Math.max(0, Math.min(share, 1)) * (bins.length + 1),
+    b = Math.floor(at);
   if (b === 0) return bins[0];
   if (b >= bins.length) return bins.at(-1);
   return Number((bins[b - 1] + (at - b) * (bins[b] - bins[b - 1])).toPrecision(3));
@@ -56,10 +71,18 @@ function listenToHandle(pane) {
     if (event.target !== handle) to(event);
   });
   handle.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 5, PageDown: -5 }[event.key];
+    const step = {
+      ArrowLeft: -1,
+      ArrowDown: -1,
+      ArrowRight: 1,
+      ArrowUp: 1,
+      PageUp: 5,
+      PageDown: -5,
+    }[event.key];
     if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
-    const { bins } = pane.view.scale, cut = pane.now.cut;
+    const { bins } = pane.view.scale,
+      cut = pane.now.cut;
     const b = bin(cut, bins);
     const next = step > 0 ? b + step - 1 : (bins[b - 1] < cut ? b : b - 1) + step;
     moveCut(pane, bins[Math.max(0, Math.min(next, bins.length - 1))]);
@@ -94,19 +117,25 @@ function drawLegend(pane) {
 }
 
 function drawLines(pane) {
-  const { legend } = pane, lines = linesInUse(pane), key = JSON.stringify(lines);
+  const { legend } = pane,
+    lines = linesInUse(pane),
+    key = JSON.stringify(lines);
   if (legend.listed === key) return;
   legend.listed = key;
   legend.lines.replaceChildren(...lines.map((line) => explainLine(line, document)));
 }
 
 function countLine(pane) {
-  const { now, view, text } = pane, n = text.tokens.length;
+  const { now, view, text } = pane,
+    n = text.tokens.length;
   const why = whyMissing(pane, view.scale.name);
   if (why) return `Nothing is coloured. ${why}`;
   if (now.cut === null) return "";
   const loss = now.kl ? `, ${percent(now.loss, now.total)} of the KL of this text` : "";
-  return `≥ ${number(now.cut)} ${unitOf(view.scale)}: ${whole(now.tokens)} of ${whole(n)} tokens (${percent(now.tokens, n)})${loss}`.replace("  ", " ");
+  return `≥ ${number(now.cut)} ${unitOf(view.scale)}: ${whole(now.tokens)} of ${whole(n)} tokens (${percent(now.tokens, n)})${loss}`.replace(
+    "  ",
+    " ",
+  );
 }
 
 function unitOf(scale) {
@@ -118,24 +147,43 @@ function drawScale(pane) {
   const { scale } = view;
   write(legend.name, scale.unit ? `${scale.name}, ${scale.unit}` : scale.name);
   const run = `One scale for ${scale.over ?? "the whole run"}: colours change at quantiles ${scale.kind === "diverging" ? "of |value| " : ""}over ${whole(scale.tokens)} logged tokens.`;
-  const other = scale.of && scale.of !== scale.name ? ` Shown on the scale of ${scale.of}; the bars are those of ${scale.of}.` : "";
+  const other =
+    scale.of && scale.of !== scale.name
+      ? ` Shown on the scale of ${scale.of}; the bars are those of ${scale.of}.`
+      : "";
   const fixed = scale.kind === "class" ? "" : "A fixed scale; the bars are this text.";
   const height = scale.kind === "class" ? "" : " Height: square root of the count.";
-  const empty = scale.of && !scale.tokens ? "This run has no logged values of this signal, so nothing is coloured." : "";
+  const empty =
+    scale.of && !scale.tokens
+      ? "This run has no logged values of this signal, so nothing is coloured."
+      : "";
   write(legend.about, [view.caption, empty || (scale.of ? run + other : fixed) + height].join(" "));
   legend.plot.classList.toggle("flat", scale.kind === "class");
   legend.plot.hidden = Boolean(empty);
   if (scale.kind === "class") return drawClasses(pane);
-  const counts = scale.counts.length ? scale.counts : countBins(now.values, scale.bins.map((edge) => comparable(scale, edge)));
+  const counts = scale.counts.length
+    ? scale.counts
+    : countBins(
+        now.values,
+        scale.bins.map((edge) => comparable(scale, edge)),
+      );
   const most = Math.max(1, ...counts.slice(1));
   legend.bars.className = "bars";
-  legend.bars.replaceChildren(...counts.map((n, b) => {
-    const bar = element("i", `bar f${Math.min(bin(middle(b, scale.bins), scale.edges), view.palette.length - 1)}`);
-    bar.style.height = `${n ? Math.max(4, 100 * Math.min(1, Math.sqrt(n / most))) : 0}%`;
-    return bar;
-  }));
+  legend.bars.replaceChildren(
+    ...counts.map((n, b) => {
+      const bar = element(
+        "i",
+        `bar f${Math.min(bin(middle(b, scale.bins), scale.edges), view.palette.length - 1)}`,
+      );
+      bar.style.height = `${n ? Math.max(4, 100 * Math.min(1, Math.sqrt(n / most))) : 0}%`;
+      return bar;
+    }),
+  );
   legend.bars.setAttribute("role", "img");
-  legend.bars.setAttribute("aria-label", `Histogram of ${scale.name}; colour changes at ${scale.edges.map(number).join(", ")} ${scale.unit}`);
+  legend.bars.setAttribute(
+    "aria-label",
+    `Histogram of ${scale.name}; colour changes at ${scale.edges.map(number).join(", ")} ${scale.unit}`,
+  );
   drawTicks(pane);
 }
 
@@ -156,17 +204,29 @@ function drawClasses(pane) {
   const { legend, view } = pane;
   legend.bars.className = "bars names";
   legend.bars.removeAttribute("role");
-  legend.bars.replaceChildren(...view.judged.names.map((name, b) => element("span", `class f${b}`, name)));
+  legend.bars.replaceChildren(
+    ...view.judged.names.map((name, b) => element("span", `class f${b}`, name)),
+  );
   legend.ticks.replaceChildren();
 }
 
 function drawTicks(pane) {
   const { scale } = pane.view;
-  const nice = scale.kind === "diverging" ? [-10, -1, -0.1, 0, 0.1, 1, 10] : [0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 1, 10];
-  const wanted = nice.filter((x) => x > scale.bins[0] && x <= scale.bins.at(-1) && (scale.kind === "share" || ![0.25, 0.5, 0.75].includes(x)));
-  pane.legend.ticks.replaceChildren(...wanted.map((x) => {
-    const tick = element("span", "tick", String(x).replace("-", "−"));
-    tick.style.left = `${100 * place(x, scale.bins)}%`;
-    return tick;
-  }));
+  const nice =
+    scale.kind === "diverging"
+      ? [-10, -1, -0.1, 0, 0.1, 1, 10]
+      : [0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 1, 10];
+  const wanted = nice.filter(
+    (x) =>
+      x > scale.bins[0] &&
+      x <= scale.bins.at(-1) &&
+      (scale.kind === "share" || ![0.25, 0.5, 0.75].includes(x)),
+  );
+  pane.legend.ticks.replaceChildren(
+    ...wanted.map((x) => {
+      const tick = element("span", "tick", String(x).replace("-", "−"));
+      tick.style.left = `${100 * place(x, scale.bins)}%`;
+      return tick;
+    }),
+  );
 }

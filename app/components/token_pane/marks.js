@@ -1,5 +1,6 @@
-// The lines below tokens, and what they mean. Each lies on a bed in the colour of the page, so that it is seen on every fill
-// and outside of it, in both themes. Lines of different sorts lie at different depths: none hides another.
+// The lines below tokens, and what they mean. Each lies on a bed in the colour of the page, so that
+// it is seen on every fill and outside of it, in both themes. Lines of different sorts lie at
+// different depths: none hides another.
 
 const LINES = {
   cut: { is: "thin", style: "solid", px: 1, depth: 4, means: "at or above the threshold" },
@@ -17,7 +18,8 @@ function bedOf(line) {
 // layer name -> declarations, for each line and its bed
 function styleLines({ page, text }) {
   const found = {};
-  const underline = (style, px, colour, depth) => `text-decoration: underline ${style} ${px}px ${colour}; text-underline-offset: ${depth}px`;
+  const underline = (style, px, colour, depth) =>
+    `text-decoration: underline ${style} ${px}px ${colour}; text-underline-offset: ${depth}px`;
   for (const [name, { style, px, tall = px, depth }] of Object.entries(LINES)) {
     found[bedOf(name)] = underline("solid", tall + 2, page, depth - 1);
     found[name] = underline(style, px, text, depth);
@@ -25,7 +27,8 @@ function styleLines({ page, text }) {
   return found;
 }
 
-// Draw these lines below what stands in a node, instead of those before. One element has one line: so one for each, nested.
+// Draw these lines below what stands in a node, instead of those before. One element has one line:
+// so one for each, nested.
 function underline(node, lines) {
   let inner = node;
   while (inner.firstElementChild?.localName === "u") inner = inner.firstElementChild;
@@ -40,7 +43,8 @@ function underline(node, lines) {
   node.append(...content);
 }
 
-// What the legend explains: { layer, is, means } of each line, and of faint text, that this view can have.
+// What the legend explains: { layer, is, means } of each line, and of faint text, that this view
+// can have.
 function linesInUse(pane) {
   const { now, view, state, marks } = pane;
   const sorts = [];
@@ -48,8 +52,13 @@ function linesInUse(pane) {
   if (marks) sorts.push(...marksShown(view).map((mark) => `m${mark}`));
   if (now.chosen && state.rest === "underline") sorts.push("lit");
   if (pane.hits.length) sorts.push("found");
-  const lines = sorts.map((layer) => ({ layer, is: LINES[layer].is, means: LINES[layer].means ?? passesWhat(pane) }));
-  if (now.chosen && state.rest === "dim") lines.push({ layer: DIM, is: "faint", means: `not ${passesWhat(pane)}` });
+  const lines = sorts.map((layer) => ({
+    layer,
+    is: LINES[layer].is,
+    means: LINES[layer].means ?? passesWhat(pane),
+  }));
+  if (now.chosen && state.rest === "dim")
+    lines.push({ layer: DIM, is: "faint", means: `not ${passesWhat(pane)}` });
   return lines;
 }
 
@@ -63,12 +72,18 @@ function marksShown(view) {
 
 function passesWhat({ state }) {
   const { light, classes, only, span, types } = state;
-  const all = [light.join(" or "), classes.join(" or "), ...only.map((name) => ONLY[name]), span.length || types.length ? "selected in Steps" : ""].filter(Boolean);
+  const all = [
+    light.join(" or "),
+    classes.join(" or "),
+    ...only.map((name) => ONLY[name]),
+    span.length || types.length ? "selected in Steps" : "",
+  ].filter(Boolean);
   return all.length === 1 ? all[0] : `all of: ${all.join("; ")}`;
 }
 
 function explainLine({ layer, is, means }, page) {
-  const item = page.createElement("li"), sample = page.createElement("span");
+  const item = page.createElement("li"),
+    sample = page.createElement("span");
   sample.textContent = is;
   if (layer in LINES) underline(sample, [layer]);
   else sample.className = layer;

@@ -1,15 +1,19 @@
-// One rollout as text to read. Text, values and view come as three parts, so that a part that stays is not sent again; the
-// text is built once, and signal, scale, threshold, toggles and steps only change which layer a token is in.
-// What matters for the link goes to Python through one trigger; until Python's answer has come back, older ones are ignored.
+// One rollout as text to read. Text, values and view come as three parts, so that a part that stays
+// is not sent again; the text is built once, and signal, scale, threshold, toggles and steps only
+// change which layer a token is in. What matters for the link goes to Python through one trigger;
+// until Python's answer has come back, older ones are ignored.
 
 const TELL_AFTER_MS = 300; // after the last change
-const panes = (globalThis.rockPanes ??= new Map()); // pane name -> pane; several copies of this script may be running
-const inbox = (globalThis.rockParts ??= new Map()); // pane name -> its parts, which part.js puts there
+// pane name -> pane; several copies of this script may be running
+const panes = (globalThis.rockPanes ??= new Map());
+// pane name -> its parts, which part.js puts there
+const inbox = (globalThis.rockParts ??= new Map());
 const numbered = (globalThis.rockPaneCount ??= { n: 0 });
 
 export default function (component) {
   const { data, parentElement } = component;
-  if (!panes.has(data.pane)) panes.set(data.pane, { id: `rock${numbered.n++}`, timer: null, playing: null });
+  if (!panes.has(data.pane))
+    panes.set(data.pane, { id: `rock${numbered.n++}`, timer: null, playing: null });
   const pane = panes.get(data.pane);
   pane.mount = parentElement;
   pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
@@ -28,7 +32,8 @@ function leave(pane, name) {
 }
 
 function refresh(pane, { text, values, view }) {
-  if (!view || text?.key !== view.key || values?.key !== view.key || !pane.mount?.isConnected) return;
+  if (!view || text?.key !== view.key || values?.key !== view.key || !pane.mount?.isConnected)
+    return;
   pane.view = view;
   if (pane.text?.stamp !== text.stamp) pane.text = decodeText(text);
   if (pane.values?.stamp !== values.stamp) pane.values = decodeValues(values);
@@ -52,7 +57,8 @@ function arrive(pane) {
   pane.spans[i].setAttribute("aria-selected", "true");
   pane.stop = i;
   pane.current = i;
-  if (pane.root.getRootNode().activeElement !== pane.spans[i]) pane.spans[i].scrollIntoView({ block: "center" });
+  if (pane.root.getRootNode().activeElement !== pane.spans[i])
+    pane.spans[i].scrollIntoView({ block: "center" });
 }
 
 function build(pane) {
@@ -70,9 +76,16 @@ function build(pane) {
   pane.words.replaceChildren();
   pane.layers = new Layers(pane.words, pane.spans, pane.id, pane.view.plain);
   pane.layers.watch(pane.blocks);
-  pane.words.append(...prompts(pane.text), response); // once watched: what comes near the screen is told once
+  // once watched: what comes near the screen is told once
+  pane.words.append(...prompts(pane.text), response);
   drawPins(pane);
-  pane.card.replaceChildren(element("p", "hint", "Point at a token, or press Tab and then the arrow keys. Press ? for all keys."));
+  pane.card.replaceChildren(
+    element(
+      "p",
+      "hint",
+      "Point at a token, or press Tab and then the arrow keys. Press ? for all keys.",
+    ),
+  );
   pane.held = held;
   return true;
 }
@@ -82,7 +95,9 @@ function frame(pane) {
   pane.root = element("div", "pane");
   pane.words = element("div", "words");
   const reading = element("div", "reading");
-  const bar = buildBar(pane), legend = buildLegend(pane), filters = buildFilters(pane);
+  const bar = buildBar(pane),
+    legend = buildLegend(pane),
+    filters = buildFilters(pane);
   buildCards(pane);
   reading.append(pane.words, pane.card);
   pane.root.append(legend, bar, filters, pane.pins, reading);
@@ -115,7 +130,11 @@ function paint(pane) {
   layers.refill((i) => (out && !out[i] ? gone : buckets[i] < 0 ? "" : fills[buckets[i]]));
   const seen = (i) => !now.hidden || now.hidden[i] === 1;
   const shown = marksShown(view);
-  for (const mark of [1, 2, 3]) layers.decorate(`m${mark}`, (i) => marks && marks[i] === mark && shown.includes(mark) && seen(i));
+  for (const mark of [1, 2, 3])
+    layers.decorate(
+      `m${mark}`,
+      (i) => marks && marks[i] === mark && shown.includes(mark) && seen(i),
+    );
   layers.decorate("lit", (i) => chosen && state.rest === "underline" && chosen[i]);
   drawCut(pane);
   drawBar(pane);
@@ -128,7 +147,8 @@ function paintCut(pane) {
 }
 
 function drawCut(pane) {
-  const { layers, now } = pane, lined = hasCutLine(pane);
+  const { layers, now } = pane,
+    lined = hasCutLine(pane);
   layers.decorate("cut", (i) => lined && now.above[i] && (!now.hidden || now.hidden[i] === 1));
   drawLegend(pane);
   drawFilters(pane);
@@ -142,8 +162,16 @@ function redescribe(pane) {
 // What Python says, and what it is told.
 
 function hearPython(pane, given) {
-  const text = JSON.stringify(given), news = pane.exchange.hear(text);
-  if (!news || pane.exchange.asked.length || pane.timer !== null || pane.playing || text === JSON.stringify(pane.state)) return false;
+  const text = JSON.stringify(given),
+    news = pane.exchange.hear(text);
+  if (
+    !news ||
+    pane.exchange.asked.length ||
+    pane.timer !== null ||
+    pane.playing ||
+    text === JSON.stringify(pane.state)
+  )
+    return false;
   const before = pane.state.token;
   pane.state = { ...given };
   return before !== given.token;
@@ -158,10 +186,12 @@ function change(pane, fields, wait = TELL_AFTER_MS) {
 
 function tellPython(pane) {
   pane.timer = null;
-  const text = JSON.stringify(pane.state), { exchange } = pane;
+  const text = JSON.stringify(pane.state),
+    { exchange } = pane;
   if (!pane.tell || !pane.root.isConnected || text === exchange.latest) return;
   if (exchange.isWaiting) {
-    pane.timer = setTimeout(() => tellPython(pane), TELL_AFTER_MS); // one rerun at a time: one cut short by the next sends the large parts again
+    // one rerun at a time: one cut short by the next sends the large parts again
+    pane.timer = setTimeout(() => tellPython(pane), TELL_AFTER_MS);
     return;
   }
   exchange.ask(text);

@@ -1,4 +1,5 @@
-// A part of a pane: text, values or view. Mounts of their own, because Streamlit sends the script of a mount again with its data.
+// A part of a pane: text, values or view. Mounts of their own, because Streamlit sends the script
+// of a mount again with its data.
 
 const inbox = (globalThis.rockParts ??= new Map());
 

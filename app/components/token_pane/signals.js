@@ -1,31 +1,69 @@
-// The numbers behind the colours: what a token's value is at the step shown, what is above the threshold, what is chosen.
+// The numbers behind the colours: what a token's value is at the step shown, what is above the
+// threshold, what is chosen.
 
-const KEPT = 2, IN_SET = 3; // marks, as Python's detections give them
-const UNITS = { kl: "nats", sampled_loss: "nats", student_entropy: "nats", teacher_entropy: "nats", reverse_kl: "nats", forward_kl: "nats", jensen_shannon: "nats" };
+const KEPT = 2,
+  IN_SET = 3; // marks, as Python's detections give them
+const UNITS = {
+  kl: "nats",
+  sampled_loss: "nats",
+  student_entropy: "nats",
+  teacher_entropy: "nats",
+  reverse_kl: "nats",
+  forward_kl: "nats",
+  jensen_shannon: "nats",
+};
 const CARD_SIGNALS = [
-  "kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm", "weight", "persistence",
-  "reverse_kl", "forward_kl", "jensen_shannon", "student_p", "teacher_p",
+  "kl",
+  "sampled_loss",
+  "student_entropy",
+  "teacher_entropy",
+  "grad_norm",
+  "weight",
+  "persistence",
+  "reverse_kl",
+  "forward_kl",
+  "jensen_shannon",
+  "student_p",
+  "teacher_p",
 ];
 const ESTIMATED = ["reverse_kl", "forward_kl", "jensen_shannon"];
 
 function decodeText(raw) {
   const series = raw.series && { steps: raw.series.steps, kl: floats(raw.series.kl) };
-  const at = integers(raw.at, raw.length), categories = integers(raw.categories, raw.length);
-  const tokens = Array.from(at, (k) => raw.words[k]), ids = Int32Array.from(at, (k) => raw.ids[k]);
-  return { ...raw, tokens, ids, categories, series, teacher: raw.teacher && decodeAlternatives(raw.teacher) };
+  const at = integers(raw.at, raw.length),
+    categories = integers(raw.categories, raw.length);
+  const tokens = Array.from(at, (k) => raw.words[k]),
+    ids = Int32Array.from(at, (k) => raw.ids[k]);
+  return {
+    ...raw,
+    tokens,
+    ids,
+    categories,
+    series,
+    teacher: raw.teacher && decodeAlternatives(raw.teacher),
+  };
 }
 
 function decodeAlternatives(side) {
   const starts = [0];
   for (const n of bytes(side.counts)) starts.push(starts.at(-1) + n);
-  return { ...side, starts, at: integers(side.at, starts.at(-1)), p: integers(side.p, starts.at(-1)) };
+  return {
+    ...side,
+    starts,
+    at: integers(side.at, starts.at(-1)),
+    p: integers(side.p, starts.at(-1)),
+  };
 }
 
 function decodeValues(raw) {
-  const signals = Object.fromEntries(Object.entries(raw.signals).map(([name, packed]) => [name, floats(packed)]));
-  for (const [name, packed] of Object.entries(raw.flags)) signals[name] = Float32Array.from(bytes(packed));
+  const signals = Object.fromEntries(
+    Object.entries(raw.signals).map(([name, packed]) => [name, floats(packed)]),
+  );
+  for (const [name, packed] of Object.entries(raw.flags))
+    signals[name] = Float32Array.from(bytes(packed));
   const { student_p, sampled_loss } = signals;
-  if (student_p && sampled_loss) signals.teacher_p = student_p.map((p, i) => p * Math.exp(-sampled_loss[i]));
+  if (student_p && sampled_loss)
+    signals.teacher_p = student_p.map((p, i) => p * Math.exp(-sampled_loss[i]));
   return { ...raw, signals, student: raw.student && decodeAlternatives(raw.student) };
 }
 
@@ -37,19 +75,24 @@ function tauOf(pane) {
 function klAt(pane, step) {
   const { series, tokens } = pane.text;
   const s = series ? series.steps.indexOf(step) : -1;
-  return s < 0 ? pane.values.signals.kl ?? null : series.kl.subarray(s * tokens.length, (s + 1) * tokens.length);
+  return s < 0
+    ? (pane.values.signals.kl ?? null)
+    : series.kl.subarray(s * tokens.length, (s + 1) * tokens.length);
 }
 
 function persistence(pane) {
-  const { series, tokens } = pane.text, tau = tauOf(pane);
+  const { series, tokens } = pane.text,
+    tau = tauOf(pane);
   if (!series || tau === null) return null;
   const known = pane.persistence;
   if (known?.series === series && known.tau === tau) return known.values;
-  const hard = new Uint32Array(tokens.length), least = rounded(tau);
+  const hard = new Uint32Array(tokens.length),
+    least = rounded(tau);
   series.kl.forEach((kl, at) => {
     if (kl >= least) hard[at % tokens.length]++;
   });
-  const values = Float64Array.from(hard, (k) => k / series.steps.length); // one division: k of S is exactly an edge k/S
+  // one division: k of S is exactly an edge k/S
+  const values = Float64Array.from(hard, (k) => k / series.steps.length);
   pane.persistence = { series, tau, values };
   return values;
 }
@@ -57,7 +100,8 @@ function persistence(pane) {
 function valuesOf(pane, name) {
   if (name === "kl") return klAt(pane, pane.state.step);
   if (name === "persistence") return persistence(pane);
-  if (name === "rock class") return pane.classes && Float32Array.from(pane.classes, (c) => (c === 255 ? NaN : c));
+  if (name === "rock class")
+    return pane.classes && Float32Array.from(pane.classes, (c) => (c === 255 ? NaN : c));
   return pane.values.signals[name] ?? null;
 }
 
@@ -82,17 +126,27 @@ function defaultCut(pane) {
 }
 
 function cutOf(pane) {
-  const [name, value] = [pane.state.cut.slice(0, pane.state.cut.lastIndexOf(":")), Number(pane.state.cut.split(":").at(-1))];
-  return pane.state.cut && name === pane.view.scale.name && Number.isFinite(value) ? value : defaultCut(pane);
+  const [name, value] = [
+    pane.state.cut.slice(0, pane.state.cut.lastIndexOf(":")),
+    Number(pane.state.cut.split(":").at(-1)),
+  ];
+  return pane.state.cut && name === pane.view.scale.name && Number.isFinite(value)
+    ? value
+    : defaultCut(pane);
 }
 
 // What the paint needs, worked out once a change: pane.now.
 function measure(pane) {
   const { scale } = pane.view;
   const n = pane.text.tokens.length;
-  const values = valuesOf(pane, scale.name), kl = klAt(pane, pane.state.step), cut = cutOf(pane), least = cut === null ? Infinity : comparable(scale, cut);
+  const values = valuesOf(pane, scale.name),
+    kl = klAt(pane, pane.state.step),
+    cut = cutOf(pane),
+    least = cut === null ? Infinity : comparable(scale, cut);
   const above = new Uint8Array(n);
-  let tokens = 0, loss = 0, total = 0;
+  let tokens = 0,
+    loss = 0,
+    total = 0;
   for (let i = 0; i < n; i++) {
     if (kl && kl[i] === kl[i]) total += kl[i];
     if (!values || !(values[i] >= least)) continue;
@@ -108,14 +162,17 @@ function measure(pane) {
 
 function buckets(pane, values) {
   // -1: no value. Kept while values and scale stay, so that a dragged threshold costs no binning.
-  const { scale } = pane.view, before = pane.now;
+  const { scale } = pane.view,
+    before = pane.now;
   const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${scale.kind === "class" ? pane.view.judged.classes : ""}`;
   if (before?.buckets?.key === key) return before.buckets;
   const last = pane.view.palette.length - 1;
-  const found = new Int8Array(pane.text.tokens.length).fill(-1), edges = scale.edges.map((edge) => comparable(scale, edge));
+  const found = new Int8Array(pane.text.tokens.length).fill(-1),
+    edges = scale.edges.map((edge) => comparable(scale, edge));
   if (values && (scale.edges.length || scale.kind === "class")) {
     for (let i = 0; i < found.length; i++) {
-      if (values[i] === values[i]) found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], edges), last);
+      if (values[i] === values[i])
+        found[i] = scale.kind === "class" ? values[i] : Math.min(bin(values[i], edges), last);
     }
   }
   found.key = key;

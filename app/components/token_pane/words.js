@@ -1,14 +1,20 @@
-// The text itself: one element a token, built once. From WINDOWED tokens on it is cut into blocks of which the browser
-// lays out and paints only those near the screen: a change of one highlight repaints all text that is painted at all
-// (8,000 tokens, two busy cores: 110 ms in one piece, 30 ms in blocks).
+// The text itself: one element a token, built once. From WINDOWED tokens on it is cut into blocks
+// of which the browser lays out and paints only those near the screen: a change of one highlight
+// repaints all text that is painted at all (8,000 tokens, two busy cores: 110 ms in one piece, 30
+// ms in blocks).
 
-const WINDOWED = 2_000, BLOCK = 200, MOST = 4 * BLOCK;
+const WINDOWED = 2_000,
+  BLOCK = 200,
+  MOST = 4 * BLOCK;
 
 function buildWords(pane) {
   const { tokens } = pane.text;
   const response = element("div", "response");
   response.setAttribute("role", "listbox");
-  response.setAttribute("aria-label", `Response, ${tokens.length} tokens. Arrow keys move from token to token; ? lists the keys.`);
+  response.setAttribute(
+    "aria-label",
+    `Response, ${tokens.length} tokens. Arrow keys move from token to token; ? lists the keys.`,
+  );
   pane.spans = tokens.map((token, i) => buildToken(token, i));
   if (pane.spans.length) pane.spans[0].tabIndex = 0;
   pane.blocks = tokens.length < WINDOWED ? [] : cutIntoBlocks(tokens, pane.spans);
@@ -57,7 +63,8 @@ function buildToken(token, i) {
 }
 
 function nameBlank(span, token) {
-  if (!token.trim()) span.setAttribute("aria-label", visible(token)); // white space alone is no name to a screen reader
+  // white space alone is no name to a screen reader
+  if (!token.trim()) span.setAttribute("aria-label", visible(token));
 }
 
 function listenToWords(pane) {
@@ -81,7 +88,10 @@ function listenToWords(pane) {
   });
   pane.response.addEventListener("keydown", (event) => {
     const i = at(event);
-    const target = i === null || event.altKey || event.ctrlKey || event.metaKey ? null : neighbour(pane.spans, i, event.key);
+    const target =
+      i === null || event.altKey || event.ctrlKey || event.metaKey
+        ? null
+        : neighbour(pane.spans, i, event.key);
     if (target === null) return;
     event.preventDefault();
     pane.spans[target].focus();
@@ -91,7 +101,8 @@ function listenToWords(pane) {
 function select(pane, i) {
   pane.spans[pane.stop].tabIndex = -1; // one stop for the Tab key, where the arrow keys left off
   pane.spans[i].tabIndex = 0;
-  if (pane.state.token !== null && pane.spans[pane.state.token]) pane.spans[pane.state.token].removeAttribute("aria-selected");
+  if (pane.state.token !== null && pane.spans[pane.state.token])
+    pane.spans[pane.state.token].removeAttribute("aria-selected");
   pane.spans[i].setAttribute("aria-selected", "true");
   pane.spans[i].setAttribute("aria-label", inWords(pane, i));
   pane.stop = i;
@@ -109,7 +120,9 @@ function neighbour(spans, i, key) {
   // The token nearest by x on the next line that holds one.
   const step = key === "ArrowDown" ? 1 : -1;
   const { left, top } = spans[i].getClientRects()[0];
-  let best = i, line = null, distance = Infinity;
+  let best = i,
+    line = null,
+    distance = Infinity;
   for (let j = i + step; j >= 0 && j <= last; j += step) {
     const box = spans[j].getClientRects()[0];
     if (!box || Math.abs(box.top - top) < 4) continue;
