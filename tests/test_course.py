@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_app import RunFactory, open_app, words
+from pages import RunFactory, words
 
 from app import data
 from app import words as app_words
@@ -14,7 +14,6 @@ from rockcore.analysis import course
 from rockcore.log import Run, RunWriter
 from rockcore.rocks import ranking
 
-__all__ = ["open_app"]
 
 OF_A_RUN = ("overview", "trace", "rock_tokens", "steps", "gradients", "compare", "threshold_lab")
 

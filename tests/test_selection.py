@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from chrome import PAGES
 from conftest import STEPS
 from hypothesis import given
 from hypothesis import strategies as hs
+from pages import RunFactory, words
 from streamlit.testing.v1 import AppTest
-from test_app import PAGES, RunFactory, open_app, words
 
 from app import selection
 
-__all__ = ["open_app"]
 
 HARD = [
     "a, b",

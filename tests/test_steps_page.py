@@ -609,9 +609,9 @@ def test_nothing_of_a_heatmap_is_cut_and_few_cells_are_not_stretched(
     assert high <= 72 and wide <= 72
 
 
-@pytest.fixture(scope="module")
-def canvas_tab(browser) -> Iterator[playwright.Page]:
-    context = browser.new_context(color_scheme="light")
+@pytest.fixture(scope="session")
+def canvas_tab(chromium: playwright.Browser) -> Iterator[playwright.Page]:
+    context = chromium.new_context(color_scheme="light")
     page = context.new_page()
     page.set_default_timeout(20_000)
     yield page
