@@ -14,7 +14,6 @@ from rockcore.analysis import course
 from rockcore.log import Run, RunWriter
 from rockcore.rocks import ranking
 
-
 OF_A_RUN = ("overview", "trace", "rock_tokens", "steps", "gradients", "compare", "threshold_lab")
 
 

@@ -19,7 +19,6 @@ from streamlit.testing.v1 import AppTest
 
 from app import selection
 
-
 HARD = [
     "a, b",
     "back\\slash",
