@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rockcore import config, schema
-from rockcore.rocks.rule import FIELDS, KNOBS, PRESETS, RockRule
+from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.rocks.rule_fields import FIELDS, KNOBS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

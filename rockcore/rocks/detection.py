@@ -21,7 +21,8 @@ from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.cutoff import Cutoff, Places
 from rockcore.rocks.gather import Material
 from rockcore.rocks.persistence import Candidates, Consistency
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats
 from rockcore.rocks.thresholds import Quantiles
 

@@ -23,7 +23,8 @@ from rockcore.rocks.context import Pulse
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.gather import Material, gather
 from rockcore.rocks.report import RockReport
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable, taus
 
 RULE = RockRule()
