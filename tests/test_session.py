@@ -30,7 +30,7 @@ from rockcore.tasks import Tasks
 from rockcore.training import gradient_sums, probes
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.columns import NonFiniteLoss
-from rockcore.training.models import ModelNotFound, NoDevice, load
+from rockcore.training.loading import ModelNotFound, NoDevice, load
 from rockcore.training.resume import stored_config
 from rockcore.training.session import Session, train
 

@@ -112,7 +112,7 @@ def users_of(package: str) -> set[str]:
 
 
 def test_each_foreign_engine_has_one_user():
-    assert users_of("transformers") == {"rockcore/training/models.py"}
+    assert users_of("transformers") == {"rockcore/training/loading.py"}
     assert users_of("duckdb") == {"rockcore/log/duck.py"}
 
 

@@ -36,10 +36,11 @@ from rockcore import world
 from rockcore.config import OWN_PAIR, TUNED, SessionConfig
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import PHASES, Prompt
-from rockcore.training import gradient_sums, models
+from rockcore.training import gradient_sums, loading
 from rockcore.training.divergence import judge
 from rockcore.training.scoring import Clock, Rollouts, pieces, sample, score
 from rockcore.training.session import train
+from rockcore.training.vocabulary import vocabulary_columns
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
     """Seconds that the sums of gradients add to one scoring of the fixed texts, and that an exact
     gradient takes.
     """
-    student, teacher = models.load_pair(shape.student, shape.teacher, "cpu", "float32")
+    student, teacher = loading.load_pair(shape.student, shape.teacher, "cpu", "float32")
     texts = [json.loads(line)["prompt"] for line in shape.prompts.read_text().splitlines()[:128]]
     tasks = [Prompt(text, text, None) for text in texts]
     final = sample(student, teacher, tasks, shape.max_new_tokens, 1.0, seed=0)
@@ -195,7 +196,7 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
     writer = RunWriter.create(
         folder / "sums",
         replace(Run.open(folder / "run").meta, name="sums"),
-        models.vocabulary(student),
+        vocabulary_columns(student),
     )
 
     def adding(texts: Rollouts) -> tuple[float, float]:
