@@ -8,9 +8,10 @@ error messages follow from these descriptions.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any
 
+from rockcore.rocks.knobs import Choice, Knob, choice, knob
 from rockcore.schema import PROBE_SETS, RockError
 
 COLUMNS = ("kl", "sampled_loss")
@@ -24,50 +25,6 @@ class BadRule(RockError, ValueError):
     """A rule outside its range; the message names the field."""
 
 
-class Knob(NamedTuple):
-    """A number in a rule: its symbol, its range, and what it does."""
-
-    symbol: str
-    low: float  # an int where only whole numbers are meant
-    high: float
-    meaning: str
-    optional: bool = False  # may be None: found from the run
-    exclusive: bool = False  # the lowest value itself is outside
-
-    @property
-    def whole(self) -> bool:
-        return isinstance(self.low, int)
-
-    @property
-    def range(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        return f"{kind} {'above' if self.exclusive else 'from'} {self.low:g} to {self.high:g}"
-
-    def takes(self, value: Any) -> bool:
-        """Whether the value lies within the range."""
-        if value is None:
-            return self.optional
-        kinds = int if self.whole else (int, float)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            return False
-        return self.low <= value <= self.high and not (self.exclusive and value == self.low)
-
-
-class Choice(NamedTuple):
-    """A word in a rule: which there are, and what it decides."""
-
-    options: tuple[str, ...]
-    meaning: str
-
-
-def _knob(default: float | None, *about: Any, **flags: bool) -> Any:
-    return field(default=default, metadata={"about": Knob(*about, **flags)})
-
-
-def _choice(default: str, options: tuple[str, ...], meaning: str) -> Any:
-    return field(default=default, metadata={"about": Choice(options, meaning)})
-
-
 @dataclass(frozen=True)
 class RuleFields:
     """What a rule consists of; see `rule.RockRule`, which adds how it travels.
@@ -76,10 +33,10 @@ class RuleFields:
     """
 
     name: str = "default"
-    column: str = _choice("kl", COLUMNS, "The loss that is thresholded and summed.")
+    column: str = choice("kl", COLUMNS, "The loss that is thresholded and summed.")
     score: str = "rock_score_ctx"  # ranks the types: a key of scores.SCORES
     # of the loss before, for both ends: a quantile a checkpoint would always find "persistence"
-    tau_quantile: float = _knob(
+    tau_quantile: float = knob(
         0.90,
         "q",
         0.0,
@@ -87,7 +44,7 @@ class RuleFields:
         "Both thresholds stand at this quantile of the loss before training, unless they are "
         "given in nats.",
     )
-    tau_pre: float | None = _knob(
+    tau_pre: float | None = knob(
         None,
         "τ_pre",
         0.0,
@@ -95,7 +52,7 @@ class RuleFields:
         "Before training the loss of a persistent occurrence is at least this, in nats.",
         optional=True,
     )
-    tau_post: float | None = _knob(
+    tau_post: float | None = knob(
         None,
         "τ_post",
         0.0,
@@ -103,14 +60,14 @@ class RuleFields:
         "After training the loss of a persistent occurrence is at least this, in nats.",
         optional=True,
     )
-    window: int = _knob(
+    window: int = knob(
         4,
         "w",
         1,
         6,
         "Tokens on each side that make up the context; the token itself is left out.",
     )
-    gamma: float = _knob(  # 4 of 8 neighbours
+    gamma: float = knob(  # 4 of 8 neighbours
         0.5,
         "γ",
         0.0,
@@ -119,7 +76,7 @@ class RuleFields:
         exclusive=True,
     )
     # small: a type that lives in k contexts has a share near 1/k, and is no less a rock for it
-    eta: float = _knob(
+    eta: float = knob(
         0.05,
         "η",
         0.0,
@@ -127,21 +84,21 @@ class RuleFields:
         "An occurrence is kept if at least this share of the type's other persistent ones are "
         "similar to it.",
     )
-    min_support: int = _knob(
+    min_support: int = knob(
         2,
         "support",
         0,
         1000,
         "… and at least so many are; those whose windows overlap its own do not count.",
     )
-    min_rollouts: int = _knob(
+    min_rollouts: int = knob(
         2,
         "rollouts",
         0,
         2,
         "… from at least so many other rollouts; 0: also overlapping windows of one rollout count.",
     )
-    top_k: int | None = _knob(
+    top_k: int | None = knob(
         None,
         "K",
         0,
@@ -149,7 +106,7 @@ class RuleFields:
         "The set holds this many types at most; empty: the largest K that is stable.",
         optional=True,
     )
-    tau_rock: float | None = _knob(
+    tau_rock: float | None = knob(
         None,
         "τ_R",
         0.0,
@@ -157,35 +114,33 @@ class RuleFields:
         "The set holds the types whose score is at least this, instead of a number of types.",
         optional=True,
     )
-    min_jaccard: float = _knob(
+    min_jaccard: float = knob(
         0.7,
         "J",
         0.0,
         1.0,
         "K is the largest for which two disjoint halves of the rollouts agree at least this well.",
     )
-    min_frequency: int = _knob(
+    min_frequency: int = knob(
         2, "n ≥", 1, 1_000_000, "Types that occur less often are never in the set."
     )
-    drop_most_frequent: int = _knob(
+    drop_most_frequent: int = knob(
         0, "drop", 0, 10_000, "So many of the most frequent types are never in the set."
     )
     excluded_types: tuple[int, ...] = ()
     # (offset, token id): occurrences with this neighbour are not kept
     excluded_contexts: tuple[tuple[int, int], ...] = ()
     # paired where fixed texts were scored at both ends, else bounds; matched on request
-    mode: str = _choice("auto", MODES, "How the losses before and after are brought together.")
+    mode: str = choice("auto", MODES, "How the losses before and after are brought together.")
     # final: texts of the trained student; first: of the starting one; auto: final where there are
     # some
-    probe_set: str = _choice("auto", TEXTS_READ, "Whose fixed texts are read.")
+    probe_set: str = choice("auto", TEXTS_READ, "Whose fixed texts are read.")
     # None: the first logged, the last logged
-    pre_step: int | None = _knob(None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True)
-    post_step: int | None = _knob(
-        None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True
-    )
-    controls: str = _choice("positions", CONTROLS, "What the rocks are compared with.")
-    draws: int = _knob(20, "draws", 20, 10_000, "Random splits of the rollouts behind stability.")
-    seed: int = _knob(0, "seed", 0, 2**32 - 1, "Fixes splits, resampling and controls.")
+    pre_step: int | None = knob(None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True)
+    post_step: int | None = knob(None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True)
+    controls: str = choice("positions", CONTROLS, "What the rocks are compared with.")
+    draws: int = knob(20, "draws", 20, 10_000, "Random splits of the rollouts behind stability.")
+    seed: int = knob(0, "seed", 0, 2**32 - 1, "Fixes splits, resampling and controls.")
 
     def __post_init__(self) -> None:
         """Raises BadRule for the first field out of its range."""
