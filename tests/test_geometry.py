@@ -18,8 +18,10 @@ from rockcore.log import Run, RunWriter
 from rockcore.log.run import GradientRows
 from rockcore.schema import FOLDS, DamagedRun, NoGradients, Prompt, RunMeta
 from rockcore.training import loading
+from rockcore.training.clock import Clock
 from rockcore.training.gradient_sums import GradientSums, Projection, without_small_entries
-from rockcore.training.scoring import Clock, rollouts_of, score
+from rockcore.training.rollouts import rollouts_of
+from rockcore.training.scoring import score
 
 EVERY = np.ones(FOLDS)
 

@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, models
+from rockcore.training.clock import Clock
 from rockcore.training.divergence import VocabularyMismatch, token_losses
-from rockcore.training.gradient_sums import exact_norms
+from rockcore.training.exact_gradients import exact_norms
 from rockcore.training.loading import ModelNotFound
 from rockcore.training.models import chunks
-from rockcore.training.scoring import Alternatives, Clock, rollouts_of, score
+from rockcore.training.rollouts import rollouts_of
+from rockcore.training.scoring import Alternatives, score
 from rockcore.training.vocabulary import piece_text, vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)

@@ -17,10 +17,13 @@ from rockcore.log import Run
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, models, train
+from rockcore.training.clock import Clock
 from rockcore.training.divergence import VocabularyMismatch
-from rockcore.training.gradient_sums import exact_norms, sums_of
+from rockcore.training.exact_gradients import exact_norms
+from rockcore.training.gradient_sums import sums_of
 from rockcore.training.padding import shared_ids
-from rockcore.training.scoring import Alternatives, Clock, rollouts_of, sample, score
+from rockcore.training.rollouts import rollouts_of, sample
+from rockcore.training.scoring import Alternatives, score
 from rockcore.training.vocabulary import vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)

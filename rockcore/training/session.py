@@ -19,8 +19,9 @@ from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.log import RunWriter
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, gradient_sums, loading, models, updates
+from rockcore.training import evals, loading, models, updates
 from rockcore.training.checkpoints import Checkpoints
+from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     eval_columns,
     metrics_row,
@@ -32,7 +33,8 @@ from rockcore.training.ending import NotedEnding, interrupt_as_flag
 from rockcore.training.models import Model
 from rockcore.training.probes import Probes, shortfalls
 from rockcore.training.resume import claim, first_meta, reopened, stored_config
-from rockcore.training.scoring import Clock, Rollouts, Scored, derived_seed, sample, score
+from rockcore.training.rollouts import Rollouts, derived_seed, sample
+from rockcore.training.scoring import Scored, score
 from rockcore.training.threads import threads_for
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -179,7 +181,7 @@ class Session:
             sums = step % (2 * config.probe_every) == 0 or step == config.steps
             self.probes.rescore("first", step, self.first_texts, sums)
         if config.gradients != "off":
-            moments = gradient_sums.second_moments(
+            moments = updates.second_moments(
                 step, self.optimizer, self.student.head, self.student.vocab_size
             )
             if moments is not None:
