@@ -24,7 +24,7 @@ from rockcore.rocks import search
 from rockcore.rocks.rule import preset
 from rockcore.schema import Prompt
 from rockcore.stats import Interval, proportion
-from rockcore.training import evals, models
+from rockcore.training import evals, loading
 from rockcore.training.session import train
 
 HERE = Path(__file__).parent
@@ -38,7 +38,7 @@ def percent(share: Interval) -> str:
 
 
 def teacher_accuracy(scenario: str, decoding: str, n: int = 512) -> str:
-    teacher = models.load(str(HERE / "models" / "teacher"), "cpu", "float32")
+    teacher = loading.load(str(HERE / "models" / "teacher"), "cpu", "float32")
     tasks = [
         Prompt(p.teacher_prompt, p.teacher_prompt, p.answer)
         for p in islice(world.prompts(scenario, "held-out"), n)

@@ -37,7 +37,7 @@ from rockcore import schema, world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
 from rockcore.log.files import table_files, write_table
 from rockcore.tasks import epochs
-from rockcore.training import evals, models
+from rockcore.training import evals, loading
 from rockcore.training.llama import FastLlama
 from rockcore.training.models import Ids, Model
 from rockcore.training.session import train
@@ -186,7 +186,7 @@ def make_student(
     name: str, noted: bool, target: float, seed: int, lr: float = 2e-3, at_most: int = 4000
 ) -> None:
     """Off-policy distillation until sampled accuracy on held-out problems reaches `target`."""
-    teacher = models.load(str(MODELS / "teacher"), "cpu", "float32")
+    teacher = loading.load(str(MODELS / "teacher"), "cpu", "float32")
     model = build_model(STUDENT, teacher.tokenizer, seed)
     lessons = sampled_lessons(teacher, noted, 6000, seed)
     held_out = list(islice(world.prompts("skill" if noted else "hidden", "stage one"), 256))

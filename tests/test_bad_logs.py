@@ -16,7 +16,8 @@ from brute import Log
 from rockcore.log import Run
 from rockcore.rocks.gather import BadLoss, NothingToCompare, gather
 from rockcore.rocks.report import RockReport
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.search import detect
 from rockcore.schema import DamagedRun, RockError
 

@@ -31,7 +31,7 @@ from rockcore.categories import (
     sentence_starts,
     sentence_starts_of,
 )
-from rockcore.training import models
+from rockcore.training.vocabulary import vocabulary_columns
 
 EXAMPLES = {
     "latex": [
@@ -346,7 +346,7 @@ def vocabulary(request):
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=request.param(), unk_token="<unk>", bos_token="<s>", eos_token="</s>"
     )
-    columns = models.vocabulary(SimpleNamespace(tokenizer=tokenizer, vocab_size=len(tokenizer)))
+    columns = vocabulary_columns(SimpleNamespace(tokenizer=tokenizer, vocab_size=len(tokenizer)))
     raw = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
     return Vocabulary(raw, columns["token"], columns["special"], tokenizer(ENCODED)["input_ids"])
 

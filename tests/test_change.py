@@ -11,8 +11,9 @@ import pytest
 from brute import Log
 from hypothesis import given
 
-from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, History, classify, group_change
+from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, classify, group_change
 from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.history import History
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.search import detect
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from rockcore.config import SessionConfig
 from rockcore.log import Run, request_stop
 from rockcore.schema import LogWriteError
-from rockcore.training import models, train
+from rockcore.training import loading, train
 from rockcore.training.checkpoints import Checkpoints, NoCheckpoint
 
 
@@ -44,7 +44,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, moment: int) -> list[str]:
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
     folder = small_pairs.save(tmp_path_factory.mktemp("models") / "student", "llama")
-    return models.load(folder, "cpu", "float32", trained=True)
+    return loading.load(folder, "cpu", "float32", trained=True)
 
 
 def marked(student, value: float) -> torch.optim.Optimizer:
@@ -120,7 +120,7 @@ def test_a_disk_that_refuses_the_second_rename_leaves_the_checkpoint_that_was_th
 
 @pytest.mark.parametrize("family", [*small_pairs.RENAMED, *small_pairs.FAMILIES])
 def test_a_checkpoint_reads_back_to_the_bit_here_and_in_transformers(tmp_path, family):
-    model = models.load(small_pairs.save(tmp_path / "m", family), "cpu", "float32", trained=True)
+    model = loading.load(small_pairs.save(tmp_path / "m", family), "cpu", "float32", trained=True)
     kept = Checkpoints(tmp_path / "checkpoints")
     kept.save(0, model, torch.optim.AdamW(model.net.parameters()), every=1)
     want = {name: w.clone() for name, w in model.net.state_dict().items()}
@@ -135,7 +135,7 @@ def test_a_checkpoint_reads_back_to_the_bit_here_and_in_transformers(tmp_path, f
 
 @pytest.mark.parametrize("family", ["llama", "mixtral"])
 def test_a_checkpoint_of_several_files_reads_back_to_the_bit(tmp_path, monkeypatch, family):
-    model = models.load(small_pairs.save(tmp_path / "m", family), "cpu", "float32", trained=True)
+    model = loading.load(small_pairs.save(tmp_path / "m", family), "cpu", "float32", trained=True)
     save = model.net.save_pretrained
     monkeypatch.setattr(
         model.net, "save_pretrained", lambda folder: save(folder, max_shard_size="20KB")
@@ -154,7 +154,7 @@ def test_a_checkpoint_of_several_files_reads_back_to_the_bit(tmp_path, monkeypat
 @pytest.mark.parametrize("other", [("qwen2", {}), ("llama", {"hidden_size": 64})])
 def test_the_checkpoint_of_another_model_is_refused_and_changes_nothing(student, tmp_path, other):
     family, sizes = other
-    model = models.load(small_pairs.save(tmp_path / "m", family, **sizes), "cpu", "float32")
+    model = loading.load(small_pairs.save(tmp_path / "m", family, **sizes), "cpu", "float32")
     Checkpoints(tmp_path / "c").save(0, model, torch.optim.AdamW(model.net.parameters()), every=1)
     before = {name: w.clone() for name, w in student.net.state_dict().items()}
     with pytest.raises(NoCheckpoint, match="of another model"):

@@ -20,7 +20,7 @@ from conftest import STEPS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore.analysis import compare, pair_scales, pairs
+from rockcore.analysis import compare, pair_scales, pairs, standings
 from rockcore.cli import main
 from rockcore.log import Run, RunWriter
 from rockcore.rocks import ranking, search
@@ -102,14 +102,14 @@ ids = st.lists(st.integers(0, 30), unique=True, max_size=15)
 
 @given(ids, ids)
 def test_overlap_is_that_of_sets(a: list[int], b: list[int]) -> None:
-    found = compare.overlap(a, b)
+    found = standings.overlap(a, b)
     assert (
         set(found.only_a) == set(a) - set(b)
         and set(found.both) == set(a) & set(b)
         and set(found.only_b) == set(b) - set(a)
     )
     assert sorted([*found.only_a, *found.both]) == sorted(a)
-    other = compare.overlap(b, a)
+    other = standings.overlap(b, a)
     if a or b:
         assert found.jaccard == other.jaccard == len(set(a) & set(b)) / len(set(a) | set(b))
     else:
@@ -123,7 +123,7 @@ def test_every_type_of_either_side_has_its_rank_once(tiny_run: RunFactory) -> No
     )
     gone = a.tokens.token_id[3]
     b = replace(b, tokens=b.tokens[b.tokens.token_id != gone])
-    table = compare.rank_changes(compare.Ranking.of_set(a), compare.Ranking.of_set(b))
+    table = standings.rank_changes(standings.Ranking.of_set(a), standings.Ranking.of_set(b))
     assert sorted(table.token_id) == sorted(set(a.tokens.token_id) | set(b.tokens.token_id))
     where = table.set_index("token_id")
     for found, letter in ((a, "a"), (b, "b")):
@@ -156,9 +156,9 @@ def test_every_type_of_either_side_has_its_rank_once(tiny_run: RunFactory) -> No
 
 
 def test_sides_changed_over_give_the_mirrored_table(tiny_run: RunFactory) -> None:
-    a, b = (compare.Ranking.of_step(Run.open(tiny_run()), step, 5) for step in STEPS[:2])
-    there = compare.rank_changes(a, b).set_index("token_id").sort_index()
-    back = compare.rank_changes(b, a).set_index("token_id").sort_index()
+    a, b = (standings.Ranking.of_step(Run.open(tiny_run()), step, 5) for step in STEPS[:2])
+    there = standings.rank_changes(a, b).set_index("token_id").sort_index()
+    back = standings.rank_changes(b, a).set_index("token_id").sort_index()
     assert there.rank_a.equals(back.rank_b.rename("rank_a")) and (there.moved == -back.moved).all()
     assert (
         there["where"].tolist()
@@ -168,7 +168,7 @@ def test_sides_changed_over_give_the_mirrored_table(tiny_run: RunFactory) -> Non
 
 def test_a_step_ranks_by_rock_score(tiny_run: RunFactory) -> None:
     run = Run.open(tiny_run())
-    side, ranked = compare.Ranking.of_step(run, 10, 7), ranking.rank(run, 10)
+    side, ranked = standings.Ranking.of_step(run, 10, 7), ranking.rank(run, 10)
     assert (
         side.types.token_id.tolist() == ranked.token_id.tolist()
         and side.types.score.tolist() == ranked.rock_score.tolist()
@@ -224,9 +224,9 @@ def test_json_is_strict_and_holds_the_table(
     found = json.loads(printed, parse_constant=lambda name: pytest.fail(name))
     assert (
         found["a"]["k"] == len(sides.a.ids) > 0
-        and found["overlap"]["both"] == compare.overlap(sides.a.ids, sides.b.ids).both
+        and found["overlap"]["both"] == standings.overlap(sides.a.ids, sides.b.ids).both
     )
-    assert [t["token"] for t in found["tokens"]] == compare.rank_changes(*sides).token.tolist()
+    assert [t["token"] for t in found["tokens"]] == standings.rank_changes(*sides).token.tolist()
 
 
 def test_the_command_line_prints_both_sides_and_every_token_as_text(
@@ -235,7 +235,7 @@ def test_the_command_line_prints_both_sides_and_every_token_as_text(
     run = tiny_run()
     main(["compare", str(run), str(run), "--top", "5"])
     out = capsys.readouterr().out
-    shared = compare.overlap(
+    shared = standings.overlap(
         *(s.ids for s in compare.rankings(Run.open(run), Run.open(run), top=5))
     )
     assert (

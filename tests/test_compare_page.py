@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from test_compare import LENIENT, write_many_on_one_prompt
 
 from app import data
-from rockcore.analysis import compare, pair_scales, pairs
+from rockcore.analysis import compare, pair_scales, pairs, standings
 from rockcore.log import Run, sample_runs
 from rockcore.rocks.search import detect
 from rockcore.schema import Texts
@@ -167,14 +167,14 @@ def test_rock_sets_are_those_of_the_library(open_app, tiny_run: RunFactory) -> N
     rule = LENIENT.changed(top_k=15)
     app = open_app("compare", one, other, run_b="two", rule=rule.short())
     sides = compare.rankings(Run.open(one), Run.open(other), rule)
-    shared = compare.overlap(sides.a.ids, sides.b.ids)
+    shared = standings.overlap(sides.a.ids, sides.b.ids)
     assert (
         metric(app, "Jaccard") == f"{shared.jaccard:.2f}"
         and metric(app, "In both") == str(len(shared.both)) != "0"
     )
     assert metric(app, f"Only in A, of {len(sides.a.ids)}") == str(len(shared.only_a))
     table = app.dataframe[0].value
-    assert table.token_id.tolist() == compare.rank_changes(*sides).token_id.tolist()
+    assert table.token_id.tolist() == standings.rank_changes(*sides).token_id.tolist()
     assert "steps 0 to 20" in plain(app) and "The steps chosen above do not enter" in plain(app)
 
 
@@ -182,9 +182,9 @@ def test_two_steps_of_a_run_rank_by_rock_score_and_say_so(open_app, tiny_run: Ru
     run = tiny_run()
     app = open_app("compare", run, step_a="10", top="7")
     sides = compare.rankings(Run.open(run), Run.open(run), steps=(10, None), top=7)
-    assert metric(app, "In both") == str(len(compare.overlap(sides.a.ids, sides.b.ids).both))
+    assert metric(app, "In both") == str(len(standings.overlap(sides.a.ids, sides.b.ids).both))
     assert (
-        app.dataframe[0].value.token_id.tolist() == compare.rank_changes(*sides).token_id.tolist()
+        app.dataframe[0].value.token_id.tolist() == standings.rank_changes(*sides).token_id.tolist()
     )
     assert "Rock Score R(v) over the fresh rollouts of step 10 (A) and step 20 (B)" in plain(app)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rockcore.rocks import controls
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.rule import CONTROLS, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import CONTROLS
 from rockcore.rocks.search import detect
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -11,7 +11,8 @@ import pytest
 
 from app import data, pages
 from rockcore import config, schema
-from rockcore.rocks.rule import FIELDS, KNOBS, PRESETS, RockRule
+from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.rocks.rule_fields import FIELDS, KNOBS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

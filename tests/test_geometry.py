@@ -17,9 +17,11 @@ from rockcore.analysis.gradient_change import early_and_late
 from rockcore.log import Run, RunWriter
 from rockcore.log.run import GradientRows
 from rockcore.schema import FOLDS, DamagedRun, NoGradients, Prompt, RunMeta
-from rockcore.training import models
+from rockcore.training import loading
+from rockcore.training.clock import Clock
 from rockcore.training.gradient_sums import GradientSums, Projection, without_small_entries
-from rockcore.training.scoring import Clock, rollouts_of, score
+from rockcore.training.rollouts import rollouts_of
+from rockcore.training.scoring import score
 
 EVERY = np.ones(FOLDS)
 
@@ -232,7 +234,7 @@ def scene(tmp_path_factory) -> SimpleNamespace:
         small_pairs.save(folder / role, "llama", seed)
         for seed, role in enumerate(("student", "teacher"))
     ]
-    student, teacher = models.load_pair(*pair, "cpu", "float32")
+    student, teacher = loading.load_pair(*pair, "cpu", "float32")
     rng = np.random.default_rng(8)
     responses = [rng.integers(10, 22, rng.integers(3, 12)).tolist() for _ in PROMPTS]
     return SimpleNamespace(

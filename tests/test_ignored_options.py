@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rockcore.analysis.compare import TOP
+from rockcore.analysis.standings import TOP
 from rockcore.cli import main
 
 

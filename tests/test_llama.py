@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from rockcore.training.llama import FastLlama, fits
-from rockcore.training.models import greedy, inverse_cdf
+from rockcore.training.sampling import greedy, inverse_cdf
 
 
 def llama(kv_heads: int = 4, tied: bool = True, **more) -> LlamaForCausalLM:

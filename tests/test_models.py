@@ -12,11 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
-from rockcore.training import models
+from rockcore.training import loading, models
+from rockcore.training.clock import Clock
 from rockcore.training.divergence import VocabularyMismatch, token_losses
-from rockcore.training.gradient_sums import exact_norms
-from rockcore.training.models import ModelNotFound, chunks, piece_text
-from rockcore.training.scoring import Alternatives, Clock, rollouts_of, score
+from rockcore.training.exact_gradients import exact_norms
+from rockcore.training.loading import ModelNotFound
+from rockcore.training.models import chunks
+from rockcore.training.rollouts import rollouts_of
+from rockcore.training.scoring import Alternatives, score
+from rockcore.training.vocabulary import piece_text, vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
 
@@ -34,7 +38,7 @@ def pairs(tmp_path_factory):
 
 
 def test_each_family_takes_the_path_that_is_right_for_it(pairs):
-    loaded = {f: models.load(pairs[f][0], "cpu", "float32") for f in FAMILIES}
+    loaded = {f: loading.load(pairs[f][0], "cpu", "float32") for f in FAMILIES}
     assert {f: (m.fast is not None, m.projects) for f, m in loaded.items()} == {
         "llama": (True, True),
         "qwen2": (False, True),
@@ -51,7 +55,7 @@ RESPONSES = [[10, 20, 30, 2], [40, 50, 60, 70, 80, 90, 2]]
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scores_sit_at_the_tokens_they_judge_under_each_models_own_prompt(pairs, family):
-    student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
+    student, teacher = loading.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     tops = Alternatives(5)  # the first response, and one token of the second
     got = score(student, teacher, rollouts, Clock(), watchers=[tops])
@@ -79,7 +83,7 @@ def test_the_gradient_of_the_projection_and_of_all_parameters_is_that_of_autogra
     """Gemma caps its logits behind the projection, so the product of two norms would be wrong: it
     is unknown there.
     """
-    student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
+    student, teacher = loading.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     got, at = (
         score(student, teacher, rollouts, Clock()).losses["proj_grad_norm"],
@@ -115,7 +119,7 @@ def test_the_gradient_of_the_projection_and_of_all_parameters_is_that_of_autogra
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monkeypatch):
-    student, teacher = models.load_pair(*pairs[family], "cpu", "float32")
+    student, teacher = loading.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     weight = torch.linspace(0, 1, 11)
     monkeypatch.setattr(
@@ -145,7 +149,7 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_answers_do_not_depend_on_padding(pairs, family):
-    model = models.load(pairs[family][0], "cpu", "float32")
+    model = loading.load(pairs[family][0], "cpu", "float32")
     prompts = [model.encode(t.prompt) for t in TASKS]
     together = model.sample(prompts, 12, 0.0, seed=0)
     assert together == [model.sample([p], 12, 0.0, seed=0)[0] for p in prompts]
@@ -153,7 +157,7 @@ def test_greedy_answers_do_not_depend_on_padding(pairs, family):
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_sampling_is_fixed_by_its_seed_and_leaves_the_global_generator_alone(pairs, family):
-    model = models.load(pairs[family][0], "cpu", "float32")
+    model = loading.load(pairs[family][0], "cpu", "float32")
     prompts = [model.encode(t.prompt) for t in TASKS]
     state = torch.get_rng_state()
     a, b, c = (model.sample(prompts, 12, 1.0, seed) for seed in (1, 1, 2))
@@ -166,7 +170,7 @@ def test_a_checkpoints_own_sampling_habits_are_dropped(tmp_path):
     (tmp_path / "m" / "generation_config.json").write_text(
         '{"do_sample": true, "top_k": 1, "repetition_penalty": 9.0, "eos_token_id": [2, 7]}'
     )
-    model = models.load(folder, "cpu", "float32")
+    model = loading.load(folder, "cpu", "float32")
     prompts = [model.encode("Tom")] * 40
     assert len({tuple(r) for r in model.sample(prompts, 3, 1.0, seed=0)}) > 1, (
         "top_k=1 would give one answer only"
@@ -176,7 +180,7 @@ def test_a_checkpoints_own_sampling_habits_are_dropped(tmp_path):
 
 @pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-6), ("bfloat16", 0.01)])
 def test_the_noise_floor_of_a_model_against_itself_is_known(pairs, dtype, floor):
-    student, teacher = models.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
+    student, teacher = loading.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
     losses = score(
         student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()
     ).losses
@@ -187,11 +191,11 @@ def test_pickled_weights_are_not_loaded(pairs, tmp_path):
     shutil.copytree(pairs["llama"][0], tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").unlink()
     torch.save(
-        models.load(pairs["llama"][0], "cpu", "float32").net.state_dict(),
+        loading.load(pairs["llama"][0], "cpu", "float32").net.state_dict(),
         tmp_path / "m" / "pytorch_model.bin",
     )
     with pytest.raises(ModelNotFound, match="safetensors"):
-        models.load(str(tmp_path / "m"), "cpu", "float32")
+        loading.load(str(tmp_path / "m"), "cpu", "float32")
 
 
 def test_a_model_with_missing_or_damaged_weights_is_refused(pairs, tmp_path):
@@ -204,14 +208,14 @@ def test_a_model_with_missing_or_damaged_weights_is_refused(pairs, tmp_path):
         metadata={"format": "pt"},
     )
     with pytest.raises(ModelNotFound, match="weights are missing, e.g. model.layers.1"):
-        models.load(str(tmp_path / "m"), "cpu", "float32")
+        loading.load(str(tmp_path / "m"), "cpu", "float32")
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(ModelNotFound, match=str(tmp_path / "m")):
-        models.load(str(tmp_path / "m"), "cpu", "float32")
+        loading.load(str(tmp_path / "m"), "cpu", "float32")
 
 
 def test_a_prompt_without_tokens_is_refused(pairs):
-    model = models.load(pairs["llama"][0], "cpu", "float32")
+    model = loading.load(pairs["llama"][0], "cpu", "float32")
     with pytest.raises(BadPrompts, match="becomes no tokens"):
         model.encode("")
 
@@ -219,18 +223,18 @@ def test_a_prompt_without_tokens_is_refused(pairs):
 def test_another_tokenizer_is_refused(pairs, tmp_path):
     other = small_pairs.save(tmp_path / "other", vocab_size=301)
     with pytest.raises(VocabularyMismatch, match=r"300 tokens.*301 tokens.*differ in 1"):
-        models.load_pair(pairs["llama"][0], other, "cpu", "float32")
+        loading.load_pair(pairs["llama"][0], other, "cpu", "float32")
 
 
 def test_an_unknown_path_and_a_folder_without_a_model_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     for place in (str(tmp_path / "nowhere"), str(tmp_path / "empty")):
         with pytest.raises(ModelNotFound, match=place):
-            models.load(place, "cpu", "float32")
+            loading.load(place, "cpu", "float32")
 
 
 def test_a_response_beyond_the_context_is_refused(tmp_path):
-    model = models.load(
+    model = loading.load(
         small_pairs.save(tmp_path / "m", max_position_embeddings=16), "cpu", "float32"
     )
     with pytest.raises(models.BadResponse, match="room for 16"):
@@ -255,10 +259,10 @@ def test_pieces_become_the_text_they_stand_for(piece, byte_level, text):
 
 
 def test_the_vocabulary_names_every_id_that_can_be_predicted(tmp_path):
-    model = models.load(
+    model = loading.load(
         small_pairs.save(tmp_path / "m", vocab_size=320, tokens=300), "cpu", "float32"
     )
-    vocab = models.vocabulary(model)
+    vocab = vocabulary_columns(model)
     assert vocab["token_id"] == list(range(320))
     assert vocab["token"][310] == "<unused 310>" and vocab["special"][:3] == [True, True, True]
 

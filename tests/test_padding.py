@@ -16,11 +16,15 @@ from rockcore.config import SessionConfig
 from rockcore.log import Run
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
-from rockcore.training import models, train
+from rockcore.training import loading, models, train
+from rockcore.training.clock import Clock
 from rockcore.training.divergence import VocabularyMismatch
-from rockcore.training.gradient_sums import exact_norms, sums_of
+from rockcore.training.exact_gradients import exact_norms
+from rockcore.training.gradient_sums import sums_of
 from rockcore.training.padding import shared_ids
-from rockcore.training.scoring import Alternatives, Clock, rollouts_of, sample, score
+from rockcore.training.rollouts import rollouts_of, sample
+from rockcore.training.scoring import Alternatives, score
+from rockcore.training.vocabulary import vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
 TASKS = [Prompt("Tom has 3 pens.", "Style: brisk. Tom has 3 pens.", None)] * 3
@@ -30,7 +34,7 @@ RESPONSES = [[10, 20, 30, 2], [40, 50, 60, 70, 80, 90, 2], [299, 7]]
 def save(folder: Path, family: str, seed: int, rows: int, tokens: int = 300, **more) -> str:
     """A model whose padding, where it has some, is likely: what is cut off matters."""
     path = small_pairs.save(folder, family, seed, rows, tokens, **more)
-    model = models.load(path, "cpu", "float32")
+    model = loading.load(path, "cpu", "float32")
     with torch.no_grad():
         model.head[tokens:] *= 1.5
     model.save(folder)
@@ -48,7 +52,7 @@ def pair(request, rows, tmp_path_factory):
     root = tmp_path_factory.mktemp("padded")
     names = ("student", "teacher")
     paths = [save(root / n, request.param, i, rows[i]) for i, n in enumerate(names)]
-    return models.load_pair(*paths, "cpu", "float32")
+    return loading.load_pair(*paths, "cpu", "float32")
 
 
 def known_ids(model: models.Model) -> int:
@@ -133,7 +137,7 @@ def test_what_is_cut_off_is_never_sampled(pair, temperature):
 
 def test_equal_padding_leaves_everything_as_it_was(tmp_path):
     paths = [save(tmp_path / str(i), "llama", i, 320) for i in range(2)]
-    student, teacher = models.load_pair(*paths, "cpu", "float32")
+    student, teacher = loading.load_pair(*paths, "cpu", "float32")
     assert student.vocab_size == 320 and not student.restricted
     rollouts = sample(student, teacher, TASKS, 5, 1.0, seed=0)
     assert score(student, teacher, rollouts, Clock()).cut is None
@@ -162,7 +166,7 @@ def test_the_ids_of_a_tokenizer_with_gaps_and_added_tokens_go_up_to_its_largest(
 def test_a_padded_pair_trains_says_what_is_cut_and_logs_it(tmp_path):
     rows = {"student": 320, "teacher": 344}
     pair = {role: save(tmp_path / role, "llama", i, n) for i, (role, n) in enumerate(rows.items())}
-    before = models.load(pair["student"], "cpu", "float32").head.clone()
+    before = loading.load(pair["student"], "cpu", "float32").head.clone()
     said: list[str] = []
     how = SessionConfig(
         out=tmp_path / "r",
@@ -185,7 +189,7 @@ def test_a_padded_pair_trains_says_what_is_cut_and_logs_it(tmp_path):
     assert run.meta.vocab_size == len(run.vocab) == 300
     assert (run.metrics().student_cut > 0).all() and (run.metrics().teacher_cut > 0).all()
     assert len(run.optimizer(2)) == 300
-    after = models.load(str(tmp_path / "r" / "checkpoints" / "step=000002"), "cpu", "float32").head
+    after = loading.load(str(tmp_path / "r" / "checkpoints" / "step=000002"), "cpu", "float32").head
     assert after.shape == before.shape and torch.equal(after[300:], before[300:])
     assert not torch.equal(after[:300], before[:300])
     train(SessionConfig(out=tmp_path / "r", resume=True, steps=3))
@@ -205,7 +209,7 @@ def with_added_pad(folder: Path, family: str, seed: int) -> str:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_padding_without_an_embedding_is_replaced_by_one_that_has_one(tmp_path, family):
     """Rows end at different places, so all but the longest are filled up."""
-    model = models.load(with_added_pad(tmp_path / "m", family, 0), "cpu", "float32")
+    model = loading.load(with_added_pad(tmp_path / "m", family, 0), "cpu", "float32")
     model.stop_ids = frozenset(range(0, 300, 5))
     model.net.generation_config.eos_token_id = sorted(model.stop_ids)
     prompts = [model.encode(t) for t in ("Tom has 3 pens.", "Ana")] * 6
@@ -217,7 +221,7 @@ def test_a_model_that_names_such_a_padding_itself_is_loaded(tmp_path):
     path = with_added_pad(tmp_path / "m", "qwen2", 0)
     file = tmp_path / "m" / "config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "pad_token_id": 301}))
-    model = models.load(path, "cpu", "float32")
+    model = loading.load(path, "cpu", "float32")
     assert model.net.generation_config.pad_token_id < 300
 
 
@@ -260,6 +264,6 @@ def test_ids_in_the_gaps_of_a_tokenizer_are_named_as_unused(tmp_path):
     last = max(vocabulary, key=vocabulary.get)
     vocabulary[last] = 305
     (tmp_path / "m" / "tokenizer.json").write_text(json.dumps(content))
-    vocab = models.vocabulary(models.load(path, "cpu", "float32"))
+    vocab = vocabulary_columns(loading.load(path, "cpu", "float32"))
     assert vocab["token"][299] == "<unused 299>" and vocab["token"][306] == "<unused 306>"
     assert not vocab["token"][305].startswith("<unused") and len(vocab["token"]) == 310

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rockcore.rocks import persistence
-from rockcore.rocks.persistence import Candidates, Consistency
+from rockcore.rocks import persistence, recurrence
+from rockcore.rocks.persistence import Candidates
+from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.rule import RockRule, preset
 
 TAU = (
@@ -29,7 +30,7 @@ def found_by(
     corpus = log.corpus()
     high = (corpus.losses[0] >= tau[0]) & (corpus.losses[-1] >= tau[1])
     found = persistence.candidates(corpus, np.flatnonzero(high), rule)
-    return found, persistence.consistency(found, rule), [log.occurrences[i] for i in found.at]
+    return found, recurrence.consistency(found, rule), [log.occurrences[i] for i in found.at]
 
 
 def consistent(log: brute.Log, rule: RockRule) -> dict[int, int]:
@@ -138,13 +139,11 @@ def test_asking_for_more_keeps_no_more(log, rule, knob):
 def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, rule, seed):
     found, _, _ = found_by(log, rule)
     parts = np.random.default_rng(seed).random((3, len(log.tokens))) < 0.5
-    for part, sides in zip(parts, persistence.kept_in_parts(found, parts, rule), strict=True):
+    for part, sides in zip(parts, recurrence.kept_in_parts(found, parts, rule), strict=True):
         for mask, kept in zip((part, ~part), sides, strict=True):
             inside = mask[found.rollout]
             assert not kept[~inside].any()
-            assert np.array_equal(
-                kept[inside], persistence.consistency(found.of(inside), rule).kept
-            )
+            assert np.array_equal(kept[inside], recurrence.consistency(found.of(inside), rule).kept)
 
 
 @brute.examples(40)
@@ -156,7 +155,7 @@ def test_two_other_rollouts_are_told_from_one_among_ten_million(log, rule, seed)
         10**7 - 1 - np.random.default_rng(seed).choice(1000, len(log.tokens), replace=False)
     )
     assert np.array_equal(
-        persistence.consistency(replace(found, rollout=numbers[found.rollout]), rule).kept,
+        recurrence.consistency(replace(found, rollout=numbers[found.rollout]), rule).kept,
         judged.kept,
     )
 
@@ -167,7 +166,7 @@ def test_similar_ones_in_one_other_rollout_are_never_two_rollouts():
     log = brute.Log([[int(token) for token in text] for text in texts], [[[1.0] * 16] * 2] * 2)
     rule = RockRule(min_support=0, eta=0, min_rollouts=2)
     found, _, _ = found_by(log, rule)
-    assert not persistence.consistency(
+    assert not recurrence.consistency(
         replace(found, rollout=np.array([9_999_990, 9_999_999])[found.rollout]), rule
     ).kept.any()
 
@@ -226,7 +225,7 @@ def test_a_pulse_that_raises_stops_each_stage():
     corpus = log.corpus()
     found, judged, _ = found_by(log, rule)
     for work in (
-        lambda: persistence.consistency(found, rule, pulse),
+        lambda: recurrence.consistency(found, rule, pulse),
         lambda: persistence.precision(corpus, found, judged.kept, np.array([0, 1]), rule, pulse),
         lambda: persistence.matched(corpus, corpus, *TAU, rule, pulse),
     ):

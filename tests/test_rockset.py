@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from rockcore.log import Run
 from rockcore.rocks.report import RockReport
 from rockcore.rocks.rockset import BadRockSet
-from rockcore.rocks.rule import PRESETS, BadRule, RockRule
+from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import SCORES
 from rockcore.rocks.search import detect
 

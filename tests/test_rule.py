@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore.rocks.rule import COLUMNS, CONTROLS, KNOBS, MODES, PRESETS, BadRule, RockRule, preset
+from rockcore.rocks.rule import PRESETS, RockRule, preset
+from rockcore.rocks.rule_fields import COLUMNS, CONTROLS, KNOBS, MODES, BadRule
 from rockcore.rocks.scores import SCORES
 
 WHOLE = {name for name, knob in KNOBS.items() if isinstance(knob.low, int)}

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import data
 from rockcore.rocks import RockRule
-from rockcore.rocks.rule import KNOBS
+from rockcore.rocks.rule_fields import KNOBS
 
 SAVED = RockRule(name="my rule", window=2, top_k=3)
 

@@ -18,8 +18,10 @@ from rockcore.rocks import ranking, search
 from rockcore.rocks.rule import preset
 from rockcore.schema import Prompt
 from rockcore.tasks import STARTING_STUDENT
-from rockcore.training.models import load_pair
-from rockcore.training.scoring import Clock, rollouts_of, score
+from rockcore.training.clock import Clock
+from rockcore.training.loading import load_pair
+from rockcore.training.rollouts import rollouts_of
+from rockcore.training.scoring import score
 
 FOLDER = sample_runs()
 

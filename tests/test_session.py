@@ -27,10 +27,10 @@ from rockcore.log import Run, request_stop
 from rockcore.log.writer import RunExists
 from rockcore.schema import Prompt
 from rockcore.tasks import Tasks
-from rockcore.training import gradient_sums, probes
+from rockcore.training import probes, updates
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.columns import NonFiniteLoss
-from rockcore.training.models import ModelNotFound, NoDevice, load
+from rockcore.training.loading import ModelNotFound, NoDevice, load
 from rockcore.training.resume import stored_config
 from rockcore.training.session import Session, train
 
@@ -240,14 +240,14 @@ def test_the_second_moment_is_that_of_adams_definition(tmp_path):
     """One parameter, updated by hand: v = sum over s of (1 - b) b^(t - s) g_s^2, over 1 - b^t."""
     weight = torch.nn.Parameter(torch.zeros(3, 2))
     optimizer = torch.optim.AdamW([weight], betas=(0.9, 0.98), weight_decay=0.0)
-    assert gradient_sums.second_moments(0, optimizer, weight) is None
+    assert updates.second_moments(0, optimizer, weight) is None
     steps = torch.randn(4, 3, 2)
     for g in steps:
         weight.grad = g.clone()
         optimizer.step()
     want = sum(0.02 * 0.98 ** (3 - s) * g**2 for s, g in enumerate(steps)) / (1 - 0.98**4)
     np.testing.assert_allclose(
-        gradient_sums.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5
+        updates.second_moments(4, optimizer, weight)["second_moment"], want.mean(1), rtol=1e-5
     )
 
 

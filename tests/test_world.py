@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rockcore import world
+from rockcore import grading, world
+from rockcore.world import problems
 
 
 @given(seed=st.integers(0, 2**32))
@@ -17,7 +18,7 @@ def test_every_solution_is_graded_as_correct_and_every_step_follows(seed):
     rng = random.Random(seed)
     p = world.problem(rng)
     for mood in world.MOODS:
-        assert world.grade(world.solution(p, mood, rng), str(p.answer))
+        assert grading.grade(world.solution(p, mood, rng), str(p.answer))
     count = p.start
     for step in p.steps:
         assert step.before == count
@@ -49,8 +50,8 @@ def test_scenarios_differ_in_who_sees_the_style_note(scenario, student, teacher)
 
 
 def test_every_author_and_mood_serves_equally_many_prompts():
-    authors, moods = list(world.AUTHOR_OF.values()), list(world.MOOD_OF.values())
-    assert {authors.count(a) for a in world.AUTHORS} == {2}
+    authors, moods = list(problems.AUTHOR_OF.values()), list(problems.MOOD_OF.values())
+    assert {authors.count(a) for a in problems.AUTHORS} == {2}
     assert {moods.count(m) for m in world.MOODS} == {18}
 
 
@@ -74,7 +75,7 @@ def test_moods_are_told_apart_by_their_words():
     ],
 )
 def test_the_grader_reads_the_last_box(text, answer, right):
-    assert world.grade(text, answer) is right
+    assert grading.grade(text, answer) is right
 
 
 def test_the_tokenizer_splits_digits_and_loses_nothing():

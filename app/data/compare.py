@@ -15,10 +15,10 @@ from app.data import rocks, runs, texts
 from app.data.runs import RunKey
 from app.work import work
 from rockcore import schema
-from rockcore.analysis import compare, pair_scales, pairs
-from rockcore.analysis.compare import TOP, Overlap, Ranking, Sides
+from rockcore.analysis import compare, pair_scales, pairs, standings
 from rockcore.analysis.pair_scales import DIFFERENCE
 from rockcore.analysis.pairs import About, Moved, Pair, SharedPrompts
+from rockcore.analysis.standings import TOP, Overlap, Ranking, Sides
 from rockcore.schema import Texts
 
 if TYPE_CHECKING:
@@ -196,9 +196,9 @@ def ranked_by_score(a: RunKey, step_a: int, b: RunKey, step_b: int, top: int) ->
 
 def overlap(sides: Sides) -> Overlap:
     """Which token types are in which set."""
-    return compare.overlap(sides.a.ids, sides.b.ids)
+    return standings.overlap(sides.a.ids, sides.b.ids)
 
 
 def rank_changes(sides: Sides) -> pd.DataFrame:
     """Every type of either side with its rank on both; NaN where it does not occur."""
-    return compare.shown_changes(compare.rank_changes(*sides))
+    return standings.shown_changes(standings.rank_changes(*sides))

@@ -20,7 +20,8 @@ from app.work import known, remember, work
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
-from rockcore.rocks.rule import ABOUT, CHOICES, KNOBS, PRESETS, BadRule
+from rockcore.rocks.rule import PRESETS
+from rockcore.rocks.rule_fields import ABOUT, CHOICES, KNOBS, BadRule
 from rockcore.rocks.scores import SCORES
 from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band
 from rockcore.rocks.thresholds import Instant, ThresholdTable

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from rockcore.log.files import commit
-from rockcore.rocks.rule import PRESETS, BadRule, RockRule, is_name
+from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.rocks.rule_fields import BadRule, is_name
 
 FOLDER = Path("rules")
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from rockcore.analysis.geometry import Geometry, root, weigh
+from rockcore.analysis.geometry import Geometry, root
+from rockcore.analysis.jackknife import weigh
 from rockcore.analysis.shares import IN_SET, OUTSIDE
 from rockcore.analysis.spreads import Spread, spread_of_factors
 from rockcore.schema import FOLDS

@@ -47,7 +47,7 @@ class Compare:
 
 
 def run(command: Compare) -> None:
-    from rockcore.analysis import compare
+    from rockcore.analysis import compare, standings
     from rockcore.log import Run
 
     rule = _rule_of(command)
@@ -57,13 +57,13 @@ def run(command: Compare) -> None:
             Run.open(command.b),
             rule,
             (command.step_a, command.step_b),
-            compare.TOP if command.top is None else command.top,
+            standings.TOP if command.top is None else command.top,
         )
     if command.json:
         print(compare.to_json(sides))
         return
-    shared = compare.overlap(sides.a.ids, sides.b.ids)
-    out.print(_change_table(compare.rank_changes(*sides).head(30)))
+    shared = standings.overlap(sides.a.ids, sides.b.ids)
+    out.print(_change_table(standings.rank_changes(*sides).head(30)))
     for letter, side in zip("AB", sides, strict=True):
         which = f"{len(side.ids)} of {len(side.types)} types by {side.score}"
         line = f"{letter}: {side.name}, {side.where}, {which}, {side.column}: {side.estimator}"

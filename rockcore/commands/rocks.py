@@ -14,7 +14,8 @@ from rich.table import Table
 
 from rockcore.commands.console import err, out
 from rockcore.commands.options import BadOptions, check_top, from_settings
-from rockcore.rocks.rule import FIELDS, PRESETS, RockRule
+from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.rocks.rule_fields import FIELDS
 
 if TYPE_CHECKING:
     from rockcore.rocks import RockReport
@@ -87,7 +88,8 @@ def run(command: Rocks) -> None:
 
 def _rule_of(command: Rocks) -> RockRule:
     """The rule the flags describe. Raises BadRule, or BadOptions for one that would be ignored."""
-    from rockcore.rocks.rule import BadRule, preset
+    from rockcore.rocks.rule import preset
+    from rockcore.rocks.rule_fields import BadRule
 
     if command.rule is not None and command.preset is not None:
         raise BadRule(
@@ -117,7 +119,7 @@ def _rule_of(command: Rocks) -> RockRule:
 
 
 def _from(file: Path) -> RockRule:
-    from rockcore.rocks.rule import BadRule
+    from rockcore.rocks.rule_fields import BadRule
 
     try:
         return RockRule.from_json(file.read_bytes())

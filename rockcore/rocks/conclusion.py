@@ -14,10 +14,11 @@ import pandas as pd
 from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
 from rockcore.log import Run
 from rockcore.rocks import controls
-from rockcore.rocks.change import History, draws_for, group_change
+from rockcore.rocks.change import group_change
 from rockcore.rocks.cutoff import K_MAX, Cutoff
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.empty import why_empty
+from rockcore.rocks.history import History, draws_for
 from rockcore.rocks.report import RockReport
 from rockcore.schema import Texts
 

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from rockcore import stats
-from rockcore.rocks import cutoff, persistence, thresholds
+from rockcore.rocks import cutoff, persistence, recurrence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.cutoff import Cutoff, Places
 from rockcore.rocks.gather import Material
-from rockcore.rocks.persistence import Candidates, Consistency
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.persistence import Candidates
+from rockcore.rocks.recurrence import Consistency
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats
 from rockcore.rocks.thresholds import Quantiles
 
@@ -124,7 +126,7 @@ class Detection:
         return (
             None
             if self.candidates is None
-            else persistence.consistency(self.candidates, self.rule, self.pulse)
+            else recurrence.consistency(self.candidates, self.rule, self.pulse)
         )
 
     @cached_property
@@ -188,7 +190,7 @@ class Detection:
         found, v = self.candidates, len(self.corpus.types)
         needed = found is not None and self.score == "rock_score_ctx"
         kept = (
-            persistence.kept_in_parts(found, parts_PB, self.rule, self.pulse)
+            recurrence.kept_in_parts(found, parts_PB, self.rule, self.pulse)
             if needed and found is not None
             else repeat((None, None))
         )

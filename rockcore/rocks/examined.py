@@ -17,13 +17,15 @@ import pandas as pd
 
 from rockcore.categories import Rule
 from rockcore.log import Run
-from rockcore.rocks.change import History, classify, draws_for
+from rockcore.rocks.change import classify
 from rockcore.rocks.conclusion import conclude, top_types
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.gather import Material, gather
+from rockcore.rocks.history import History, draws_for
 from rockcore.rocks.report import RockReport
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable, taus
 
 RULE = RockRule()

@@ -18,7 +18,8 @@ from rockcore import schema
 from rockcore.log import Run
 from rockcore.log.files import read_columns, table_file
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.schema import DamagedRun, RockError, Texts
 
 _AGAIN = "Log it again from the models, or leave the step out (pre_step, post_step)"

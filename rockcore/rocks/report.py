@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from rockcore.rocks.rockset import BadRockSet, RockSet
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.schema import Texts
 from rockcore.stats import Interval
 

@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rockcore.rocks.rule import BadRule, RockRule
+from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.schema import RockError
 
 

@@ -1,252 +1,22 @@
-"""What makes a token a rock: every knob of the definition, its symbol and its range, as one value
-that travels as JSON.
-
-The paper (arXiv 2605.09253, section 2) leaves tau, w, gamma, eta and tau_R open. A default here is
-justified where it stands. Each field is described once, in `RockRule` itself: the checks, the
-controls of the lab, the help of the command line and error messages follow from that.
+"""What makes a token a rock: a definition of Rock Tokens as one value that travels as JSON, as a
+line in a link and as settings; and the presets.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from rockcore.schema import PROBE_SETS, RockError
-
-COLUMNS = ("kl", "sampled_loss")
-MODES = ("auto", "paired", "bounds", "matched")
-CONTROLS = ("positions", "windows", "authors")
-TEXTS_READ = ("auto", *PROBE_SETS)
-_NAME = r"\w[\w .-]{0,59}"
-
-
-class BadRule(RockError, ValueError):
-    """A rule outside its range; the message names the field."""
-
-
-class Knob(NamedTuple):
-    """A number in a rule: its symbol, its range, and what it does."""
-
-    symbol: str
-    low: float  # an int where only whole numbers are meant
-    high: float
-    meaning: str
-    optional: bool = False  # may be None: found from the run
-    exclusive: bool = False  # the lowest value itself is outside
-
-    @property
-    def whole(self) -> bool:
-        return isinstance(self.low, int)
-
-    @property
-    def range(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        return f"{kind} {'above' if self.exclusive else 'from'} {self.low:g} to {self.high:g}"
-
-    def takes(self, value: Any) -> bool:
-        """Whether the value lies within the range."""
-        if value is None:
-            return self.optional
-        kinds = int if self.whole else (int, float)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            return False
-        return self.low <= value <= self.high and not (self.exclusive and value == self.low)
-
-
-class Choice(NamedTuple):
-    """A word in a rule: which there are, and what it decides."""
-
-    options: tuple[str, ...]
-    meaning: str
-
-
-def _knob(default: float | None, *about: Any, **flags: bool) -> Any:
-    return field(default=default, metadata={"about": Knob(*about, **flags)})
-
-
-def _choice(default: str, options: tuple[str, ...], meaning: str) -> Any:
-    return field(default=default, metadata={"about": Choice(options, meaning)})
+from rockcore.rocks.rule_fields import FIELDS, BadRule, RuleFields
 
 
 @dataclass(frozen=True)
-class RockRule:
+class RockRule(RuleFields):
     """A definition of Rock Tokens. What is None is found from the run: thresholds from a quantile,
-    K from stability.
+    K from stability. Raises BadRule for the first field out of its range.
     """
-
-    name: str = "default"
-    column: str = _choice("kl", COLUMNS, "The loss that is thresholded and summed.")
-    score: str = "rock_score_ctx"  # ranks the types: a key of scores.SCORES
-    # of the loss before, for both ends: a quantile a checkpoint would always find "persistence"
-    tau_quantile: float = _knob(
-        0.90,
-        "q",
-        0.0,
-        1.0,
-        "Both thresholds stand at this quantile of the loss before training, unless they are "
-        "given in nats.",
-    )
-    tau_pre: float | None = _knob(
-        None,
-        "τ_pre",
-        0.0,
-        1e6,
-        "Before training the loss of a persistent occurrence is at least this, in nats.",
-        optional=True,
-    )
-    tau_post: float | None = _knob(
-        None,
-        "τ_post",
-        0.0,
-        1e6,
-        "After training the loss of a persistent occurrence is at least this, in nats.",
-        optional=True,
-    )
-    window: int = _knob(
-        4,
-        "w",
-        1,
-        6,
-        "Tokens on each side that make up the context; the token itself is left out.",
-    )
-    gamma: float = _knob(  # 4 of 8 neighbours
-        0.5,
-        "γ",
-        0.0,
-        1.0,
-        "Two contexts are similar if at least this share of their 2w offsets hold the same token.",
-        exclusive=True,
-    )
-    # small: a type that lives in k contexts has a share near 1/k, and is no less a rock for it
-    eta: float = _knob(
-        0.05,
-        "η",
-        0.0,
-        1.0,
-        "An occurrence is kept if at least this share of the type's other persistent ones are "
-        "similar to it.",
-    )
-    min_support: int = _knob(
-        2,
-        "support",
-        0,
-        1000,
-        "… and at least so many are; those whose windows overlap its own do not count.",
-    )
-    min_rollouts: int = _knob(
-        2,
-        "rollouts",
-        0,
-        2,
-        "… from at least so many other rollouts; 0: also overlapping windows of one rollout count.",
-    )
-    top_k: int | None = _knob(
-        None,
-        "K",
-        0,
-        100_000,
-        "The set holds this many types at most; empty: the largest K that is stable.",
-        optional=True,
-    )
-    tau_rock: float | None = _knob(
-        None,
-        "τ_R",
-        0.0,
-        1e12,
-        "The set holds the types whose score is at least this, instead of a number of types.",
-        optional=True,
-    )
-    min_jaccard: float = _knob(
-        0.7,
-        "J",
-        0.0,
-        1.0,
-        "K is the largest for which two disjoint halves of the rollouts agree at least this well.",
-    )
-    min_frequency: int = _knob(
-        2, "n ≥", 1, 1_000_000, "Types that occur less often are never in the set."
-    )
-    drop_most_frequent: int = _knob(
-        0, "drop", 0, 10_000, "So many of the most frequent types are never in the set."
-    )
-    excluded_types: tuple[int, ...] = ()
-    # (offset, token id): occurrences with this neighbour are not kept
-    excluded_contexts: tuple[tuple[int, int], ...] = ()
-    # paired where fixed texts were scored at both ends, else bounds; matched on request
-    mode: str = _choice("auto", MODES, "How the losses before and after are brought together.")
-    # final: texts of the trained student; first: of the starting one; auto: final where there are
-    # some
-    probe_set: str = _choice("auto", TEXTS_READ, "Whose fixed texts are read.")
-    # None: the first logged, the last logged
-    pre_step: int | None = _knob(None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True)
-    post_step: int | None = _knob(
-        None, "", 0, 2**31, "Checkpoint of the comparison.", optional=True
-    )
-    controls: str = _choice("positions", CONTROLS, "What the rocks are compared with.")
-    draws: int = _knob(20, "draws", 20, 10_000, "Random splits of the rollouts behind stability.")
-    seed: int = _knob(0, "seed", 0, 2**32 - 1, "Fixes splits, resampling and controls.")
-
-    def __post_init__(self) -> None:
-        """Raises BadRule for the first field out of its range."""
-        if not is_name(self.name):
-            raise BadRule(
-                f"name = {self.name!r}",
-                "A rule is named in links and files",
-                "Use up to 60 letters, digits, spaces, dots and dashes",
-            )
-        if not isinstance(self.score, str):
-            raise BadRule(f"score = {self.score!r}", "It names one of the scores", "Change score")
-        for name, about in ABOUT.items():
-            value = getattr(self, name)
-            if isinstance(about, Knob) and not about.takes(value):
-                raise BadRule(
-                    f"{name} = {value!r}", f"{about.meaning} It is {about.range}", f"Change {name}"
-                )
-            if isinstance(about, Choice) and value not in about.options:
-                raise BadRule(
-                    f"{name} = {value!r}",
-                    f"There is only {', '.join(about.options)}",
-                    "Choose one of them",
-                )
-        self._check_exclusions()
-        self._check_pairs()
-
-    def _check_pairs(self) -> None:
-        if self.top_k is not None and self.tau_rock is not None:
-            raise BadRule(
-                f"top_k = {self.top_k} and tau_rock = {self.tau_rock}",
-                "Either ends the list of types",
-                "Give one of them",
-            )
-        if (self.tau_pre is None) != (self.tau_post is None):
-            missing = "tau_pre" if self.tau_pre is None else "tau_post"
-            raise BadRule(
-                f"{missing} is missing",
-                "Both thresholds are in nats, or neither",
-                f"Give {missing} too, or tau_quantile alone",
-            )
-
-    def _check_exclusions(self) -> None:
-        pairs = self.excluded_contexts
-        for name, ok, shape in (
-            ("excluded_types", all(_is_int(t) for t in self.excluded_types), "token ids: [12, 40]"),
-            (
-                "excluded_contexts",
-                all(
-                    len(p) == 2 and all(map(_is_int, p)) and 0 < abs(p[0]) <= self.window
-                    for p in pairs
-                ),
-                f"pairs of an offset within the window (1 to {self.window} or negative) and a "
-                "token id: [[-1, 12]]",
-            ),
-        ):
-            if not ok:
-                raise BadRule(
-                    f"{name} = {list(getattr(self, name))}", f"It lists {shape}", f"Change {name}"
-                )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
@@ -341,24 +111,6 @@ class RockRule:
         return self.changed(**parsed(settings))
 
 
-def is_name(name: Any) -> bool:
-    """Whether a rule can be called so: in a link, and as the name of a file."""
-    return isinstance(name, str) and re.fullmatch(_NAME, name) is not None
-
-
-ABOUT: dict[str, Knob | Choice] = {
-    f.name: f.metadata["about"] for f in fields(RockRule) if "about" in f.metadata
-}
-# the numbers that have a symbol; a checkpoint is no matter of taste
-KNOBS: dict[str, Knob] = {
-    name: about for name, about in ABOUT.items() if isinstance(about, Knob) and about.symbol
-}
-CHOICES: dict[str, Choice] = {
-    name: about for name, about in ABOUT.items() if isinstance(about, Choice)
-}
-FIELDS = tuple(f.name for f in fields(RockRule))
-
-
 def parsed(settings: Iterable[str]) -> dict[str, Any]:
     """The fields that `name=value` settings change. Raises BadRule for one without a sign."""
     changes: dict[str, Any] = {}
@@ -377,10 +129,6 @@ def parsed(settings: Iterable[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             changes[name.strip()] = text.strip()
     return changes
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 PRESETS: dict[str, RockRule] = {

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rockcore.schema import LogWriteError, RockError
-from rockcore.training.models import Model, ModelNotFound, read_net
+from rockcore.training.loading import ModelNotFound, read_net
+from rockcore.training.models import Model
 
 _OPTIMIZER = "optimizer.safetensors"
 

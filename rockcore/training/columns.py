@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.grading import grade
 from rockcore.schema import TOP_ALTERNATIVES, RockError
 from rockcore.training.models import Model
-from rockcore.training.scoring import TOPS, Rollouts, Scored
-from rockcore.world import grade
+from rockcore.training.rollouts import Rollouts
+from rockcore.training.scoring import TOPS, Scored
 
 CURE = "Look at the steps before it in the log; a lower --lr, or --dtype float32, usually cures it"
 

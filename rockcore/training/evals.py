@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rockcore.grading import grade
 from rockcore.schema import Prompt
 from rockcore.training.models import Model, encode_all
-from rockcore.world import grade
 
 
 def graded(

@@ -1,5 +1,4 @@
-"""Gradients while a session runs: sums by token type, exact norms of a sample, and what Adam has
-gathered.
+"""Gradients while a session runs, summed by token type.
 
 The gradient of kl in the logits is there anyway (`divergence.judge`); here it is added up by type
 and fold of rollouts while the pieces of a scoring pass go by, in memory that is bounded whatever
@@ -8,7 +7,6 @@ the vocabulary.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,10 @@ from torch import Tensor
 
 from rockcore.analysis.projection import HASHES, SMALL, sketch_width
 from rockcore.schema import FOLDS
-from rockcore.training.divergence import judge
 from rockcore.training.models import SMALL as SMALL_MODEL
 from rockcore.training.models import Model
-from rockcore.training.scoring import Piece, Rollouts, Scored
+from rockcore.training.rollouts import Rollouts
+from rockcore.training.scoring import Piece, Scored
 
 BUDGET, BUDGET_OF_SMALL = (
     64 << 20,
@@ -35,7 +33,7 @@ class Projection:
 
     Each of HASHES blocks deals the V entries, with random signs, out to its width / HASHES buckets,
     as evenly as cards, and adds up what is in a bucket. Inner products keep their mean, and their
-    error is that of `sketch.cosine_error`. Deal and signs depend on V and the width alone, so
+    error is that of `projection.cosine_error`. Deal and signs depend on V and the width alone, so
     vectors of different steps may be compared. No matrix is made: buckets are the bags of an
     embedding_bag, which took half the time of a sparse product and a third of gathering and
     summing. Source: Charikar, Chen, Farach-Colton 2002 (count sketch), with the several blocks of
@@ -177,89 +175,3 @@ def without_small_entries(vectors_RD: Tensor) -> tuple[Tensor, Tensor]:
     least_R1 = SMALL / vectors_RD.shape[1] ** 0.5 * vectors_RD.norm(dim=1, keepdim=True)
     shape_RD = vectors_RD / torch.where(scale_R > 0, scale_R, 1.0)[:, None]
     return shape_RD.masked_fill_(vectors_RD.abs() < least_R1, 0.0).half(), scale_R
-
-
-def second_moments(
-    step: int, optimizer: torch.optim.Optimizer, weight: Tensor, vocab_size: int | None = None
-) -> dict[str, Any] | None:
-    """The columns of schema.OPTIMIZER for the first `vocab_size` rows of the vocabulary projection
-    `weight` (V, D); None before the first update.
-
-    Adam's step is its bias-corrected first moment over the root of this: the paper supposes
-    (section 3) that it grows for frequent types and so shrinks their step. Source: Kingma and Ba
-    2015, algorithm 1.
-    """
-    state = optimizer.state.get(weight)
-    if not state:
-        return None
-    decay = next(
-        g["betas"][1] for g in optimizer.param_groups if any(p is weight for p in g["params"])
-    )
-    moment_V = state["exp_avg_sq"][:vocab_size].float().mean(1) / (
-        1 - decay ** float(state["step"])
-    )
-    V = len(moment_V)
-    return {
-        "step": np.full(V, step),
-        "token_id": np.arange(V),
-        "second_moment": moment_V.cpu().numpy(),
-    }
-
-
-def exact_norms(student: Model, teacher: Model, rollouts: Rollouts, at: np.ndarray) -> np.ndarray:
-    """Norm of the gradient of kl in all parameters of the student, at the response tokens `at` (P,)
-    among all N: (P,) float64.
-
-    One backward pass a position, from the closed-form gradient at its logits: batching them
-    (is_grads_batched) was slower. Parameters and their .grad are left as they are.
-    """
-    ends = np.cumsum(rollouts.lengths)
-    row_P = np.searchsorted(ends, at, side="right")
-    norms = np.zeros(len(at))
-    parameters = list(student.net.parameters())
-    for row in np.unique(row_P):
-        mine = np.flatnonzero(row_P == row)
-        places = at[mine] - (ends[row] - rollouts.lengths[row])
-        response = rollouts.responses[row][: places.max() + 1]
-        with torch.no_grad():
-            q_features = teacher.features([rollouts.teacher_prompts[row]], [response])
-        p_features = student.features([rollouts.student_prompts[row]], [response])
-        for i, t in zip(mine, places, strict=True):
-            logits = student.logits(p_features[t : t + 1])
-            with torch.no_grad():
-                upstream = judge(
-                    logits,
-                    teacher.logits(q_features[t : t + 1]),
-                    torch.tensor([response[t]], device=student.device),
-                )
-            found = torch.autograd.grad(
-                logits,
-                parameters,
-                upstream.logit_gradient.to(logits.dtype),
-                retain_graph=bool(i != mine[-1]),
-                allow_unused=True,
-            )
-            norms[i] = float(torch.stack([g.float().norm() for g in found if g is not None]).norm())
-    return norms
-
-
-def exact_sample(rollouts: Rollouts, positions: int, seed: int) -> np.ndarray:
-    """At most `positions` response tokens, drawn at random without replacement: ascending indices
-    among all N.
-    """
-    n = sum(rollouts.lengths)
-    return np.sort(np.random.default_rng(seed).choice(n, min(positions, n), replace=False))
-
-
-def exact_price(student: Model, teacher: Model, rollouts: Rollouts, positions: int) -> str:
-    """What `exact_norms` of so many positions will cost, measured on three, as a sentence."""
-    tried = exact_sample(rollouts, 3, seed=0)
-    start = time.perf_counter()
-    exact_norms(student, teacher, rollouts, tried)
-    if student.device.type == "cuda":
-        torch.cuda.synchronize(student.device)
-    each = (time.perf_counter() - start) / max(1, len(tried))
-    return (
-        f"exact gradients of {positions} positions after the last step: about "
-        f"{positions * each:.1f} s ({each * 1e3:.0f} ms each, measured on {len(tried)})"
-    )

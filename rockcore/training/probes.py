@@ -10,7 +10,8 @@ from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
 from rockcore.schema import Prompt
 from rockcore.tasks import Tasks
-from rockcore.training import gradient_sums, models
+from rockcore.training import exact_gradients, gradient_sums, models
+from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     alternative_columns,
     occurrence_columns,
@@ -18,15 +19,8 @@ from rockcore.training.columns import (
     rollout_columns,
 )
 from rockcore.training.models import Model
-from rockcore.training.scoring import (
-    Alternatives,
-    Clock,
-    Rollouts,
-    derived_seed,
-    rollouts_of,
-    sample,
-    score,
-)
+from rockcore.training.rollouts import Rollouts, derived_seed, rollouts_of, sample
+from rockcore.training.scoring import Alternatives, score
 
 # probe texts that are sampled together: a large model has a cache of keys and values for each
 _AT_ONCE = 128
@@ -94,11 +88,11 @@ class Probes:
         """Exact gradients of a random sample of the positions of a probe set, beside the closed
         forms of the same ones.
         """
-        at = gradient_sums.exact_sample(
+        at = exact_gradients.exact_sample(
             texts, self.config.exact_positions, derived_seed(self.config.seed, "exact", step)
         )
         columns = occurrence_columns(step, texts, score(self.student, self.teacher, texts, Clock()))
-        norms = gradient_sums.exact_norms(self.student, self.teacher, texts, at)
+        norms = exact_gradients.exact_norms(self.student, self.teacher, texts, at)
         self.writer.write_exact(
             probe_set,
             {**{name: values[at] for name, values in columns.items()}, "exact_norm": norms},
@@ -106,7 +100,7 @@ class Probes:
 
     def exact_price(self, texts: Rollouts | None) -> str:
         """What the exact gradients will cost, as a sentence."""
-        return gradient_sums.exact_price(
+        return exact_gradients.exact_price(
             self.student, self.teacher, texts or self.try_out(), self.config.exact_positions
         )
 

@@ -1,14 +1,11 @@
-"""Rollouts, and the one pass that judges them: student and teacher at the same response positions,
-gradient included.
+"""The one pass that judges rollouts: student and teacher at the same response positions, gradient
+included.
 """
 
 from __future__ import annotations
 
-import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -16,89 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rockcore.schema import TOP_ALTERNATIVES, Prompt
+from rockcore.schema import TOP_ALTERNATIVES
+from rockcore.training.clock import Clock
 from rockcore.training.divergence import TokenLosses, judge, top_alternatives
-from rockcore.training.models import SMALL, Ids, Model, chunks, encode_all
+from rockcore.training.models import SMALL, Model, chunks
 from rockcore.training.padding import CutMass, mass_beyond
-
-
-class Clock:
-    """Seconds spent in named phases of a step."""
-
-    def __init__(self, device: torch.device | None = None):
-        self.seconds: dict[str, float] = {}
-        self.device = device
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = self._now()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - start
-
-    def _now(self) -> float:
-        if self.device is not None and self.device.type == "cuda":
-            torch.cuda.synchronize(
-                self.device
-            )  # otherwise a phase ends when its kernels are queued, not when they are done
-        return time.perf_counter()
-
-
-@dataclass(frozen=True)
-class Rollouts:
-    """What the student wrote on some tasks: R rollouts, N response tokens in all."""
-
-    tasks: Sequence[Prompt]
-    student_prompts: Sequence[Ids]
-    teacher_prompts: Sequence[Ids]
-    responses: Sequence[Ids]
-    texts: Sequence[str]  # the responses as text
-
-    @property
-    def lengths(self) -> list[int]:
-        return [len(r) for r in self.responses]
-
-    def __getitem__(self, rows: slice) -> Rollouts:
-        return Rollouts(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
-    def token_ids(self) -> np.ndarray:
-        return np.fromiter((token for r in self.responses for token in r), dtype=np.int32)
-
-
-def sample(
-    student: Model,
-    teacher: Model,
-    tasks: Sequence[Prompt],
-    max_new_tokens: int,
-    temperature: float,
-    seed: int,
-) -> Rollouts:
-    """Let the student answer the tasks; the teacher's prompt may differ, the response positions are
-    the same.
-    """
-    prompts = encode_all(student, tasks, teacher=False)
-    responses = student.sample(prompts, max_new_tokens, temperature, seed)
-    texts = [student.decode(r) for r in responses]
-    return Rollouts(tasks, prompts, encode_all(teacher, tasks, teacher=True), responses, texts)
-
-
-def rollouts_of(
-    student: Model, teacher: Model, tasks: Sequence[Prompt], responses: Sequence[Ids]
-) -> Rollouts:
-    """Responses that are there already, with the prompts that each model reads before them."""
-    prompts = encode_all(student, tasks, teacher=False), encode_all(teacher, tasks, teacher=True)
-    return Rollouts(tasks, *prompts, responses, [student.decode(r) for r in responses])
-
-
-def derived_seed(seed: int, purpose: str, step: int) -> int:
-    """An independent seed for every purpose and step: nothing of a random stream has to be saved to
-    go on with a run.
-    """
-    return int(
-        np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), step]).generate_state(1)[0]
-    )
-
+from rockcore.training.rollouts import Rollouts
 
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
 

@@ -19,8 +19,9 @@ from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.log import RunWriter
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, gradient_sums, models, updates
+from rockcore.training import evals, loading, models, updates
 from rockcore.training.checkpoints import Checkpoints
+from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     eval_columns,
     metrics_row,
@@ -32,8 +33,10 @@ from rockcore.training.ending import NotedEnding, interrupt_as_flag
 from rockcore.training.models import Model
 from rockcore.training.probes import Probes, shortfalls
 from rockcore.training.resume import claim, first_meta, reopened, stored_config
-from rockcore.training.scoring import Clock, Rollouts, Scored, derived_seed, sample, score
+from rockcore.training.rollouts import Rollouts, derived_seed, sample
+from rockcore.training.scoring import Scored, score
 from rockcore.training.threads import threads_for
+from rockcore.training.vocabulary import vocabulary_columns
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ def train(
     tasks = Tasks.of(settings)
     for sentence in shortfalls(config, tasks):
         say(sentence)
-    student, teacher = models.load_pair(
-        *tasks.models, models.usable_device(settings.device), settings.dtype
+    student, teacher = loading.load_pair(
+        *tasks.models, loading.usable_device(settings.device), settings.dtype
     )
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     session = Session(settings, tasks, student, teacher)
@@ -98,7 +101,7 @@ class Session:
             self.first_step = self.checkpoints.restore_last(student, self.optimizer)
         else:
             meta = first_meta(config, tasks, student, teacher, self.threads)
-            self.writer = RunWriter.create(config.out, meta, models.vocabulary(student))
+            self.writer = RunWriter.create(config.out, meta, vocabulary_columns(student))
         self.probes = Probes(config, tasks, student, teacher, self.writer)
 
     def begin(self, say: Callable[[str], object]) -> None:
@@ -114,7 +117,7 @@ class Session:
         else:
             self.first_texts = self.probes.write("first", 0)
         if self.student.restricted or self.teacher.restricted:
-            say(models.restriction(self.student, self.teacher))
+            say(loading.restriction(self.student, self.teacher))
         if self.config.gradients == "full":
             say(self.probes.exact_price(self.first_texts))
 
@@ -178,7 +181,7 @@ class Session:
             sums = step % (2 * config.probe_every) == 0 or step == config.steps
             self.probes.rescore("first", step, self.first_texts, sums)
         if config.gradients != "off":
-            moments = gradient_sums.second_moments(
+            moments = updates.second_moments(
                 step, self.optimizer, self.student.head, self.student.vocab_size
             )
             if moments is not None:

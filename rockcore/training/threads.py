@@ -21,8 +21,10 @@ import torch
 
 from rockcore.config import ResolvedConfig
 from rockcore.tasks import Tasks
+from rockcore.training.clock import Clock
 from rockcore.training.models import SMALL, Model
-from rockcore.training.scoring import Clock, sample, score
+from rockcore.training.rollouts import sample
+from rockcore.training.scoring import score
 
 
 def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> int:

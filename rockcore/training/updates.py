@@ -1,11 +1,14 @@
 """One update of the student: AdamW under a schedule, with a gradient that is looked at before it is
-used.
+used; and what Adam has gathered.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from rockcore.config import ResolvedConfig
 from rockcore.training.columns import CURE, NonFiniteLoss
@@ -48,3 +51,30 @@ def update(student: Model, optimizer: torch.optim.Optimizer, step: int, rate: fl
             CURE,
         )
     return norm
+
+
+def second_moments(
+    step: int, optimizer: torch.optim.Optimizer, weight: Tensor, vocab_size: int | None = None
+) -> dict[str, Any] | None:
+    """The columns of schema.OPTIMIZER for the first `vocab_size` rows of the vocabulary projection
+    `weight` (V, D); None before the first update.
+
+    Adam's step is its bias-corrected first moment over the root of this: the paper supposes
+    (section 3) that it grows for frequent types and so shrinks their step. Source: Kingma and Ba
+    2015, algorithm 1.
+    """
+    state = optimizer.state.get(weight)
+    if not state:
+        return None
+    decay = next(
+        g["betas"][1] for g in optimizer.param_groups if any(p is weight for p in g["params"])
+    )
+    moment_V = state["exp_avg_sq"][:vocab_size].float().mean(1) / (
+        1 - decay ** float(state["step"])
+    )
+    V = len(moment_V)
+    return {
+        "step": np.full(V, step),
+        "token_id": np.arange(V),
+        "second_moment": moment_V.cpu().numpy(),
+    }

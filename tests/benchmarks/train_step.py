@@ -36,10 +36,13 @@ from rockcore import world
 from rockcore.config import OWN_PAIR, TUNED, SessionConfig
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import PHASES, Prompt
-from rockcore.training import gradient_sums, models
+from rockcore.training import exact_gradients, gradient_sums, loading, updates
+from rockcore.training.clock import Clock
 from rockcore.training.divergence import judge
-from rockcore.training.scoring import Clock, Rollouts, pieces, sample, score
+from rockcore.training.rollouts import Rollouts, sample
+from rockcore.training.scoring import pieces, score
 from rockcore.training.session import train
+from rockcore.training.vocabulary import vocabulary_columns
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
     """Seconds that the sums of gradients add to one scoring of the fixed texts, and that an exact
     gradient takes.
     """
-    student, teacher = models.load_pair(shape.student, shape.teacher, "cpu", "float32")
+    student, teacher = loading.load_pair(shape.student, shape.teacher, "cpu", "float32")
     texts = [json.loads(line)["prompt"] for line in shape.prompts.read_text().splitlines()[:128]]
     tasks = [Prompt(text, text, None) for text in texts]
     final = sample(student, teacher, tasks, shape.max_new_tokens, 1.0, seed=0)
@@ -195,7 +198,7 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
     writer = RunWriter.create(
         folder / "sums",
         replace(Run.open(folder / "run").meta, name="sums"),
-        models.vocabulary(student),
+        vocabulary_columns(student),
     )
 
     def adding(texts: Rollouts) -> tuple[float, float]:
@@ -206,17 +209,15 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
         scored_s = time.perf_counter() - start - made - watch.seconds
         start = time.perf_counter()
         writer.append_gradients("first", 1, sums.columns(1, scored))
-        writer.append(
-            "optimizer", 1, gradient_sums.second_moments(1, optimizer, student.head) or {}
-        )
+        writer.append("optimizer", 1, updates.second_moments(1, optimizer, student.head) or {})
         return made + watch.seconds + time.perf_counter() - start, scored_s
 
     first, last = (
         np.median([adding(texts) for _ in range(repeats)], axis=0) for texts in (final[:48], final)
     )
-    at = gradient_sums.exact_sample(final, 20, seed=0)
+    at = exact_gradients.exact_sample(final, 20, seed=0)
     start = time.perf_counter()
-    gradient_sums.exact_norms(student, teacher, final, at)
+    exact_gradients.exact_norms(student, teacher, final, at)
     exact_s = (time.perf_counter() - start) / len(at)
     return {
         "sums_s": float(first[0]),

@@ -1,0 +1,44 @@
+"""Numbers over folds of rollouts, and their intervals from leaving out one fold at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    value: np.ndarray
+    low: (
+        np.ndarray
+    )  # 95 %, delete-a-group jackknife over folds; NaN for types in fewer than three folds
+    high: np.ndarray
+
+
+def jackknife(
+    value: Callable[[np.ndarray], np.ndarray],
+    present_TF: np.ndarray,
+    folds: np.ndarray | None = None,
+) -> Estimate:
+    """See Geometry.jackknife. `present_TF`: which folds a number depends on; `folds`: weights to
+    start from, default all.
+    """
+    from scipy.stats import t
+
+    start = np.ones(present_TF.shape[1]) if folds is None else folds
+    used = np.flatnonzero(start)
+    counted = present_TF[:, used].T
+    without = np.stack([value(np.where(np.arange(len(start)) == f, 0.0, start)) for f in used])
+    G = counted.sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(counted, without, 0.0).sum(0) / G
+        spread = np.where(counted, (without - mean) ** 2, 0.0).sum(0) * (G - 1) / G
+        half = np.where(G > 2, t.ppf(0.975, np.maximum(G - 1, 1)) * np.sqrt(spread), np.nan)
+    whole = value(start)
+    return Estimate(whole, whole - half, whole + half)
+
+
+def weigh(matrix_TFF: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """(T,): the sum over pairs of folds, weighted by w (F,) on either side."""
+    return matrix_TFF @ w @ w
