@@ -222,11 +222,15 @@ def test_factors_spread_as_far_below_one_as_above(first, second):
             assert group.median == pytest.approx(2 ** np.median(np.log2(own)))
 
 
+def last_step_of(types: pd.DataFrame) -> pd.DataFrame:
+    return types.loc[types.step == types.step.max()]
+
+
 def test_shares_at_a_step_and_stacked_are_those_of_the_types(tiny_run):
     run = Run.open(tiny_run())
     types = shares.type_shares(run)
     ids = types.token_id.unique()
-    names = pd.DataFrame({"token_id": ids, "shown": ids.astype(str), "category": ids % 3})
+    names = pd.DataFrame({"token_id": ids, "shown": ids.astype(str), "category": (ids % 3).astype(str)})
     now = shares.at_step(types, 10, names, {7, 8})
     tokens = pq.read_table(run.path / "tokens" / "step=000010.parquet").to_pandas()
     assert now.gradient.is_monotonic_decreasing and (now.of_tokens == len(tokens)).all()
@@ -243,6 +247,11 @@ def test_shares_at_a_step_and_stacked_are_those_of_the_types(tiny_run):
     assert inside is not None
     assert inside.gradient_share == pytest.approx(last.gradient_share.sum())
     assert set(found.labels) == {shares.IN_SET, shares.OUTSIDE}
+    by_category = shares.stacked(types, now, "category")  # `now` is in another order than the ids
+    for category in range(3):
+        own = last_step_of(types).query("token_id % 3 == @category").gradient_share.sum()
+        row = by_category.at_last_step(str(category))
+        assert row is not None and row.gradient_share == pytest.approx(own)
     assert shares.logged_steps(types) == [0, 10, 20]
 
 

@@ -213,19 +213,13 @@ def test_where_nothing_is_logged_a_scale_has_no_edges_and_no_quantiles(
     assert scale.at(0.90) is None
 
 
-class ProbesOnly:
-    """Answers as a run does that logs probe texts and nothing else."""
-
-    def quantiles(self, column: str, shares: list[float], absolute: bool) -> Any:
-        return 100, [float(share) for share in shares]
-
-    def steps(self, table: str) -> list[int]:
-        return [] if table == "tokens" else [0, 1000]
-
-
-def test_a_scale_over_probe_texts_says_so() -> None:
-    run: Any = ProbesOnly()
-    assert signals.scale(run, "kl").over == signals.PROBES_ONLY
+def test_a_scale_over_probe_texts_says_so(tiny_run) -> None:
+    path = tiny_run("imported", steps=(0, 1000))
+    for table in ("tokens", "types", "rollouts", "metrics"):
+        shutil.rmtree(path / table)
+    run = Run.open(path)
+    found = signals.scale(run, "kl")
+    assert found.edges and found.over == signals.PROBES_ONLY
     assert signals.scale(run, "persistence").over == signals.WHOLE_RUN
 
 

@@ -92,7 +92,7 @@ def stacked(types: pd.DataFrame, about: pd.DataFrame, by: str) -> Stacked:
     category, class, or in_set, whose labels are IN_SET and OUTSIDE.
     """
     in_set = by == "in_set"
-    labels = np.where(about[by], IN_SET, OUTSIDE) if in_set else about[by]
+    labels = np.where(about[by], IN_SET, OUTSIDE) if in_set else about[by].to_numpy()
     frame = label_shares(
         types, pd.Series(labels, about.token_id), OUTSIDE if in_set else "not in the probe texts"
     )
