@@ -9,6 +9,7 @@ through `label`: Plotly renders markup.
 from __future__ import annotations
 
 import html
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
