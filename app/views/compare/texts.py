@@ -17,9 +17,9 @@ def show_texts(asked: Asked) -> None:
     panes, signal = choose_view()
     pair = data.compare.pair(*chosen, signal)
     about = [data.compare.about(text) for text in chosen]
-    for letter, text, told, place in zip("AB", chosen, about, st.columns(2), strict=True):
-        place.text(sentences.side(letter, text, told))
-    if not all(told.tokens for told in about):
+    for letter, text, of_text, place in zip("AB", chosen, about, st.columns(2), strict=True):
+        place.text(sentences.side(letter, text, of_text))
+    if not all(each.tokens for each in about):
         st.text("One of the texts is empty: its student ended at once.")
         return
     names = dict(zip("AB", (text.name for text in chosen), strict=True))

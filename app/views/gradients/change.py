@@ -20,8 +20,8 @@ MOVED = {  # as a choice, as a heading, as an axis
 
 def show_change(asked: Asked, first: int, last: int, rock_ids: set[int]) -> None:
     change = data.gradients.change(asked.run, asked.texts, first, last, rock_ids)
-    whose = f"{asked.facts.meta.name} · {asked.texts.label.lower()}, the same texts"
-    about = f"{whose} · steps {first} and {last}"
+    texts = f"{asked.facts.meta.name} · {asked.texts.label.lower()}, the same texts"
+    about = f"{texts} · steps {first} and {last}"
     what = selection.choose(
         "moved",
         st.segmented_control,

@@ -165,14 +165,14 @@ def densities(found: Densities, about: str) -> go.Figure:
         "type": "type density: every token of a rock type",
         "occurrence": "occurrence density: kept occurrences only",
     }
-    looks = {"type": (STUDENT, "/"), "occurrence": (ROCK, "")}
+    styles = {"type": (STUDENT, "/"), "occurrence": (ROCK, "")}
     edges = {
         "start": 0,
         "end": 1.0001,
         "size": 0.02 if found.most > 0.2 else 0.005,
     }
     for column, median in found.medians.items():
-        colour, pattern = looks[column]
+        colour, pattern = styles[column]
         figure.add_histogram(
             x=found.frame[column],
             xbins=edges,
