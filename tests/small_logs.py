@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import conftest
 import numpy as np
 import pyarrow as pa
 
 from rockcore import schema
 from rockcore.log import RunWriter
+from rockcore.rocks import RockRule
 from rockcore.schema import RunMeta
 
+LENIENT = RockRule.from_short("lenient;gamma=0.125;tau_quantile=0.5")  # finds some in drawn numbers
 VOCAB = {"token_id": [0, 1, 2], "token": ["a", "\n", "\\xff"], "special": [True, False, False]}
 
 
@@ -57,4 +61,26 @@ def write_small_log(path: Path) -> Path:
         "correct": [True, False, True, True],
     }
     writer.append("evals", 0, evals)
+    return path
+
+
+def write_many_on_one_prompt(path: Path, rollouts: int, steps: tuple[int, ...] = (0, 10)) -> Path:
+    """A run whose fresh rollouts, of three tokens each, all answer one prompt."""
+    rng = np.random.default_rng(0)
+    about: dict[str, Any] = {
+        "student": "s",
+        "teacher": "t",
+        "tokenizer_hash": "0" * 16,
+        "status": "finished",
+    }
+    meta = RunMeta(name=path.name, vocab_size=len(conftest.WORDS), **about)
+    writer = RunWriter.create(path, meta, conftest._vocab())
+    for step in steps:
+        tokens_BT = list(rng.integers(2, 12, (rollouts, 3)))
+        texts = conftest._texts(step, tokens_BT) | {"prompt": ["How many?"] * rollouts}
+        values = conftest._values(rng, step, tokens_BT)
+        writer.append("rollouts", step, texts)
+        writer.append("tokens", step, values)
+        metrics = conftest._metrics(step, values["kl"]) | {"rollouts": [rollouts]}
+        writer.append("metrics", step, metrics)
     return path

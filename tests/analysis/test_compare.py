@@ -10,27 +10,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
 
-import conftest
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import STEPS
 from hypothesis import given
 from hypothesis import strategies as st
+from small_logs import LENIENT, write_many_on_one_prompt
 
 from rockcore.analysis import compare, pair_scales, pairs, standings
 from rockcore.cli import main
-from rockcore.log import Run, RunWriter
+from rockcore.log import Run
 from rockcore.rocks import ranking, search
-from rockcore.rocks.rule import RockRule
-from rockcore.schema import RunMeta, Texts
+from rockcore.schema import Texts
 
 RunFactory = Callable[..., Path]
-LENIENT = RockRule.from_short(
-    "lenient;gamma=0.125;tau_quantile=0.5"
-)  # finds rocks in drawn numbers too
 texts = st.lists(st.integers(0, 4), max_size=40).map(lambda ids: np.array(ids, int))
 
 
@@ -279,28 +274,6 @@ def test_partners_are_all_texts_on_the_same_prompt_and_the_same_text_comes_first
         expected = sorted(others, key=lambda j: (same and j != i, j))
         assert found.partners(i, same) == expected
     assert found.several == any(b.count(prompt) > 1 for prompt in {*a} & {*b})
-
-
-def write_many_on_one_prompt(path: Path, rollouts: int, steps: tuple[int, ...] = (0, 10)) -> Path:
-    """A run whose fresh rollouts, of three tokens each, all answer one prompt."""
-    rng = np.random.default_rng(0)
-    about: dict[str, Any] = {
-        "student": "s",
-        "teacher": "t",
-        "tokenizer_hash": "0" * 16,
-        "status": "finished",
-    }
-    meta = RunMeta(name=path.name, vocab_size=len(conftest.WORDS), **about)
-    writer = RunWriter.create(path, meta, conftest._vocab())
-    for step in steps:
-        tokens_BT = list(rng.integers(2, 12, (rollouts, 3)))
-        texts = conftest._texts(step, tokens_BT) | {"prompt": ["How many?"] * rollouts}
-        values = conftest._values(rng, step, tokens_BT)
-        writer.append("rollouts", step, texts)
-        writer.append("tokens", step, values)
-        metrics = conftest._metrics(step, values["kl"]) | {"rollouts": [rollouts]}
-        writer.append("metrics", step, metrics)
-    return path
 
 
 @pytest.mark.parametrize("rollouts", [300, 3_000])

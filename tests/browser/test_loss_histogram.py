@@ -67,7 +67,7 @@ for key, (series, thresholds) in (STILL if "still" in st.query_params else MOVIN
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("histogram")
     known = {
-        "ROOT": str(Path(__file__).parent.parent),
+        "ROOT": str(Path(__file__).parents[2]),
         "MOVING": MOVING,
         "STILL": STILL,
         "EDGES": EDGES,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from chrome import CHROMIUM
 
-BENCHMARK = Path(__file__).parent / "benchmarks" / "browser.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "browser.py"
 
 
 @pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="no chromium on the PATH")

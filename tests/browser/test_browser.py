@@ -246,7 +246,7 @@ def test_a_training_is_started_watched_and_stopped_from_its_page(tab: Tab) -> No
 
 def test_a_failed_browser_test_leaves_a_picture_of_every_open_page(tmp_path: Path) -> None:
     """A test run of its own, of one test that fails."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]")
     (tmp_path / "test_it.py").write_text(
         "def test_it(browser):\n"
@@ -254,7 +254,7 @@ def test_a_failed_browser_test_leaves_a_picture_of_every_open_page(tmp_path: Pat
         "        browser.new_context().new_page().set_content(text)\n"
         "    assert False\n"
     )
-    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     subprocess.run(
         [sys.executable, "-m", "pytest", "test_it.py"],
         cwd=tmp_path,

@@ -14,7 +14,7 @@ from rockcore import config, schema
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS, KNOBS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
 COMMANDS = [

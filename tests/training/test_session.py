@@ -95,7 +95,7 @@ def test_the_logged_values_are_those_of_the_models_at_that_step(trained):
     run = Run.open(trained)
     student = load(str(trained / "checkpoints" / "step=000006"), "cpu", "float32")
     teacher = load(
-        str(Path(__file__).parent.parent / "sample_runs" / "models" / "teacher"), "cpu", "float32"
+        str(Path(__file__).parents[2] / "sample_runs" / "models" / "teacher"), "cpu", "float32"
     )
     for probe_set, rollout in (("first", 0), ("final", 3), ("final", 5)):
         text = run.rollouts(probe_set=probe_set).iloc[rollout]

@@ -17,7 +17,7 @@ import playwright.sync_api as playwright
 import pytest
 from chrome import APP, PAGES, Tab
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 ADDRESSES = [page for page in PAGES if page not in ("overview", "trace")]
 ADDRESSES += ["", "trace?source=fresh&token_at=5", "trace?source=final&token_at=5"]

@@ -17,8 +17,8 @@ import pytest
 from chrome import Tab
 from conftest import HOSTILE, STEPS, write_tiny_run
 from pages import DAMAGES, words
+from small_logs import LENIENT, write_many_on_one_prompt
 from streamlit.testing.v1 import AppTest
-from test_compare import LENIENT, write_many_on_one_prompt
 
 from app import data
 from rockcore.analysis import compare, pair_scales, pairs, standings
