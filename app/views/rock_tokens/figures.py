@@ -16,11 +16,14 @@ def show_figures(found: Found) -> None:
         f"{data.rocks.corpus_line(found.run, found.rule)}"
     )
     show_funnel(found, about)
-    left, right = st.columns(2)
-    with left:
-        show_control(found, about)
-    with right:
-        show_densities(found, about)
+    if found.report.ids:
+        left, right = st.columns(2)
+        with left:
+            show_control(found, about)
+        with right:
+            show_densities(found, about)
+    else:
+        st.text("Without a set there is no control to set beside it, and no density to draw.")
     left, right = st.columns(2)
     with left:
         show_flow(found, about)
@@ -74,8 +77,9 @@ def show_flow(found: Found, about: str) -> None:
 
 
 def show_changes(found: Found, about: str) -> None:
+    groups = found.report.groups
     st.plotly_chart(
-        charts.group_changes(found.report.groups, about),
+        charts.group_changes(groups.loc[groups.types > 0], about),
         key="groups",
         alt="Relative change of three groups of types",
     )
