@@ -103,10 +103,10 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
     low, high.
     """
     figure = go.Figure()
-    looks = {"greedy": (STUDENT, "solid", "circle"), "sampled": (TEACHER, "dash", "diamond")}
+    styles = {"greedy": (STUDENT, "solid", "circle"), "sampled": (TEACHER, "dash", "diamond")}
     for decoding in sorted(set(evals.decoding)):
         frame = evals.loc[evals.decoding == decoding]
-        colour, dash, symbol = looks.get(str(decoding), (NEUTRAL, "dot", "square"))
+        colour, dash, symbol = styles.get(str(decoding), (NEUTRAL, "dot", "square"))
         band(figure, frame, colour, str(decoding))
         figure.add_scatter(
             x=frame.step,
@@ -136,7 +136,7 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
     log_s.
     """
     figure = go.Figure()
-    looks = {
+    styles = {
         "sample": STUDENT,
         "teacher": TEACHER,
         "student": VIOLET,
@@ -146,7 +146,7 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
     patterns = (
         ("", "/", "x", ".", "-") if len(metrics) <= 60 else ("",) * 5
     )  # in a thin bar a pattern is noise
-    for (phase, colour), pattern in zip(looks.items(), patterns, strict=True):
+    for (phase, colour), pattern in zip(styles.items(), patterns, strict=True):
         figure.add_bar(
             x=metrics.step,
             y=metrics[f"{phase}_s"],

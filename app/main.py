@@ -16,7 +16,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, selection  # noqa: E402
+from app import data, links, selection  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
@@ -29,7 +29,7 @@ STYLE = """
 """
 
 
-def say(heading: str, *lines: str) -> None:
+def show_notice(heading: str, *lines: str) -> None:
     """What stands in the place of a page that cannot be shown."""
     st.subheader(heading)
     for line in lines:
@@ -49,24 +49,24 @@ def picked_run(found: dict[str, str]) -> str | None:
         return selection.choose_if_there("run", st.selectbox, "Run", list(found), name)
 
 
-def say_missing(found: dict[str, str]) -> None:
+def explain_missing_run(found: dict[str, str]) -> None:
     asked, before = selection.asked("run"), selection.last_opened()
-    there = f"There is: {selection.span_of(list(found))}. Pick one in the sidebar."
+    there = f"There is: {links.span_of(list(found))}. Pick one in the sidebar."
     if before is not None and Path(before.path).name == Path(asked).name:
-        say(
+        show_notice(
             f"The run {asked} is gone",
             f"There is no run.json in {before.path} any more: it was deleted or moved.",
             there,
         )
     else:
-        say(f"There is no run named {asked}", there)
+        show_notice(f"There is no run named {asked}", there)
 
 
 def open_picked(places: list[Path]) -> data.runs.RunKey | None:
     """The run picked in the sidebar, or None after saying why there is none."""
     found = data.runs.find(places)
     if not found and not selection.asked("run"):
-        say(
+        show_notice(
             "No run to show",
             f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.",
             "Start one on the page “Session”, or give a run's folder on the command line: "
@@ -75,18 +75,20 @@ def open_picked(places: list[Path]) -> data.runs.RunKey | None:
         return None
     name = picked_run(found)
     if name is None:
-        say_missing(found)
+        explain_missing_run(found)
         return None
     try:
         run = data.runs.key(found[name])
     except data.runs.RockError as e:
-        say("This run cannot be opened", str(e), "Other runs can still be picked in the sidebar.")
+        show_notice(
+            "This run cannot be opened", str(e), "Other runs can still be picked in the sidebar."
+        )
         return None
     selection.keep("run", name)
     return run
 
 
-def say_unfinished(run: data.runs.RunKey) -> None:
+def show_unfinished(run: data.runs.RunKey) -> None:
     """Where the texts of the final student are not yet scored under all checkpoints: say so on
     every page.
     """
@@ -109,10 +111,10 @@ def follow(run: data.runs.RunKey) -> None:
         if data.runs.is_live(run) and st.toggle(
             "Follow the training", value=True, help="Looks for a new step every 10 seconds."
         ):
-            st.fragment(look_for_news, run_every=10)(run)
+            st.fragment(rerun_on_news, run_every=10)(run)
 
 
-def look_for_news(run: data.runs.RunKey) -> None:
+def rerun_on_news(run: data.runs.RunKey) -> None:
     try:
         st.text(data.runs.status(run))
         changed = data.runs.key(run.path) != run
@@ -138,11 +140,11 @@ def main() -> None:
         if run is not None and not own_pace:
             follow(run)
         if run is not None:
-            say_unfinished(run)
+            show_unfinished(run)
         if run is not None or own_pace:
             page.run()
     except data.runs.RockError as e:
-        say("This part of the run cannot be read", str(e))
+        show_notice("This part of the run cannot be read", str(e))
     selection.publish()
 
 

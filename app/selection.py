@@ -10,20 +10,19 @@ What is asked for and cannot be had is never replaced without a word: the place 
 what is missing, what there is and what is shown instead. That holds for every value of a link. Of
 what a person picked earlier, on another page or run, it holds for the things that are looked at
 (`THINGS`); a view or a filter that a page does not have falls back in silence.
-
-Lists are joined by commas; a comma or backslash inside a value stands behind a backslash, and an
-empty value is \\e.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
 
 from app.data.runs import RunKey
+from app.links import is_count, joined, listed, span_of
+from app.undo import History
 
 T = TypeVar("T")
 
@@ -37,37 +36,12 @@ _PUBLISHED = "published"  # name -> text: what this session last wrote into the 
 _DRAWN = "drawn"  # page -> the names that it showed last, those left out of the URL included
 _TOUCHED = "touched"  # whether this script run was asked for by a control
 _COMPLAINT = "complaint"  # why the last change was not taken
-_BEFORE = "before"  # name -> what stood there earlier, the latest last: for undo
-_GESTURE = "gesture"  # (name, control) of the last `put` and when it was
-_MOVING = "moving"  # the control whose callback runs
+_HISTORY = "history"  # what stood there earlier: for undo
+_MOVING = "moving"  # the control that a hand drags, while its callback runs
 _SETTLED = "settled"  # (run, name) -> the default first shown there
 _RUN = "open run"
 _LAST_RUN = "last open run"
 _PAGE = "page"
-_MOST_UNDONE = 100
-_SAME_GESTURE_S = 1.0
-
-
-def joined(values: Iterable[Any]) -> str:
-    """A list as one text of a link; `listed` is the way back."""
-    escaped = (str(v).replace("\\", "\\\\").replace(",", "\\,") or "\\e" for v in values)
-    return ",".join(escaped)
-
-
-def listed(text: str) -> list[str]:
-    """The values of a list in a link."""
-    values, value, letters, empty = [], "", iter(text), False
-    for letter in letters:
-        if letter == ",":
-            values += [value] if value or empty else []
-            value, empty = "", False
-        elif letter == "\\":
-            after = next(letters, "\\")
-            empty = empty or after == "e"
-            value += "" if after == "e" else after
-        else:
-            value += letter
-    return values + ([value] if value or empty else [])
 
 
 def begin(page: str) -> None:
@@ -150,34 +124,32 @@ def _remember(name: str) -> None:
 
 
 def _draw(
-    name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **look: Any
+    name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **settings: Any
 ) -> None:
     st.session_state[_key(name)] = value
     st.session_state[_SHOWN][name] = _written(value)
-    widget(label, *args, key=_key(name), on_change=_remember, args=(name,), **look)
+    widget(label, *args, key=_key(name), on_change=_remember, args=(name,), **settings)
 
 
-def _is_said(name: str) -> bool:
-    """Whether it has to be told that what was asked for under this name cannot be had."""
+def _must_explain(name: str) -> bool:
+    """Whether the page has to say that what was asked for under this name cannot be had."""
     picked = st.session_state[_PICKED].get(name, "")
     return bool(picked) and (name in THINGS or st.session_state[_LINKED].get(name) == picked)
 
 
-def _say_missing(name: str, label: str, missing: str, there_is: str, shown: str) -> None:
+def _explain_missing(name: str, label: str, missing: str, there_is: str, shown: str) -> None:
     asks = "the link asks for" if name in st.session_state[_LINKED] else "picked before was"
     wanted = missing if len(missing) <= 60 else f"{missing[:59]}…"
     st.text(f"{label}: {asks} {wanted}, which is not here. There is {there_is}. Shown: {shown}.")
 
 
-def span_of(options: Sequence[Any], most: int = 8) -> str:
-    """What there is, in a few words."""
-    if len(options) <= most:
-        return ", ".join(map(str, options)) or "none"
-    return f"{options[0]}, {options[1]} … {options[-1]}, {len(options):,} in all"
-
-
 def choose(
-    name: str, widget: Callable[..., Any], label: str, options: Sequence[T], default: T, **look: Any
+    name: str,
+    widget: Callable[..., Any],
+    label: str,
+    options: Sequence[T],
+    default: T,
+    **settings: Any,
 ) -> T:
     """Draw `widget` to choose one of `options`; the URL carries str(option), whatever `format_func`
     shows.
@@ -185,12 +157,12 @@ def choose(
     picked = st.session_state[_PICKED].get(name)
     value = next((o for o in options if str(o) == picked), default)
     if len(options) > 1 or widget is not st.select_slider:  # a slider needs two ends
-        _draw(name, widget, label, value, options, **look)
+        _draw(name, widget, label, value, options, **settings)
     else:
         st.session_state[_SHOWN][name] = str(value)
         st.caption(f"{label}: {value}, the only one logged")
-    if picked != str(value) and _is_said(name):
-        _say_missing(name, label, str(picked), span_of(options), str(value))
+    if picked != str(value) and _must_explain(name):
+        _explain_missing(name, label, str(picked), span_of(options), str(value))
     return value
 
 
@@ -211,13 +183,13 @@ def choose_if_there(
 
 
 def choose_some(
-    name: str, widget: Callable[..., Any], label: str, options: Sequence[str], **look: Any
+    name: str, widget: Callable[..., Any], label: str, options: Sequence[str], **settings: Any
 ) -> list[str]:
     """Draw `widget` to choose any of `options`, none at first."""
     picked = listed(st.session_state[_PICKED].get(name, ""))
     value = [o for o in options if o in picked]
-    _draw(name, widget, label, value, options, **look)
-    _say_strangers(name, label, picked, options, value)
+    _draw(name, widget, label, value, options, **settings)
+    _explain_strangers(name, label, picked, options, value)
     return value
 
 
@@ -226,25 +198,25 @@ def chosen(name: str, label: str, options: Sequence[str]) -> list[str]:
     picked = list(dict.fromkeys(listed(st.session_state[_PICKED].get(name, ""))))
     value = [v for v in picked if v in options]
     st.session_state[_SHOWN][name] = joined(value)
-    _say_strangers(name, label, picked, options, value)
+    _explain_strangers(name, label, picked, options, value)
     return value
 
 
-def _say_strangers(
+def _explain_strangers(
     name: str, label: str, picked: list[str], options: Sequence[str], value: list[str]
 ) -> None:
     strangers = [v for v in picked if v not in options]
-    if strangers and _is_said(name):
-        _say_missing(name, label, span_of(strangers), span_of(options), span_of(value))
+    if strangers and _must_explain(name):
+        _explain_missing(name, label, span_of(strangers), span_of(options), span_of(value))
 
 
-def count(name: str, label: str, low: int, high: int, default: int, **look: Any) -> int:
+def count(name: str, label: str, low: int, high: int, default: int, **settings: Any) -> int:
     """Draw a number input for a whole number from `low` to `high`."""
     picked = st.session_state[_PICKED].get(name, "")
     value = min(max(int(picked) if is_count(picked) else default, low), high)
-    _draw(name, st.number_input, label, value, min_value=low, max_value=high, **look)
-    if picked != str(value) and _is_said(name):
-        _say_missing(name, label, picked, f"{low:,} to {high:,}", str(value))
+    _draw(name, st.number_input, label, value, min_value=low, max_value=high, **settings)
+    if picked != str(value) and _must_explain(name):
+        _explain_missing(name, label, picked, f"{low:,} to {high:,}", str(value))
     return value
 
 
@@ -255,32 +227,22 @@ def place(name: str, label: str, length: int) -> int | None:
         return None
     if is_count(picked) and int(picked) < length:
         return int(picked)
-    if _is_said(name):
+    if _must_explain(name):
         there_is = f"0 to {length - 1:,}" if length else "none"
-        _say_missing(name, label, picked, there_is, "none")
+        _explain_missing(name, label, picked, there_is, "none")
     return None
 
 
-def is_count(text: str) -> bool:
-    """Whether a text of a link is a whole number that int() reads and a page can use."""
-    return text.isascii() and text.isdecimal() and len(text) < 10
-
-
-def words(name: str, label: str, **look: Any) -> str:
+def words(name: str, label: str, **settings: Any) -> str:
     """Draw a text input."""
     value = st.session_state[_PICKED].get(name, "")
-    _draw(name, st.text_input, label, value, **look)
+    _draw(name, st.text_input, label, value, **settings)
     return value
 
 
 def asked(name: str) -> str:
     """What the person, or the link, asked for, whether or not it can be had."""
     return st.session_state[_PICKED].get(name, "")
-
-
-def is_linked(name: str) -> bool:
-    """Whether a link asked for it, and not the person by a control."""
-    return name in st.session_state[_LINKED]
 
 
 def link(view: str, label: str, **changes: str) -> None:
@@ -333,34 +295,27 @@ def text(name: str, default: str) -> str:
 
 
 def put(name: str, value: str) -> None:
-    """Change such a value from a control's callback; `undo` takes it back.
-
-    What one gesture changes is taken back at once: a slider or a handle that is dragged tells many
-    values, each less than `_SAME_GESTURE_S` after the one before. Controls that are clicked have a
-    step of undo for each click, however quick.
+    """Change such a value from a control's callback; `undo` takes it back, and with it all that one
+    drag of a hand has changed.
     """
     state = st.session_state
-    now, control = time.monotonic(), state.pop(_MOVING, None)
-    before = state.setdefault(_BEFORE, {}).setdefault(name, [])
-    last, at = state.get(_GESTURE, (None, -_SAME_GESTURE_S))
-    goes_on = control is not None and last == (name, control) and now - at < _SAME_GESTURE_S
-    if not (goes_on and before):
-        before.append(state[_PICKED].get(name, ""))
-        del before[:-_MOST_UNDONE]
-    state[_GESTURE] = (name, control), now
+    before, dragged = state[_PICKED].get(name, ""), state.pop(_MOVING, None)
+    _history().add(name, before, dragged, time.monotonic())
     _pick(name, value)
 
 
 def previous(name: str) -> str | None:
     """What stood there before the last `put`; None if nothing did."""
-    before = st.session_state.get(_BEFORE, {}).get(name)
-    return before[-1] if before else None
+    return _history().previous(name)
 
 
 def undo(name: str) -> None:
     """Take the last `put` back."""
-    st.session_state.pop(_GESTURE, None)
-    _pick(name, st.session_state[_BEFORE][name].pop())
+    _pick(name, _history().take_back(name))
+
+
+def _history() -> History:
+    return st.session_state.setdefault(_HISTORY, History())
 
 
 def control(
@@ -370,17 +325,17 @@ def control(
     value: Any,
     changed: Callable[[Any], None],
     *args: Any,
-    **look: Any,
+    **settings: Any,
 ) -> None:
     """Draw `widget` showing `value`, and call `changed` with the new one when a person moves it."""
 
-    def told() -> None:
+    def answer() -> None:
         st.session_state[_MOVING] = name if widget in (st.slider, st.select_slider) else None
         changed(st.session_state[_key(name)])
         st.session_state.pop(_MOVING, None)
 
     st.session_state[_key(name)] = value
-    widget(label, *args, key=_key(name), on_change=told, **look)
+    widget(label, *args, key=_key(name), on_change=answer, **settings)
 
 
 def moved(key: str) -> dict[str, float] | None:

@@ -67,9 +67,9 @@ def known(key: Hashable, default: Any = None) -> Any:
         return _found(key, default)
 
 
-def work(key: Hashable, task: Callable[[Callable[[], None]], T], saying: str) -> T:
+def work(key: Hashable, task: Callable[[Callable[[], None]], T], message: str) -> T:
     """The result of `task(pulse)`, from memory if it is there; otherwise computed while the page
-    says `saying`.
+    says `message`.
 
     `task` has to call `pulse` often. Its errors, whatever they are, are raised in every script that
     waits; what is interrupted is not remembered. Work asked for by a work is done in its thread.
@@ -84,7 +84,7 @@ def work(key: Hashable, task: Callable[[Callable[[], None]], T], saying: str) ->
     if outer is not None:
         return remember(key, task(outer.pulse))
     try:
-        _wait(job.finished, saying)
+        _wait(job.finished, message)
     finally:
         _leave(job)
     if job.error is not None:
@@ -188,13 +188,13 @@ def _run(job: _Job) -> None:
             _start_next()
 
 
-def _wait(finished: threading.Event, saying: str) -> None:
+def _wait(finished: threading.Event, message: str) -> None:
     if finished.wait(_PATIENCE_S):
         return
     slot, dots = st.empty(), 0
     while not finished.wait(0.1):
         dots += 1
         slot.caption(
-            f"{saying} {'·' * (1 + dots % 3)}"
+            f"{message} {'·' * (1 + dots % 3)}"
         )  # here Streamlit ends a script that is out of date
     slot.empty()

@@ -158,7 +158,7 @@ APP = sorted((ROOT / "app").rglob("*.py"))
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_a_page_knows_its_own_folder_and_what_all_pages_share(view: Path):
-    shared = {"data", "charts", "controls", "selection", "words", "components"}
+    shared = {"data", "charts", "controls", "links", "selection", "words", "components"}
     for file in view.glob("*.py"):
         for name in imports(file):
             package, *rest = name.split(".")
@@ -166,6 +166,37 @@ def test_a_page_knows_its_own_folder_and_what_all_pages_share(view: Path):
             if package == "app" and rest:
                 own = rest[:2] == ["views", view.name]
                 assert rest[0] in shared or own or name == "app.views", (file, name)
+
+
+def asked_at_import(file: Path) -> list[str]:
+    """The lines of a module's own body, outside functions and classes, that name the open run, the
+    link or the data of a run.
+    """
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    whole = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    statements = [node for node in body if not isinstance(node, whole)]
+    names = {name for node in statements for name in ast.walk(node) if isinstance(name, ast.Name)}
+    return [f"line {name.lineno}: {name.id}" for name in names if name.id in ("selection", "data")]
+
+
+PARTS = [file for view in VIEWS for file in view.glob("*.py") if file.name != "page.py"]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=ids)
+def test_a_part_of_a_page_reads_nothing_of_a_run_when_it_is_imported(part: Path):
+    """A page runs at every rerun; its parts are imported once a process, for all runs and people.
+    So they get the run from the page, and never import the page.
+    """
+    assert not asked_at_import(part)
+    assert not {name for name in imports(part) if name.endswith(".page")}
+
+
+def test_a_part_that_reads_the_run_when_it_is_imported_is_seen(tmp_path: Path):
+    part = tmp_path / "part.py"
+    part.write_text("from app import data, selection\nrun = selection.run()\n")
+    assert asked_at_import(part) == ["line 2: selection"]
+    part.write_text("from app import selection\ndef f():\n    return selection.run()\n")
+    assert not asked_at_import(part)
 
 
 def loaded(file: Path) -> set[str]:

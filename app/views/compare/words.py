@@ -58,11 +58,11 @@ def moved(found: data.compare.Moved | None, signal: str, one_run: bool) -> str:
     nats = f" {unit}" if unit else ""  # grad_norm has no unit
     n = f"{found.n:,} aligned tokens"
     mean = f"{found.mean:+.4f}".replace("-", "−")
-    whose = "|sampled_loss|" if signal == "sampled_loss" else signal
+    measured = "|sampled_loss|" if signal == "sampled_loss" else signal
     return (
         f"B − A: mean {mean}{nats} over {n}; {found.higher:,} of {n} higher in B by τ = "
-        f"{found.tau:.3g}{nats} or more, {found.lower:,} lower. τ is the 0.90 quantile of {whose} "
-        f"over the tokens of {'the run' if one_run else 'both runs'}."
+        f"{found.tau:.3g}{nats} or more, {found.lower:,} lower. τ is the 0.90 quantile of "
+        f"{measured} over the tokens of {'the run' if one_run else 'both runs'}."
     )
 
 

@@ -120,9 +120,9 @@ def _middles(edges: Sequence[float]) -> list[float]:
     return [(a + b) / 2 for a, b in zip(edges, edges[1:], strict=False)]
 
 
-def _bars(figure: go.Figure, spread: Any, group: Any, name: str, look: tuple[str, str]) -> None:
+def _bars(figure: go.Figure, spread: Any, group: Any, name: str, style: tuple[str, str]) -> None:
     """The counts of one group of a Spread, as shares of the group."""
-    colour, shape = look
+    colour, shape = style
     figure.add_bar(
         x=_middles(spread.edges),
         y=[n / max(group.n, 1) for n in group.counts],

@@ -14,13 +14,13 @@ WAIT_EVERY_S = 4  # where nothing is in training yet
 run = selection.opened()
 
 
-def nothing_running() -> None:
+def explain_nothing_running() -> None:
     """Why there is nothing to follow, and what to do about it."""
     if run is not None:
         st.text(f"{data.runs.facts(run).meta.name} is not in training: {data.runs.status(run)}")
         selection.link("overview", "See how it went")
     training = data.trainings.others(run)
-    st.fragment(wait, run_every=WAIT_EVERY_S)(training)
+    st.fragment(rerun_on_change, run_every=WAIT_EVERY_S)(training)
     if training:
         st.text("In training now:")
         for name in training:
@@ -33,13 +33,13 @@ def nothing_running() -> None:
         selection.link("session", "Start a training")
 
 
-def wait(training: list[str]) -> None:
+def rerun_on_change(training: list[str]) -> None:
     """Show the page anew when a training begins or ends."""
     if data.trainings.others(run) != training or (run is not None and data.runs.is_live(run)):
         st.rerun()
 
 
-def head(now: data.runs.RunKey) -> None:
+def show_progress(now: data.runs.RunKey) -> None:
     """How it stands, how old that is, how long it will take."""
     st.text(data.runs.status(now))
     far = data.runs.facts(now).progress
@@ -61,7 +61,7 @@ def head(now: data.runs.RunKey) -> None:
     )
 
 
-def curves(now: data.runs.RunKey) -> None:
+def show_curves(now: data.runs.RunKey) -> None:
     facts = data.runs.facts(now)
     left, right = st.columns(2)
     with left:
@@ -84,7 +84,7 @@ def curves(now: data.runs.RunKey) -> None:
             )
 
 
-def newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
+def show_newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
     """What the student has just written."""
     ids = data.runs.rollouts(now, "fresh", step).rollout_id.tolist()
     if not ids:
@@ -112,7 +112,7 @@ def newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
     token_pane.show("live pane", text, values, view)
 
 
-def heaviest(now: data.runs.RunKey, step: int) -> None:
+def show_heaviest(now: data.runs.RunKey, step: int) -> None:
     """Where the loss of the newest rollouts sits."""
     frame = data.runs.ranking(now, step)
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
@@ -144,15 +144,15 @@ def follow(opened: data.runs.RunKey, wanted: int) -> None:
         with data.trainings.looking(opened) as now:
             if not data.runs.is_live(now):
                 st.rerun()
-            head(now)
+            show_progress(now)
             steps = data.runs.steps(now)
             if data.runs.facts(now).metrics.empty or not steps:
                 return
-            curves(now)
+            show_curves(now)
             st.subheader("What the student writes now")
-            newest_text(now, steps[-1], wanted)
+            show_newest_text(now, steps[-1], wanted)
             st.subheader("Where the loss sits now")
-            heaviest(now, steps[-1])
+            show_heaviest(now, steps[-1])
     except data.runs.RunNotFound:
         st.rerun()  # the whole page says what is gone
     except data.runs.RockError as e:
@@ -161,7 +161,7 @@ def follow(opened: data.runs.RunKey, wanted: int) -> None:
 
 st.title("Live")
 if run is None or not data.runs.is_live(run):
-    nothing_running()
+    explain_nothing_running()
 else:
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:

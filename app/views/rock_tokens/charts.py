@@ -165,14 +165,14 @@ def densities(found: Densities, about: str) -> go.Figure:
         "type": "type density: every token of a rock type",
         "occurrence": "occurrence density: kept occurrences only",
     }
-    looks = {"type": (STUDENT, "/"), "occurrence": (ROCK, "")}
+    styles = {"type": (STUDENT, "/"), "occurrence": (ROCK, "")}
     edges = {
         "start": 0,
         "end": 1.0001,
         "size": 0.02 if found.most > 0.2 else 0.005,
     }
     for column, median in found.medians.items():
-        colour, pattern = looks[column]
+        colour, pattern = styles[column]
         figure.add_histogram(
             x=found.frame[column],
             xbins=edges,
@@ -204,10 +204,8 @@ def flow(found: Flow, steps: Sequence[int], about: str) -> go.Figure:
     figure = go.Figure(
         go.Sankey(
             domain={"y": [0, 0.88]},
-            textfont={
-                "size": 1,
-                "color": "rgba(0,0,0,0)",
-            },  # its labels lie on the ribbons; ours stand beside the nodes
+            # its labels lie on the ribbons; ours stand above the nodes
+            textfont={"size": 1, "color": "rgba(0,0,0,0)"},
             node={
                 "color": [ROCK if hard else STUDENT for _, hard in nodes],
                 "pad": 30,
@@ -223,20 +221,8 @@ def flow(found: Flow, steps: Sequence[int], about: str) -> go.Figure:
             },
         )
     )
-    ends = zip(steps, found.hard, found.easy, strict=True)
-    for i, (step, hard, easy) in enumerate(ends):
-        anchor = ("left", "center", "right")[round(2 * across[2 * i])]
-        figure.add_annotation(
-            x=across[2 * i],
-            y=1.0,
-            xref="paper",
-            yref="paper",
-            xanchor=anchor,
-            yanchor="bottom",
-            showarrow=False,
-            text=f"step {step}<br><b style='color:{ROCK}'>hard {hard}</b> · "
-            f"<b style='color:{STUDENT}'>not {easy}</b>",
-        )
+    for i, end in enumerate(zip(steps, found.hard, found.easy, strict=True)):
+        _label_column(figure, across[2 * i], *end)
     finish(
         figure,
         f"Types that are hard, from checkpoint to checkpoint<br>{about}",
@@ -246,6 +232,21 @@ def flow(found: Flow, steps: Sequence[int], about: str) -> go.Figure:
         legend=False,
     )
     return figure.update_layout(margin_t=115)
+
+
+def _label_column(figure: go.Figure, x: float, step: int, hard: int, easy: int) -> None:
+    """What stands above the two nodes of a checkpoint; `x`: from 0 to 1."""
+    figure.add_annotation(
+        x=x,
+        y=1.0,
+        xref="paper",
+        yref="paper",
+        xanchor=("left", "center", "right")[round(2 * x)],
+        yanchor="bottom",
+        showarrow=False,
+        text=f"step {step}<br><b style='color:{ROCK}'>hard {hard}</b> · "
+        f"<b style='color:{STUDENT}'>not {easy}</b>",
+    )
 
 
 def group_changes(frame: pd.DataFrame, about: str) -> go.Figure:

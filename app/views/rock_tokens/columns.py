@@ -13,12 +13,14 @@ OF_STEP = "rank shown token_id category frequency mean_kl rock_score share cover
 CONTEXTS = "left shown right before after judged rollout position".split()
 
 
-def _number(heading: str, format: str | None = None, about: str | None = None, **look: Any) -> Any:
-    return st.column_config.NumberColumn(heading, format=format, help=about, **look)
+def _number(
+    heading: str, format: str | None = None, about: str | None = None, **settings: Any
+) -> Any:
+    return st.column_config.NumberColumn(heading, format=format, help=about, **settings)
 
 
-def _text(heading: str, about: str | None = None, **look: Any) -> Any:
-    return st.column_config.TextColumn(heading, help=about, **look)
+def _text(heading: str, about: str | None = None, **settings: Any) -> Any:
+    return st.column_config.TextColumn(heading, help=about, **settings)
 
 
 def config(column: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ HINTS = {
 }
 
 
-def numbers(scenario: str) -> dict[str, int | float | None]:
+def ask_numbers(scenario: str) -> dict[str, int | float | None]:
     """The numbers every training has; an empty field leaves the default that it shows."""
     asked, default = data.trainings.asked_for(), data.trainings.defaults(scenario)
     values: dict[str, int | float | None] = {}
@@ -34,7 +34,7 @@ def numbers(scenario: str) -> dict[str, int | float | None]:
     return values
 
 
-def order_form() -> None:
+def ask_what_to_train() -> None:
     """Ask what to train, and start it."""
     picked = selection.choose(
         "scenario",
@@ -58,7 +58,7 @@ def order_form() -> None:
                 setting.name: st.text_input(setting.label, placeholder=HINTS[setting.name]).strip()
                 for setting in data.trainings.pair()
             }
-        values = numbers(scenario)
+        values = ask_numbers(scenario)
         name = st.text_input(
             "Name", value=data.trainings.free_name(scenario), help="The run goes to ./runs/NAME."
         )
@@ -88,7 +88,7 @@ def watch(name: str, was_running: bool) -> None:
             selection.pick("run", data.trainings.name_in_sidebar(now.run))
             st.switch_page("views/live/page.py" if now.running else "views/overview/page.py")
         try:
-            progress(now.run)
+            show_progress(now.run)
         except data.runs.RockError as e:
             st.text(str(e))
     elif now.running and st.button("Cancel"):
@@ -100,7 +100,7 @@ def watch(name: str, was_running: bool) -> None:
         st.rerun()  # the whole page: no need to look again every two seconds
 
 
-def progress(run: data.runs.RunKey) -> None:
+def show_progress(run: data.runs.RunKey) -> None:
     far = data.runs.facts(run).progress
     if far is None:
         st.text("No step is finished yet.")
@@ -113,7 +113,7 @@ def progress(run: data.runs.RunKey) -> None:
 
 st.title("Train a student")
 if data.trainings.can_train():
-    order_form()
+    ask_what_to_train()
 else:
     st.subheader("Training needs torch, which is not installed")
     st.text("Looking at logs works without it. To train, install it, then reload this page:")

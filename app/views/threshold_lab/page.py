@@ -14,9 +14,9 @@ import streamlit as st
 from app import data, selection, words
 from app.components import loss_histogram
 from app.views.threshold_lab import charts
-from app.views.threshold_lab.knobs import change, current, knob, knobs
-from app.views.threshold_lab.presets import presets
-from app.views.threshold_lab.preview import preview
+from app.views.threshold_lab.knobs import change_rule, current_rule, draw_knob, show_knobs
+from app.views.threshold_lab.presets import show_presets
+from app.views.threshold_lab.preview import show_preview
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -27,13 +27,13 @@ def follow_hand(linked: bool) -> None:
     """A threshold was dragged in the histogram."""
     where = selection.moved(HANDLES)
     if where:
-        change(
+        change_rule(
             tau_pre=float(where["tau_pre"]),
             tau_post=float(where["tau_pre"] if linked else where["tau_post"]),
         )
 
 
-def thresholds(rule: data.rocks.RockRule) -> None:
+def show_thresholds(rule: data.rocks.RockRule) -> None:
     """The histogram with its handles."""
     linked = rule.tau_pre == rule.tau_post and not selection.flag("apart")
     tau = data.rocks.taus(run, rule)
@@ -54,12 +54,16 @@ def thresholds(rule: data.rocks.RockRule) -> None:
             st.segmented_control,
             "Thresholds as",
             how,
-            lambda v: change(tau_quantile=rule.tau_quantile) if v == "quantile" else change(**tau),
+            lambda v: (
+                change_rule(tau_quantile=rule.tau_quantile)
+                if v == "quantile"
+                else change_rule(**tau)
+            ),
             ["quantile", "nats"],
             required=True,
         )
     with middle:
-        knob("tau_quantile", rule, st.slider, step=0.005, format="%.3f")
+        draw_knob("tau_quantile", rule, st.slider, step=0.005, format="%.3f")
     with right:
         selection.control(
             "apart",
@@ -82,7 +86,7 @@ class Cell(NamedTuple):
     unknown: str = "unknown"
 
 
-def show(cells: list[Cell]) -> None:
+def show_cells(cells: list[Cell]) -> None:
     for column, cell in zip(st.columns(len(cells)), cells, strict=True):
         delta = None
         if cell.now is not None and cell.before is not None and cell.now != cell.before:
@@ -116,10 +120,10 @@ def readout(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -
         if name.endswith("share"):
             value, old = percent(value), percent(old)
         cells.append(Cell(label, value, old, form, step, unknown="not logged"))
-    show(cells)
+    show_cells(cells)
 
 
-def of_set(report: data.rocks.RockReport | None) -> list[float | None]:
+def set_numbers(report: data.rocks.RockReport | None) -> list[float | None]:
     """Kept occurrences, K, coverage, stability, density; None for what an empty set has not."""
     if report is None:
         return [None] * 5
@@ -143,17 +147,17 @@ def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | N
         ("Stability", "{:.2f}", "{:+.2f}", none),
         ("Occ. density", "{:.2f} %", "{:+.2f}", "unknown"),
     )
-    pairs = zip(about, of_set(report), of_set(before), strict=True)
-    show([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
+    pairs = zip(about, set_numbers(report), set_numbers(before), strict=True)
+    show_cells([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
     if report.why_empty:
         st.warning(words.plain(f"No type is in the set. {report.why_empty}"))
     if before is not None:
-        moved(report, before)
+        show_moved(report, before)
     for note in report.notes:
         st.info(words.plain(note), icon=":material/info:")
 
 
-def moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
+def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
     """Which types came in, and which went."""
     now, old = set(report.ids), set(before.ids)
     names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
@@ -163,7 +167,7 @@ def moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
             st.text(f"{verb}: {shown}")
 
 
-def command(rule: data.rocks.RockRule) -> str:
+def command_line(rule: data.rocks.RockRule) -> str:
     name, *settings = rule.short().split(";")
     flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
     return (
@@ -171,7 +175,7 @@ def command(rule: data.rocks.RockRule) -> str:
     )
 
 
-def setting_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | None]:
+def find_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | None]:
     """The rule before the last change and what was persistent by it, if it could be tried."""
     text = selection.previous("rule")
     if text is None:
@@ -183,30 +187,30 @@ def setting_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | N
         return None, None
 
 
-def lab() -> None:
+def page() -> None:
     if problem := selection.complaint():
         st.warning(words.plain(problem))
-    rule = current()
+    rule = current_rule()
     above, numbers, below = st.container(), st.container(), st.container()
-    earlier, then = setting_before()
+    earlier, then = find_before()
     with numbers:  # first of all: they are what a moved threshold is moved for
         readout(data.rocks.instant(run, rule), then)
     with above:
-        presets(rule)
-        thresholds(rule)
+        show_presets(rule)
+        show_thresholds(rule)
     left, right = st.columns([1, 2])
     with left:
-        knobs(run, rule)
+        show_knobs(run, rule)
     with right:
         report = data.rocks.found(run, rule).report
         with below:
             set_readout(report, None if earlier is None else data.rocks.found_before(run, earlier))
-        figures(rule, report)
-        preview(run, rule)
-    st.code(command(rule), language="sh")
+        show_figures(rule, report)
+        show_preview(run, rule)
+    st.code(command_line(rule), language="sh")
 
 
-def figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
+def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
     about = f"{facts.meta.name} · {report.mode} · score {rule.score}"
     marked = charts.Marked(len(report.ids), report.knee, rule.min_jaccard, rule.draws)
     figure = charts.cutoff(report.curves, marked, about)
@@ -228,7 +232,7 @@ def figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
 st.title("Threshold lab")
 st.text("What counts as a rock is a choice. Move a knob and see what it takes in.")
 try:
-    lab()
+    page()
 except data.runs.RockError as e:
     st.subheader("The rule cannot be tried on this run")
     st.text(str(e))

@@ -7,10 +7,10 @@ import shlex
 import streamlit as st
 
 from app import data, selection, words
-from app.views.threshold_lab.knobs import take
+from app.views.threshold_lab.knobs import put_rule
 
 
-def stored(name: str) -> data.rocks.RockRule | None:
+def find_stored(name: str) -> data.rocks.RockRule | None:
     """A preset or a saved rule; None if its file cannot be used."""
     try:
         return data.rocks.named_rule(name)
@@ -18,25 +18,25 @@ def stored(name: str) -> data.rocks.RockRule | None:
         return None
 
 
-def load(name: str | None) -> None:
+def put_named(name: str | None) -> None:
     """Take a preset or a saved rule; a file that holds none is told."""
     if name is None:
         return
     try:
-        take(data.rocks.named_rule(name))
+        put_rule(data.rocks.named_rule(name))
     except data.runs.RockError as e:
         selection.complain(str(e))
 
 
-def presets(rule: data.rocks.RockRule) -> None:
+def show_presets(rule: data.rocks.RockRule) -> None:
     names = data.rocks.rule_names()
     left, undo, save = st.columns([6, 1, 1], vertical_alignment="bottom")
-    base = stored(rule.name) if rule.name in names else None
+    base = find_stored(rule.name) if rule.name in names else None
     changed = base is not None and rule != base
     with left:
         way_back = f" (changed from {rule.name}: pick it again to go back)" if changed else ""
         picked = rule.name if base == rule else None
-        selection.control("preset", st.pills, f"Preset{way_back}", picked, load, names)
+        selection.control("preset", st.pills, f"Preset{way_back}", picked, put_named, names)
     undo.button(
         "Undo",
         on_click=selection.undo,
@@ -46,10 +46,10 @@ def presets(rule: data.rocks.RockRule) -> None:
         width="stretch",
     )
     with save.popover("Save", icon=":material/save:", width="stretch"):
-        saving(rule)
+        show_saving(rule)
 
 
-def saving(rule: data.rocks.RockRule) -> None:
+def show_saving(rule: data.rocks.RockRule) -> None:
     """Write the rule under a name; one that cannot be is told beside the field."""
     name = st.text_input(
         "Name", key="save name", placeholder="my rule", help="Goes to ./rules/NAME.json."

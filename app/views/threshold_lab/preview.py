@@ -8,7 +8,7 @@ from app import data, selection
 from app.components import token_pane
 
 
-def preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
+def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
     """One rollout before and after, with what the rule makes of it."""
     if data.rocks.source(run, rule).probe_set is None:
         st.text("The texts before and after differ: there is no rollout to show at both ends.")
@@ -27,10 +27,10 @@ def preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
     for column, step, when in ends:
         with column:
             st.markdown(f"**{when}: step {step}**")
-            side(run, rule, rollout, step, when)
+            show_end(run, rule, rollout, step, when)
 
 
-def side(
+def show_end(
     run: data.runs.RunKey, rule: data.rocks.RockRule, rollout: int, step: int, when: str
 ) -> None:
     """The rollout at one end."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from app import controls, data, selection
+from app import controls, data, links, selection
 from app.components import token_pane
 
 PANE = "token pane"
@@ -20,11 +20,11 @@ facts = data.runs.facts(run)
 def follow_the_pane() -> None:
     """The pane was walked, stepped or filtered by hand: what it shows now is what the link says."""
     shown: dict[str, Any] = dict(selection.moved(PANE) or {})
-    texts = {name: selection.joined(shown.get(part, [])) for part, name in LISTS.items()}
+    texts = {name: links.joined(shown.get(part, [])) for part, name in LISTS.items()}
     texts |= {
         "cut": shown.get("cut", ""),
         "span": "-".join(map(str, shown.get("span", []))),
-        "types": selection.joined(shown.get("types", [])),
+        "types": links.joined(shown.get("types", [])),
         "rest": "" if (rest := shown.get("rest", "dim")) == "dim" else rest,
         "token_at": "" if shown.get("token") is None else str(shown["token"]),
     }
@@ -42,7 +42,7 @@ def selected_span(length: int) -> list[int]:
         return []
 
 
-def state(
+def asked_state(
     rollout: int, step: int, length: int, categories: list[str], classes: list[str]
 ) -> token_pane.State:
     """What the link asks of the pane, as far as it can be had."""
@@ -55,15 +55,13 @@ def state(
         classes=selection.chosen("light_class", "Classes", classes) if classes else [],
         only=selection.chosen("only", "Only", token_pane.ONLY),
         span=selected_span(length),
-        types=[
-            int(i) for i in selection.listed(selection.text("types", "")) if selection.is_count(i)
-        ],
+        types=[int(i) for i in links.listed(selection.text("types", "")) if links.is_count(i)],
         rest=rest if rest in token_pane.RESTS else "dim",
         cut=cut if token_pane.is_cut(cut) else "",
     )
 
 
-def judged(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Judged:
+def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Judged:
     """What the rule of the link makes of the text; `at_once`: as far as that is known by now."""
     try:
         rule = data.rocks.rule(selection.text("rule", "default"))
@@ -72,7 +70,7 @@ def judged(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Jud
     return data.rocks.judged(run, rule, source, rollout, ids, at_once)
 
 
-def downloads(source: str, step: int, rollout: int) -> None:
+def offer_downloads(source: str, step: int, rollout: int) -> None:
     left, right, _ = st.columns([1, 1, 3])
     name = f"{facts.meta.name}-{source}-step{step}-rollout{rollout}"
     asked = (run, source, step, rollout)
@@ -118,7 +116,7 @@ class Opened(NamedTuple):
             caption=f"{facts.meta.name}, {about.label}, rollout {self.rollout}: "
             f"{origin}. {meaning.rstrip('.')}.",
             categories=names,
-            state=state(self.rollout, self.step, length, names, verdict.names),
+            state=asked_state(self.rollout, self.step, length, names, verdict.names),
             steps=self.steps,
             judged=verdict._asdict(),
             tau=data.texts.tau(run),
@@ -136,11 +134,11 @@ def show_text(opened: Opened) -> None:
         st.text("This rollout is empty: the student ended at once.")
         return
     ids = data.texts.ids(text)
-    verdict = judged(opened.source, opened.rollout, ids, at_once=True)
+    verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
     draw = token_pane.show(PANE, text, values, opened.view(len(ids), verdict), follow_the_pane)
-    downloads(*where)
+    offer_downloads(*where)
     if verdict.later:
-        draw(opened.view(len(ids), judged(opened.source, opened.rollout, ids, at_once=False)))
+        draw(opened.view(len(ids), find_verdict(opened.source, opened.rollout, ids, at_once=False)))
 
 
 def page() -> None:

@@ -1,0 +1,130 @@
+"""Where mean gradients point: lengths and cosines by group at one step, with what tests say."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data, selection
+from app.views.gradients import charts
+from app.views.gradients import words as sentences
+from app.views.gradients.asked import Asked, RuleSet
+from app.views.gradients.change import show_change
+
+VALUES = {"corrected": "corrected, cross-fitted", "naive": "naive"}
+VALUES_HELP = (
+    "The mean of n noisy gradients is long by noise alone, which makes rare types look long and "
+    "turned away; corrected numbers use only "
+    "products of occurrences in different rollouts, on rollouts that did not choose the types."
+)
+
+
+def show_directions(asked: Asked, rocks: RuleSet) -> None:
+    """Lengths and cosines by group, then early against late, of texts that have directions."""
+    run, facts, texts = asked.run, asked.facts, asked.texts
+    steps = data.gradients.direction_steps(run, texts)
+    left, right = st.columns([2, 3])
+    with left:
+        step = selection.choose(
+            "direction_step", st.select_slider, "Step of the directions", steps, steps[-1]
+        )
+    with right:
+        values = selection.choose(
+            "values",
+            st.segmented_control,
+            "Values",
+            list(VALUES),
+            "corrected",
+            format_func=VALUES.get,
+            required=True,
+            help=VALUES_HELP,
+        )
+    about = f"{facts.meta.name} · {texts.label.lower()} · step {step} · {facts.estimator}"
+    if rocks.ids:
+        found = data.gradients.compared_groups(run, texts, step, rocks.rule)
+        show_groups(found, values == "naive", about)
+    if error := data.gradients.cosine_error(run, texts, step):
+        st.caption(
+            f"The gradients are logged as random projections, which adds ±{error:.3f} (one "
+            "standard deviation) to a cosine."
+        )
+    if len(steps) > 1:
+        show_change(asked, steps[0], steps[-1], rocks.ids)
+    else:
+        st.text(f"Only step {steps[0]} has directions, so there is no early and late.")
+
+
+def show_groups(found: data.gradients.Comparison, naive: bool, about: str) -> None:
+    """The groups as histograms, then in numbers, then beside the paper's."""
+    left, right = st.columns(2)
+    with left:
+        show_lengths(found, naive, about)
+    with right:
+        show_cosines(found, naive, about)
+    st.caption(VALUES_HELP)
+    show_medians(found, naive)
+    show_tests(found, naive)
+    if sentence := sentences.beside_the_paper(found):
+        st.text(sentence)
+
+
+def show_lengths(found: data.gradients.Comparison, naive: bool, about: str) -> None:
+    chart = charts.group_histogram(
+        found.spread("norm", naive),
+        f"Length of the mean gradient, {'naive' if naive else 'corrected'}",
+        "‖mean gradient‖ of a type",
+        about,
+        logarithmic=True,
+    )
+    st.plotly_chart(chart, key="lengths", alt="Lengths of mean gradients by group")
+
+
+def show_cosines(found: data.gradients.Comparison, naive: bool, about: str) -> None:
+    cosines = found.spread("cos_balanced", naive)
+    if not cosines.n:
+        st.text(
+            "No corrected cosine can be told here: no length of a type, or not that of the "
+            "common direction, is above its noise on the rollouts that measure it. The naive "
+            "values show what is left without the correction, noise and all."
+        )
+        return
+    chart = charts.group_histogram(
+        cosines,
+        f"Cosine with the other types' mean, {'naive' if naive else 'corrected'}",
+        "cosine, own type left out",
+        about,
+        logarithmic=False,
+    )
+    st.plotly_chart(chart, key="cosines", alt="Cosines with the common direction by group")
+
+
+def show_medians(found: data.gradients.Comparison, naive: bool) -> None:
+    """The three groups in numbers."""
+    end = "_naive" if naive else ""
+    heads = {
+        "norm": f"median ‖ḡ‖{', naive' if naive else ''}",
+        "norm_equal": f"‖mean of {found.n_equal}‖",
+        "cos_balanced": "cos, G_balanced",
+        "cos_global": "cos, G_global",
+        "kl": "median kl (nats)",
+    }
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        found.groups,
+        hide_index=True,
+        column_order=["group", "types", "measured", *[f"{name}{end}" for name in heads]],
+        column_config={f"{name}{end}": number(head, format="%.4g") for name, head in heads.items()},
+        alt="Groups of types with their medians",
+    )
+
+
+def show_tests(found: data.gradients.Comparison, naive: bool) -> None:
+    """What the medians rest on, and what rank tests say of them."""
+    if not naive:
+        st.caption(
+            "Medians of both halves. No cosine stands where a length was not above its noise on "
+            "the half that measured it, and a corrected one may lie beyond 1; with few Rock "
+            "Tokens all of these are rough."
+        )
+    for row in found.tests[found.tests.stat.isin(["norm", "cos_balanced"])].itertuples():
+        if sentence := sentences.test(found, row, naive):
+            st.text(sentence)

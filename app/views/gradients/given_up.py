@@ -1,0 +1,43 @@
+"""What a training without the set would skip, and what it would give up."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data
+from app.views.gradients.asked import Asked
+
+
+def show_given_up(asked: Asked, rock_ids: set[int]) -> None:
+    st.subheader("What if these tokens were not trained?")
+    found = data.gradients.given_up(asked.run, rock_ids, asked.texts, asked.norm)
+    columns = st.columns(4)
+    columns[0].metric(
+        "Tokens skipped",
+        f"{found.tokens / max(found.of_tokens, 1):.1%}",
+        help=f"{found.tokens:,} of {found.of_tokens:,}.",
+    )
+    columns[1].metric(
+        "KL given up",
+        f"{found.kl / max(found.of_kl, 1e-12):.0%}",
+        help=f"{found.kl:.1f} of {found.of_kl:.1f} nats.",
+    )
+    columns[2].metric(
+        "Gradient given up",
+        f"{found.gradient / max(found.of_gradient, 1e-12):.0%}",
+        help=f"Of the summed norm, {found.of_gradient:.0f}.",
+    )
+    saved = "not measured" if found.time_saved is None else f"≤ {found.time_saved:.2%}"
+    columns[3].metric("Time saved", saved, help="Of a step, at most. See the sentence below.")
+    if found.time_saved is None:
+        st.text(
+            "This log does not time the vocabulary projections (projection_s), so what skipping "
+            "could save is unknown."
+        )
+        return
+    st.text(
+        "Skipped tokens are still written and read; what can be left out is their way through the "
+        "vocabulary projections and the loss, "
+        f"which took {found.projection_share:.0%} of a step here (median of {found.steps} steps). "
+        "A weight of zero alone skips nothing."
+    )

@@ -1,0 +1,70 @@
+"""One rollout of a probe, position by position: which places stay hard."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import data, selection
+from app import words as app_words
+from app.views.steps.asked import Asked
+from app.views.steps.surfaces import (
+    MOST_ROWS,
+    explain,
+    explain_nothing,
+    fit,
+    show_heatmap,
+    show_table,
+)
+
+COLUMNS = ["position", "shown", "first", "cursor", "last", "change"]
+
+
+def choose_rollout(run: data.runs.RunKey, source: str, step: int) -> int | None:
+    """One of the texts of a probe; None, and said, where there is none."""
+    texts = data.runs.rollouts(run, source, step)
+    hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
+    if not hints:
+        explain_nothing(f"Step {step} has no rollouts of this kind.")
+        return None
+    ids = list(hints)
+    return selection.choose("rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get)
+
+
+def show_positions(asked: Asked, rollout: int) -> None:
+    surface = data.steps.positions(asked.run, asked.source, rollout, asked.signal)
+    if not surface.cells:
+        explain_nothing(f"Rollout {rollout} has no tokens in the log.")
+        return
+    left, right = st.columns([3, 5], vertical_alignment="bottom")
+    with left:
+        text = selection.words(
+            "span", "Positions", placeholder="all, or such as 12-40: a box does it"
+        )
+    with right:
+        asked.link_to_trace(rollout)
+    span = read_span(text, len(surface.names))
+    title = f"{asked.signal} of rollout {rollout} by position and step"
+    marked = (span,) if span else ()
+    drawn = fit(surface, "position")
+    box = show_heatmap(asked.chart(drawn, title, "position", flat=True, marked=marked))
+    if box is not None and (new := f"{box[0]}-{min(box[1], len(surface.names) - 1)}") != text:
+        selection.pick("span", new)
+        st.rerun()
+    explain(surface, asked, "position")
+    rows = data.steps.position_table(surface, asked.step, span)
+    if span:
+        st.text(data.steps.excerpt(surface, span))
+    show_table(rows, COLUMNS, asked, "Positions")
+    st.caption(
+        f"{min(len(rows), MOST_ROWS):,} of {len(surface.names):,} positions. Drag over the "
+        "heatmap to narrow them."
+    )
+
+
+def read_span(text: str, length: int) -> tuple[int, int] | None:
+    """The positions that a person wrote; one that cannot be had is told, and all are shown."""
+    try:
+        return data.steps.span_of(text, length)
+    except data.steps.NoSpan as e:
+        st.warning(app_words.plain(str(e)))
+        return None
