@@ -36,6 +36,7 @@ _PUBLISHED = "published"  # name -> text: what this session last wrote into the 
 _DRAWN = "drawn"  # page -> the names that it showed last, those left out of the URL included
 _TOUCHED = "touched"  # whether this script run was asked for by a control
 _COMPLAINT = "complaint"  # why the last change was not taken
+_EXPLAINED = "explained"  # the names of which this script run has said that they cannot be had
 _HISTORY = "history"  # what stood there earlier: for undo
 _MOVING = "moving"  # the control that a hand drags, while its callback runs
 _SETTLED = "settled"  # (run, name) -> the default first shown there
@@ -61,6 +62,7 @@ def begin(page: str) -> None:
         picked = {n: text for n, text in picked.items() if n not in left_out} | changed
         state[_LINKED] = state.get(_LINKED, {}) | changed
     state[_PICKED], state[_PAGE], state[_SHOWN] = picked, page, {}
+    state[_EXPLAINED] = set()
     state.setdefault(_LINKED, {})
 
 
@@ -72,7 +74,7 @@ def publish() -> None:
     the new page's name with the old page's URL, and then empties it.
     """
     state = st.session_state
-    state[_TOUCHED] = False
+    state[_TOUCHED], state[_EXPLAINED] = False, set()
     shown = {name: text for name, text in state[_SHOWN].items() if text}
     st.query_params.from_dict(shown)
     state[_PUBLISHED] = dict(shown)
@@ -138,6 +140,11 @@ def _must_explain(name: str) -> bool:
 
 
 def _explain_missing(name: str, label: str, missing: str, there_is: str, shown: str) -> None:
+    """Once, on a page that asks twice: a text is drawn before and after its verdict is known."""
+    explained: set[str] = st.session_state[_EXPLAINED]
+    if name in explained:
+        return
+    explained.add(name)
     asks = "the link asks for" if name in st.session_state[_LINKED] else "picked before was"
     wanted = missing if len(missing) <= 60 else f"{missing[:59]}…"
     st.text(f"{label}: {asks} {wanted}, which is not here. There is {there_is}. Shown: {shown}.")
@@ -238,6 +245,14 @@ def words(name: str, label: str, **settings: Any) -> str:
     value = st.session_state[_PICKED].get(name, "")
     _draw(name, st.text_input, label, value, **settings)
     return value
+
+
+def explain_gone(name: str, label: str, missing: str, there_is: str, shown: str = "none") -> None:
+    """Say what a value asks for and cannot have that no single control holds, if it has to be
+    said.
+    """
+    if missing and _must_explain(name):
+        _explain_missing(name, label, missing, there_is, shown)
 
 
 def asked(name: str) -> str:

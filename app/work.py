@@ -167,24 +167,36 @@ def _start_next() -> None:
     """Put waiting jobs to work, as many as may run at once. Under the lock."""
     global _at_work
     while _queue and _at_work < AT_ONCE:
-        _at_work += 1
-        threading.Thread(target=_run, args=(_queue.popleft(),), daemon=True).start()
+        job = _queue.popleft()
+        try:
+            threading.Thread(target=_run, args=(job,), daemon=True).start()
+        except BaseException as e:  # the machine has no more threads: nobody may wait for it
+            _end(job, e)
+        else:
+            _at_work += 1
+
+
+def _end(job: _Job, error: BaseException | None) -> None:
+    """Let those go who wait for it, and let the next who asks begin anew. Under the lock."""
+    job.error = error
+    if _jobs.get(job.key) is job:
+        del _jobs[job.key]
+    job.finished.set()
 
 
 def _run(job: _Job) -> None:
     global _at_work
     _here.job = job
+    error: BaseException | None = None
     try:
         job.pulse()
         job.value = remember(job.key, job.task(job.pulse))
     except BaseException as e:  # handed to the scripts that wait: without it they would for ever
-        job.error = e
+        error = e
     finally:
         with _lock:
             _at_work -= 1
-            if _jobs.get(job.key) is job:
-                del _jobs[job.key]
-            job.finished.set()
+            _end(job, error)
             _start_next()
 
 

@@ -143,6 +143,11 @@ def logged_texts(run: RunKey) -> list[str]:
     return [texts.value for texts in Texts if steps(run, texts.value)]
 
 
+def texts_label(texts: str) -> str:
+    """Whose texts, as a control names them."""
+    return Texts(texts).label
+
+
 @st.cache_data(max_entries=32, show_spinner=False)
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
     """The types of a step by Rock Score, numbered from 1, with their visible text."""

@@ -59,7 +59,9 @@ def _none_recurs(found: Detection) -> str:
     if found.consistency is None or found.consistency.kept.any():
         return ""
     rule, most = found.rule, int(found.consistency.similar.max(initial=0))
-    start = f"{len(found.consistency.kept):,} occurrences are persistent, and none recurs: "
+    n = len(found.consistency.kept)
+    are = "1 occurrence is" if n == 1 else f"{n:,} occurrences are"
+    start = f"{are} persistent, and none recurs: "
     if not most:
         return (
             f"{start}no two of one type stand in similar contexts. Lower gamma (now "

@@ -91,13 +91,22 @@ def _where(run: Run, rule: RockRule) -> tuple[Texts, list[int]]:
     return Texts.FRESH, run.steps(Texts.FRESH.table)
 
 
+def _what_is_logged(run: Run, steps: list[int]) -> str:
+    """What a run has that cannot be compared. `steps`: at which the texts in question are logged,
+    fewer than two.
+    """
+    if steps:
+        return f"has tokens of one checkpoint only, step {steps[0]}"
+    probes = [run.steps(texts.table) for texts in Texts if texts.probe_set]
+    most = max(probes, key=len)
+    if len(most) == 1:
+        return f"has tokens of one checkpoint only, step {most[0]}, and no fresh rollouts"
+    return "has probe texts and no fresh rollouts" if most else "has no logged tokens yet"
+
+
 def _checkpoints(run: Run, source: Texts, steps: list[int], rule: RockRule) -> tuple[int, ...]:
     if len(steps) < 2:
-        has = (
-            f"has tokens of one checkpoint only, step {steps[0]}"
-            if steps
-            else "has no logged tokens yet"
-        )
+        has = _what_is_logged(run, steps)
         raise NothingToCompare(
             f"{run.path.name} {has}",
             "A token is a rock if its loss is high before and after training, so two checkpoints "

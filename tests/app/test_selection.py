@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from chrome import PAGES
-from conftest import STEPS
+from conftest import STEPS, WORDS
 from hypothesis import given
 from hypothesis import strategies as hs
 from pages import RunFactory, words
@@ -84,6 +84,13 @@ STEPS_SAID = ", ".join(map(str, STEPS))
         ("trace", {"rollout": "-1"}, "0, 1, 2, 3"),
         ("trace", {"signal": "weigth"}, "kl"),
         ("trace", {"source": "../x"}, "fresh, first, final"),
+        ("trace", {"token_at": "9000"}, "0 to "),
+        ("trace", {"span": "nope"}, "0 to "),
+        ("trace", {"span": "9000-9999"}, "0 to "),
+        ("trace", {"types": "999"}, f"0 to {len(WORDS) - 1}"),
+        ("trace", {"types": "x"}, f"0 to {len(WORDS) - 1}"),
+        ("trace", {"rest": "fly"}, "dim, hide, underline"),
+        ("trace", {"cut": "much"}, "kl:0.5"),
         ("steps", {"view": "sideways"}, ""),
         ("steps", {"step": "7"}, STEPS_SAID),
         ("compare", {"run_b": "nope"}, ""),

@@ -280,3 +280,18 @@ def test_the_size_of_a_result_is_that_of_all_it_holds() -> None:
     held = Held(array)
     held.more["itself"] = held
     assert work.size_of(held) == pytest.approx(array.nbytes, rel=0.01)
+
+
+def test_a_machine_without_threads_to_spare_says_so_and_leaves_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Refused(threading.Thread):
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(work.threading, "Thread", Refused)
+        for _ in range(work.AT_ONCE + 1):
+            with pytest.raises(RuntimeError, match="new thread"):
+                work.work("asked", lambda pulse: 1, "")
+    assert work.work("asked", lambda pulse: 2, "") == 2

@@ -22,34 +22,75 @@ st.badge(
 )
 st.text(f"Student: {meta.student} · teacher: {meta.teacher} · {data.runs.status(run)}")
 
+
+def say_what_is_missing(texts: list[str]) -> None:
+    """Why the figures of the training are not here, and what can be read instead."""
+    if texts:
+        there = "; ".join(
+            f"{data.runs.texts_label(t)}, steps {selection.span_of(data.runs.steps(run, t))}"
+            for t in texts
+        )
+        st.subheader("The course of the training is not logged")
+        st.text(f"There are texts and what both models say of them: {there}.")
+        with st.container(horizontal=True):
+            selection.link("trace", "Read the texts")
+            selection.link("rock_tokens", "See the Rock Tokens")
+            selection.link("steps", "See step by step")
+    elif facts.meta.status == "running":
+        st.subheader("Nothing logged yet")
+        st.text(
+            "The first step has not been written. Reload in a moment (press R), or look at the "
+            "page “Session” for its output."
+        )
+    else:
+        st.subheader("No text is logged")
+        st.text("The run has ended, and its folder holds no token of any text.")
+
+
+def show_figures() -> None:
+    last = facts.metrics.iloc[-1]
+    columns = st.columns(3)
+    columns[0].metric(
+        "Tokens logged",
+        f"{facts.tokens:,}",
+        help=f"Of {facts.generated:,} that the student wrote on training prompts.",
+    )
+    columns[1].metric(
+        "Steps logged",
+        f"{len(steps)} of {len(facts.metrics)}",
+        help=f"The last is step {int(last.step)}.",
+    )
+    columns[2].metric(
+        "Last mean kl",
+        f"{last.kl_mean:.4f} nats",
+        help=f"95 % interval {last.low:.4f} to {last.high:.4f}, over {int(last.rollouts)} "
+        "rollouts.",
+    )
+
+
+def show_accuracies() -> None:
+    for decoding in ("greedy", "sampled"):
+        st.text(f"Held-out accuracy, {decoding}: {words.accuracy_line(facts.evals, decoding)}")
+
+
+def draw_accuracies() -> None:
+    st.plotly_chart(
+        charts.accuracy_curve(facts.evals, meta.name),
+        key="accuracy",
+        alt="Held-out accuracy over steps with intervals",
+    )
+
+
 steps = data.runs.steps(run)
 if not steps or facts.metrics.empty:
-    st.subheader("Nothing logged yet")
-    st.text(
-        "The first step has not been written. Reload in a moment (press R), or look at the page "
-        "“Session” for its output."
-    )
+    say_what_is_missing(data.runs.logged_texts(run))
+    if not facts.evals.empty:
+        show_accuracies()
+        draw_accuracies()
     selection.stop()
 
-last = facts.metrics.iloc[-1]
-columns = st.columns(3)
-columns[0].metric(
-    "Tokens logged",
-    f"{facts.tokens:,}",
-    help=f"Of {facts.generated:,} that the student wrote on training prompts.",
-)
-columns[1].metric(
-    "Steps logged",
-    f"{len(steps)} of {len(facts.metrics)}",
-    help=f"The last is step {int(last.step)}.",
-)
-columns[2].metric(
-    "Last mean kl",
-    f"{last.kl_mean:.4f} nats",
-    help=f"95 % interval {last.low:.4f} to {last.high:.4f}, over {int(last.rollouts)} rollouts.",
-)
-for decoding in ("greedy", "sampled"):
-    st.text(f"Held-out accuracy, {decoding}: {words.accuracy_line(facts.evals, decoding)}")
+show_figures()
+show_accuracies()
 
 st.subheader("Where the loss sits")
 top = selection.count(
@@ -85,11 +126,7 @@ if facts.evals.empty:
         "evaluation was switched off."
     )
 else:
-    st.plotly_chart(
-        charts.accuracy_curve(facts.evals, meta.name),
-        key="accuracy",
-        alt="Held-out accuracy over steps with intervals",
-    )
+    draw_accuracies()
 st.plotly_chart(
     charts.phase_times(facts.metrics, meta.name), key="phases", alt="Seconds per phase of each step"
 )

@@ -36,17 +36,48 @@ def follow_the_pane() -> None:
 
 def selected_span(length: int) -> list[int]:
     """The positions selected on the page Steps, if the text has them."""
+    asked = selection.text("span", "")
     try:
-        return list(data.steps.span_of(selection.text("span", ""), length) or ())
+        return list(data.steps.span_of(asked, length) or ())
     except data.steps.NoSpan:
+        there_is = f"0 to {length - 1:,}" if length else "none"
+        selection.explain_gone("span", "Positions", asked, there_is, "all")
         return []
+
+
+def selected_types() -> list[int]:
+    """The token types to mark, as far as the vocabulary has them."""
+    asked = links.listed(selection.text("types", ""))
+    size = data.runs.facts(run).meta.vocab_size
+    known = [int(i) for i in asked if links.is_count(i) and int(i) < size]
+    gone = [i for i in asked if not (links.is_count(i) and int(i) < size)]
+    selection.explain_gone(
+        "types",
+        "Types",
+        links.span_of(gone) if gone else "",
+        f"0 to {size - 1:,}",
+        links.span_of(known),
+    )
+    return known
+
+
+def asked_look() -> tuple[str, str]:
+    """What becomes of the tokens that are not lit, and the threshold of a colour, as asked for."""
+    rest, cut = (selection.text(name, "") for name in ("rest", "cut"))
+    if rest and rest not in token_pane.RESTS:
+        selection.explain_gone("rest", "Other tokens", rest, ", ".join(token_pane.RESTS), "dim")
+        rest = ""
+    if cut and not token_pane.is_cut(cut):
+        selection.explain_gone("cut", "Threshold", cut, "a signal and a number, as kl:0.5")
+        cut = ""
+    return rest or "dim", cut
 
 
 def asked_state(
     rollout: int, step: int, length: int, categories: list[str], classes: list[str]
 ) -> token_pane.State:
     """What the link asks of the pane, as far as it can be had."""
-    cut, rest = (selection.text(name, "") for name in ("cut", "rest"))
+    rest, cut = asked_look()
     return token_pane.State(
         rollout=rollout,
         step=step,
@@ -55,9 +86,9 @@ def asked_state(
         classes=selection.chosen("light_class", "Classes", classes) if classes else [],
         only=selection.chosen("only", "Only", token_pane.ONLY),
         span=selected_span(length),
-        types=[int(i) for i in links.listed(selection.text("types", "")) if links.is_count(i)],
-        rest=rest if rest in token_pane.RESTS else "dim",
-        cut=cut if token_pane.is_cut(cut) else "",
+        types=selected_types(),
+        rest=rest,
+        cut=cut,
     )
 
 
