@@ -51,7 +51,6 @@ def texts_only(run: Path) -> None:
 
 ODD_RUNS = {
     "one step": ({"steps": (0,)}, as_before),
-    "two steps": ({"steps": (0, 10)}, as_before),
     "no step": ({"steps": ()}, as_before),
     "no step, in training": ({"steps": (), "status": "running"}, as_before),
     "probes only": ({}, without("tokens", "rollouts", "types", "metrics", "evals")),
@@ -67,7 +66,6 @@ ODD_RUNS = {
     ),
     "fresh only": ({}, without("probe", "evals")),
     "no metrics": ({}, without("metrics")),
-    "no evals": ({}, without("evals")),
     "no rollouts": ({}, without("rollouts")),
     "no types": ({}, without("types")),
     "tokens only": ({}, without("probe", "evals", "metrics", "rollouts", "types")),
@@ -79,12 +77,6 @@ ODD_RUNS = {
     "texts never judged": ({}, texts_only),
     "top k of the estimator": ({"estimator": "topk+tail"}, as_before),
     "no estimator": ({"estimator": "absent"}, as_before),
-    "no plan": ({"steps_planned": 0, "max_new_tokens": 0, "scenario": "", "origin": ""}, as_before),
-    "started and ended": (
-        {"started": "2026-11-25T10:00:00", "ended": "2026-11-25T10:30:00Z"},
-        as_before,
-    ),
-    "failed": ({"status": "failed", "reason": ""}, as_before),
     "stopped": ({"status": "stopped", "reason": "out of patience"}, as_before),
 }
 SETTINGS = {
