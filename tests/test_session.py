@@ -24,7 +24,7 @@ from rockcore import cli
 from rockcore.analysis.correlations import second_moments
 from rockcore.analysis.shares import given_up
 from rockcore.config import BadConfig, SessionConfig
-from rockcore.log import Run, request_stop
+from rockcore.log import Run, RunWriter, request_stop
 from rockcore.log.writer import RunExists
 from rockcore.schema import DamagedRun, Prompt
 from rockcore.tasks import Tasks
@@ -278,6 +278,8 @@ def test_a_run_that_stopped_before_its_second_checkpoint_keeps_its_probe_texts(t
     Checkpoints(out / "checkpoints").save(
         0, checkpoint, torch.optim.AdamW(checkpoint.net.parameters()), every=2
     )
+    # and as if a process that went on was killed once it had dropped what it would write again
+    RunWriter.reopen(out).drop_from(0)
     train(SessionConfig(out=out, resume=True))
     assert logged(out) == logged(trained)
 
