@@ -8,7 +8,6 @@ from typing import Any
 from rockcore.rocks.rule import RockRule, parsed
 from rockcore.schema import RockError
 
-
 _OF_CONTEXTS = ("window", "gamma", "eta", "min_support", "min_rollouts", "excluded_contexts")
 
 
