@@ -8,6 +8,8 @@ from typing import Any
 from rockcore.rocks.rule import RockRule, parsed
 from rockcore.schema import RockError
 
+_OF_CONTEXTS = ("window", "gamma", "eta", "min_support", "min_rollouts", "excluded_contexts")
+
 
 class BadOptions(RockError, ValueError):
     """Flags that contradict each other, or that nothing would come of."""
@@ -42,6 +44,19 @@ def from_settings(rule: RockRule, settings: Iterable[str]) -> tuple[RockRule, di
             f"--set probe_set={given['probe_set']} with mode = {rule.mode}",
             "This mode reads the fresh rollouts and no probe texts",
             "Leave probe_set out, or set mode to paired",
+        )
+    if rule.mode == "bounds" and (contexts := [f for f in _OF_CONTEXTS if f in given]):
+        raise BadOptions(
+            f"--set {contexts[0]}={given[contexts[0]]} with mode = bounds",
+            "This mode compares sums of token types, and looks at no occurrence in its context",
+            f"Leave {contexts[0]} out, or set mode to paired or matched",
+        )
+    ends = [f for f in ("top_k", "tau_rock") if getattr(rule, f) is not None]
+    if "min_jaccard" in given and ends:
+        raise BadOptions(
+            f"--set min_jaccard={given['min_jaccard']} with {ends[0]} = {getattr(rule, ends[0])}",
+            "It finds how many types are stable, and the rule says itself where they end",
+            f"Leave min_jaccard out, or add --set {ends[0]}=none",
         )
     if given.get("top_k") is not None and given.get("tau_rock") is not None:
         raise BadOptions(

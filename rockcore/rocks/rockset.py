@@ -37,7 +37,9 @@ class RockSet:
         or BadRule for the rule inside.
         """
         try:
-            return cls._from_dict(json.loads(text, parse_constant=_no_number))
+            found = cls._from_dict(json.loads(text, parse_constant=_no_number))
+            found.to_json().encode()  # 1e999 is read as infinity, and "\ud800" is half a letter
+            return found
         except (BadRule, BadRockSet):
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:

@@ -4,16 +4,17 @@ is refused, one that repeats it is not, and what a killed process left half done
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
-from rockcore.schema import RunMeta, tokenizer_hash
+from rockcore.schema import DamagedRun, RunMeta, tokenizer_hash
 from rockcore.tasks import Tasks
 from rockcore.training.models import Model
 
@@ -24,7 +25,8 @@ _PLACES = {"student", "teacher", "prompts"}  # folders, files or hub names
 def stored_config(config: SessionConfig) -> ResolvedConfig:
     """The configuration of the run in `config.out`, for going on with it.
 
-    Raises BadConfig where a flag contradicts the run, or leaves nothing to do.
+    Raises BadConfig where a flag contradicts the run, or leaves nothing to do; DamagedRun where
+    run.json holds a setting that cannot be one.
     """
     if config.out is None:
         raise BadConfig(
@@ -40,6 +42,7 @@ def stored_config(config: SessionConfig) -> ResolvedConfig:
             "It was not trained by rockcore train",
             "Start a new run in another folder",
         )
+    _refuse_damaged(run, {**stored, "steps": planned})
     stored["prompts"] = Path(stored["prompts"]) if stored.get("prompts") else None
     resumed = SessionConfig(
         **stored,
@@ -61,6 +64,31 @@ def stored_config(config: SessionConfig) -> ResolvedConfig:
             "Add --steps N to train it further",
         )
     return resumed
+
+
+def _refuse_damaged(run: Run, stored: dict[str, Any]) -> None:
+    """Raises DamagedRun, which names the first setting of run.json of another type than here."""
+    kinds = get_type_hints(SessionConfig)
+    for name, value in stored.items():
+        if not any(_is_a(kind, value) for kind in get_args(kinds[name])):
+            shown = ascii(value)
+            raise DamagedRun(
+                f"{run.path / 'run.json'}: config.{name} is "
+                f"{shown if len(shown) <= 80 else shown[:79] + '…'}",
+                "A run goes on with the settings it began with, and this cannot be one",
+                "Copy the file from a backup, or start a new run in another folder",
+            )
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    """Whether JSON's value is of one kind that a field of SessionConfig may be."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if kind is int:  # True is no number, and a seed of more bits nothing that is counted
+        return type(value) is int and abs(value) < 2**63
+    if kind is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return isinstance(value, str if kind is Path else kind)
 
 
 def _refuse_contradictions(asked: SessionConfig, has: ResolvedConfig) -> None:

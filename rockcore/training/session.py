@@ -110,11 +110,12 @@ class Session:
         """
         if self.config.resume:
             claim(self.writer, self.config, self.threads)
-            self.first_texts = self.probes.read_back()
+            if self.first_step:
+                self.first_texts = self.probes.read_back()
             self.tasks.batch(self.first_step * self.config.rollouts)  # already used
             self.writer.drop_from(self.first_step)
             self.writer.clear_stop()
-        else:
+        if not self.first_step:  # also again: a kill may have come between dropping and scoring
             self.first_texts = self.probes.write("first", 0)
         if self.student.restricted or self.teacher.restricted:
             say(loading.restriction(self.student, self.teacher))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rockcore.log import Run
 from rockcore.rocks.report import RockReport
-from rockcore.rocks.rockset import BadRockSet
+from rockcore.rocks.rockset import BadRockSet, RockSet
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import SCORES
@@ -211,6 +211,22 @@ def test_each_preset_gives_a_set_that_is_json(run, name):
 def test_what_is_no_set_is_refused(text):
     with pytest.raises(BadRockSet, match=r"no rock set.*Write it again: rockcore rocks RUN --json"):
         RockReport.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"control": '{"n": 1e999}'},  # infinity, which is no JSON
+        {"tokenizer_hash": '"\\ud800"'},  # half a letter, which is in no file
+        {"ids": "[true]"},
+        {"ids": "[1, 1]"},
+    ],
+)
+def test_a_small_set_that_could_not_be_written_again_or_filtered_by_is_refused(wrong):
+    parts = {"rule": "{}", "ids": "[1]", "tokenizer_hash": '""', "fingerprint": '""'}
+    parts |= {"control": "{}", **wrong}
+    with pytest.raises(BadRockSet, match="no rock set"):
+        RockSet.from_json("{" + ", ".join(f'"{k}": {v}' for k, v in parts.items()) + "}")
 
 
 def test_a_set_whose_rule_is_none_says_so(run):

@@ -1,6 +1,7 @@
 """Real sessions of the built-in pair, kept short: what they log, and how they end."""
 
 import json
+import math
 import os
 import resource
 import select
@@ -23,9 +24,9 @@ from rockcore import cli
 from rockcore.analysis.correlations import second_moments
 from rockcore.analysis.shares import given_up
 from rockcore.config import BadConfig, SessionConfig
-from rockcore.log import Run, request_stop
+from rockcore.log import Run, RunWriter, request_stop
 from rockcore.log.writer import RunExists
-from rockcore.schema import Prompt
+from rockcore.schema import DamagedRun, Prompt
 from rockcore.tasks import Tasks
 from rockcore.training import probes, updates
 from rockcore.training.checkpoints import Checkpoints
@@ -43,6 +44,7 @@ SHORT = {
     "probe_every": 2,
     "threads": 1,
 }
+FLOATS = {"lr", "temperature"}
 TIMES = {"sample_s", "teacher_s", "student_s", "projection_s", "update_s", "log_s"}
 
 
@@ -276,6 +278,8 @@ def test_a_run_that_stopped_before_its_second_checkpoint_keeps_its_probe_texts(t
     Checkpoints(out / "checkpoints").save(
         0, checkpoint, torch.optim.AdamW(checkpoint.net.parameters()), every=2
     )
+    # and as if a process that went on was killed once it had dropped what it would write again
+    RunWriter.reopen(out).drop_from(0)
     train(SessionConfig(out=out, resume=True))
     assert logged(out) == logged(trained)
 
@@ -387,6 +391,19 @@ def test_models_that_are_named_by_a_hub_name_may_be_named_again(stopped, tmp_pat
 def test_a_log_that_was_not_trained_here_cannot_go_on(tiny_run):
     with pytest.raises(BadConfig, match="no settings to go on with"):
         stored_config(SessionConfig(out=tiny_run(config={}), resume=True))
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1], True, math.nan, "abc", {}, 10**30], ids=lambda v: str(v)[:5]
+)
+def test_a_run_whose_settings_cannot_be_settings_is_named_with_the_first_of_them(tiny_run, wrong):
+    words = {"student", "teacher", "prompts"}  # these may be any text
+    free = {"out", "resume", "device", "threads"}
+    for name in sorted({f.name for f in fields(SessionConfig)} - free):
+        if not (wrong == "abc" and name in words) and not (wrong == 10**30 and name in FLOATS):
+            out = tiny_run(f"{name} {str(wrong)[:5]}", config={"steps": 3, name: wrong})
+            with pytest.raises(DamagedRun, match=f"config.{name} is "):
+                stored_config(SessionConfig(out=out, resume=True))
 
 
 class Killed(BaseException):
