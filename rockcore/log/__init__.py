@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rockcore.lazy import load_from
 
 if TYPE_CHECKING:
     from rockcore.log.folders import find_runs, request_stop, sample_runs
@@ -18,10 +19,4 @@ _HOMES = {
     "Run": "rockcore.log.run",
     "RunWriter": "rockcore.log.writer",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = load_from(__name__, _HOMES)

@@ -393,6 +393,7 @@ def test_a_legend_names_each_bin_by_its_edge_and_the_quantile_of_that() -> None:
 def drag(
     tab: Tab, area: playwright.Locator, start: tuple[float, float], end: tuple[float, float]
 ) -> None:
+    tab.rest()  # what stands above may still push the heatmap down
     box = area.bounding_box()
     at = lambda f: (box["x"] + f[0] * box["width"], box["y"] + f[1] * box["height"])  # noqa: E731
     tab.page.mouse.move(*at(start))

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # each room may import itself and the rooms before it
 FLOORS = ("log", "rocks", "analysis", "training")
-PURE = {"schema", "config", "stats", "categories", "spelling", "world", "grading"}
+PURE = {"schema", "config", "stats", "categories", "spelling", "world", "grading", "lazy"}
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
 DOORS = {"cli", "commands", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
