@@ -12,10 +12,10 @@ from rockcore.spelling import visible
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["accuracy_line", "duration", "moment", "plain", "visible"]
+__all__ = ["accuracy_line", "duration", "moment", "literal", "visible"]
 
 
-def plain(text: str) -> str:
+def literal(text: str) -> str:
     """Text for a Markdown label that shows it as it is."""
     return "".join(
         "\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split())

@@ -40,7 +40,7 @@ class BadRules(RockError, ValueError):
 
 class Rule(NamedTuple):
     category: str
-    pattern: re.Pattern[str]  # must match the whole token, as `plain` writes it
+    pattern: re.Pattern[str]  # must match the whole token, as `text_of_piece` writes it
     meaning: str
     sentence_start: bool = False  # only where the token opens a sentence
 
@@ -120,7 +120,7 @@ _RAW_SPACE = re.compile(r".*[ĠĊ].*|[ĉč]{2,}", re.S)  # a space, a line break
 _FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def plain(token: str) -> str:
+def text_of_piece(token: str) -> str:
     r"""The text a raw vocabulary string stands for (`Ġthe`, `▁the`, `<0x0A>`, `âĢĶ`); decoded text
     comes back as it is.
 
@@ -152,7 +152,7 @@ def categorize(
     """
     if special:
         return SPECIAL
-    text = plain(token)
+    text = text_of_piece(token)
     for rule in rules:
         if rule.pattern.fullmatch(text) and (sentence_start or not rule.sentence_start):
             return rule.category
@@ -209,7 +209,7 @@ def sentence_marks(texts: Iterable[str]) -> np.ndarray:
             return ENDS
         return BETWEEN if _BETWEEN.fullmatch(text) else BREAKS if _BREAKS.match(text) else PLAIN
 
-    return np.array([mark(plain(text)) for text in texts], np.int8)
+    return np.array([mark(text_of_piece(text)) for text in texts], np.int8)
 
 
 def sentence_starts_of(

@@ -10,7 +10,7 @@ def grade(response: str, answer: str) -> bool:
     the rest as text.
     """
     box = _last_box(response)
-    return box is not None and _plain(box) == _plain(answer)
+    return box is not None and _number_or_text(box) == _number_or_text(answer)
 
 
 def _last_box(text: str) -> str | None:
@@ -26,6 +26,6 @@ def _last_box(text: str) -> str | None:
     return None
 
 
-def _plain(text: str) -> int | str:
+def _number_or_text(text: str) -> int | str:
     text = text.strip().strip("$").strip()
     return int(text) if re.fullmatch(r"-?\d{1,18}", text) else text

@@ -152,7 +152,7 @@ class Shown(NamedTuple):
 
     text: dict[str, Any]
     values: dict[str, Any]
-    judged: dict[str, Any]  # its classes: aligned, or only there
+    verdict: dict[str, Any]  # its classes: aligned, or only there
     state: token_pane.State
 
 
@@ -168,15 +168,15 @@ def shown(pair: Pair, of: Text, letter: str, difference: bool = False) -> Shown:
         values = {**values, "signals": signals, "stamp": stamp}
     unpaired = pair.unpaired(letter)
     only = f"only in {letter}"
-    judged = {
-        **token_pane.NOT_JUDGED,
+    verdict = {
+        **token_pane.NO_VERDICT,
         "names": ["aligned", only],
         "classes": texts.packed(unpaired, "u1"),
     }
     state = token_pane.State(
         of.rollout, of.step, classes=[only] if unpaired.any() else [], rest="underline"
     )
-    return Shown(texts.text(*of), values, judged, state)
+    return Shown(texts.text(*of), values, verdict, state)
 
 
 def ranked_by_rule(a: RunKey, b: RunKey, rule: rocks.RockRule) -> Sides:

@@ -182,7 +182,7 @@ def rollouts(run: RunKey, rule: RockRule) -> list[int]:
     return occurrences.by_kept(found(run, rule))
 
 
-class Judged(NamedTuple):
+class Verdict(NamedTuple):
     """What a rule makes of one text, for the token pane: JSON."""
 
     tau: float | None  # τ_post in nats
@@ -195,9 +195,9 @@ class Judged(NamedTuple):
     later: bool = False  # whether more can be known in a moment
 
 
-def judged(
+def verdict(
     run: RunKey, rule: RockRule, where: str, rollout: int, ids: np.ndarray, at_once: bool = False
-) -> Judged:
+) -> Verdict:
     """The text `rollout` of the source `where`, token ids (T,), under a rule.
 
     `at_once`: only if it has been worked out before. Never raises for a rule that finds nothing:
@@ -208,22 +208,22 @@ def judged(
             return _not_yet(run, rule)
         done = found(run, rule)
     except runs.RockError as e:
-        return Judged(None, [], "", "", str(e))
+        return Verdict(None, [], "", "", str(e))
     tau, read = done.report.rule.tau_post, done.material.source
     classes = packed(occurrences.class_codes(done.report, ids), "u1")
     if where != read:
         why = f"The rule judges other texts (source {read}): no occurrence here is kept by it."
-        return Judged(tau, list(CLASSES), classes, "", why)
+        return Verdict(tau, list(CLASSES), classes, "", why)
     marks = packed(occurrences.marks_of(done, rollout), "u1")
-    return Judged(tau, list(CLASSES), classes, marks, "")
+    return Verdict(tau, list(CLASSES), classes, marks, "")
 
 
-def _not_yet(run: RunKey, rule: RockRule) -> Judged:
+def _not_yet(run: RunKey, rule: RockRule) -> Verdict:
     asked = examined(run, rule)
     if len(asked.material.last) > _MOMENT:
         why = "This log is large: open the page Rock tokens once, which works the rule out."
-        return Judged(None, [], "", "", why)
-    return Judged(asked.tau[1], [], "", "", "The rule is being worked out.", later=True)
+        return Verdict(None, [], "", "", why)
+    return Verdict(asked.tau[1], [], "", "", "The rule is being worked out.", later=True)
 
 
 def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:

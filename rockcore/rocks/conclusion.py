@@ -82,7 +82,7 @@ def _curves(cut: Cutoff) -> pd.DataFrame:
 
 def _occurrences(found: Detection) -> dict[str, int | None]:
     n: dict[str, int | None] = {"scored": len(found.corpus)}
-    if found.candidates is None or found.consistency is None or found.rocks is None:
+    if found.candidates is None or found.consistency is None or found.rock_occurrences is None:
         low, high = (
             math.floor(found.bounds[0].sum() + 1e-6),
             math.ceil(found.bounds[1].sum() - 1e-6),
@@ -95,7 +95,7 @@ def _occurrences(found: Detection) -> dict[str, int | None]:
             "consistent": None,
             "in_set": None,
         }
-    consistent, in_set = int(found.consistency.kept.sum()), int(found.rocks.sum())
+    consistent, in_set = int(found.consistency.kept.sum()), int(found.rock_occurrences.sum())
     return {**n, "persistent": len(found.candidates.at), "consistent": consistent, "in_set": in_set}
 
 
@@ -196,7 +196,7 @@ def top_types(score: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
 
 def _control(found: Detection) -> dict[str, Any]:
     """The control set with how it was drawn, its positions by rollout_id and position."""
-    if found.rocks is None:
+    if found.rock_occurrences is None:
         return {
             "kind": found.rule.controls,
             "how": "Not drawn: without paired texts there are no rock occurrences to match.",
@@ -204,7 +204,7 @@ def _control(found: Detection) -> dict[str, Any]:
         }
     corpus, types = found.corpus, controls.Types(found.in_set, found.next_in_rank)
     drawn = controls.draw(
-        found.rule.controls, corpus, found.rocks, types, found.tau[1], found.rule.seed
+        found.rule.controls, corpus, found.rock_occurrences, types, found.tau[1], found.rule.seed
     )
     return {
         "kind": drawn.kind,

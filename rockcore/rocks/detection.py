@@ -260,7 +260,7 @@ class Detection:
         return self.corpus.types[self.order[k : min(2 * k, ranked)]]
 
     @cached_property
-    def rocks(self) -> np.ndarray | None:
+    def rock_occurrences(self) -> np.ndarray | None:
         """(N,) bool: the kept occurrences of the types in the set; None where only bounds are
         known.
         """
@@ -290,7 +290,11 @@ class Detection:
             return np.bincount(corpus.rollout[mask_N], minlength=corpus.rollouts)
 
         counts: dict[str, Any] = {"tokens": corpus.lengths, "type": count(self.in_set[corpus.type])}
-        return counts if self.rocks is None else {**counts, "occurrence": count(self.rocks)}
+        return (
+            counts
+            if self.rock_occurrences is None
+            else {**counts, "occurrence": count(self.rock_occurrences)}
+        )
 
 
 def _of_types(by_id: np.ndarray, types: np.ndarray) -> np.ndarray:

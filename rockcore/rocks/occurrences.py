@@ -14,7 +14,7 @@ from rockcore.rocks.gather import Material
 from rockcore.rocks.report import RockReport
 from rockcore.spelling import visible
 
-JUDGED = ("not persistent", "persistent", "kept", "kept, in the set")  # by Marks.mark
+VERDICTS = ("not persistent", "persistent", "kept", "kept, in the set")  # by Marks.mark
 UNKNOWN = 255  # the code of a type that a report does not know
 _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
 _EDGES = np.geomspace(1e-4, 20.0, 121)
@@ -23,7 +23,7 @@ _EDGES = np.geomspace(1e-4, 20.0, 121)
 def examples(found: Examined, token_id: int) -> pd.DataFrame:
     """Occurrences of a type in context, those in the set first, then kept, then by loss.
 
-    Columns: left, shown, right, before, after (nats), judged, rollout, position.
+    Columns: left, shown, right, before, after (nats), verdict, rollout, position.
     """
     corpus, (marked, marks) = found.material.last, found.marks
     at = np.flatnonzero(corpus.token_id == token_id)
@@ -35,10 +35,10 @@ def examples(found: Examined, token_id: int) -> pd.DataFrame:
     order = np.lexsort((-corpus.losses[-1][at], -mark))[:_EXAMPLES]
     texts = found.run.vocab.set_index("token_id").token
     rows = [
-        _in_context(found.material, int(i), texts) | {"judged": JUDGED[m]}
+        _in_context(found.material, int(i), texts) | {"verdict": VERDICTS[m]}
         for i, m in zip(at[order], mark[order], strict=True)
     ]
-    columns = ["left", "shown", "right", "before", "after", "judged", "rollout", "position"]
+    columns = ["left", "shown", "right", "before", "after", "verdict", "rollout", "position"]
     return pd.DataFrame(rows, columns=columns)
 
 

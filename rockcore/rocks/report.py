@@ -97,9 +97,9 @@ class RockReport:
             "occurrences": self.occurrences,
             "coverage": self.coverage,
             "stability": {
-                "jaccard": _plain(self.stability.value),
-                "low": _plain(self.stability.low),
-                "high": _plain(self.stability.high),
+                "jaccard": _null_if_unknown(self.stability.value),
+                "low": _null_if_unknown(self.stability.low),
+                "high": _null_if_unknown(self.stability.high),
             },
             "density": self.density,
             "ids": self.ids,
@@ -174,7 +174,7 @@ _AS_IT_IS = """run name fingerprint tokenizer_hash estimator mode chosen_by knee
 occurrences coverage density control""".split()
 
 
-def _plain(value: Any) -> Any:
+def _null_if_unknown(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -182,7 +182,8 @@ def _plain(value: Any) -> Any:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {name: _plain(value) for name, value in row.items()} for row in frame.to_dict("records")
+        {name: _null_if_unknown(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
     ]
 
 

@@ -10,7 +10,7 @@ from rockcore.grading import grade
 from rockcore.schema import TOP_ALTERNATIVES, RockError
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
-from rockcore.training.scoring import TOPS, Scored
+from rockcore.training.scoring import TOPS, Judged
 
 CURE = "Look at the steps before it in the log; a lower --lr, or --dtype float32, usually cures it"
 
@@ -21,7 +21,7 @@ class NonFiniteLoss(RockError, ArithmeticError):
     """A kl that is no number: training cannot go on, the log up to here is kept."""
 
 
-def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, np.ndarray]:
+def occurrence_columns(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, np.ndarray]:
     """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the
     weight.
     """
@@ -36,7 +36,7 @@ def occurrence_columns(step: int, rollouts: Rollouts, scored: Scored) -> dict[st
     }
 
 
-def refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:
+def refuse_non_finite(step: int, rollouts: Rollouts, scored: Judged) -> None:
     """Raises NonFiniteLoss, which names the first position whose kl is no number."""
     kl = scored.losses["kl"]
     bad = np.flatnonzero(~np.isfinite(kl))
@@ -51,7 +51,7 @@ def refuse_non_finite(step: int, rollouts: Rollouts, scored: Scored) -> None:
         )
 
 
-def alternative_columns(scored: Scored) -> dict[str, np.ma.MaskedArray]:
+def alternative_columns(scored: Judged) -> dict[str, np.ma.MaskedArray]:
     """The alternatives in schema.PROBE and PROBE_TEACHER, each (N, k): masked, which is null in the
     log, where there are none.
     """
@@ -84,7 +84,7 @@ def grades(rollouts: Rollouts) -> list[bool | None]:
     return [None if task.answer is None else grade(text, task.answer) for task, text in pairs]
 
 
-def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any]:
+def step_summary(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, Any]:
     """Means of a step, with a standard error that takes rollouts, not tokens, as independent."""
     kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
     mean = kl.mean()
@@ -106,7 +106,7 @@ def step_summary(step: int, rollouts: Rollouts, scored: Scored) -> dict[str, Any
 def metrics_row(
     step: int,
     rollouts: Rollouts,
-    scored: Scored,
+    scored: Judged,
     seconds: dict[str, float],
     learning_rate: float | None,
     update_norm: float | None,

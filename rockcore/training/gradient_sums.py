@@ -19,7 +19,7 @@ from rockcore.schema import FOLDS
 from rockcore.training.models import SMALL as SMALL_MODEL
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
-from rockcore.training.scoring import Piece, Scored
+from rockcore.training.scoring import Judged, Piece
 
 BUDGET, BUDGET_OF_SMALL = (
     64 << 20,
@@ -126,7 +126,7 @@ class GradientSums:
             0, self._row_C[cells], torch.linalg.vector_norm(sum_CD, dim=1).square_()
         )
 
-    def columns(self, step: int, scored: Scored) -> dict[str, Any]:
+    def columns(self, step: int, scored: Judged) -> dict[str, Any]:
         """The columns of schema.GRADIENTS, once the whole pass, which gave `scored`, is over."""
         self._close(*self._open)
         self._open = self._open[0][:0], self._open[1][:0]

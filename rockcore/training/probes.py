@@ -20,7 +20,7 @@ from rockcore.training.columns import (
 )
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts, derived_seed, rollouts_of, sample
-from rockcore.training.scoring import Alternatives, score
+from rockcore.training.scoring import Alternatives, judge_texts
 
 # probe texts that are sampled together: a large model has a cache of keys and values for each
 _AT_ONCE = 128
@@ -76,7 +76,7 @@ class Probes:
         if sums and self.config.gradients != "off":
             added = gradient_sums.sums_of(self.student, texts)
         watchers = [tops] if added is None else [tops, added]
-        scored = score(self.student, self.teacher, texts, Clock(), watchers=watchers)
+        scored = judge_texts(self.student, self.teacher, texts, Clock(), watchers=watchers)
         refuse_non_finite(step, texts, scored)
         scored = replace(scored, alternatives=tops.arrays())
         columns = {**occurrence_columns(step, texts, scored), **alternative_columns(scored)}
@@ -91,7 +91,9 @@ class Probes:
         at = exact_gradients.exact_sample(
             texts, self.config.exact_positions, derived_seed(self.config.seed, "exact", step)
         )
-        columns = occurrence_columns(step, texts, score(self.student, self.teacher, texts, Clock()))
+        columns = occurrence_columns(
+            step, texts, judge_texts(self.student, self.teacher, texts, Clock())
+        )
         norms = exact_gradients.exact_norms(self.student, self.teacher, texts, at)
         self.writer.write_exact(
             probe_set,

@@ -115,7 +115,7 @@ def _same_place(wanted: str | Path | None, there: str | Path | None) -> bool:
     return str(wanted) == str(there) or Path(wanted).resolve() == Path(there).resolve()
 
 
-def plain(config: SessionConfig) -> dict[str, Any]:
+def settings_as_json(config: SessionConfig) -> dict[str, Any]:
     """The configuration as JSON takes it, without what is said anew when a run goes on; paths
     absolute, to resume from anywhere.
     """
@@ -149,7 +149,7 @@ def first_meta(
         dtype=config.dtype,
         code_version=version("rock-token-explorer"),
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        config=plain(config),
+        config=settings_as_json(config),
     )
 
 
@@ -172,7 +172,7 @@ def claim(writer: RunWriter, config: ResolvedConfig, threads: int) -> None:
         status="running",
         reason="",
         steps_planned=config.steps,
-        config=plain(config),
+        config=settings_as_json(config),
         threads=threads,
     )
 

@@ -24,7 +24,7 @@ TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_
 
 
 @dataclass(frozen=True)
-class Scored:
+class Judged:
     """Per response token, rollouts one after another: the losses (N,), and the alternatives (M, k)
     of the first M, if any.
     """
@@ -35,8 +35,8 @@ class Scored:
 
 
 class Piece(NamedTuple):
-    """P positions on their way through `score`: what would be too large to keep of all N, for those
-    who reduce it.
+    """P positions on their way through `judge_texts`: what would be too large to keep of all N, for
+    those who reduce it.
     """
 
     # (P,) index among the N response tokens; the positions of a rollout follow each other, over
@@ -73,14 +73,14 @@ class Alternatives:
         }
 
 
-def score(
+def judge_texts(
     student: Model,
     teacher: Model,
     rollouts: Rollouts,
     clock: Clock,
     weight_N: Tensor | None = None,
     watchers: Sequence[Callable[[Piece], None]] = (),
-) -> Scored:
+) -> Judged:
     """Judge every response token under both models; with `weight_N`, also accumulate the student's
     gradient.
 
@@ -163,11 +163,11 @@ class _Found:
             shared = self.student.vocab_size
             self._cut_2N[:, at] = torch.stack([mass_beyond(x, shared) for x in (p_all, q_all)])
 
-    def scored(self) -> Scored:
+    def scored(self) -> Judged:
         losses = dict(zip(TokenLosses._fields, self._losses_CN.cpu().numpy(), strict=True))
         norms = losses["grad_norm"] * self._hidden_norm_N.cpu().numpy()
         cut = None if self._cut_2N is None else CutMass(*self._cut_2N.double().mean(1).tolist())
-        return Scored({**losses, "proj_grad_norm": norms}, cut=cut)
+        return Judged({**losses, "proj_grad_norm": norms}, cut=cut)
 
 
 def _padded_budget(model: Model) -> int:

@@ -1,4 +1,4 @@
-"""The on-policy distillation session: sample from the student, score with the teacher, step, log.
+"""The on-policy distillation session: sample from the student, judge with both models, step, log.
 Read from top to bottom.
 
 Step s means the student after s updates. A session runs over s = 0 .. steps: at each s the student
@@ -34,7 +34,7 @@ from rockcore.training.models import Model
 from rockcore.training.probes import Probes, shortfalls
 from rockcore.training.resume import claim, first_meta, reopened, stored_config
 from rockcore.training.rollouts import Rollouts, derived_seed, sample
-from rockcore.training.scoring import Scored, score
+from rockcore.training.scoring import Judged, judge_texts
 from rockcore.training.threads import threads_for
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -140,8 +140,8 @@ class Session:
                 break
         return step
 
-    def judge_fresh_rollouts(self, step: int, clock: Clock, learn: bool) -> tuple[Rollouts, Scored]:
-        """Sample, score, and leave the gradient of the mean kl in the student. Normaliser: the
+    def judge_fresh_rollouts(self, step: int, clock: Clock, learn: bool) -> tuple[Rollouts, Judged]:
+        """Sample, judge, and leave the gradient of the mean kl in the student. Normaliser: the
         number of tokens.
         """
         config = self.config
@@ -154,7 +154,7 @@ class Session:
         n = sum(rollouts.lengths)
         self.optimizer.zero_grad()
         weight_N = torch.full((n,), 1.0 / n, device=self.student.device) if learn else None
-        scored = score(self.student, self.teacher, rollouts, clock, weight_N)
+        scored = judge_texts(self.student, self.teacher, rollouts, clock, weight_N)
         refuse_non_finite(step, rollouts, scored)
         return rollouts, scored
 
@@ -191,7 +191,7 @@ class Session:
         return {decoding: float(outcome.mean()) for decoding, outcome in accuracy.items()}
 
     def log_tokens(
-        self, step: int, rollouts: Rollouts, scored: Scored, clock: Clock, ending: bool
+        self, step: int, rollouts: Rollouts, scored: Judged, clock: Clock, ending: bool
     ) -> None:
         """Write the fresh rollouts and their tokens, at the steps that are logged in full."""
         with clock.phase("log_s"):
@@ -202,7 +202,7 @@ class Session:
                 self.writer.append("tokens", step, {**tokens, "weight": weight})
 
     def log_metrics(
-        self, step: int, rollouts: Rollouts, scored: Scored, clock: Clock, update_norm: float | None
+        self, step: int, rollouts: Rollouts, scored: Judged, clock: Clock, update_norm: float | None
     ) -> None:
         """Write the one row of this step; what it costs is told in the row of the next."""
         seconds = {**clock.seconds, "log_s": clock.seconds["log_s"] + self.metrics_seconds}

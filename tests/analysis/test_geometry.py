@@ -21,7 +21,7 @@ from rockcore.training import loading
 from rockcore.training.clock import Clock
 from rockcore.training.gradient_sums import GradientSums, Projection, without_small_entries
 from rockcore.training.rollouts import rollouts_of
-from rockcore.training.scoring import score
+from rockcore.training.scoring import judge_texts
 
 EVERY = np.ones(FOLDS)
 
@@ -263,7 +263,7 @@ def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_
         sums,
         lambda piece: seen.update(zip(piece.at.tolist(), piece.gradient.clone(), strict=True)),
     ]
-    scored = score(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=watchers)
+    scored = judge_texts(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=watchers)
     g_NV = torch.stack([seen[i] for i in range(len(seen))])
     assert (sums.project.width < g_NV.shape[1]) is (budget < 1 << 20)
     token_id, rollout = (
@@ -288,7 +288,7 @@ def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_
 def test_sums_are_read_back_as_they_were_written(scene):
     sums = GradientSums(scene.rollouts, scene.student.vocab_size, scene.student.device, 1 << 20)
     columns = sums.columns(
-        4, score(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=[sums])
+        4, judge_texts(scene.student, scene.teacher, scene.rollouts, Clock(), watchers=[sums])
     )
     run = new_run(scene.folder / "run")
     RunWriter.reopen(run.path).append_gradients("final", 4, columns)

@@ -158,7 +158,7 @@ def test_a_run_of_probes_alone_is_followed_over_its_two_checkpoints(
     assert sent["steps"] == [0, 1000] and np.isfinite(cells(sent)).all()
     assert_the_scale_is_named(sent["anchors"], bool(sent["edges"]))
     said = PROBES_ONLY if sent["edges"] else "no scale to colour by"
-    assert app_words.plain(said) in app_words.plain(words(app))
+    assert app_words.literal(said) in app_words.literal(words(app))
 
 
 def assert_the_scale_is_named(text: str, colours_change: bool) -> None:

@@ -40,7 +40,7 @@ from rockcore.training import exact_gradients, gradient_sums, loading, updates
 from rockcore.training.clock import Clock
 from rockcore.training.divergence import judge
 from rockcore.training.rollouts import Rollouts, sample
-from rockcore.training.scoring import pieces, score
+from rockcore.training.scoring import judge_texts, pieces
 from rockcore.training.session import train
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -205,7 +205,7 @@ def sums_for_the_log(shape: Shape, folder: Path, repeats: int = 5) -> dict[str, 
         start = time.perf_counter()
         sums = gradient_sums.sums_of(student, texts)
         watch, made = Timed(sums), time.perf_counter() - start
-        scored = score(student, teacher, texts, Clock(), watchers=[watch])
+        scored = judge_texts(student, teacher, texts, Clock(), watchers=[watch])
         scored_s = time.perf_counter() - start - made - watch.seconds
         start = time.perf_counter()
         writer.append_gradients("first", 1, sums.columns(1, scored))

@@ -329,7 +329,7 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run, rule = key(folder, "tiny"), data.rocks.rule(LENIENT)
     text, frame = data.texts.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
-    seen = data.rocks.judged(run, rule, "final", 1, data.texts.ids(text))
+    seen = data.rocks.verdict(run, rule, "final", 1, data.texts.ids(text))
     unpack = lambda packed, kind: np.frombuffer(base64.b64decode(packed), kind)  # noqa: E731
     categories = np.array(data.runs.categories(run))[unpack(text["categories"], "u1")]
     classes = np.array(seen.names)[unpack(seen.classes, "u1")]

@@ -21,7 +21,7 @@ from rockcore.tasks import STARTING_STUDENT
 from rockcore.training.clock import Clock
 from rockcore.training.loading import load_pair
 from rockcore.training.rollouts import rollouts_of
-from rockcore.training.scoring import score
+from rockcore.training.scoring import judge_texts
 
 FOLDER = sample_runs()
 
@@ -67,7 +67,7 @@ def test_the_first_values_are_those_of_the_bundled_student_and_teacher(run):
     )
     texts = run.rollouts(probe_set="first").sort_values("rollout_id").head(6)
     tasks = [Prompt(t.prompt, t.teacher_prompt, t.answer) for t in texts.itertuples()]
-    got = score(
+    got = judge_texts(
         student, teacher, rollouts_of(student, teacher, tasks, run.probe_ids("first")[:6]), Clock()
     )
     logged = np.concatenate([run.trace(0, i, "first").kl for i in range(6)])

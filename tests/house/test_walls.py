@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from rockcore.schema.axes import AXES
 
 ROOT = Path(__file__).parents[2]
 # each room may import itself and the rooms before it
@@ -148,6 +151,18 @@ def test_the_public_names_are_there_and_load_nothing_heavy_before_they_are_asked
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert not {"duckdb", "pandas", "numpy", "pyarrow", "rockcore.log"} & set(done.stdout.split())
+
+
+def test_the_letters_of_axes_are_those_of_the_table():
+    """A suffix such as _BT in a name: each of its letters is an axis of rockcore.schema.axes."""
+    names = {
+        node.id if isinstance(node, ast.Name) else node.arg
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.Name, ast.arg))
+    }
+    suffixes = {name.rpartition("_")[2] for name in names if re.fullmatch(r"[a-z]\w*_[A-Z]+", name)}
+    assert suffixes and set("".join(suffixes)) <= set(AXES)
 
 
 # The app.

@@ -26,10 +26,10 @@ from rockcore.categories import (
     categorize,
     categorize_all,
     load_rules,
-    plain,
     sentence_marks,
     sentence_starts,
     sentence_starts_of,
+    text_of_piece,
 )
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -254,7 +254,7 @@ def test_how_a_text_is_cut_into_tokens_does_not_move_its_sentences(tokens):
     ],
 )
 def test_raw_strings_are_read_as_what_they_stand_for(raw, text):
-    assert plain(raw) == text
+    assert text_of_piece(raw) == text
 
 
 @pytest.mark.parametrize(
@@ -277,13 +277,13 @@ def test_raw_strings_are_read_as_what_they_stand_for(raw, text):
     ],
 )
 def test_decoded_text_is_left_alone(text):
-    assert plain(text) == text
+    assert text_of_piece(text) == text
 
 
 @given(st.text(), st.text())
 def test_decoded_text_with_a_space_is_left_alone(before, after):
     text = f"{before} {after}".replace("▁", "")
-    assert plain(text) == text
+    assert text_of_piece(text) == text
 
 
 LESSON = (
@@ -367,7 +367,7 @@ def test_every_kind_of_token_is_found_in_an_encoded_text(vocabulary):
     }
     assert (
         any("\n" in text for text in found["whitespace"])
-        and not "".join(map(plain, found["whitespace"])).strip()
+        and not "".join(map(text_of_piece, found["whitespace"])).strip()
     )
     assert found["digit"] and all(text.strip().isdigit() for text in found["digit"])
     assert any("$" in text for text in found["latex"]) and any(
@@ -383,7 +383,7 @@ def test_raw_strings_and_texts_of_a_vocabulary_have_the_same_category(vocabulary
     rows = list(zip(vocabulary.raw, vocabulary.text, by_raw, by_text, strict=True))
     differing = [(raw, text, b) for raw, text, a, b in rows if a != b]
     # what `plain` says it cannot tell: raw strings that are good text too, and Maltese capitals
-    assert all(plain(raw) == raw or text in ("Ġ", "Ċ") for raw, text, _ in differing)
+    assert all(text_of_piece(raw) == raw or text in ("Ġ", "Ċ") for raw, text, _ in differing)
     assert all(
         text.isspace() or text in ("Ġ", "Ċ") for _, text, kind in differing if kind != "content"
     )

@@ -75,7 +75,7 @@ def test_every_number_of_every_type_is_that_of_the_definitions(log, rule):
         assert found.scores[i] == r / n * len(own), "R(v) CCR(v), the frequency cancelled"
         assert math.isclose(found.scores[i], r * (len(own) / n), rel_tol=1e-12)
     rocks = [o for o in kept if log.token(o) in chosen(found)]
-    assert where(log, found.rocks) == rocks
+    assert where(log, found.rock_occurrences) == rocks
     density = found.density()
     assert density["occurrence"].tolist() == [
         sum(o[0] == b for o in rocks) for b in range(len(log.tokens))

@@ -33,7 +33,7 @@ def test_rock_tokens_shows_the_first_types_and_says_so(run, open_app):
 def test_a_link_to_any_type_shows_its_contexts(token, run, open_app):
     app = open_app("rock_tokens", run, rule='paper;score="rock_score"', token=str(token))
     assert not app.exception and app.selectbox(key="widget token").value == token
-    contexts = next(d.value for d in app.dataframe if "judged" in d.value.columns)
+    contexts = next(d.value for d in app.dataframe if "verdict" in d.value.columns)
     assert contexts.shown.tolist() == [f"␣w{token}"] * 2
     assert dict(app.query_params)["token"] == str(token)
 

@@ -68,7 +68,7 @@ def test_without_pairs_the_rock_score_ranks_in_place_of_r_ctx():
     assert (
         found.score == "rock_score"
         and found.consistent is None
-        and found.rocks is None
+        and found.rock_occurrences is None
         and chosen(found) == [0, 1]
     )
 

@@ -52,7 +52,7 @@ def test_hard_types_in_no_recurring_context_are_refused_by_context_and_taken_wit
 def test_kept_occurrences_are_the_planted_ones(log):
     material, truth = log
     found, stubborn = Detection(material, RockRule(top_k=len(truth.rocks))), truth.stubborn
-    kept = found.rocks
+    kept = found.rock_occurrences
     assert (kept & stubborn).sum() >= 0.93 * kept.sum()
     assert (kept & stubborn).sum() >= 0.93 * (
         found.high & stubborn

@@ -19,7 +19,7 @@ from rockcore.training.exact_gradients import exact_norms
 from rockcore.training.loading import ModelNotFound
 from rockcore.training.models import chunks
 from rockcore.training.rollouts import rollouts_of
-from rockcore.training.scoring import Alternatives, score
+from rockcore.training.scoring import Alternatives, judge_texts
 from rockcore.training.vocabulary import piece_text, vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
@@ -58,7 +58,7 @@ def test_scores_sit_at_the_tokens_they_judge_under_each_models_own_prompt(pairs,
     student, teacher = loading.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     tops = Alternatives(5)  # the first response, and one token of the second
-    got = score(student, teacher, rollouts, Clock(), watchers=[tops])
+    got = judge_texts(student, teacher, rollouts, Clock(), watchers=[tops])
     logits = []
     for model, prompts in (
         (student, rollouts.student_prompts),
@@ -86,7 +86,7 @@ def test_the_gradient_of_the_projection_and_of_all_parameters_is_that_of_autogra
     student, teacher = loading.load_pair(*pairs[family], "cpu", "float32")
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     got, at = (
-        score(student, teacher, rollouts, Clock()).losses["proj_grad_norm"],
+        judge_texts(student, teacher, rollouts, Clock()).losses["proj_grad_norm"],
         np.array([0, 3, 6, 10]),
     )
     exact = exact_norms(student, teacher, rollouts, at)
@@ -129,7 +129,7 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
         "rockcore.training.scoring.pieces",
         lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)),
     )
-    score(student, teacher, rollouts, Clock(), weight)
+    judge_texts(student, teacher, rollouts, Clock(), weight)
     got = [p.grad.clone() for p in student.net.parameters()]
     student.net.zero_grad()
     total = 0
@@ -181,7 +181,7 @@ def test_a_checkpoints_own_sampling_habits_are_dropped(tmp_path):
 @pytest.mark.parametrize(("dtype", "floor"), [("float32", 1e-6), ("bfloat16", 0.01)])
 def test_the_noise_floor_of_a_model_against_itself_is_known(pairs, dtype, floor):
     student, teacher = loading.load_pair(pairs["llama"][0], pairs["llama"][0], "cpu", dtype)
-    losses = score(
+    losses = judge_texts(
         student, teacher, rollouts_of(student, teacher, [TASKS[1]] * 2, RESPONSES), Clock()
     ).losses
     assert abs(losses["kl"]).max() < floor

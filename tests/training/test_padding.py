@@ -23,7 +23,7 @@ from rockcore.training.exact_gradients import exact_norms
 from rockcore.training.gradient_sums import sums_of
 from rockcore.training.padding import shared_ids
 from rockcore.training.rollouts import rollouts_of, sample
-from rockcore.training.scoring import Alternatives, score
+from rockcore.training.scoring import Alternatives, judge_texts
 from rockcore.training.vocabulary import vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
@@ -78,7 +78,7 @@ def test_the_losses_are_those_of_both_distributions_restricted_and_renormalised(
     assert V == teacher.vocab_size == min(known_ids(student), *rows)
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     tops = Alternatives(13)
-    got = score(student, teacher, rollouts, Clock(), watchers=[tops])
+    got = judge_texts(student, teacher, rollouts, Clock(), watchers=[tops])
     with torch.no_grad():
         whole = [
             reference(student, rollouts.student_prompts, RESPONSES),
@@ -110,7 +110,7 @@ def test_no_gradient_reaches_the_rows_that_are_cut_off_and_the_others_get_that_o
     N = sum(map(len, RESPONSES))
     student.net.zero_grad()
     sums = sums_of(student, rollouts)
-    scored = score(student, teacher, rollouts, Clock(), torch.full((N,), 1.0 / N), [sums])
+    scored = judge_texts(student, teacher, rollouts, Clock(), torch.full((N,), 1.0 / N), [sums])
     got = {name: p.grad.clone() for name, p in student.net.named_parameters()}
     assert not student.head.grad[V:].any()
     columns = sums.columns(0, scored)
@@ -140,7 +140,7 @@ def test_equal_padding_leaves_everything_as_it_was(tmp_path):
     student, teacher = loading.load_pair(*paths, "cpu", "float32")
     assert student.vocab_size == 320 and not student.restricted
     rollouts = sample(student, teacher, TASKS, 5, 1.0, seed=0)
-    assert score(student, teacher, rollouts, Clock()).cut is None
+    assert judge_texts(student, teacher, rollouts, Clock()).cut is None
 
 
 def test_the_ids_of_a_tokenizer_with_gaps_and_added_tokens_go_up_to_its_largest():

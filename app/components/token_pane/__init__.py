@@ -64,7 +64,7 @@ class State:
 RESTS = ("dim", "hide", "underline")
 ONLY = ("above", "top1", "kept")
 _CUT = re.compile(r"[a-z0-9_ ]+:-?\d+(\.\d+)?(e-?\d+)?")
-NOT_JUDGED: dict[str, Any] = {"tau": None, "names": [], "classes": "", "marks": "", "why": ""}
+NO_VERDICT: dict[str, Any] = {"tau": None, "names": [], "classes": "", "marks": "", "why": ""}
 
 
 def is_cut(text: str) -> bool:
@@ -75,8 +75,8 @@ def is_cut(text: str) -> bool:
 @dataclass(frozen=True)
 class View:
     """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the
-    neighbouring rollouts; `tau`: the threshold of kl in nats where `judged` has none; `judged`:
-    detections.Judged as a dict; `quiet`: a picture beside a control that says all else: no bar, no
+    neighbouring rollouts; `tau`: the threshold of kl in nats where `verdict` has none; `verdict`:
+    data.rocks.Verdict as a dict; `quiet`: a picture beside a control that says all else: no bar, no
     toggles, nothing told to Python.
     """
 
@@ -85,7 +85,7 @@ class View:
     categories: list[str]  # that text["categories"] counts through
     state: State
     steps: list[int]
-    judged: dict[str, Any] = field(default_factory=NOT_JUDGED.copy)
+    verdict: dict[str, Any] = field(default_factory=NO_VERDICT.copy)
     tau: float | None = None
     before: int | None = None
     after: int | None = None

@@ -66,7 +66,7 @@ function inWords(pane, i) {
 }
 
 function className(pane, i) {
-  return (pane.classes && pane.view.judged.names[pane.classes[i]]) || "no class";
+  return (pane.classes && pane.view.verdict.names[pane.classes[i]]) || "no class";
 }
 
 function markWord(pane, i) {

@@ -26,10 +26,10 @@ function standalone(pane) {
     "head",
     `${pane.legend.about.textContent} Step shown: ${pane.state.step}. ${countLine(pane)}`,
   );
-  const { scale, judged } = pane.view,
+  const { scale, verdict } = pane.view,
     key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
   const parts =
-    scale.kind === "class" ? judged.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
+    scale.kind === "class" ? verdict.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
   parts.forEach((label, b) => add(key, "span", `f${b}`, label));
   const lines = linesInUse(pane).filter(({ layer }) => layer !== "found");
   if (lines.length)

@@ -38,8 +38,8 @@ function seatFilters(pane) {
     text,
     pane.classes,
     view.categories.join(),
-    view.judged.names.join(),
-    view.judged.why,
+    view.verdict.names.join(),
+    view.verdict.why,
     span.join(),
     types.join(),
   ];
@@ -50,7 +50,7 @@ function seatFilters(pane) {
     inClass: tally(pane.classes ?? []),
   });
   const categories = view.categories.filter((_, index) => filters.inCategory[index]);
-  const classes = view.judged.names.filter((_, index) => filters.inClass[index]);
+  const classes = view.verdict.names.filter((_, index) => filters.inClass[index]);
   filters.buttons = [];
   filters.groups.replaceChildren(
     group(pane, "Only", "only", Object.keys(ONLY)),
@@ -127,7 +127,7 @@ function drawFilters(pane) {
           : null
         : field === "light"
           ? inCategory[view.categories.indexOf(value)]
-          : inClass[view.judged.names.indexOf(value)];
+          : inClass[view.verdict.names.indexOf(value)];
     write(
       toggle,
       `${field === "only" ? ONLY[value] : value} ${count === null ? "–" : whole(count ?? 0)}`,
@@ -160,6 +160,6 @@ function sumOf(n, holds) {
 function whyNoToggle(pane, name) {
   if (name === "top1")
     return pane.values.missing.top1_disagreement ?? "No alternatives are logged here.";
-  if (name === "kept") return pane.view.judged.why || "The rule judged no occurrence of this text.";
+  if (name === "kept") return pane.view.verdict.why || "The rule judged no occurrence of this text.";
   return whyMissing(pane, pane.view.scale.name) || "This signal has no threshold.";
 }

@@ -205,7 +205,7 @@ function drawClasses(pane) {
   legend.bars.className = "bars names";
   legend.bars.removeAttribute("role");
   legend.bars.replaceChildren(
-    ...view.judged.names.map((name, b) => element("span", `class f${b}`, name)),
+    ...view.verdict.names.map((name, b) => element("span", `class f${b}`, name)),
   );
   legend.ticks.replaceChildren();
 }

@@ -37,9 +37,9 @@ function refresh(pane, { text, values, view }) {
   pane.view = view;
   if (pane.text?.stamp !== text.stamp) pane.text = decodeText(text);
   if (pane.values?.stamp !== values.stamp) pane.values = decodeValues(values);
-  const { judged } = view;
-  pane.classes = judged.classes ? bytes(judged.classes) : null;
-  pane.marks = judged.marks ? bytes(judged.marks) : null;
+  const { verdict } = view;
+  pane.classes = verdict.classes ? bytes(verdict.classes) : null;
+  pane.marks = verdict.marks ? bytes(verdict.marks) : null;
   const fresh = build(pane);
   const moved = hearPython(pane, view.state) || fresh;
   pane.root.classList.toggle("narrow", Boolean(view.narrow));

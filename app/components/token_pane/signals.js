@@ -68,8 +68,8 @@ function decodeValues(raw) {
 }
 
 function tauOf(pane) {
-  const { judged, scale_kl } = pane.view;
-  return judged.tau ?? scale_kl;
+  const { verdict, scale_kl } = pane.view;
+  return verdict.tau ?? scale_kl;
 }
 
 function klAt(pane, step) {
@@ -112,7 +112,7 @@ function comparable(scale, x) {
 
 function whyMissing(pane, name) {
   if (valuesOf(pane, name)) return "";
-  if (name === "rock class") return pane.view.judged.why || "The rule knows no classes here.";
+  if (name === "rock class") return pane.view.verdict.why || "The rule knows no classes here.";
   if (name === "persistence" && tauOf(pane) === null) return "There is no threshold τ to count by.";
   return pane.values.missing[name] ?? `${name} is not logged for this text.`;
 }
@@ -164,7 +164,7 @@ function buckets(pane, values) {
   // -1: no value. Kept while values and scale stay, so that a dragged threshold costs no binning.
   const { scale } = pane.view,
     before = pane.now;
-  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${scale.kind === "class" ? pane.view.judged.classes : ""}`;
+  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${scale.kind === "class" ? pane.view.verdict.classes : ""}`;
   if (before?.buckets?.key === key) return before.buckets;
   const last = pane.view.palette.length - 1;
   const found = new Int8Array(pane.text.tokens.length).fill(-1),
@@ -192,9 +192,9 @@ function toggles(pane) {
 
 function chosen(pane) {
   const { light, classes, only, span, types } = pane.state;
-  const { categories, judged } = pane.view;
+  const { categories, verdict } = pane.view;
   const wanted = new Set(light.map((name) => categories.indexOf(name)));
-  const inClass = new Set(pane.classes ? classes.map((name) => judged.names.indexOf(name)) : []);
+  const inClass = new Set(pane.classes ? classes.map((name) => verdict.names.indexOf(name)) : []);
   const all = toggles(pane);
   const tests = only.map((name) => all[name]).filter(Boolean);
   if (span.length) tests.push((i) => i >= span[0] && i <= span[1]);

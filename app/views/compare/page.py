@@ -94,5 +94,5 @@ st.title("Compare")
 st.text(
     "Two runs, or two steps of one run, side by side: what is harder here, what is easier there?"
 )
-st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
+st.badge(words.literal(facts.estimator), help="What the numbers called kl are.")
 page()

@@ -55,7 +55,7 @@ def show_pane(shown: Shown, letter: str, difference: bool) -> None:
         categories=data.runs.categories(of.run),
         state=seen.state,
         steps=[of.step],
-        judged=seen.judged,
+        verdict=seen.verdict,
         tau=data.compare.threshold(a, b, "kl"),
         narrow=shown.panes == "both",
         quiet=True,

@@ -24,7 +24,7 @@ def explain_nothing_running() -> None:
     if training:
         st.text("In training now:")
         for name in training:
-            st.button(f"Follow {words.plain(name)}", on_click=selection.put, args=("run", name))
+            st.button(f"Follow {words.literal(name)}", on_click=selection.put, args=("run", name))
     else:
         st.text(
             "No run is in training here. Start one on the page “Session”, or in a terminal: "

@@ -10,13 +10,13 @@ run = selection.run()
 facts = data.runs.facts(run)
 meta = facts.meta
 
-st.title(words.plain(meta.name))
+st.title(words.literal(meta.name))
 if facts.summary:
     st.text(facts.summary)
 if meta.origin:
     st.text(f"Where persisting loss can come from: {meta.origin}")
 st.badge(
-    words.plain(facts.estimator),
+    words.literal(facts.estimator),
     help="What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own "
     "tokens.",
 )

@@ -10,7 +10,7 @@ WHOLE = """rank in_set shown category class frequency mean rock_score share cove
 persistent consistent ccr precision rock_score_ctx type_density occurrence_density
 token_id""".split()
 OF_STEP = "rank shown token_id category frequency mean_kl rock_score share coverage".split()
-CONTEXTS = "left shown right before after judged rollout position".split()
+CONTEXTS = "left shown right before after verdict rollout position".split()
 
 
 def _number(

@@ -27,10 +27,10 @@ def show_headline(report: data.rocks.RockReport) -> None:
     for place, cell in zip(st.columns(len(cells)), cells, strict=True):
         place.metric(cell.label, cell.value, help=cell.about)
     if report.why_empty:
-        st.warning(words.plain(f"No type is in the set. {report.why_empty}"))
+        st.warning(words.literal(f"No type is in the set. {report.why_empty}"))
     st.text(funnel_line(report))
     for note in report.notes:
-        st.info(words.plain(note), icon=":material/info:")
+        st.info(words.literal(note), icon=":material/info:")
 
 
 def set_cells(report: data.rocks.RockReport) -> list[Cell]:

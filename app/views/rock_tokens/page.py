@@ -36,7 +36,7 @@ def show_ranking() -> None:
 def page() -> None:
     rule = data.rocks.rule(selection.text("rule", "default"))
     found = find(run, facts, rule)
-    st.badge(words.plain(facts.estimator), help="What the numbers called kl are.")
+    st.badge(words.literal(facts.estimator), help="What the numbers called kl are.")
     st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}")
     selection.link("threshold_lab", "Change the rule in the Threshold lab")
     show_headline(found.report)

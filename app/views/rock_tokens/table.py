@@ -22,9 +22,10 @@ def show_types(found: Found) -> int | None:
     picked = show_table(rows.head(MOST_ROWS), found.rule.column)
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
     steps = found.report.steps
+    name = words.literal(found.facts.meta.name)
     st.caption(
-        f"{len(rows):,} of {len(found.types):,} types{cut} · {words.plain(found.facts.meta.name)} "
-        f"· steps {steps[0]} to {steps[-1]}"
+        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · steps {steps[0]} to "
+        f"{steps[-1]}"
     )
     offer_downloads(found)
     return picked

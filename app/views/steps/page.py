@@ -60,7 +60,7 @@ def page(sources: list[str]) -> None:
 
 st.title("Steps")
 st.text("The same signal at every logged step: what fades, what stays, what comes back.")
-st.badge(app_words.plain(facts.estimator), help="What the numbers called kl are.")
+st.badge(app_words.literal(facts.estimator), help="What the numbers called kl are.")
 logged = data.runs.logged_texts(run)
 if logged:
     page(logged)

@@ -66,5 +66,5 @@ def read_span(text: str, length: int) -> tuple[int, int] | None:
     try:
         return data.steps.span_of(text, length)
     except data.steps.NoSpan as e:
-        st.warning(app_words.plain(str(e)))
+        st.warning(app_words.literal(str(e)))
         return None

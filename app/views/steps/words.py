@@ -110,4 +110,4 @@ def columns(signal: str, unit: str, steps: list[int], step: int) -> dict[str, An
 
 def meaning(signal: str) -> str:
     """What a signal is, for a caption."""
-    return f"{words.plain(signal)}: {words.plain(data.runs.meaning(signal))}"
+    return f"{words.literal(signal)}: {words.literal(data.runs.meaning(signal))}"

@@ -150,11 +150,11 @@ def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | N
     pairs = zip(about, set_numbers(report), set_numbers(before), strict=True)
     show_cells([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
     if report.why_empty:
-        st.warning(words.plain(f"No type is in the set. {report.why_empty}"))
+        st.warning(words.literal(f"No type is in the set. {report.why_empty}"))
     if before is not None:
         show_moved(report, before)
     for note in report.notes:
-        st.info(words.plain(note), icon=":material/info:")
+        st.info(words.literal(note), icon=":material/info:")
 
 
 def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
@@ -189,7 +189,7 @@ def find_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | None
 
 def page() -> None:
     if problem := selection.complaint():
-        st.warning(words.plain(problem))
+        st.warning(words.literal(problem))
     rule = current_rule()
     above, numbers, below = st.container(), st.container(), st.container()
     earlier, then = find_before()

@@ -59,7 +59,7 @@ def show_saving(rule: data.rocks.RockRule) -> None:
             path = shlex.quote(str(data.rocks.save_rule(rule, name)))
             st.text(f"Saved. On the command line: rockcore rocks RUN --rule {path}")
         except data.runs.RockError as e:
-            st.warning(words.plain(str(e)))
+            st.warning(words.literal(str(e)))
     st.download_button(
         "Download as JSON",
         rule.to_json(),

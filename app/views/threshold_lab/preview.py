@@ -41,7 +41,7 @@ def show_end(
         categories=data.runs.categories(run),
         state=token_pane.State(rollout, step),
         steps=[step],
-        judged={**token_pane.NOT_JUDGED, "marks": data.texts.packed(seen["marks"], "u1")},
+        verdict={**token_pane.NO_VERDICT, "marks": data.texts.packed(seen["marks"], "u1")},
         tau=data.texts.tau(run),
         narrow=True,
         quiet=True,

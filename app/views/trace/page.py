@@ -92,13 +92,13 @@ def asked_state(
     )
 
 
-def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Judged:
+def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Verdict:
     """What the rule of the link makes of the text; `at_once`: as far as that is known by now."""
     try:
         rule = data.rocks.rule(selection.text("rule", "default"))
     except data.runs.RockError as e:
-        return data.rocks.Judged(None, [], "", "", str(e))
-    return data.rocks.judged(run, rule, source, rollout, ids, at_once)
+        return data.rocks.Verdict(None, [], "", "", str(e))
+    return data.rocks.verdict(run, rule, source, rollout, ids, at_once)
 
 
 def offer_downloads(source: str, step: int, rollout: int) -> None:
@@ -131,7 +131,7 @@ class Opened(NamedTuple):
     rollout: int
     signal: str
 
-    def view(self, length: int, verdict: data.rocks.Judged) -> token_pane.View:
+    def view(self, length: int, verdict: data.rocks.Verdict) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
         about = data.texts.Texts(self.source)
         origin = (
@@ -149,7 +149,7 @@ class Opened(NamedTuple):
             categories=names,
             state=asked_state(self.rollout, self.step, length, names, verdict.names),
             steps=self.steps,
-            judged=verdict._asdict(),
+            verdict=verdict._asdict(),
             tau=data.texts.tau(run),
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
