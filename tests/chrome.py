@@ -47,6 +47,12 @@ APP = Path(__file__).parent.parent / "app"
 PAGES = [page.name for page in pages.PAGES]  # the names of the views
 
 
+def charts_of(page: str) -> int:
+    """How many charts a page draws where it has something for each."""
+    files = (APP / "views" / page).glob("*.py")
+    return sum(file.read_text(encoding="utf-8").count("st.plotly_chart(") for file in files)
+
+
 @dataclass
 class Tab:
     """A page with what it must not do on record."""

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import playwright.sync_api as playwright
-from chrome import Tab
+from chrome import Tab, charts_of
 from conftest import HOSTILE, WORDS
 
 from app import words
@@ -23,13 +23,15 @@ def test_the_first_page_says_what_the_run_is_and_loads_nothing_external(tab: Tab
     playwright.expect(
         tab.page.get_by_text("kl: full vocabulary, reverse, nats").first
     ).to_be_visible()
-    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
+    drawn = tab.page.locator(".js-plotly-plot")
+    playwright.expect(drawn).to_have_count(charts_of("overview"))
 
 
 def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> None:
     tab.open("/")
     playwright.expect(tab.page.get_by_role("heading", name="habit")).to_be_visible()
-    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
+    drawn = tab.page.locator(".js-plotly-plot")
+    playwright.expect(drawn).to_have_count(charts_of("overview"))
     tab.page.get_by_role("link", name="Trace").click()
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     tab.page.locator(".response .t").nth(5).hover()
@@ -40,7 +42,7 @@ def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> Non
     ).count()  # of eight that are logged; the others are only counted
     assert likely == 8 or f"{8 - likely} more below" in teacher.inner_text()
     tab.page.get_by_role("link", name="Rock tokens").click()
-    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(5)
+    playwright.expect(drawn).to_have_count(charts_of("rock_tokens"))
     tab.page.get_by_role("link", name="Steps").click()
     playwright.expect(tab.page.locator(".heatmap canvas")).to_be_visible()
     tab.page.get_by_role("link", name="Threshold lab").click()
