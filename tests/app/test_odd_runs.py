@@ -54,7 +54,6 @@ ODD_RUNS = {
     "no step": ({"steps": ()}, as_before),
     "no step, in training": ({"steps": (), "status": "running"}, as_before),
     "probes only": ({}, without("tokens", "rollouts", "types", "metrics", "evals")),
-    "probes and evals": ({}, without("tokens", "rollouts", "types", "metrics")),
     "probes of one step": ({"steps": (0,)}, without("tokens", "rollouts", "types", "metrics")),
     "final probes only": (
         {},
@@ -66,18 +65,12 @@ ODD_RUNS = {
     ),
     "fresh only": ({}, without("probe", "evals")),
     "no metrics": ({}, without("metrics")),
-    "no rollouts": ({}, without("rollouts")),
-    "no types": ({}, without("types")),
     "tokens only": ({}, without("probe", "evals", "metrics", "rollouts", "types")),
     "metrics only": ({}, without("probe", "evals", "rollouts", "types", "tokens")),
-    "evals only": ({}, without("probe", "metrics", "rollouts", "types", "tokens")),
     "nothing at all": ({}, without("probe", "evals", "metrics", "rollouts", "types", "tokens")),
     "closing, first checkpoint": ({"status": "running"}, closing_step),
-    "closing, no checkpoint": ({"status": "running"}, texts_only),
     "texts never judged": ({}, texts_only),
-    "top k of the estimator": ({"estimator": "topk+tail"}, as_before),
     "no estimator": ({"estimator": "absent"}, as_before),
-    "stopped": ({"status": "stopped", "reason": "out of patience"}, as_before),
 }
 SETTINGS = {
     "steps": ({"view": "position"}, {"view": "type", "which": "top"}, {"view": "category"}),
