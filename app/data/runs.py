@@ -19,7 +19,7 @@ from app.data import children
 from rockcore import schema
 from rockcore.analysis import course, signals
 from rockcore.analysis.course import Course
-from rockcore.analysis.signals import QUANTILES, SIGNED_QUANTILES, Scale
+from rockcore.analysis.signals import Scale
 from rockcore.categories import categories_of
 from rockcore.log import Run, find_runs, sample_runs
 from rockcore.rocks import ranking as rank
@@ -30,16 +30,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "QUANTILES",
     "SCENARIOS",
-    "SIGNED_QUANTILES",
     "RockError",
     "RunNotFound",
     "Scale",
 ]
 
-# Float columns of the log that are signals.
-SIGNALS = ("kl", "sampled_loss", "student_entropy", "teacher_entropy", "grad_norm")
+# The columns of the log that differ from token to token; a weight is what the training chose.
+SIGNALS = tuple(name for name in signals.COLUMNS if name != "weight")
 _SILENT_S = 600  # a run without a step for so long is not counted as training
 
 

@@ -21,7 +21,7 @@ from small_logs import LENIENT, write_many_on_one_prompt
 from streamlit.testing.v1 import AppTest
 
 from app import data
-from rockcore.analysis import compare, pair_scales, pairs, standings
+from rockcore.analysis import compare, pairs, signals, standings
 from rockcore.log import Run, sample_runs
 from rockcore.rocks.search import detect
 from rockcore.schema import Texts
@@ -148,12 +148,12 @@ def test_one_scale_is_anchored_at_the_tokens_of_both_runs(tiny_run: RunFactory) 
     both = np.concatenate([frame.kl for side in values for frame in side]).astype(float)
     scale = data.compare.scale(key(one), key(other), "kl")
     assert scale == data.compare.scale(key(other), key(one), "kl")
-    np.testing.assert_allclose(scale["edges"], np.quantile(both, data.runs.QUANTILES), rtol=1e-5)
+    np.testing.assert_allclose(scale["edges"], np.quantile(both, signals.QUANTILES), rtol=1e-5)
     assert scale["tokens"] == sum(scale["counts"]) == len(both)
     change = data.compare.difference_scale(key(one), key(other), "kl")
     np.testing.assert_allclose(
         change["edges"][5:],
-        np.maximum(np.quantile(np.abs(both), pair_scales.SIGNED_QUANTILES), 1e-4),
+        np.maximum(np.quantile(np.abs(both), signals.SIGNED_QUANTILES), 1e-4),
         rtol=1e-5,
     )
     assert change["edges"] == [-e for e in reversed(change["edges"])]
