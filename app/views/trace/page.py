@@ -169,7 +169,10 @@ def show_text(opened: Opened) -> None:
     draw = token_pane.show(PANE, text, values, opened.view(len(ids), verdict), follow_the_pane)
     offer_downloads(*where)
     if verdict.later:
-        draw(opened.view(len(ids), find_verdict(opened.source, opened.rollout, ids, at_once=False)))
+        verdict = find_verdict(opened.source, opened.rollout, ids, at_once=False)
+        draw(opened.view(len(ids), verdict))
+    if verdict.no_set:
+        st.text(f"By the rule of this link no token is a rock. {verdict.no_set}")
 
 
 def page() -> None:
