@@ -256,6 +256,7 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
         st.caption(
             "This rule beside the presets, on the same texts. J with this: Jaccard index of the "
             "two sets."
+            + (" Presets that need a second checkpoint are left out." if report.single else "")
         )
 
 
