@@ -116,7 +116,9 @@ METRICS: dict[str, Column] = {
     "tokens": Column(pa.int64(), "tokens", "Their response tokens."),
     "kl_mean": Column(pa.float64(), "nats", "Mean kl over these tokens."),
     "kl_stderr": Column(
-        pa.float64(), "nats", "Standard error of kl_mean, rollouts taken as the independent units."
+        pa.float64(),
+        "nats",
+        "Standard error of kl_mean, rollouts taken as the independent units; null for one rollout.",
     ),
     "accuracy": Column(
         pa.float64(),
