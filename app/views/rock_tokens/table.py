@@ -47,14 +47,14 @@ def filter_types(found: Found) -> pd.DataFrame:
             "all types",
             required=True,
         )
-    category, kind = choose_facet(found, "category"), choose_facet(found, "class")
+    facets = {name: choose_facet(found, name) for name in ("category", "class", "knockout")}
     explain_classes(found.report.hard_from)
-    return data.rocks.Pick(search, category, kind, only == "the set").rows(found.types)
+    return data.rocks.Pick(search, facets, only == "the set").rows(found.types)
 
 
 def choose_facet(found: Found, name: str) -> list[str]:
     """Values of a column, each with its number of types."""
-    counts = data.rocks.types_by(found.run, found.rule, name)
+    counts = data.rocks.types_by(found.types, name)
     return selection.choose_some(
         name,
         st.pills,

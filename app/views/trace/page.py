@@ -131,7 +131,7 @@ class Opened(NamedTuple):
     rollout: int
     signal: str
 
-    def view(self, length: int, verdict: data.rocks.Verdict) -> token_pane.View:
+    def view(self, ids: Any, verdict: data.rocks.Verdict) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
         about = data.texts.Texts(self.source)
         origin = (
@@ -147,13 +147,14 @@ class Opened(NamedTuple):
             caption=f"{facts.meta.name}, {about.label}, rollout {self.rollout}: "
             f"{origin}. {meaning.rstrip('.')}.",
             categories=names,
-            state=asked_state(self.rollout, self.step, length, names, verdict.names),
+            state=asked_state(self.rollout, self.step, len(ids), names, verdict.names),
             steps=self.steps,
             verdict=verdict._asdict(),
             tau=data.texts.tau(run),
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
             file=f"{facts.meta.name}-{self.source}-rollout{self.rollout}",
+            knockouts=data.knockouts.of_text(run, ids),
         )
 
 
@@ -166,10 +167,10 @@ def show_text(opened: Opened) -> None:
         return
     ids = data.texts.ids(text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
-    draw = token_pane.show(PANE, text, values, opened.view(len(ids), verdict), follow_the_pane)
+    draw = token_pane.show(PANE, text, values, opened.view(ids, verdict), follow_the_pane)
     offer_downloads(*where)
     if verdict.later:
-        draw(opened.view(len(ids), find_verdict(opened.source, opened.rollout, ids, at_once=False)))
+        draw(opened.view(ids, find_verdict(opened.source, opened.rollout, ids, at_once=False)))
 
 
 def page() -> None:
