@@ -17,10 +17,12 @@ from app.components.packing import packed
 from app.components.token_pane import parts
 from app.data import runs
 from app.data.runs import RunKey
+from app.work import known, work
 from rockcore.analysis import knockout_pairs, knockouts
 from rockcore.analysis.knockout_pairs import ROLES
 from rockcore.analysis.knockout_predictors import PREDICTORS
 from rockcore.analysis.knockouts import NEUTRAL, PILLAR, STUMBLING, UNDECIDED, VERDICTS, Knockouts
+from rockcore.log import screens
 from rockcore.log.screens import Screen
 from rockcore.schema import RockError
 from rockcore.schema.screen import KINDS
@@ -60,10 +62,9 @@ def screen(of: ScreenKey) -> Screen:
     return Screen.open(runs.log(of.run))
 
 
-@st.cache_resource(max_entries=4, show_spinner="Weighing the screen")
 def examined(of: ScreenKey) -> Knockouts:
     """Verdicts, intervals, corrections: everything that a page shows of a screen."""
-    return knockouts.examine(screen(of))
+    return work(of, lambda pulse: knockouts.examine(screen(of)), "Weighing the screen")
 
 
 def command(run: RunKey) -> str:
@@ -168,40 +169,52 @@ def _side(of: ScreenKey, letter: str, at: Any, ids: Any, roles: Any, correct: bo
     return Side(letter, text, values, packed(roles, "u1"), len(ids), bool(correct))
 
 
+def why_not(run: RunKey) -> str:
+    """Why a run cannot be screened; empty where it can."""
+    return screens.why_not(runs.log(run))
+
+
 class Measured(NamedTuple):
     """What a run knows of its tokens by knockout; empty where it has no screen."""
 
     verdicts: dict[int, str]  # token id -> Pillar, neutral, stumbling, undecided
     words: dict[int, str]  # token id -> the verdict with Δ and its interval
     missing: str  # what to say of the others
+    later: bool = False  # whether more can be known in a moment
 
     @property
     def pillars(self) -> set[int]:
         return {token for token, verdict in self.verdicts.items() if verdict == SHORT[PILLAR]}
 
 
-def measured(run: RunKey) -> Measured:
+def measured(run: RunKey, at_once: bool = False) -> Measured:
     """By token, for pages that are about something else: a screen that cannot be read is told in
-    `missing`.
+    `missing`. `at_once`: only if it has been weighed before.
     """
+    missing = f"{NOT_MEASURED} ({command(run)} measures it)"
     try:
         of = key(run)
-        rows = None if of is None else examined(of).by_token
+        if of is None or not progress(of).done:
+            return Measured({}, {}, missing)
+        if at_once and known(("verdicts", of)) is None:
+            return Measured({}, {}, "its screen is being weighed", later=True)
+        return Measured(*_told(of), missing)
     except RockError as e:
-        return Measured({}, {}, f"{NOT_MEASURED}: its screen cannot be read. {e}")
-    missing = f"{NOT_MEASURED}: {command(run)}"
-    if rows is None:
-        return Measured({}, {}, missing)
+        return Measured({}, {}, f"{NOT_MEASURED}, as its screen cannot be read. {e}")
+
+
+def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str]]:
+    rows = work(
+        ("verdicts", of), lambda pulse: knockouts.token_verdicts(screen(of)), "Weighing the screen"
+    )
     ids, verdicts = rows.token_id.tolist(), [SHORT[v] for v in rows.verdict]
     told = [
-        f"{verdict} {words.delta(value, low, high)}{' · the answer is written with it' * needed}"
+        f"{verdict} {words.delta(value, low, high)}{' · needed by the answer' * needed}"
         for verdict, value, low, high, needed in zip(
             verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
         )
     ]
-    return Measured(
-        dict(zip(ids, verdicts, strict=True)), dict(zip(ids, told, strict=True)), missing
-    )
+    return dict(zip(ids, verdicts, strict=True)), dict(zip(ids, told, strict=True))
 
 
 def beside(run: RunKey, types: pd.DataFrame) -> pd.DataFrame:
@@ -214,16 +227,17 @@ def beside(run: RunKey, types: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def of_text(run: RunKey, ids: Any) -> dict[str, Any]:
-    """What the token pane says of each token of a text: words by id, and those for the others."""
-    found = measured(run)
+class OfText(NamedTuple):
+    """What the token pane says of the tokens of a text."""
+
+    of: dict[str, str]  # token id -> words
+    others: str
+    later: bool
+
+
+def of_text(run: RunKey, ids: Any, at_once: bool = False) -> OfText:
+    """The words for the tokens `ids` (T,) of a text; `at_once` as in `measured`."""
+    found = measured(run, at_once)
     here = set(ids.tolist())
-    return {
-        "of": {str(i): words for i, words in found.words.items() if i in here},
-        "others": found.missing,
-    }
-
-
-def why_not(run: RunKey) -> str:
-    """Why a run cannot be screened; empty where it can."""
-    return ""
+    told = {str(i): words for i, words in found.words.items() if i in here}
+    return OfText(told, found.missing, found.later)

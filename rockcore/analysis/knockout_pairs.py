@@ -1,5 +1,5 @@
-"""One rollout with a token and without it, side by side: where they part, what stands there instead,
-and which words of either side the other lacks.
+"""One rollout with a token and without it, lined up: where they part, what stands there instead,
+and what either side alone has.
 
 The two were sampled with the same noise, so they are equal up to the first place of a banned token
 and part there; after that they are lined up as any two texts are.
@@ -62,8 +62,8 @@ def shared_start(ids_a: np.ndarray, ids_b: np.ndarray) -> int:
 
 
 def text_of(run: Run, token_id: Sequence[int] | np.ndarray, prompt: str) -> Text:
-    """A text that the log of the run does not hold, from its token ids (T,), spelled and sorted into
-    the categories of the run.
+    """A text that the log of the run does not hold, from its token ids (T,): spelled, and sorted
+    into the categories of the run.
     """
     ids = np.asarray(token_id, np.int64)
     tokens = texts.spelled(run, ids)

@@ -25,10 +25,25 @@ from rockcore.schema import Column, DamagedRun, RockError
 from rockcore.schema.screen import BASELINE, OUTCOMES, PROBLEMS, Candidate, ScreenPlan
 
 FOLDER, PLAN = "knockout", "screen.json"
+CHECKPOINTS = "checkpoints"
 
 
 class NoScreen(RockError, FileNotFoundError):
     """A run has no knockout screen, or none with a finished baseline."""
+
+
+def why_not(run: Run) -> str:
+    """What a run lacks of what a screen needs: the student it ended with, and problems with known
+    answers. Empty where it lacks nothing.
+    """
+    if not any((run.path / CHECKPOINTS).glob("step=*")):
+        return (
+            f"It keeps no checkpoint ({CHECKPOINTS}/step=… in its folder), so the student that "
+            "would have to answer without the token is not there."
+        )
+    if not run.steps("evals"):
+        return "It has graded no answers: its prompts have none that are known."
+    return ""
 
 
 class Texts(NamedTuple):

@@ -1,5 +1,5 @@
-"""A rollout with a token and without it: they part where it first stands, and every position is told
-by what the other side has.
+"""A rollout with a token and without it: they part where it first stands, and every position is
+told by what the other side has.
 """
 
 from __future__ import annotations

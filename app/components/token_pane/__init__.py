@@ -77,7 +77,7 @@ class View:
     """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the
     neighbouring rollouts; `tau`: the threshold of kl in nats where `verdict` has none; `verdict`:
     data.rocks.Verdict as a dict; `quiet`: a picture beside a control that says all else: no bar, no
-    toggles, nothing told to Python; `knockouts`: data.knockouts.Told as a dict, or nothing;
+    toggles, nothing told to Python; `knockouts`: data.knockouts.OfText as a dict;
     `palette`: a pair a class, where the classes are not those of a rule.
     """
 

@@ -8,7 +8,7 @@ from app import data
 
 
 def explain_no_screen(run: data.runs.RunKey) -> None:
-    st.subheader("Nothing has been knocked out here")
+    st.subheader("Nothing has been knocked out here yet")
     st.text(
         "A high loss says that student and teacher disagree, not that it matters. A knockout "
         "forbids the student a token and counts the right answers again: that is a cause, not a "

@@ -114,8 +114,8 @@ def needed_pillars(rows: Any) -> str:
     if not any(pillars):
         return ""
     return (
-        f"The answer itself is written with {sum(pillars)} of these {len(pillars)} Pillars, such as "
-        "a digit or the box: without it no answer can be graded right, whatever the reasoning."
+        f"With {sum(pillars)} of these {len(pillars)} Pillars the answer itself is written, as "
+        "with a digit or the box: without them none can be graded right, whatever the reasoning."
     )
 
 

@@ -49,6 +49,7 @@ def filter_types(found: Found) -> pd.DataFrame:
         )
     facets = {name: choose_facet(found, name) for name in ("category", "class", "knockout")}
     explain_classes(found.report.hard_from)
+    explain_knockouts(found)
     return data.rocks.Pick(search, facets, only == "the set").rows(found.types)
 
 
@@ -73,6 +74,15 @@ def explain_classes(hard_from: float) -> None:
         )
         for name, meaning in data.rocks.CLASSES.items():
             st.markdown(f"**{name}**: {meaning}")
+
+
+def explain_knockouts(found: Found) -> None:
+    """What is known of the answers without a token, or how to find out."""
+    measured = data.knockouts.measured(found.run)
+    if measured.verdicts:
+        selection.link("knockout", "What the knockouts did to the answers")
+    else:
+        st.caption(words.literal(f"Knockout {measured.missing}"))
 
 
 def show_table(rows: pd.DataFrame, column: str) -> int | None:

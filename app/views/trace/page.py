@@ -131,7 +131,9 @@ class Opened(NamedTuple):
     rollout: int
     signal: str
 
-    def view(self, ids: Any, verdict: data.rocks.Verdict) -> token_pane.View:
+    def view(
+        self, ids: Any, verdict: data.rocks.Verdict, told: data.knockouts.OfText
+    ) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
         about = data.texts.Texts(self.source)
         origin = (
@@ -154,7 +156,7 @@ class Opened(NamedTuple):
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
             file=f"{facts.meta.name}-{self.source}-rollout{self.rollout}",
-            knockouts=data.knockouts.of_text(run, ids),
+            knockouts=told._asdict(),
         )
 
 
@@ -167,10 +169,13 @@ def show_text(opened: Opened) -> None:
         return
     ids = data.texts.ids(text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
-    draw = token_pane.show(PANE, text, values, opened.view(ids, verdict), follow_the_pane)
+    told = data.knockouts.of_text(run, ids, at_once=True)
+    draw = token_pane.show(PANE, text, values, opened.view(ids, verdict, told), follow_the_pane)
     offer_downloads(*where)
-    if verdict.later:
-        draw(opened.view(ids, find_verdict(opened.source, opened.rollout, ids, at_once=False)))
+    if verdict.later or told.later:
+        told = data.knockouts.of_text(run, ids)
+        verdict = find_verdict(opened.source, opened.rollout, ids, at_once=not verdict.later)
+        draw(opened.view(ids, verdict, told))
 
 
 def page() -> None:
