@@ -23,7 +23,7 @@ from rockcore.rocks.examined import READS, Halves, reads
 from rockcore.rocks.rule import PRESETS
 from rockcore.rocks.rule_fields import ABOUT, CHOICES, KNOBS, BadRule
 from rockcore.rocks.scores import NEED_BEFORE, SCORES
-from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band
+from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band, types_by
 from rockcore.rocks.thresholds import Instant, ThresholdTable
 from rockcore.schema import Texts
 from rockcore.spelling import visible
@@ -49,6 +49,7 @@ __all__ = [
     "RockReport",
     "RockRule",
     "frequency_band",
+    "types_by",
 ]
 
 save_rule, named_rule = rules.save, rules.named
@@ -284,11 +285,6 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
-
-
-def types_by(run: RunKey, rule: RockRule, column: str) -> dict[str, int]:
-    """How many types are of each category or class, the commonest first."""
-    return tables.types_by(table(run, rule), column)
 
 
 def labels(run: RunKey, rule: RockRule, most: int, also: str) -> dict[int, str]:

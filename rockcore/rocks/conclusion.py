@@ -15,11 +15,11 @@ import pandas as pd
 from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
 from rockcore.log import Run
 from rockcore.rocks import controls
-from rockcore.rocks.change import group_change
 from rockcore.rocks.cutoff import K_MAX, Cutoff
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.empty import why_empty
-from rockcore.rocks.history import History, draws_for
+from rockcore.rocks.group_change import group_change
+from rockcore.rocks.history import History
 from rockcore.rocks.report import RockReport
 from rockcore.schema import Texts
 
@@ -162,34 +162,29 @@ def _token_table(
 def _groups(found: Detection) -> pd.DataFrame:
     """Rocks, rare types with a high loss before, and all others: relative change, naive and
     cross-fitted.
+
+    The rare ones are chosen at the first checkpoint, also where it has texts of its own: chosen at
+    the last they would seem to have risen.
     """
     history, k, ids = (
         History.of(found.material.corpora, found.material.paired),
         found.cutoff.k,
         found.corpus.types,
     )
-    parts = history.halves(found.rule.seed)
-    everyone = np.ones(found.corpus.rollouts, bool)
-    sides = next(iter(found.in_parts(parts[0][2] > 0)))
+    one, two = history.halves(found.rule.seed)
+    everyone = [np.ones((1, sums.rollouts)) for sums in history.sums]
+    sides = next(iter(found.in_parts(one[2] > 0)))
     rows: dict[str, list[np.ndarray]] = {"rocks": [], "rare, high before": [], "others": []}
-    for known, rollouts in (
-        (found.stats, everyone),
-        (sides[0], parts[0][2][0] > 0),
-        (sides[1], parts[1][2][0] > 0),
-    ):
+    for known, rollouts in ((found.stats, everyone), (sides[0], one), (sides[1], two)):
         rocks = top_types(found.score_of(known), ids, k)
-        before = (
-            np.nan_to_num(history.sums[0].means(rollouts[None, :].astype(float))[0])
-            if found.material.paired
-            else known.mean
-        )
-        rare = top_types(np.where((known.n >= 2) & ~rocks, before, 0.0), ids, k)
+        first = history.sums[0]
+        n, before = first.counts(rollouts[0])[0], np.nan_to_num(first.means(rollouts[0])[0])
+        rare = top_types(np.where((n >= 2) & ~rocks, before, 0.0), ids, k)
         for name, chosen in zip(rows, (rocks, rare, ~rocks & ~rare), strict=True):
             rows[name].append(chosen)
-    draws = draws_for(history)
     return pd.DataFrame(
         {"group": name, "types": int(c[0].sum()), "tokens": int(found.stats.n[c[0]].sum())}
-        | group_change(history, c[0], (c[1], c[2]), found.rule.seed, draws)
+        | group_change(history, c[0], (c[1], c[2]), found.rule.seed)
         for name, c in rows.items()
     )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -52,11 +52,10 @@ def mean_series(run: Run, texts: Texts, column: str) -> dict[int, list[float]]:
 
 @dataclass(frozen=True)
 class Pick:
-    """Which rows of a table are looked at; an empty list means all."""
+    """Which rows of a table are looked at; no value of a facet means all."""
 
     search: str = ""  # part of a token, or a whole id
-    categories: Collection[str] = ()
-    classes: Collection[str] = ()
+    facets: Mapping[str, Collection[str]] = field(default_factory=dict)  # column -> values
     only_set: bool = False
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -68,10 +67,9 @@ class Pick:
                 | frame.token.str.contains(self.search, regex=False)
                 | (frame.token_id.astype(str) == self.search)
             )
-        if self.categories:
-            keep &= frame.category.isin(list(self.categories))
-        if self.classes:
-            keep &= frame["class"].isin(list(self.classes))
+        for column, values in self.facets.items():
+            if values:
+                keep &= frame[column].isin(list(values))
         return frame.loc[keep & (frame.in_set | (not self.only_set))]
 
 

@@ -160,6 +160,8 @@ def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | N
         st.warning(words.literal(report.no_set))
     else:
         st.caption(words.literal(about_k(report)))
+    if report.ids:
+        show_pillars(report)
     if before is not None:
         show_moved(report, before)
     for note in report.notes:
@@ -182,6 +184,24 @@ def about_k(report: data.rocks.RockReport) -> str:
         f"{stable.high:.2f}."
     )
     return f"K: {report.how}.{enough}{splits}"
+
+
+def show_pillars(report: data.rocks.RockReport) -> None:
+    """Which types of the set the answers are known to need: a training that skips the set would
+    leave them untaught.
+    """
+    found = data.knockouts.measured(run)
+    if not found.verdicts:
+        st.text(f"Pillars at risk: {found.missing}")
+        return
+    names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
+    at_risk = [i for i in report.ids if i in found.pillars]
+    shown = "  ".join(words.visible(str(names[i])) for i in at_risk[:40])
+    known = sum(i in found.verdicts for i in report.ids)
+    st.text(
+        f"Pillars at risk: {len(at_risk)} of {len(found.pillars)} known Pillars are in the set"
+        f"{f': {shown}' if at_risk else ''}. Knocked out: {known} of its {len(report.ids)} types."
+    )
 
 
 def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
