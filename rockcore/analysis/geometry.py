@@ -73,7 +73,7 @@ class Geometry:
             )
         step = steps[-1] if step is None else step
         rows = run.gradients(probe_set, step)
-        if "texts" in rows.frame:
+        if "texts" in rows.frame and rows.frame.texts.notna().all():
             texts = int(rows.frame.texts.max())
         else:  # an older log has summed its probe texts
             texts = len(run.rollouts(probe_set=probe_set)) or None
