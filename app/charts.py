@@ -24,8 +24,10 @@ HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, wi
 
 
 def label(shown: str) -> str:
-    """A token, its whitespace made visible, that Plotly shows as it is."""
-    return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=True)
+    """A token, its whitespace made visible, that Plotly shows as it is: it reads tags and some
+    entities, and &quot; is none of them.
+    """
+    return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=False)
 
 
 def finish(
@@ -34,7 +36,7 @@ def finish(
     """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names
     from a log are shown as they are.
     """
-    heading, *about = (html.escape(line, quote=True) for line in title.split("<br>"))
+    heading, *about = (html.escape(line, quote=False) for line in title.split("<br>"))
     figure.update_layout(
         title={
             "text": heading,

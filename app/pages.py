@@ -21,6 +21,7 @@ PAGES = (
     Page("gradients", "Gradients"),
     Page("compare", "Compare"),
     Page("threshold_lab", "Threshold lab"),
+    Page("knockout", "Knockout"),
     Page("live", "Live", own_pace=True),
     Page("session", "Session", own_pace=True),
 )

@@ -71,6 +71,14 @@ CLASSES: tuple[Pair, ...] = (  # what became of a token type, in the order of ro
     CLEAR,
     ("#d9d9d9", "#4a4a4a"),
 )
+ROLES: tuple[
+    Pair, ...
+] = (  # of a token beside the text without it, in the order of knockouts.ROLES
+    ("#fd9a3e", "#ef9237"),
+    ("#2f7fbc", "#3a82bd"),
+    ("#d9d9d9", "#4a4a4a"),
+    CLEAR,
+)
 PAGE: Pair = ("#ffffff", "#171614")  # Streamlit's own two pages, and the text on them
 TEXT: Pair = ("#2f2d2b", "#edebe8")
 _BLACK, _WHITE = "#000000", "#ffffff"

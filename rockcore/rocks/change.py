@@ -93,6 +93,27 @@ def classify(
     )
 
 
+UNKNOWN = "unknown"  # in place of a class where there is one checkpoint
+
+
+def unknown_change(history: History) -> pd.DataFrame:
+    """The columns of `classify` where the history holds one checkpoint: its means, and nothing of
+    any change.
+    """
+    last = history.sums[2]
+    gone = np.full(len(history.types), np.nan)
+    columns = ("mean_first", "mean_middle", "change", "change_low", "change_high", "change_naive")
+    return pd.DataFrame(
+        {
+            "class": np.full(len(gone), UNKNOWN, dtype=object),
+            **dict.fromkeys(columns[:2], gone),
+            "mean_last": last.means(np.ones((1, last.rollouts)))[0],
+            **dict.fromkeys(columns[2:], gone),
+            "chosen": np.zeros(len(gone), bool),
+        }
+    )
+
+
 def _change_interval(
     history: History,
     half: list[np.ndarray],

@@ -40,6 +40,14 @@ function inWords(data, { side, at }, partner) {
   const there = side === "A" ? "B" : "A",
     a = side === "A" ? at : partner,
     b = side === "B" ? at : partner;
+  const places = a === b ? a : `${a} in A, ${b} in B`;
+  if (!data.signal)
+    return [
+      token,
+      partner === null
+        ? ` position ${at} of ${side} · no partner in ${there}`
+        : ` position ${places}`,
+    ];
   if (partner === null)
     return [
       token,
@@ -50,7 +58,7 @@ function inWords(data, { side, at }, partner) {
   const sign = change > 0 ? "+" : "";
   return [
     token,
-    ` ${data.signal}: A ${value(from)} · B ${value(of)} · B − A ${sign}${value(change)} ${data.unit} · position ${a === b ? a : `${a} in A, ${b} in B`}`,
+    ` ${data.signal}: A ${value(from)} · B ${value(of)} · B − A ${sign}${value(change)} ${data.unit} · position ${places}`,
   ];
 }
 
