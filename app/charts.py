@@ -58,7 +58,8 @@ def finish(
 
 
 def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:
-    """An interval over the steps: step, low, high."""
+    """An interval over the steps: step, low, high; none where an end is unknown."""
+    frame = frame[frame.low.notna() & frame.high.notna()]
     fill = f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)"
     figure.add_scatter(
         x=[*frame.step, *frame.step[::-1]],
@@ -75,7 +76,7 @@ def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> Non
 
 def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
     """Mean kl of each step's fresh rollouts with its 95 % interval: step, kl_mean, low, high,
-    tokens, rollouts.
+    interval, tokens.
     """
     figure = go.Figure()
     band(figure, metrics, STUDENT, "kl")
@@ -86,9 +87,9 @@ def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
         marker={"size": 4},
         line={"color": STUDENT},
         showlegend=False,
-        customdata=metrics[["low", "high", "tokens", "rollouts"]],
-        hovertemplate="step %{x}<br>%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}"
-        "<br>%{customdata[2]} tokens, %{customdata[3]} rollouts<extra></extra>",
+        customdata=metrics[["interval", "tokens"]],
+        hovertemplate="step %{x}<br>%{y:.4f} nats<br>%{customdata[0]}"
+        "<br>%{customdata[1]} tokens<extra></extra>",
     )
     figure.update_yaxes(rangemode="tozero")
     return finish(

@@ -23,7 +23,9 @@ from rockcore.analysis.signals import Scale
 from rockcore.categories import categories_of
 from rockcore.log import Run, find_runs, sample_runs
 from rockcore.rocks import ranking as rank
+from rockcore.rocks.ranking import Concentration
 from rockcore.schema import RockError, RunNotFound, Texts
+from rockcore.stats import Interval
 from rockcore.world import SCENARIOS
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCENARIOS",
+    "Concentration",
+    "Interval",
     "RockError",
     "RunNotFound",
     "Scale",
@@ -153,9 +157,9 @@ def ranking(run: RunKey, step: int) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def concentration(run: RunKey, step: int, top: int) -> rank.Concentration:
+def concentration(run: RunKey, step: int, top: int) -> Concentration:
     """How much of a step falls on its `top` token types."""
-    return rank.concentration(ranking(run, step), top)
+    return rank.concentration(log(run), step, top)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

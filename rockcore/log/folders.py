@@ -13,6 +13,7 @@ from rockcore.log.files import check_schema, log_files, table_file, table_files
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
+ROCKS = "rocks.json"  # the set that a training weighed by
 STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 

@@ -129,6 +129,7 @@ class Run:
 
     types = sums.types
     type_sums = sums.type_sums
+    type_sums_by_rollout = sums.type_sums_by_rollout
     type_means = sums.type_means
     values = sums.values
     scale_texts = sums.scale_texts

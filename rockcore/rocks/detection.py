@@ -19,12 +19,21 @@ from rockcore.rocks import cutoff, persistence, recurrence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.cutoff import Cutoff, Places
-from rockcore.rocks.gather import Material
+from rockcore.rocks.gather import Material, needs_two
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
-from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats
+from rockcore.rocks.scores import (
+    NEED_BEFORE,
+    NEED_SPREAD,
+    PER_OCCURRENCE,
+    SCORES,
+    Spread,
+    TypeStats,
+    held,
+    summed_loss,
+)
 from rockcore.rocks.thresholds import Quantiles
 
 
@@ -32,7 +41,8 @@ class Detection:
     """A rule at work on a run's occurrences. Arrays over types follow `corpus.types`, arrays over
     occurrences `corpus`.
 
-    Raises BadRule for a score that does not exist, or that the material cannot give.
+    Raises BadRule for a score that does not exist, NothingToCompare for one that one checkpoint
+    cannot give.
     """
 
     def __init__(
@@ -56,6 +66,12 @@ class Detection:
                 f"There is only {', '.join(SCORES)}",
                 "Choose one of them",
             )
+        if (
+            material.single
+            and rule.score in NEED_BEFORE
+            and (rule.score != "joint" or other is None)
+        ):
+            raise needs_two(rule.score, material)
 
     @property
     def corpus(self) -> Corpus:
@@ -80,11 +96,13 @@ class Detection:
 
     @cached_property
     def high(self) -> np.ndarray | None:
-        """(N,) bool: O_PH, at or above both thresholds; None where only bounds are known."""
+        """(N,) bool: O_PH, at or above both thresholds; None where only bounds are known, or one
+        checkpoint.
+        """
         pre, post = self.tau
         if self.material.paired:
             return (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
-        if self.material.mode == "bounds":
+        if self.material.mode in ("bounds", "single"):
             return None
         found, self.unmatched = persistence.matched(
             self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse
@@ -98,8 +116,10 @@ class Detection:
         """(V,) least and greatest number of persistent occurrences that the shares at or above each
         threshold allow.
 
-        Not whole numbers: the share before was seen on other texts.
+        Not whole numbers: the share before was seen on other texts. NaN for one checkpoint.
         """
+        if self.material.single:
+            return (np.full(len(self.corpus.types), np.nan),) * 2
         first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
         n = np.bincount(last.type, minlength=len(last.types))
         q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
@@ -131,7 +151,9 @@ class Detection:
 
     @cached_property
     def persistent(self) -> np.ndarray:
-        """(V,) persistent occurrences; in bounds mode the number there are at least."""
+        """(V,) persistent occurrences; in bounds mode the number there are at least; NaN for one
+        checkpoint.
+        """
         return (
             self.bounds[0]
             if self.candidates is None
@@ -203,7 +225,23 @@ class Detection:
             yield self.type_stats(part, counts[0]), self.type_stats(~part, counts[1])
 
     def score_of(self, known: TypeStats) -> np.ndarray:
-        """(V,) score, 0 for types that the rule keeps out of the set."""
+        """(V,) score, 0 for types that the rule keeps out of the set.
+
+        Rare types lead a ranking by means. Where K is found from the run they are kept out before
+        the ranking; in a ranking by sums those that hold too little come last.
+        """
+        score = self.allowed(known)
+        if self.rule.automatic and self.score in PER_OCCURRENCE:
+            score[~self._enough(score, known)] = 0
+        return score
+
+    def _enough(self, score: np.ndarray, known: TypeStats) -> np.ndarray:
+        """(V,) bool: the types that hold enough of the loss, by a score."""
+        total, types = summed_loss(self.score, known), int((known.n > 0).sum())
+        return cutoff.holds_enough(self.rule, held(self.score, score, known), total, types)
+
+    def allowed(self, known: TypeStats) -> np.ndarray:
+        """(V,) score, 0 for types that are too rare, too frequent or excluded by name."""
         score = np.array(SCORES[self.score](known), dtype=np.float64)
         most = np.lexsort((known.token_id, -known.n))[: self.rule.drop_most_frequent]
         score[most] = 0
@@ -244,7 +282,8 @@ class Detection:
     def cutoff(self) -> Cutoff:
         """K, and the curves over K: see cutoff.cut."""
         halves = self._agreement if self.corpus.rollouts > 1 else None
-        return cutoff.cut(self.rule, self.scores, self.stats.kl_sum[self.order], halves)
+        enough = int(self._enough(self.scores, self.stats).sum())
+        return cutoff.cut(self.rule, self.scores, self.stats.kl_sum[self.order], enough, halves)
 
     @cached_property
     def in_set(self) -> np.ndarray:

@@ -110,6 +110,7 @@ TABLES: dict[str, LogTable] = {
         LogTable("types/{step}.parquet", c.TYPES),
         LogTable("evals/{step}.parquet", c.EVALS),
         LogTable("optimizer/{step}.parquet", c.OPTIMIZER),
+        LogTable("weights/{step}.parquet", c.WEIGHTS),
         LogTable("probe/first/rollouts.parquet", c.ROLLOUTS),
         LogTable("probe/first/teacher.parquet", c.PROBE_TEACHER),
         LogTable("probe/first/{step}.parquet", c.PROBE),

@@ -35,10 +35,11 @@ import planted  # noqa: E402
 
 from rockcore import stats  # noqa: E402
 from rockcore.log import Run  # noqa: E402
-from rockcore.rocks.change import LEAST_ROLLOUTS, classify, group_change
+from rockcore.rocks.change import LEAST_ROLLOUTS, classify
 from rockcore.rocks.detection import Detection  # noqa: E402
 from rockcore.rocks.examined import Examined  # noqa: E402
 from rockcore.rocks.gather import gather  # noqa: E402
+from rockcore.rocks.group_change import group_change
 from rockcore.rocks.history import History
 from rockcore.rocks.rule import preset  # noqa: E402
 

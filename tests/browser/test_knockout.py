@@ -1,4 +1,4 @@
-"""The page Knockout in a browser: a point opens its candidate, and both texts are one comparison."""
+"""The page Knockout in a browser: a point opens its candidate, both texts are one comparison."""
 
 from __future__ import annotations
 

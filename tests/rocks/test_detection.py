@@ -170,7 +170,7 @@ def test_a_loss_at_the_threshold_is_high():
 
 def test_a_type_seen_once_is_in_no_set_unless_the_rule_allows_it():
     log = Log([[1, 2], [1, 3], [1, 1]], [[[1.0, 9.0], [1.0, 0.5], [1.0, 1.0]]] * 2)
-    assert chosen(examined(log, replace(ALL, min_frequency=2))) == [1]
+    assert chosen(examined(log, replace(ALL, min_frequency=2, top_k=3))) == [1]
     assert chosen(examined(log, replace(ALL, top_k=3))) == [2, 1, 3]
 
 
@@ -181,17 +181,49 @@ def test_a_threshold_for_the_score_ends_the_set_where_it_is_reached():
     assert chosen(examined(log, replace(ALL, tau_rock=9.0))) == []
 
 
-def test_k_is_the_largest_that_is_stable_or_the_knee_where_none_is():
+def test_k_are_the_types_that_hold_enough_of_the_loss():
+    """Of 14 nats a rollout, four types hold 2 each and six 1: more than an even share is more than
+    1.4.
+    """
+    log = one_type_each([2.0] * 4 + [1.0] * 6)
+    found = examined(log, ALL)
+    assert (chosen(found), found.cutoff.chosen_by) == ([0, 1, 2, 3], "share")
+    for changes, k in (
+        ({"even_share": 0.5}, 10),
+        ({"even_share": 1.5}, 0),
+        ({"even_share": 0, "least_share": 0.14}, 4),
+        ({"even_share": 0, "least_share": 1 / 14}, 10),  # at least: a share just held is enough
+        ({"even_share": 0, "least_share": 0.15}, 0),
+        ({"even_share": 0, "least_share": 0}, 10),
+    ):
+        assert examined(log, replace(ALL, **changes)).cutoff.k == k, changes
+
+
+def test_types_that_are_all_alike_hold_an_even_share_each_and_none_holds_more():
+    for loss in (0.1, 1 / 3, 0.7, 1e-3):
+        found = examined(one_type_each([loss] * 7), ALL)
+        assert (found.cutoff.k, found.cutoff.enough, found.cutoff.chosen_by) == (0, 0, "share")
+
+
+def test_where_halves_do_not_agree_on_all_of_them_k_is_the_largest_below_on_which_they_do():
     log = brute.eighths(2, 12, 40, 8, seed=3)
-    found = examined(log, replace(ALL, min_jaccard=0.6))
-    stable = np.flatnonzero(
-        found.cutoff.jaccard[: np.searchsorted(found.cutoff.coverage, 0.95) + 1] >= 0.6
-    )
-    assert (found.cutoff.k, found.cutoff.chosen_by) == (stable[-1] + 1, "stability")
-    never = examined(Log(log.tokens[:1], [losses[:1] for losses in log.losses]), ALL)
-    assert (never.cutoff.k, never.cutoff.chosen_by) == (never.cutoff.knee, "knee"), (
-        "one rollout has no halves"
-    )
+    found = examined(log, replace(ALL, even_share=0, min_jaccard=0.6))
+    assert found.cutoff.enough == 8 and found.cutoff.jaccard[7] == 1, "a closed vocabulary"
+    for even in (0.5, 0.9, 0.97, 1.0, 1.05):
+        cut = examined(log, replace(ALL, even_share=even, min_jaccard=0.6)).cutoff
+        stable = [k for k in range(1, cut.enough + 1) if cut.jaccard[k - 1] >= 0.6]
+        assert cut.k == max(stable, default=0)
+        how = "share" if cut.k == cut.enough else "stability" if stable else "none"
+        assert cut.chosen_by == how
+        assert not cut.k or cut.stability.value == cut.jaccard[cut.k - 1] >= 0.6
+
+
+def test_one_rollout_has_no_halves_and_so_no_set_of_its_own_and_no_stability():
+    log = one_type_each([1.0, 0.5, 0.1], rollouts=1)
+    never = examined(log, ALL).cutoff
+    assert (never.k, never.enough, never.chosen_by) == (0, 1, "none")
+    given = examined(log, replace(ALL, top_k=2)).cutoff
+    assert (given.k, given.chosen_by) == (2, "given") and math.isnan(given.stability.value)
 
 
 @brute.examples(8)

@@ -21,11 +21,10 @@ def show_types(found: Found) -> int | None:
     rows = filter_types(found)
     picked = show_table(rows.head(MOST_ROWS), found.rule.column)
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
-    steps = found.report.steps
     name = words.literal(found.facts.meta.name)
+    unstable = " · an unstable ranking: no stable set" if found.report.unstable else ""
     st.caption(
-        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · steps {steps[0]} to "
-        f"{steps[-1]}"
+        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · {found.report.span}{unstable}"
     )
     offer_downloads(found)
     return picked

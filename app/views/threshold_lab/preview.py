@@ -9,8 +9,9 @@ from app.components import token_pane
 
 
 def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
-    """One rollout before and after, with what the rule makes of it."""
-    if data.rocks.source(run, rule).probe_set is None:
+    """One rollout before and after, or at the only checkpoint, with what the rule makes of it."""
+    steps = data.rocks.found(run, rule).report.steps
+    if data.rocks.source(run, rule).probe_set is None and len(steps) > 1:
         st.text("The texts before and after differ: there is no rollout to show at both ends.")
         return
     ids = data.rocks.rollouts(run, rule)
@@ -22,7 +23,9 @@ def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
         ids[0],
         help="Those with most kept occurrences come first.",
     )
-    steps = data.rocks.found(run, rule).report.steps
+    if len(steps) == 1:
+        show_end(run, rule, rollout, steps[0], "alone")
+        return
     ends = zip(st.columns(2), (steps[0], steps[-1]), ("before", "after"), strict=True)
     for column, step, when in ends:
         with column:

@@ -176,6 +176,8 @@ def show_text(opened: Opened) -> None:
         told = data.knockouts.of_text(run, ids)
         verdict = find_verdict(opened.source, opened.rollout, ids, at_once=not verdict.later)
         draw(opened.view(ids, verdict, told))
+    if verdict.no_set:
+        st.text(f"By the rule of this link no token is a rock. {verdict.no_set}")
 
 
 def page() -> None:
