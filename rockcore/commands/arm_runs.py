@@ -36,6 +36,7 @@ from rockcore.schema import RockError
 
 _LOOK_EVERY_S = 0.25
 _LOCK = ".lock"
+_PATIENCE_S = 3  # a process that was just killed takes a moment to go
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -167,14 +168,19 @@ def _locked(place: Path) -> Iterator[int]:
         yield -1
         return
     with (place / _LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            raise AtWork(
-                f"{place} is being trained by another process",
-                "Two would write the same runs",
-                "Wait for it, or stop it: `rockcore app` shows how far it is",
-            ) from e
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as e:
+                if time.monotonic() > deadline:
+                    raise AtWork(
+                        f"{place} is being trained by another process",
+                        "Two would write the same runs",
+                        "Wait for it, or stop it: `rockcore app` shows how far it is",
+                    ) from e
+                time.sleep(_LOOK_EVERY_S)
         yield file.fileno()
 
 
