@@ -97,10 +97,11 @@ def alone(of: ScreenKey) -> pd.DataFrame:
 
 def examples(of: ScreenKey, candidate: str) -> dict[int, str]:
     """Row of `pairs` -> what a list says of it: those whose grade changed come first."""
+    rows = _pairs(of, candidate)
+    shown = (rows.problem, rows.rollout, rows.baseline_correct, rows.knockout_correct)
     return {
-        row.Index: f"problem {row.problem}, rollout {row.rollout} · "
-        f"{GRADES[row.baseline_correct]} with, {GRADES[row.knockout_correct]} without"
-        for row in _pairs(of, candidate).itertuples()
+        i: f"problem {problem}, rollout {rollout} · {GRADES[a]} with, {GRADES[b]} without"
+        for i, (problem, rollout, a, b) in enumerate(zip(*shown, strict=True))
     }
 
 

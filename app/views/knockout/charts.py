@@ -50,8 +50,9 @@ def deltas(
     _bands(figure, len(rows), bands)
     places = dict(zip(rows.candidate, range(len(rows)), strict=True))
     if picked in places:
-        row = {"y0": places[picked] - 0.5, "y1": places[picked] + 0.5}
-        figure.add_hrect(**row, line_width=0, fillcolor=NEUTRAL, opacity=0.2, layer="below")
+        low, high = places[picked] - 0.5, places[picked] + 0.5
+        look: dict[str, Any] = {"line_width": 0, "fillcolor": NEUTRAL, "opacity": 0.2}
+        figure.add_hrect(low, high, layer="below", **look)
     for verdict in LOOKS:
         _verdict(figure, rows, names, verdict)
     _needed(figure, rows)

@@ -220,8 +220,7 @@ def correlation(row: Any) -> str:
 
 
 def bound(found: data.knockouts.Knockouts) -> str:
-    rows = [row for row in found.correlations.itertuples() if row.r == row.r]
-    most = max((abs(row.r) for row in rows), default=None)
+    most = max((abs(r) for r in found.correlations.r if r == r), default=None)
     here = "" if most is None else f" Here the largest |r| is {most:.2f}."
     return (
         "Pearson correlation of Δ with what the log tells beforehand, over the tokens that were "
