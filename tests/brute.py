@@ -315,7 +315,7 @@ def best(scores: dict[int, float], k: int) -> list[int]:
 
 
 def automatic_k(
-    scores: dict[int, float],
+    scores: dict[int, Fraction],
     loss: Fraction,
     types: int,
     jaccard: Sequence[float],
@@ -325,7 +325,7 @@ def automatic_k(
     than so many even ones, as far as halves agree on them. `jaccard`: for K = 1, 2, …
     """
     least, even, agree = shares
-    held = [Fraction(s) for s in scores.values() if s > 0 and loss > 0]
+    held = [s for s in scores.values() if s > 0 and loss > 0]
     enough = sum(h >= least * loss and h > even * loss / types for h in held)
     for k in range(enough, 0, -1):
         if jaccard[k - 1] >= agree:

@@ -117,7 +117,8 @@ class Detection:
         Not whole numbers: the share before was seen on other texts. NaN for one checkpoint.
         """
         if self.material.single:
-            return (np.full(len(self.corpus.types), np.nan),) * 2
+            unknown = np.full(len(self.corpus.types), np.nan)
+            return unknown, unknown
         first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
         n = np.bincount(last.type, minlength=len(last.types))
         q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
