@@ -30,7 +30,7 @@ ID = {word: i for i, word in enumerate(WORDS)}
 SO, LET, BOX, EQUALS = ID["So"], ID[" Let"], ID["\\boxed"], ID[" ="]
 EFFECTS = {SO: -0.4, LET: 0.35, BOX: -0.5, EQUALS: 0.0} | {ID[w]: 0.0 for w in HOSTILE}
 WINDOW = {SO: (SO, ID[" the"], ID["**"])}
-LENIENT = "lenient;gamma=0.125;tau_quantile=0.5"  # finds rocks in drawn numbers
+LENIENT = "lenient;even_share=0;gamma=0.125;min_jaccard=0;tau_quantile=0.5"  # finds some here
 
 
 @pytest.fixture(scope="module")
