@@ -1,4 +1,6 @@
-"""The command line: `rockcore train | rocks | compare | app`. Only `train` loads torch."""
+"""The command line: `rockcore train | rocks | compare | arms | compare-arms | app`. Only `train`
+loads torch; `arms` runs it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from rockcore.commands import app, compare, rocks, train
+from rockcore.commands import app, arms, compare, compare_arms, rocks, train
 from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
@@ -16,12 +18,16 @@ Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
+    | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
+    | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
     SessionConfig: train.run,
     rocks.Rocks: rocks.run,
     compare.Compare: compare.run,
+    arms.Arms: arms.run,
+    compare_arms.CompareArms: compare_arms.run,
     app.App: app.run,
 }
 

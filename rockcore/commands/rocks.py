@@ -203,7 +203,7 @@ def _stability(found: RockReport) -> str:
 def _gates(found: RockReport) -> str:
     """How many occurrences pass each gate."""
     rule, n = found.rule, found.occurrences
-    if found.mode == "single":
+    if found.single:
         return f"{n['scored']:,} occurrences at one checkpoint: which are persistent is unknown"
     if n["persistent"] is None:
         persistent, kept = f"{n['persistent_low']:,} to {n['persistent_high']:,}", "unknown"

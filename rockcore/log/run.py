@@ -141,6 +141,7 @@ class Run:
     rollouts = texts.rollouts
     rollout_sums = texts.rollout_sums
     probe_ids = texts.probe_ids
+    summed_ids = texts.summed_ids
     trace = texts.trace
     positions = texts.positions
     over_steps = texts.over_steps

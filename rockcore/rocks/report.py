@@ -58,6 +58,11 @@ class RockReport:
     enough: int | None = None  # types that hold enough of the loss; None in reports of old
 
     @property
+    def single(self) -> bool:
+        """Whether one checkpoint alone was looked at, and nothing is known of persistence."""
+        return self.mode == "single"
+
+    @property
     def unstable(self) -> bool:
         """Whether there is no set because halves of the rollouts agree on none: the ranking stands,
         and may be another on other texts.

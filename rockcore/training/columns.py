@@ -21,19 +21,22 @@ class NonFiniteLoss(RockError, ArithmeticError):
     """A kl that is no number: training cannot go on, the log up to here is kept."""
 
 
+def token_columns(rollouts: Rollouts) -> dict[str, np.ndarray]:
+    """Where each response token stands, and which it is, rollouts one after another."""
+    lengths = rollouts.lengths
+    return {
+        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "token_id": rollouts.token_ids(),
+    }
+
+
 def occurrence_columns(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, np.ndarray]:
     """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the
     weight.
     """
-    lengths = rollouts.lengths
-    n = sum(lengths)
-    return {
-        "step": np.full(n, step, np.int32),
-        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
-        "token_id": rollouts.token_ids(),
-        **scored.losses,
-    }
+    step_N = np.full(sum(rollouts.lengths), step, np.int32)
+    return {"step": step_N, **token_columns(rollouts), **scored.losses}
 
 
 def refuse_non_finite(step: int, rollouts: Rollouts, scored: Judged) -> None:

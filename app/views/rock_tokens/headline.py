@@ -77,7 +77,7 @@ def density_cells(report: data.rocks.RockReport) -> list[Cell]:
 def funnel_line(report: data.rocks.RockReport) -> str:
     """How many occurrences pass each gate."""
     n, rule = report.occurrences, report.rule
-    if report.mode == "single":
+    if report.single:
         return f"{n['scored']:,} occurrences at one checkpoint: which are persistent is unknown."
     if n["persistent"] is None:
         return (

@@ -160,7 +160,8 @@ def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | N
         st.warning(words.literal(report.no_set))
     else:
         st.caption(words.literal(about_k(report)))
-    show_pillars(report)
+    if report.ids:
+        show_pillars(report)
     if before is not None:
         show_moved(report, before)
     for note in report.notes:
@@ -275,6 +276,7 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
         st.caption(
             "This rule beside the presets, on the same texts. J with this: Jaccard index of the "
             "two sets."
+            + (" Presets that need a second checkpoint are left out." if report.single else "")
         )
 
 
