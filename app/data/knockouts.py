@@ -7,6 +7,7 @@ Raises RockError where rockcore does, but in `told`, which pages about other thi
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,9 +68,10 @@ def examined(of: ScreenKey) -> Knockouts:
     return work(of, lambda pulse: knockouts.examine(screen(of)), "Weighing the screen")
 
 
-def command(run: RunKey) -> str:
-    """What measures it."""
-    return f"rockcore knockout {shlex.quote(runs.short_path(run))}"
+def command(run: RunKey, ids: Iterable[int | str] = ()) -> str:
+    """What measures the candidates of a run, or these token types."""
+    named = " ".join(["", "--candidates", *map(str, ids)]) if ids else ""
+    return f"rockcore knockout {shlex.quote(runs.short_path(run))}{named}"
 
 
 class Progress(NamedTuple):
@@ -180,7 +182,8 @@ class Measured(NamedTuple):
 
     verdicts: dict[int, str]  # token id -> Pillar, neutral, stumbling, undecided
     words: dict[int, str]  # token id -> the verdict with Δ and its interval
-    missing: str  # what to say of the others
+    missing: str  # what to say where nothing is measured
+    others: str  # what to say of a token that is not; {id} stands for its id
     later: bool = False  # whether more can be known in a moment
 
     @property
@@ -192,16 +195,21 @@ def measured(run: RunKey, at_once: bool = False) -> Measured:
     """By token, for pages that are about something else: a screen that cannot be read is told in
     `missing`. `at_once`: only if it has been weighed before.
     """
-    missing = f"{NOT_MEASURED} ({command(run)} measures it)"
+    why = why_not(run)
+    missing, others = (
+        f"{NOT_MEASURED} ({why or f'{command(run, ids)} measures it'})" for ids in ((), ("{id}",))
+    )
     try:
         of = key(run)
         if of is None or not progress(of).done:
-            return Measured({}, {}, missing)
+            return Measured({}, {}, missing, others)
         if at_once and known(("verdicts", of)) is None:
-            return Measured({}, {}, "its screen is being weighed", later=True)
-        return Measured(*_told(of), missing)
+            weighed = "its screen is being weighed"
+            return Measured({}, {}, weighed, weighed, later=True)
+        return Measured(*_told(of), missing, others)
     except RockError as e:
-        return Measured({}, {}, f"{NOT_MEASURED}, as its screen cannot be read. {e}")
+        unread = f"{NOT_MEASURED}, as its screen cannot be read. {e}"
+        return Measured({}, {}, unread, unread)
 
 
 def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str]]:
@@ -232,7 +240,7 @@ class OfText(NamedTuple):
     """What the token pane says of the tokens of a text."""
 
     of: dict[str, str]  # token id -> words
-    others: str
+    others: str  # of the others; {id} stands for the id
     later: bool
 
 
@@ -241,4 +249,4 @@ def of_text(run: RunKey, ids: Any, at_once: bool = False) -> OfText:
     found = measured(run, at_once)
     here = set(ids.tolist())
     told = {str(i): words for i, words in found.words.items() if i in here}
-    return OfText(told, found.missing, found.later)
+    return OfText(told, found.others, found.later)

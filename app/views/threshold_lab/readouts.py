@@ -9,6 +9,8 @@ import streamlit as st
 
 from app import data, words
 
+MOST_NAMED = 20  # types in a command
+
 
 class Cell(NamedTuple):
     """A number now and before; None where it is not known."""
@@ -129,10 +131,13 @@ def show_pillars(run: data.runs.RunKey, report: data.rocks.RockReport) -> None:
     names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
     at_risk = [i for i in report.ids if i in found.pillars]
     shown = "  ".join(words.visible(str(names[i])) for i in at_risk[:40])
-    known = sum(i in found.verdicts for i in report.ids)
+    unknown = [i for i in report.ids if i not in found.verdicts]
+    k = len(report.ids)
+    rest = f" The others: {data.knockouts.command(run, unknown[:MOST_NAMED])}" if unknown else ""
     st.text(
         f"Pillars at risk: {len(at_risk)} of {len(found.pillars)} known Pillars are in the set"
-        f"{f': {shown}' if at_risk else ''}. Knocked out: {known} of its {len(report.ids)} types."
+        f"{f': {shown}' if at_risk else ''}. Knocked out: {k - len(unknown)} of its {k} types."
+        f"{'' if data.knockouts.why_not(run) else rest}"
     )
 
 
