@@ -79,8 +79,8 @@ class Screen:
         return cls(run if isinstance(run, Run) else Run.open(run))
 
     @staticmethod
-    def exists(run: Path) -> bool:
-        return (run / FOLDER / PLAN).exists()
+    def exists(run: str | Path) -> bool:
+        return (Path(run) / FOLDER / PLAN).exists()
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -203,6 +203,18 @@ class ScreenWriter:
     def drop(self, keys: Sequence[str]) -> None:
         for key in keys:
             (self.folder / "outcomes" / f"{key}.parquet").unlink(missing_ok=True)
+
+
+def why_not(run: Run) -> str:
+    """Why a run cannot be screened, as far as its folder tells; empty where it can be."""
+    if not any((run.path / "checkpoints").glob("step=*/config.json")):
+        return (
+            f"{run.path.name} has no checkpoints: a screen lets its last student answer again. "
+            "Train a run, which keeps them: rockcore train"
+        )
+    if not run.meta.config:
+        return f"{run.path.name} does not hold the settings that it was trained with"
+    return ""
 
 
 def _read_plan(file: Path) -> ScreenPlan:
