@@ -1,5 +1,5 @@
-"""The command line: `rockcore train | rocks | knockout | compare | app`. Only `train` loads torch,
-and `knockout` where something is left to answer.
+"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | app`. Only
+`train` loads torch, and `knockout` where something is left to answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from rockcore.commands import app, compare, knockout, rocks, train
+from rockcore.commands import app, arms, compare, compare_arms, knockout, rocks, train
 from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
@@ -19,6 +19,8 @@ Command = (
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]
     | Annotated[knockout.Knockout, tyro.conf.subcommand("knockout")]
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
+    | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
+    | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
@@ -26,6 +28,8 @@ _RUN: dict[type, Callable[[Any], None]] = {
     rocks.Rocks: rocks.run,
     knockout.Knockout: knockout.run,
     compare.Compare: compare.run,
+    arms.Arms: arms.run,
+    compare_arms.CompareArms: compare_arms.run,
     app.App: app.run,
 }
 

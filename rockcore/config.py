@@ -13,11 +13,35 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
 
 from rockcore.schema import RockError
 
 ScenarioName = Literal["habit", "hidden", "skill"]
+ArmName = Literal[
+    "baseline",
+    "rock-freeze",
+    "soft",
+    "random-freeze",
+    "top-entropy",
+    "low-entropy",
+    "iw-opd",
+    "dynamic",
+]
+# which of the settings of arms each one looks at; it cannot do without `rocks` where it is named
+ARM_SETTINGS: dict[str, tuple[str, ...]] = {
+    "baseline": (),
+    "rock-freeze": ("rocks", "window"),
+    "soft": ("rocks", "window", "lambda_"),
+    "random-freeze": ("rocks", "window", "match_kl"),
+    "top-entropy": ("share",),
+    "low-entropy": ("share",),
+    "iw-opd": ("gamma",),
+    "dynamic": (),
+}
+_OF_ARMS = ("rocks", "lambda_", "window", "share", "gamma", "match_kl")
 
 
 class BadConfig(RockError, ValueError):
@@ -30,14 +54,23 @@ def about(
     above: float | None = None,
     unit: str = "",
     in_form: bool = False,
+    within: tuple[float, float] | None = None,
 ) -> Mapping[str, Any]:
     """What is known of a setting beside its type, as the metadata of its field: the check and the
     form of the dashboard follow from it.
 
     `label`: in words of a page. `least`: it counts something, and is at least this. `above`: it is
-    a finite number greater than this. `in_form`: whether the dashboard asks for it.
+    a finite number greater than this. `in_form`: whether the dashboard asks for it. `within`: it
+    lies between these two, which it may be too.
     """
-    return {"label": label, "least": least, "above": above, "unit": unit, "in_form": in_form}
+    return {
+        "label": label,
+        "least": least,
+        "above": above,
+        "unit": unit,
+        "in_form": in_form,
+        "within": within,
+    }
 
 
 def unless_given(value: Any, known: Mapping[str, Any] | None = None) -> Any:
@@ -108,10 +141,46 @@ class SessionConfig:
     student's texts at every second scoring); full: also exact norms of a sample, for a stated
     price.
     """
+    gradient_texts: int | None = unless_given(0, about(least=0, unit="texts"))
+    """Sum gradients over so many texts of either student, for lengths and directions that are told
+    from noise: the fixed texts, and further ones of which nothing else is logged. 0, as without it:
+    the fixed texts alone.
+    """
     exact_positions: int | None = unless_given(200, about(least=1, unit="positions"))
     """How many positions get an exact norm with --gradients full: one backward pass each, after the
     last step; without it 200.
     """
+    arm: ArmName | None = unless_given("baseline")
+    """Which positions are trained on, and how much: baseline, as without it (all alike);
+    rock-freeze (no token of the set --rocks); soft (these times --lambda); random-freeze (as many
+    other positions, drawn anew at each step); top-entropy, low-entropy (a --share of the positions
+    by the student's entropy); iw-opd (early positions more, by --gamma); dynamic (types that do not
+    move on the fixed texts weigh less and less). Positions of weight 0 are not projected on the
+    vocabulary. Those by entropy, iw-opd, --window and --match-kl have to judge all positions before
+    they weigh them: they read each text twice, and save no time.
+    """
+    rocks: Path | None = None
+    """The set for rock-freeze, soft and random-freeze, as `rockcore rocks RUN --json` prints it or
+    the dashboard saves it.
+    """
+    lambda_: Annotated[float | None, tyro.conf.arg(name="lambda")] = unless_given(
+        0.5, about(within=(0.0, 1.0))
+    )
+    """Weight of the tokens of the set with --arm soft, 0 to 1; without it 0.5."""
+    window: bool = False
+    """Take the stretch of high kl around each token of the set along with it."""
+    normaliser: Literal["tokens", "weights"] | None = unless_given("tokens")
+    """What the weighted sum of kl is divided by: the number of tokens, as without it, or the sum of
+    the weights, which makes the other tokens weigh more the more are left out.
+    """
+    share: float | None = unless_given(0.2, about(within=(0.0, 1.0)))
+    """Share of the positions that top-entropy and low-entropy keep; without it 0.2."""
+    gamma: float | None = unless_given(0.5, about(above=0))
+    """How much more the first position weighs than the last with iw-opd; without it 0.5, as in
+    TRL.
+    """
+    match_kl: bool = False
+    """Let random-freeze choose positions whose kl is near that of the tokens of the set."""
     resume: bool = False
     """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads
     may change, another flag has to repeat what the run has.
@@ -150,6 +219,8 @@ class SessionConfig:
             for f in fields(self)
             for value in [getattr(self, f.name)]
         }
+        for name in _unused(filled["arm"]):  # it would tell of what was not done
+            filled[name] = getattr(self, name)
         tuned = OWN_PAIR if own else TUNED[filled["scenario"]]
         filled |= {name: value for name, value in tuned.items() if filled[name] is None}
         if filled["probe_every"] is None:
@@ -170,6 +241,12 @@ class SessionConfig:
                 "A scenario is a task of the built-in world, and the prompts come from a file",
                 "Leave one of them away",
             )
+        if self.gradient_texts and self.gradients == "off":
+            raise BadConfig(
+                f"--gradient-texts {self.gradient_texts} with --gradients off",
+                "Nothing is summed over these texts, nor logged of them",
+                "Leave one of them away",
+            )
         if self.exact_positions is not None and self.gradients != "full":
             raise BadConfig(
                 f"--exact-positions {self.exact_positions} with --gradients "
@@ -177,6 +254,15 @@ class SessionConfig:
                 "Exact norms are only taken with --gradients full",
                 "Add --gradients full, or leave --exact-positions away",
             )
+        arm = self.arm or "baseline"
+        for name in _unused(arm):
+            if getattr(self, name) not in (None, False):
+                users = [other for other, used in ARM_SETTINGS.items() if name in used]
+                raise BadConfig(
+                    f"{flag_of(name)} with --arm {arm}",
+                    f"Only {' and '.join(users)} look{'s' * (len(users) == 1)} at it",
+                    f"Choose --arm {users[0]}, or leave {flag_of(name)} away",
+                )
 
     @property
     def is_builtin(self) -> bool:
@@ -195,8 +281,11 @@ class ResolvedConfig(SessionConfig):
     probes: int = 0
     held_out: int = 0
     gradients: Literal["off", "sums", "full"] = "sums"
+    gradient_texts: int = 0
     exact_positions: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
+    arm: ArmName = "baseline"
+    normaliser: Literal["tokens", "weights"] = "tokens"
     steps: int = 0
     rollouts: int = 0
     lr: float = 0.0
@@ -222,6 +311,25 @@ class ResolvedConfig(SessionConfig):
                     f"It has to be a finite number above {setting.above:g}",
                     f"Give {flag} a value above {setting.above:g}",
                 )
+            low, high = setting.within or (value, value)
+            if setting.within and not low <= value <= high:
+                raise BadConfig(
+                    f"{flag} {value}",
+                    f"It lies between {low:g} and {high:g}",
+                    f"Give {flag} a value from {low:g} to {high:g}",
+                )
+        if "rocks" in ARM_SETTINGS[self.arm] and self.rocks is None:
+            raise BadConfig(
+                f"--arm {self.arm} without --rocks",
+                "It weighs the tokens of a set, and there is none",
+                "Add --rocks FILE, which `rockcore rocks RUN --json` prints",
+            )
+        if self.arm == "dynamic" and not self.probes:
+            raise BadConfig(
+                "--arm dynamic with --probes 0",
+                "It follows how the kl of the fixed texts of the starting student moves",
+                "Give --probes 1 or more",
+            )
 
 
 class Setting(NamedTuple):
@@ -236,6 +344,17 @@ class Setting(NamedTuple):
     above: float | None
     unit: str
     in_form: bool
+    within: tuple[float, float] | None
+
+
+def flag_of(name: str) -> str:
+    """What the command line calls a setting; lambda is a word of Python's own."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
+
+
+def _unused(arm: str) -> list[str]:
+    """The settings of arms that this one does not look at."""
+    return [name for name in _OF_ARMS if name not in ARM_SETTINGS[arm]]
 
 
 @cache
@@ -245,7 +364,7 @@ def settings() -> tuple[Setting, ...]:
     return tuple(
         Setting(
             f.name,
-            f"--{f.name.replace('_', '-')}",
+            flag_of(f.name),
             sentences[f.name],
             str(f.type).startswith("int"),
             **{**about(), **{k: v for k, v in f.metadata.items() if k in about()}},

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rockcore.config import SessionConfig
+from rockcore.config import SessionConfig, flag_of
 from rockcore.log.folders import STDOUT
 from rockcore.schema import RockError
 
@@ -40,7 +40,7 @@ def flags(settings: Mapping[str, Any]) -> list[str]:
     is left away.
     """
     given = {name: value for name, value in settings.items() if value not in ("", None)}
-    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    return [f"{flag_of(name)}={value}" for name, value in given.items()]
 
 
 def can_train() -> bool:

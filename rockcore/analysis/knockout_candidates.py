@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rockcore.interventions import Batch, Window, bans, check_set, load_set
 from rockcore.log import Run
-from rockcore.rocks.controls import windows
 from rockcore.rocks.examined import Examined
-from rockcore.rocks.rockset import RockSet
 from rockcore.schema import RockError
 from rockcore.schema.screen import Candidate
 from rockcore.spelling import visible
@@ -70,8 +69,8 @@ def choose(
     if wanted.windows:
         found += [
             Candidate(f"window-{i}", "window", i, window, sources[i])
-            for i in sources
-            if (window := window_ids(examined, i, rocks))
+            for i, window in ((i, window_ids(examined, i, rocks)) for i in sources)
+            if len(window) > 1
         ]
     beside = (0 if ids else RANDOM) if wanted.random is None else wanted.random
     if beside:
@@ -110,7 +109,7 @@ def _by_score(examined: Examined, run: Run, count: int) -> dict[int, str]:
 def named_ids(run: Run, names: Sequence[str]) -> tuple[int, ...]:
     """The ids that are named, each once: a whole number is an id, a file a RockSet or a report,
     text in double quotes JSON, and all else the text of one token. Raises BadCandidates, or
-    BadRockSet for a file.
+    BadIntervention or BadRockSet for a file.
     """
     ids: dict[int, None] = {}
     for name in names:
@@ -141,32 +140,9 @@ def _ids_of(run: Run, name: str) -> tuple[int, ...]:
 
 
 def _ids_of_file(run: Run, file: Path) -> tuple[int, ...]:
-    try:
-        chosen = RockSet.from_json(file.read_bytes())
-    except OSError as e:
-        raise BadCandidates(
-            f"{file} cannot be read ({e.strerror})",
-            "It should hold a set of Rock Tokens as JSON",
-            "Check the path: rockcore rocks RUN --json writes one",
-        ) from e
-    if chosen.tokenizer_hash != run.meta.tokenizer_hash:
-        raise BadCandidates(
-            f"{file} is a set of another tokenizer ({chosen.tokenizer_hash}, that of "
-            f"{run.path.name} is {run.meta.tokenizer_hash})",
-            "Its ids mean other tokens here",
-            "Take a set of a run of the same models",
-        )
-    beyond = sorted(set(chosen.ids) - set(run.vocab.token_id))
-    if beyond:
-        raise BadCandidates(
-            f"{file} holds {len(beyond)} ids outside the vocabulary, e.g. {beyond[0]}",
-            "No token has them",
-            "Write the set again: rockcore rocks RUN --json",
-        )
-    if not chosen.ids:
-        raise BadCandidates(
-            f"{file} holds no token", "There is nothing to knock out", "Take a set with tokens"
-        )
+    """Raises BadIntervention too: see interventions.check_set."""
+    chosen = load_set(file)
+    check_set(file, chosen, run.meta.tokenizer_hash, run.meta.vocab_size)
     return chosen.ids
 
 
@@ -205,22 +181,15 @@ def spellings(vocab: pd.DataFrame) -> dict[int, tuple[int, ...]]:
 
 
 def window_ids(examined: Examined, token_id: int, rocks: Sequence[int]) -> tuple[int, ...]:
-    """The rock candidates of W(v), v included, ascending: those of `rocks` that stand in the window
-    (controls.windows) of a kept occurrence of v. Empty where v has none.
+    """The rock candidates of W(v) on the texts of a detection, v included, ascending: see
+    interventions.bans.
 
     `rocks` are the Rock Tokens of the rule, or the tokens that were named. With all types that
     follow in rank a window would hold commas and digits, and its ban would cost whole answers (80
     points on the built-in pair), whatever v is.
     """
-    corpus, (at, mark) = examined.material.last, examined.marks
-    kept = at[mark > 1]
-    kept = kept[corpus.token_id[kept] == token_id]
-    if not len(kept):
-        return ()
-    rocks_N = np.zeros(len(corpus), bool)
-    rocks_N[kept] = True
-    inside = corpus.token_id[windows(corpus, rocks_N, examined.tau[1])]
-    return tuple(sorted({token_id, *map(int, np.intersect1d(inside, rocks))}))
+    texts = Batch.of(examined.material.last)
+    return bans(Window(token_id, texts, tuple(rocks), examined.tau[1]))
 
 
 def matched_types(

@@ -128,15 +128,7 @@ def examine(
     """Work out everything from the finished candidates of a screen. Raises NoScreen if there is
     none, ValueError for a correction that does not exist.
     """
-    if levels.correction not in CORRECTIONS:
-        raise ValueError(f"correction = {levels.correction!r}: {' or '.join(CORRECTIONS)}")
-    chosen = screen.finished
-    if not chosen:
-        raise NoScreen(
-            f"{screen.folder} has no finished candidate yet",
-            "There is nothing to compare the baseline with",
-            f"Go on with it: rockcore knockout {screen.run.path}",
-        )
+    chosen = _chosen(screen, levels)
     measured = _measure(screen, chosen)
     known = predictors(screen.run)
     frame = _tested(measured, chosen, screen, levels, draws, seed)
@@ -162,6 +154,29 @@ def examine(
         _power(measured, frame, screen.plan, levels),
         tuple(notes),
     )
+
+
+def token_verdicts(
+    screen: Screen, levels: Levels = LEVELS, draws: int = DRAWS, seed: int = SEED
+) -> pd.DataFrame:
+    """`Knockouts.by_token` alone, without the predictors, which take a detection. Raises as
+    `examine` does.
+    """
+    chosen = _chosen(screen, levels)
+    return _by_token(_tested(_measure(screen, chosen), chosen, screen, levels, draws, seed), levels)
+
+
+def _chosen(screen: Screen, levels: Levels) -> tuple[Candidate, ...]:
+    """The finished candidates."""
+    if levels.correction not in CORRECTIONS:
+        raise ValueError(f"correction = {levels.correction!r}: {' or '.join(CORRECTIONS)}")
+    if not screen.finished:
+        raise NoScreen(
+            f"{screen.folder} has no finished candidate yet",
+            "There is nothing to compare the baseline with",
+            f"Go on with it: rockcore knockout {screen.run.path}",
+        )
+    return screen.finished
 
 
 def _measure(screen: Screen, chosen: tuple[Candidate, ...]) -> Measured:

@@ -61,6 +61,7 @@ class Ranking:
     source: Texts  # whose texts
     estimator: str
     types: pd.DataFrame
+    no_set: str = ""  # why a rule finds no set here, and what would help; empty if there is one
 
     @classmethod
     def of_set(cls, found: RockReport) -> Ranking:
@@ -76,6 +77,7 @@ class Ranking:
             Texts(found.source),
             found.estimator,
             types,
+            found.no_set,
         )
 
     @classmethod
@@ -103,7 +105,7 @@ class Ranking:
         """The checkpoints, or the one step, in words."""
         return (
             f"steps {self.steps[0]} to {self.steps[-1]}"
-            if self.by == "rule"
+            if len(self.steps) > 1
             else f"step {self.steps[0]}"
         )
 

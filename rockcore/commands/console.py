@@ -61,16 +61,15 @@ class TrainingBar:
                 ", ".join(f"{value:.2f} {decoding}" for decoding, value in step.accuracy.items())
                 or "not graded"
             )
-            line = (
-                f"step {step.step} of {step.steps}: KL {step.kl:.4f} nats, accuracy {self.accuracy}"
-            )
+            kl = "not known" if step.kl is None else f"{step.kl:.4f} nats"
+            line = f"step {step.step} of {step.steps}: KL {kl}, accuracy {self.accuracy}"
             self.console.print(line, markup=False, highlight=False)
         speed = f"{step.tokens / step.seconds:,.0f}"
         self.bar.update(
             self.task,
             total=step.steps,
             completed=step.step,
-            kl=f"{step.kl:.4f}",
+            kl="–" if step.kl is None else f"{step.kl:.4f}",
             accuracy=self.accuracy,
             speed=speed,
         )

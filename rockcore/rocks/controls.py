@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.corpus import Corpus, Rows
 
 LONGEST_SIDE = 8  # tokens of a window on each side of its occurrence
 _MEAN_OVER = 5  # tokens of the centred mean that a window is made of
+_NEAREST = 3  # places of the nearest summed loss, among which one is drawn where that is matched
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,12 @@ def draw(
     types that follow in rank.
     """
     if kind == "windows":
-        return _windows(corpus, rocks_N, tau_post, seed)
+        taken = windows(corpus.rows, corpus.losses[-1], rocks_N, tau_post)
+        how = (
+            "In each rollout windows of the same lengths as those of its rocks, placed at random "
+            "where they neither overlap those of the rocks nor touch each other, the longest first."
+        )
+        return Control(kind, how, seed, *stretches(corpus.rows, taken, np.random.default_rng(seed)))
     if kind == "authors":
         at = np.flatnonzero(np.isin(corpus.token_id, types.next))
         how = (
@@ -56,9 +62,8 @@ def draw(
             kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next))
         )
     free = np.flatnonzero(~(types.in_set[corpus.type] | rocks_N))
-    at = _first_per_rollout(
-        corpus, free, np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts), seed
-    )
+    wanted_B = np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts)
+    at = positions(corpus.rows, free, wanted_B, np.random.default_rng(seed))
     how = (
         "In each rollout as many positions as it has rock occurrences, drawn at random from the "
         "tokens that are of no rock type."
@@ -66,31 +71,30 @@ def draw(
     return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
 
 
-def _first_per_rollout(
-    corpus: Corpus, free: np.ndarray, wanted_B: np.ndarray, seed: int
+def positions(
+    rows: Rows, free: np.ndarray, wanted_B: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """A random choice of `wanted_B[b]` of the free positions of each rollout b, or all of them
-    where there are fewer.
+    where there are fewer. `free`: indices into the rows; so is what is returned, ascending.
     """
-    rollout = corpus.rollout[free]
-    order = np.lexsort((np.random.default_rng(seed).random(len(free)), rollout))
-    first = np.searchsorted(rollout[order], np.arange(corpus.rollouts))
+    rollout = rows.rollout[free]
+    order = np.lexsort((rng.random(len(free)), rollout))
+    first = np.searchsorted(rollout[order], np.arange(len(rows.lengths)))
     place = np.arange(len(free)) - first[rollout[order]]
     return np.sort(free[order[place < wanted_B[rollout[order]]]])
 
 
-def windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:
+def windows(rows: Rows, loss_N: np.ndarray, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:
     """(N,) bool: W(v) of every rock occurrence, the stretch of high loss it lies in.
 
-    The stretch is where the mean of the last loss over 5 tokens stays at or above tau_post, gaps of
+    The stretch is where the mean of the loss over 5 tokens stays at or above tau_post, gaps of
     one token bridged, and 8 tokens at most on each side of the occurrence. An occurrence outside of
     any stretch is its own window.
     """
-    n, loss = len(corpus), corpus.losses[-1].astype(np.float64)
-    index, half = np.arange(n), _MEAN_OVER // 2
-    first = np.repeat(corpus.starts, corpus.lengths)
-    after = first + np.repeat(corpus.lengths, corpus.lengths)
-    sums = np.append(0.0, np.cumsum(loss))
+    index, half = np.arange(len(rows)), _MEAN_OVER // 2
+    first = np.repeat(rows.starts, rows.lengths)
+    after = first + np.repeat(rows.lengths, rows.lengths)
+    sums = np.append(0.0, np.cumsum(loss_N.astype(np.float64)))
     low, high = np.maximum(index - half, first), np.minimum(index + half + 1, after)
     hot = (sums[high] - sums[low]) / (high - low) >= tau_post
     inner = (index > first) & (index < after - 1)
@@ -106,13 +110,28 @@ def windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:
     return window
 
 
-def _windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float, seed: int) -> Control:
-    taken = windows(corpus, rocks_N, tau_post)
-    rng, at, short = np.random.default_rng(seed), [], 0
-    for b in np.unique(corpus.rollout[taken]):
-        begin, length = corpus.starts[b], corpus.lengths[b]
-        blocked = taken[begin : begin + length].copy()
-        for size in sorted(_runs(blocked), reverse=True):
+class Stretches(NamedTuple):
+    """Positions in stretches, and how many could not be had."""
+
+    at: np.ndarray  # indices, ascending
+    short: int
+
+
+def stretches(
+    rows: Rows, taken_N: np.ndarray, rng: np.random.Generator, loss_N: np.ndarray | None = None
+) -> Stretches:
+    """In each rollout stretches of the same lengths as those of `taken_N` (N,) bool, at random
+    places where they neither overlap those nor touch each other, the longest first.
+
+    With `loss_N` each is drawn from the three places whose summed loss is nearest to that of the
+    stretch it stands for.
+    """
+    at, short = [], 0
+    for b in np.unique(rows.rollout[taken_N]):
+        begin, length = rows.starts[b], rows.lengths[b]
+        blocked = taken_N[begin : begin + length].copy()
+        loss = None if loss_N is None else np.append(0, np.cumsum(loss_N[begin : begin + length]))
+        for place, size in sorted(_runs(blocked), key=lambda run: -run[1]):
             free = (
                 np.convolve(~blocked, np.ones(size, int), "valid") == size
                 if size <= length
@@ -122,22 +141,19 @@ def _windows(corpus: Corpus, rocks_N: np.ndarray, tau_post: float, seed: int) ->
             if not len(places):
                 short += size
                 continue
+            if loss is not None:
+                sums = loss[size:] - loss[:-size]
+                nearest = np.argsort(np.abs(sums[places] - sums[place]), kind="stable")
+                places = places[nearest[:_NEAREST]]
             start = int(rng.choice(places))
             at.append(begin + start + np.arange(size))
             blocked[max(0, start - 1) : start + size + 1] = (
-                True  # two that touch would be one longer window
+                True  # two that touch would be one longer stretch
             )
-    how = (
-        "In each rollout windows of the same lengths as those of its rocks, placed at random "
-        "where they neither overlap those of the rocks "
-        "nor touch each other, the longest first."
-    )
-    return Control(
-        "windows", how, seed, np.sort(np.concatenate(at)) if at else np.zeros(0, np.int64), short
-    )
+    return Stretches(np.sort(np.concatenate(at)) if at else np.zeros(0, np.int64), short)
 
 
-def _runs(mask: np.ndarray) -> list[int]:
-    """Lengths of the stretches of True."""
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Start and length of each stretch of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return (edges[1::2] - edges[::2]).tolist()
+    return [(int(a), int(b - a)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

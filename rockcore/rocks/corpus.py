@@ -11,6 +11,26 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Rows:
+    """How N positions lie in B rollouts, one rollout after another."""
+
+    lengths: np.ndarray  # (B,) positions of each; may be 0
+
+    def __len__(self) -> int:
+        return int(self.lengths.sum())
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(B,) index of each rollout's first position."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @cached_property
+    def rollout(self) -> np.ndarray:
+        """(N,) int32: index of the rollout, 0 to B - 1."""
+        return np.repeat(np.arange(len(self.lengths), dtype=np.int32), self.lengths)
+
+
+@dataclass(frozen=True)
 class Cells:
     """Sums over the occurrences of one type in one rollout: what every question by type and rollout
     needs.
@@ -48,9 +68,13 @@ class Corpus:
         return np.diff(np.append(self.starts, len(self)))
 
     @cached_property
+    def rows(self) -> Rows:
+        return Rows(self.lengths)
+
+    @property
     def rollout(self) -> np.ndarray:
         """(N,) int32: index of the rollout, 0 to B - 1."""
-        return np.repeat(np.arange(self.rollouts, dtype=np.int32), self.lengths)
+        return self.rows.rollout
 
     @property
     def position(self) -> np.ndarray:

@@ -15,9 +15,7 @@ from rockcore.rocks.scores import rank_order
 from rockcore.stats import Interval
 
 K_MAX = 500  # as far as K is searched for; a rule that names its set itself may go beyond
-# beyond this coverage nothing is left to select, and in a closed vocabulary any two halves agree
-# again
-SATURATED = 0.95
+_ROUNDING = 1e-9  # relative: types that are all alike each hold an even share, and none more
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,15 @@ class Cutoff:
     """The curves over K = 1 .. k_max, and the K that was taken: at most k_max."""
 
     coverage: np.ndarray  # (k_max,) share of the summed loss on the K best types
-    jaccard: np.ndarray  # (k_max,) mean over draws, disjoint halves
-    low: np.ndarray  # (k_max,) 2.5 % and 97.5 % quantile of the draws
+    # these four (k_max,) too; NaN where a single rollout has no halves
+    jaccard: np.ndarray  # mean over draws, disjoint halves
+    low: np.ndarray  # 2.5 % and 97.5 % quantile of the draws: no confidence interval
     high: np.ndarray
-    nested: np.ndarray  # (k_max,) the paper's nested samples, mean over their sizes
+    nested: np.ndarray  # the paper's nested samples, mean over their sizes
     knee: int  # K at the knee of coverage; 0 where no type has a score
+    enough: int  # types that hold enough of the loss: see `holds_enough`
     k: int
-    chosen_by: str  # given | stability | knee | tau_rock
+    chosen_by: str  # given | tau_rock | share | stability | none: see `cut`
 
     @property
     def covered(self) -> float:
@@ -40,7 +40,9 @@ class Cutoff:
 
     @property
     def stability(self) -> Interval:
-        """How far two halves agree on K types; NaN where the set is empty."""
+        """How far two halves agree on this very set; NaN where it is empty, or nothing has
+        halves.
+        """
         if not self.k:
             return Interval(math.nan, math.nan, math.nan)
         return Interval(*(float(c[self.k - 1]) for c in (self.jaccard, self.low, self.high)))
@@ -77,15 +79,33 @@ def agreement(sides: Iterable[tuple[Places, Places]], draws: int, k_max: int) ->
     return np.stack(rows[:draws]), np.stack(rows[draws:])
 
 
+def holds_enough(rule: RockRule, scores_V: np.ndarray, whole: float) -> np.ndarray:
+    """(V,) bool: the types whose score is at least `least_share` of the `whole` (scores.whole_of:
+    the summed loss) and more than `even_share` even shares of it, one for each of the V types that
+    occur.
+
+    None where the whole is not above 0: of signed losses that cancel there are no shares. This is
+    the paper's tau_R in relative form (arXiv 2605.09253, section 2, names no value).
+    """
+    if whole <= 0:
+        return np.zeros(len(scores_V), bool)
+    least, even = rule.least_share * whole, rule.even_share * whole / len(scores_V)
+    reached = (scores_V >= least * (1 - _ROUNDING)) & (scores_V > even * (1 + _ROUNDING))
+    return (scores_V > 0) & reached
+
+
 def cut(
     rule: RockRule,
     scores_V: np.ndarray,
     loss_V: np.ndarray,
+    enough: int,
     agreement_up_to: Callable[[int], Agreement] | None,
 ) -> Cutoff:
-    """K: as given, or the largest at which disjoint halves of the rollouts agree well enough, while
-    there is loss left to cover.
+    """K: as given (`given`, `tau_rock`), or the `enough` types that hold enough of the loss
+    (`share`); where disjoint halves of the rollouts do not agree on these, the largest number below
+    on which they do (`stability`); 0 where they agree on none (`none`).
 
+    With more text every ranking becomes stable, so stability bounds K and does not choose it.
     `loss_V` is the summed loss of the types in the order of rank. The curves reach at least as far
     as the set, whatever its size. `agreement_up_to` gives the agreement for K = 1 .. k_max; None
     where a single rollout has no halves.
@@ -95,29 +115,33 @@ def cut(
     total = loss_V.sum()
     covered = np.cumsum(loss_V[:k_max]) / total if ranked and total > 0 else np.zeros(1)
     coverage = np.pad(covered, (0, k_max - len(covered)), mode="edge")
-    draws = nested = np.zeros((1, k_max))
+    draws = nested = np.zeros((1, k_max)) if agreement_up_to else np.full((1, k_max), np.nan)
     if ranked and agreement_up_to is not None:
         draws, nested = agreement_up_to(k_max)
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     jaccard = draws.mean(axis=0)
     knee = stats.knee(coverage[: min(ranked, k_max)]) + 1 if ranked else 0
-    k, how = _choose(rule, jaccard, coverage, knee, ranked) if wanted is None else (wanted, "given")
-    if rule.tau_rock is not None:
-        how = "tau_rock"
-    return Cutoff(coverage, jaccard, low, high, nested.mean(axis=0), knee, k, how)
+    if wanted is None:
+        k, how = _choose(rule, jaccard, enough)
+    else:
+        k, how = wanted, "given" if rule.tau_rock is None else "tau_rock"
+    return Cutoff(coverage, jaccard, low, high, nested.mean(axis=0), knee, enough, k, how)
 
 
 def asked(rule: RockRule, scores_V: np.ndarray) -> int | None:
-    """How many types the rule itself takes; None where stability decides."""
+    """How many types the rule itself takes; None where shares and stability decide."""
     scored = scores_V[scores_V > 0]
     if rule.tau_rock is not None:
         return int((scored >= rule.tau_rock).sum())
     return None if rule.top_k is None else min(rule.top_k, len(scored))
 
 
-def _choose(
-    rule: RockRule, jaccard: np.ndarray, coverage: np.ndarray, knee: int, ranked: int
-) -> tuple[int, str]:
-    sensible = int(np.searchsorted(coverage[:ranked], SATURATED)) + 1
-    stable = np.flatnonzero(jaccard[: min(sensible, ranked)] >= rule.min_jaccard)
-    return (int(stable[-1]) + 1, "stability") if len(stable) else (knee, "knee")
+def _choose(rule: RockRule, jaccard: np.ndarray, enough: int) -> tuple[int, str]:
+    """Larger sets than `enough` are not looked at: in a closed vocabulary any two halves agree on
+    all types there are.
+    """
+    if not enough:
+        return 0, "share"
+    stable = np.flatnonzero(jaccard[:enough] >= rule.min_jaccard)
+    k = int(stable[-1]) + 1 if len(stable) else 0
+    return k, "share" if k == enough else "stability" if k else "none"

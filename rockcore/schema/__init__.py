@@ -10,6 +10,8 @@ Everything else in the project imports this package; it imports nothing of ours.
     types/step=000050.parquet      TYPES: additive sums over these occurrences, by token type
     optimizer/step=000050.parquet  OPTIMIZER: what Adam has gathered about each row of the
                                    vocabulary projection
+    weights/step=000050.parquet    WEIGHTS: what each token type weighs from this step on, in the
+                                   arm dynamic
     probe/SET/rollouts.parquet     ROLLOUTS: texts that stay the same over training (SET: first,
                                    final)
     probe/SET/step=000050.parquet  PROBE: these texts rescored by the student of step 50
@@ -49,6 +51,7 @@ from rockcore.schema.columns import (
     TOP_ALTERNATIVES,
     TYPES,
     VOCAB,
+    WEIGHTS,
     Column,
     arrow_schema,
     noise_floor,
@@ -83,6 +86,7 @@ __all__ = [
     "TOP_ALTERNATIVES",
     "TYPES",
     "VOCAB",
+    "WEIGHTS",
     "Column",
     "DamagedRun",
     "LogTable",

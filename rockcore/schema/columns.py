@@ -114,9 +114,15 @@ METRICS: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The step."),
     "rollouts": Column(pa.int32(), "", "Fresh rollouts of the step."),
     "tokens": Column(pa.int64(), "tokens", "Their response tokens."),
-    "kl_mean": Column(pa.float64(), "nats", "Mean kl over these tokens."),
+    "kl_mean": Column(
+        pa.float64(),
+        "nats",
+        "Mean kl over these tokens; null where not all were judged, because some got no weight.",
+    ),
     "kl_stderr": Column(
-        pa.float64(), "nats", "Standard error of kl_mean, rollouts taken as the independent units."
+        pa.float64(),
+        "nats",
+        "Standard error of kl_mean, rollouts taken as the independent units; null for one rollout.",
     ),
     "accuracy": Column(
         pa.float64(),
@@ -142,6 +148,15 @@ METRICS: dict[str, Column] = {
     "update_norm": Column(
         pa.float64(), "", "Gradient norm before clipping; null for the last step."
     ),
+    "trained": Column(
+        pa.float64(),  # null is read as NaN
+        "tokens",
+        "Tokens with a weight above 0 in that update; null for the last step.",
+        optional=True,
+    ),
+    "weight_sum": Column(
+        pa.float64(), "", "Σ weight in that update; null for the last step.", optional=True
+    ),
     "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts."),
     "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher."),
     "student_s": Column(pa.float64(), "s", "Time for the student's forward and backward pass."),
@@ -152,8 +167,14 @@ METRICS: dict[str, Column] = {
         "back through the student's projection.",
         optional=True,
     ),
-    "update_s": Column(pa.float64(), "s", "Time for the optimizer."),
-    "log_s": Column(pa.float64(), "s", "Time to write the log of the step."),
+    "update_s": Column(
+        pa.float64(), "s", "Time for the optimizer, and to weigh the positions before."
+    ),
+    "log_s": Column(
+        pa.float64(),
+        "s",
+        "Time to write the log of the step, and to judge what gets no weight for it.",
+    ),
 }
 PHASES = (
     "sample_s",
@@ -190,6 +211,13 @@ GRADIENTS: dict[str, Column] = {
         "",
         "Σ_r ‖Σ g over the occurrences in r‖², of the projected g where direction is projected.",
     ),
+    "texts": Column(
+        pa.int32(),
+        "",
+        "Texts that the sums are taken over: those of the probe set, and further ones of which "
+        "nothing else is logged.",
+        optional=True,
+    ),
     "scale": Column(pa.float32(), "", "direction times scale is Σ g."),
     "direction": Column(
         pa.binary(),  # written and read in a fifth of the time of a list
@@ -197,6 +225,10 @@ GRADIENTS: dict[str, Column] = {
         "Σ g over scale as little-endian float16: the vocabulary, or a random projection where it "
         "is too large; small entries are 0.",
     ),
+}
+# the further texts of the first student, for a run that goes on
+SUMMED_TEXTS: dict[str, Column] = {
+    name: TOKENS[name] for name in ("rollout_id", "position", "token_id")
 }
 EXACT: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The student had been updated this often."),
@@ -209,6 +241,20 @@ EXACT: dict[str, Column] = {
         "",
         "‖∂kl/∂θ‖₂ over all parameters θ of the student, by automatic differentiation.",
     ),
+}
+WEIGHTS: dict[str, Column] = {
+    "step": Column(pa.int32(), "updates", "The step from whose update on the weight holds."),
+    "token_id": Column(pa.int32(), "", "The token type; one that is not here has weight 1."),
+    "weight": Column(pa.float32(), "", "Factor on the kl of its positions."),
+    "change": Column(
+        pa.float64(),
+        "",
+        "Relative change of its mean kl on the starting student's texts since the last milestone: "
+        "−0.1 is a fall by a tenth.",
+    ),
+    "low": Column(pa.float64(), "", "Lower end of its 95 % interval; null for too few texts."),
+    "high": Column(pa.float64(), "", "Upper end of its 95 % interval; null for too few texts."),
+    "moved": Column(pa.int8(), "", "−1: the weight went down at this step, 1: up, 0: it stayed."),
 }
 OPTIMIZER: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The student had been updated this often."),

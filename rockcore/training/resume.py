@@ -12,14 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rockcore.config import BadConfig, ResolvedConfig, SessionConfig
+from rockcore.config import ARM_SETTINGS, BadConfig, ResolvedConfig, SessionConfig, flag_of
+from rockcore.interventions import check_set, load_set
 from rockcore.log import Run, RunWriter
+from rockcore.log.files import commit
+from rockcore.log.folders import ROCKS
+from rockcore.rocks.rockset import RockSet
 from rockcore.schema import DamagedRun, RunMeta, tokenizer_hash
 from rockcore.tasks import Tasks
 from rockcore.training.models import Model
 
 _FREE = {"out", "resume", "steps", "device", "threads"}  # what may change when a run goes on
-_PLACES = {"student", "teacher", "prompts"}  # folders, files or hub names
+_PLACES = {"student", "teacher", "prompts", "rocks"}  # folders, files or hub names
 
 
 def stored_config(config: SessionConfig) -> ResolvedConfig:
@@ -75,7 +79,8 @@ def _settings_of(run: Run) -> dict[str, Any]:
             "Start a new run in another folder",
         )
     _refuse_damaged(run, stored)
-    stored["prompts"] = Path(stored["prompts"]) if stored.get("prompts") else None
+    for name in ("prompts", "rocks"):
+        stored[name] = Path(stored[name]) if stored.get(name) else None
     return stored
 
 
@@ -83,7 +88,7 @@ def _refuse_damaged(run: Run, stored: dict[str, Any]) -> None:
     """Raises DamagedRun, which names the first setting of run.json of another type than here."""
     kinds = get_type_hints(SessionConfig)
     for name, value in stored.items():
-        if not any(_is_a(kind, value) for kind in get_args(kinds[name])):
+        if not any(_is_a(kind, value) for kind in get_args(kinds[name]) or (kinds[name],)):
             shown = ascii(value)
             raise DamagedRun(
                 f"{run.path / 'run.json'}: config.{name} is "
@@ -111,9 +116,11 @@ def _refuse_contradictions(asked: SessionConfig, has: ResolvedConfig) -> None:
         if name == "scenario" and not has.is_builtin:
             there = None
         alike = _same_place(wanted, there) if name in _PLACES else wanted == there
-        if wanted is not None and not alike:
-            flag = f"--{name.replace('_', '-')}"
-            found = f"{there}" if there is not None else f"no --{name}"
+        if name == "rocks" and wanted is not None and there is not None and Path(wanted).exists():
+            alike = load_set(Path(wanted)) == load_set(has.out / ROCKS)
+        if wanted is not None and wanted is not False and not alike:
+            flag = flag_of(name)
+            found = f"no {flag}" if there is None or there is False else f"{there}"
             raise BadConfig(
                 f"{flag} {wanted} with --resume, but the run has {found}",
                 "One run has one setting",
@@ -134,9 +141,9 @@ def settings_as_json(config: SessionConfig) -> dict[str, Any]:
     """
     kept = {k: v for k, v in asdict(config).items() if k not in ("out", "resume")}
     places = {
-        k: str(Path(v).resolve())
+        k: str(Path(v).resolve() if Path(v).exists() else v)
         for k in sorted(_PLACES)
-        if (v := kept[k]) is not None and Path(v).exists()
+        if (v := kept[k]) is not None
     }
     return {**kept, **places}
 
@@ -151,6 +158,7 @@ def first_meta(
         teacher=config.teacher or Path(teacher.name).name,
         tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),
         vocab_size=student.vocab_size,
+        normaliser=config.normaliser,
         temperature=config.temperature,
         max_new_tokens=config.max_new_tokens,
         seed=config.seed,
@@ -164,6 +172,30 @@ def first_meta(
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=settings_as_json(config),
     )
+
+
+def set_of(config: ResolvedConfig) -> RockSet | None:
+    """The set that the arm weighs by, if any: a run that goes on has its own copy. Raises
+    BadRockSet, BadRule or BadIntervention.
+    """
+    if config.rocks is None or "rocks" not in ARM_SETTINGS[config.arm]:
+        return None
+    return load_set(config.out / ROCKS if config.resume else config.rocks)
+
+
+def checked_set(config: ResolvedConfig, rocks: RockSet | None, student: Model) -> RockSet | None:
+    """The same set; raises BadIntervention if its ids mean nothing to the student."""
+    if rocks is not None and config.rocks is not None:
+        of_student = tokenizer_hash(student.tokenizer.get_vocab())
+        check_set(config.rocks, rocks, of_student, student.vocab_size)
+    return rocks
+
+
+def keep_set(writer: RunWriter, rocks: RockSet) -> None:
+    """Write the set into the run, which then explains itself and goes on without the original.
+    Raises LogWriteError.
+    """
+    commit(writer.path / ROCKS, lambda tmp: tmp.write_text(rocks.to_json(), encoding="utf-8"))
 
 
 def reopened(config: ResolvedConfig, student: Model) -> RunWriter:

@@ -1,5 +1,5 @@
 """The one pass that judges rollouts: student and teacher at the same response positions, gradient
-included.
+included. Positions that get no weight are left out of the projection on the vocabulary.
 """
 
 from __future__ import annotations
@@ -29,9 +29,18 @@ class Judged:
     of the first M, if any.
     """
 
-    losses: dict[str, np.ndarray]
+    losses: dict[str, np.ndarray]  # NaN at positions that were left out
+    known: np.ndarray  # (N,) bool: the positions that were judged
     alternatives: dict[str, np.ndarray] = field(default_factory=dict)
     cut: CutMass | None = None  # where the pair is restricted to the ids it shares
+
+
+class Learning(NamedTuple):
+    """What a pass leaves in the student: the gradient of sum_t weight_t kl_t."""
+
+    weight_N: Tensor  # (N,) float32, >= 0; the caller has divided by the normaliser
+    # whether positions of weight 0 are judged all the same, without gradient; that time is logging
+    whole: bool = True
 
 
 class Piece(NamedTuple):
@@ -78,50 +87,51 @@ def judge_texts(
     teacher: Model,
     rollouts: Rollouts,
     clock: Clock,
-    weight_N: Tensor | None = None,
+    learn: Learning | None = None,
     watchers: Sequence[Callable[[Piece], None]] = (),
 ) -> Judged:
-    """Judge every response token under both models; with `weight_N`, also accumulate the student's
+    """Judge every response token under both models; to `learn`, also accumulate the student's
     gradient.
 
-    The gradient is that of sum_t weight_t kl_t (the caller has divided by the normaliser); it
-    enters at the logits in closed form. Rows go in groups of similar length and the vocabulary in
-    pieces, so memory does not grow with the batch; each piece is shown to the `watchers`.
-    `proj_grad_norm`: the gradient in the projection W is g h^T, h the last hidden state, so its
-    norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
+    The gradient enters at the logits in closed form. Rows go in groups of similar length and the
+    vocabulary in pieces, so memory does not grow with the batch; each piece is shown to the
+    `watchers`. What has weight 0 is not projected on the vocabulary by either model, nor compared,
+    and no gradient flows from it; with `learn.whole` it is judged behind the rest, on the clock's
+    log_s. (A model whose logits are no plain projection has them already: it saves the comparison
+    alone.) `proj_grad_norm`: the gradient in the projection W is g h^T, h the last hidden state, so
+    its norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
     """
-    ids_N = torch.from_numpy(rollouts.token_ids()).long().to(student.device)
-    found = _Found(student, teacher, len(ids_N))
-    learn = weight_N is not None
+    judging = _Judging(student, teacher, rollouts, watchers)
     for rows, at in _groups(rollouts, _padded_budget(teacher), student.device):
+        weighed = slice(None) if learn is None else _places(learn.weight_N[at] > 0)
+        left_out = None if learn is None or not learn.whole else _places(learn.weight_N[at] <= 0)
+        learns = learn is not None and len(at[weighed]) > 0
+        if learn is not None and not learns and left_out is None:
+            continue
         responses = [rollouts.responses[r] for r in rows]
         with clock.phase("teacher_s"), torch.no_grad():
             q_features = teacher.features([rollouts.teacher_prompts[r] for r in rows], responses)
-        with clock.phase("student_s"), torch.set_grad_enabled(learn):
+        with clock.phase("student_s"), torch.set_grad_enabled(learns):
             p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
-        leaf = p_features.detach().requires_grad_(learn)
-        found.add_hidden(at, leaf)
-        for piece in pieces(len(at), student.vocab_size, student.device):
-            here = at[piece]
-            with clock.phase("projection_s"):
-                with clock.phase("teacher_s"), torch.no_grad():
-                    q_all = teacher.all_logits(q_features[piece])
-                with clock.phase("student_s"):
-                    with torch.set_grad_enabled(learn):
-                        p_all = student.all_logits(leaf[piece])
-                        p_logits, q_logits = student.narrowed(p_all), teacher.narrowed(q_all)
-                    with torch.no_grad():
-                        losses, gradient = judge(p_logits, q_logits, ids_N[here])
-                        found.add(here, losses, p_all, q_all)
-            for watch in watchers:
-                watch(Piece(here, p_logits.detach(), q_logits, gradient))
-            if weight_N is not None:
-                with clock.phase("projection_s"), clock.phase("student_s"):
-                    p_logits.backward(gradient.mul_(weight_N[here, None]).to(p_logits.dtype))
-        if learn:
+            p_weighed = p_features[weighed]
+        judging.add_hidden(at, p_features)
+        leaf = p_weighed.detach().requires_grad_(learns)
+        weight = learn.weight_N if learn is not None and learns else None
+        judging.judge(at[weighed], leaf, q_features[weighed], clock, weight)
+        if learns:
             with clock.phase("student_s"):
-                p_features.backward(leaf.grad)
-    return found.scored()
+                p_weighed.backward(leaf.grad)
+        if left_out is not None:
+            with clock.phase("log_s"):
+                judging.judge(
+                    at[left_out], p_features.detach()[left_out], q_features[left_out], Clock()
+                )
+    return judging.judged()
+
+
+def _places(mask: Tensor) -> slice | Tensor:
+    """The places of True; all of them as a slice, which copies nothing."""
+    return slice(None) if bool(mask.all()) else mask.nonzero()[:, 0]
 
 
 def _groups(
@@ -142,32 +152,74 @@ def _groups(
         )
 
 
-class _Found:
-    """Gathers the numbers of N positions while their pieces go by."""
+class _Judging:
+    """Judges positions from both models' features, piece by piece, and gathers the numbers of all
+    N.
+    """
 
-    def __init__(self, student: Model, teacher: Model, N: int):
-        self.student, self.teacher, device = student, teacher, student.device
-        self._losses_CN = torch.empty(len(TokenLosses._fields), N, device=device)
+    def __init__(
+        self,
+        student: Model,
+        teacher: Model,
+        rollouts: Rollouts,
+        watchers: Sequence[Callable[[Piece], None]],
+    ):
+        self.student, self.teacher, self.watchers = student, teacher, watchers
+        device = student.device
+        self.ids_N = torch.from_numpy(rollouts.token_ids()).long().to(device)
+        N = len(self.ids_N)
+        self._losses_CN = torch.full((len(TokenLosses._fields), N), torch.nan, device=device)
+        self._known_N = torch.zeros(N, dtype=torch.bool, device=device)
         self._hidden_norm_N = torch.full((N,), torch.nan, device=device)
-        self._cut_2N = (
-            torch.empty(2, N, device=device) if student.restricted or teacher.restricted else None
-        )
+        restricted = student.restricted or teacher.restricted
+        self._cut_2N = torch.full((2, N), torch.nan, device=device) if restricted else None
 
     def add_hidden(self, at: Tensor, features: Tensor) -> None:
         if self.student.projects:
             self._hidden_norm_N[at] = features.detach().float().norm(dim=-1)
 
-    def add(self, at: Tensor, losses: TokenLosses, p_all: Tensor, q_all: Tensor) -> None:
+    def judge(
+        self,
+        at: Tensor,
+        p_features: Tensor,
+        q_features: Tensor,
+        clock: Clock,
+        weight_N: Tensor | None = None,
+    ) -> None:
+        """Judge the positions `at`, given their features in this order; with weights, the gradient
+        of their weighted sum goes into `p_features` and the student's projection.
+        """
+        student, teacher, learn = self.student, self.teacher, weight_N is not None
+        for piece in pieces(len(at), student.vocab_size, student.device):
+            here = at[piece]
+            with clock.phase("projection_s"):
+                with clock.phase("teacher_s"), torch.no_grad():
+                    q_all = teacher.all_logits(q_features[piece])
+                with clock.phase("student_s"):
+                    with torch.set_grad_enabled(learn):
+                        p_all = student.all_logits(p_features[piece])
+                        p_logits, q_logits = student.narrowed(p_all), teacher.narrowed(q_all)
+                    with torch.no_grad():
+                        losses, gradient = judge(p_logits, q_logits, self.ids_N[here])
+                        self._add(here, losses, p_all, q_all)
+            for watch in self.watchers:
+                watch(Piece(here, p_logits.detach(), q_logits, gradient))
+            if weight_N is not None:
+                with clock.phase("projection_s"), clock.phase("student_s"):
+                    p_logits.backward(gradient.mul_(weight_N[here, None]).to(p_logits.dtype))
+
+    def _add(self, at: Tensor, losses: TokenLosses, p_all: Tensor, q_all: Tensor) -> None:
         self._losses_CN[:, at] = torch.stack(losses)
+        self._known_N[at] = True
         if self._cut_2N is not None:
             shared = self.student.vocab_size
             self._cut_2N[:, at] = torch.stack([mass_beyond(x, shared) for x in (p_all, q_all)])
 
-    def scored(self) -> Judged:
+    def judged(self) -> Judged:
         losses = dict(zip(TokenLosses._fields, self._losses_CN.cpu().numpy(), strict=True))
         norms = losses["grad_norm"] * self._hidden_norm_N.cpu().numpy()
         cut = None if self._cut_2N is None else CutMass(*self._cut_2N.double().mean(1).tolist())
-        return Judged({**losses, "proj_grad_norm": norms}, cut=cut)
+        return Judged({**losses, "proj_grad_norm": norms}, self._known_N.cpu().numpy(), cut=cut)
 
 
 def _padded_budget(model: Model) -> int:

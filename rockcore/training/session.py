@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from rockcore.config import ResolvedConfig, SessionConfig
+from rockcore.interventions import Arm
 from rockcore.log import RunWriter
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
@@ -23,18 +21,26 @@ from rockcore.training import evals, loading, models, updates
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
+    Update,
     eval_columns,
     metrics_row,
     occurrence_columns,
-    refuse_non_finite,
     rollout_columns,
 )
 from rockcore.training.ending import NotedEnding, interrupt_as_flag
 from rockcore.training.models import Model
+from rockcore.training.objective import Fresh, Objective
 from rockcore.training.probes import Probes, shortfalls
-from rockcore.training.resume import claim, first_meta, reopened, stored_config
+from rockcore.training.resume import (
+    checked_set,
+    claim,
+    first_meta,
+    keep_set,
+    reopened,
+    set_of,
+    stored_config,
+)
 from rockcore.training.rollouts import Rollouts, derived_seed, sample
-from rockcore.training.scoring import Judged, judge_texts
 from rockcore.training.threads import threads_for
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -45,7 +51,7 @@ class Progress:
 
     step: int
     steps: int
-    kl: float
+    kl: float | None  # None where not all tokens were judged
     tokens: int
     seconds: float  # of this step
     accuracy: dict[str, float] | None  # by decoding, at the steps where it is measured
@@ -63,21 +69,24 @@ def train(
     sentence for the user.
 
     Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig,
-    BadPrompts, BadResponse, ModelNotFound, VocabularyMismatch or RunExists before anything is
-    written, NonFiniteLoss or LogWriteError after keeping what is there; whatever else may go wrong
-    is noted in run.json too.
+    BadPrompts, BadResponse, BadRockSet, BadIntervention, ModelNotFound, VocabularyMismatch or
+    RunExists before anything is written, NonFiniteLoss or LogWriteError after keeping what is
+    there; whatever else may go wrong is noted in run.json too.
     """
     settings = stored_config(config) if config.resume else config.resolved()
     if not config.resume:
         RunWriter.refuse_existing(settings.out)
-    tasks = Tasks.of(settings)
+    tasks, rocks = Tasks.of(settings), set_of(settings)
     for sentence in shortfalls(config, tasks):
         say(sentence)
     student, teacher = loading.load_pair(
         *tasks.models, loading.usable_device(settings.device), settings.dtype
     )
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
-    session = Session(settings, tasks, student, teacher)
+    arm = Arm.of(settings, checked_set(settings, rocks, student))
+    session = Session(settings, tasks, student, teacher, arm)
+    if rocks is not None:
+        keep_set(session.writer, rocks)
     writer = session.writer
     with NotedEnding(writer), interrupt_as_flag() as interrupted:
         session.begin(say)
@@ -89,13 +98,16 @@ def train(
 class Session:
     """The state of a run in training: models, optimizer, log."""
 
-    def __init__(self, config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model):
+    def __init__(
+        self, config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model, arm: Arm
+    ):
         self.config, self.tasks, self.student, self.teacher = config, tasks, student, teacher
         self.optimizer = updates.adamw(student, config.lr)
         self.checkpoints = Checkpoints(config.out / "checkpoints")
         self.threads = threads_for(config, tasks, student, teacher)
         self.first_step, self.metrics_seconds = 0, 0.0
         self.first_texts: Rollouts | None = None
+        self.objective = Objective(config, arm, student, teacher)
         if config.resume:
             self.writer = reopened(config, student)
             self.first_step = self.checkpoints.restore_last(student, self.optimizer)
@@ -130,19 +142,20 @@ class Session:
             with clock.phase("step_s"):
                 due = ending or step % self.config.probe_every == 0
                 accuracy = self.milestone(step) if due else None
-                rollouts, scored = self.judge_fresh_rollouts(step, clock, learn=not ending)
-                self.log_tokens(step, rollouts, scored, clock, ending)
+                fresh = self.judge_fresh_rollouts(step, clock, ending)
+                self.log_tokens(step, fresh, clock, ending)
                 update_norm = None if ending else self.update(step, clock)
-                self.log_metrics(step, rollouts, scored, clock, update_norm)
-            kl, seconds = scored.losses["kl"], clock.seconds["step_s"]
-            listen(Progress(step, self.config.steps, float(kl.mean()), len(kl), seconds, accuracy))
+                self.log_metrics(step, fresh, clock, update_norm)
+            seconds, tokens = clock.seconds["step_s"], len(fresh.weight)
+            kl = float(fresh.scored.losses["kl"].mean()) if fresh.scored.known.all() else None
+            listen(Progress(step, self.config.steps, kl, tokens, seconds, accuracy))
             if ending:
                 break
         return step
 
-    def judge_fresh_rollouts(self, step: int, clock: Clock, learn: bool) -> tuple[Rollouts, Judged]:
-        """Sample, judge, and leave the gradient of the mean kl in the student. Normaliser: the
-        number of tokens.
+    def judge_fresh_rollouts(self, step: int, clock: Clock, ending: bool) -> Fresh:
+        """Sample, judge, and leave the gradient of the weighted kl in the student, unless the run
+        ends here.
         """
         config = self.config
         with clock.phase("sample_s"):
@@ -151,12 +164,14 @@ class Session:
             rollouts = sample(
                 self.student, self.teacher, batch, config.max_new_tokens, config.temperature, seed
             )
-        n = sum(rollouts.lengths)
         self.optimizer.zero_grad()
-        weight_N = torch.full((n,), 1.0 / n, device=self.student.device) if learn else None
-        scored = judge_texts(self.student, self.teacher, rollouts, clock, weight_N)
-        refuse_non_finite(step, rollouts, scored)
-        return rollouts, scored
+        return self.objective.judge(
+            step, rollouts, clock, learn=not ending, whole=self.is_logged(step, ending)
+        )
+
+    def is_logged(self, step: int, ending: bool) -> bool:
+        """Whether the tokens of a step are written."""
+        return ending or step % self.config.log_every == 0
 
     def update(self, step: int, clock: Clock) -> float:
         """One step of the optimizer; returns the norm of the gradient before it was clipped."""
@@ -190,26 +205,25 @@ class Session:
         self.checkpoints.save(step, self.student, self.optimizer, every=config.probe_every)
         return {decoding: float(outcome.mean()) for decoding, outcome in accuracy.items()}
 
-    def log_tokens(
-        self, step: int, rollouts: Rollouts, scored: Judged, clock: Clock, ending: bool
-    ) -> None:
+    def log_tokens(self, step: int, fresh: Fresh, clock: Clock, ending: bool) -> None:
         """Write the fresh rollouts and their tokens, at the steps that are logged in full."""
         with clock.phase("log_s"):
-            if ending or step % self.config.log_every == 0:
-                tokens = occurrence_columns(step, rollouts, scored)
-                weight = np.ones(len(tokens["kl"]), np.float32)
-                self.writer.append("rollouts", step, rollout_columns(step, rollouts, self.student))
-                self.writer.append("tokens", step, {**tokens, "weight": weight})
+            if self.is_logged(step, ending):
+                texts = rollout_columns(step, fresh.rollouts, self.student)
+                tokens = occurrence_columns(step, fresh.rollouts, fresh.scored)
+                self.writer.append("rollouts", step, texts)
+                self.writer.append("tokens", step, {**tokens, "weight": fresh.weight})
 
-    def log_metrics(
-        self, step: int, rollouts: Rollouts, scored: Judged, clock: Clock, update_norm: float | None
-    ) -> None:
+    def log_metrics(self, step: int, fresh: Fresh, clock: Clock, update_norm: float | None) -> None:
         """Write the one row of this step; what it costs is told in the row of the next."""
         seconds = {**clock.seconds, "log_s": clock.seconds["log_s"] + self.metrics_seconds}
-        rate = None if update_norm is None else updates.learning_rate(self.config, step)
+        update = None
+        if update_norm is not None:
+            rate = updates.learning_rate(self.config, step)
+            update = Update(rate, update_norm, fresh.trained, fresh.weight_sum)
         own = Clock()
         with own.phase("write"):
-            row = metrics_row(step, rollouts, scored, seconds, rate, update_norm)
+            row = metrics_row(step, fresh.rollouts, fresh.scored, seconds, update)
             self.writer.append("metrics", step, row)
         self.metrics_seconds = own.seconds["write"]
 

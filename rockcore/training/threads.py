@@ -24,7 +24,7 @@ from rockcore.tasks import Tasks
 from rockcore.training.clock import Clock
 from rockcore.training.models import SMALL, Model
 from rockcore.training.rollouts import sample
-from rockcore.training.scoring import judge_texts
+from rockcore.training.scoring import Learning, judge_texts
 
 
 def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> int:
@@ -41,7 +41,8 @@ def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: M
 
     def step_without_update() -> None:
         rollouts = sample(student, teacher, prompts, length, config.temperature, seed=0)
-        judge_texts(student, teacher, rollouts, Clock(), torch.ones(sum(rollouts.lengths)))
+        every = Learning(torch.ones(sum(rollouts.lengths)))
+        judge_texts(student, teacher, rollouts, Clock(), every)
         student.net.zero_grad()
 
     sizes = (student.size, teacher.size, student.vocab_size, config.rollouts, length)

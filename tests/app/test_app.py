@@ -23,6 +23,7 @@ CONTENT = {
     "steps": ("plotly_chart or bidi_component",),
     "gradients": ("plotly_chart",),
     "compare": ("plotly_chart", "bidi_component", "metric"),
+    "knockout": ("plotly_chart or code",),
     "threshold_lab": ("bidi_component", "metric"),
     "live": ("caption or text or markdown",),
     "session": ("button", "number_input", "selectbox"),

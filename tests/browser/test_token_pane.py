@@ -24,7 +24,7 @@ from app.components import colours, token_pane
 from rockcore.log import Run, RunWriter, sample_runs
 from rockcore.schema import RunMeta
 
-LENIENT = "lenient;gamma=0.125;tau_quantile=0.5"
+LENIENT = "lenient;even_share=0;gamma=0.125;min_jaccard=0;tau_quantile=0.5"
 NASTY = (
     "x" * 5000,
     "\u200d",

@@ -14,7 +14,7 @@ from rockcore.schema.axes import AXES
 
 ROOT = Path(__file__).parents[2]
 # each room may import itself and the rooms before it
-FLOORS = ("log", "rocks", "analysis", "training")
+FLOORS = ("log", "rocks", "interventions", "analysis", "training")
 PURE = {"schema", "config", "stats", "categories", "spelling", "world", "grading", "lazy"}
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
 DOORS = {"cli", "commands", "__init__", "__main__"}

@@ -113,7 +113,7 @@ def test_windows_are_those_of_the_definition(log):
         loss = corpus.losses[-1][start : start + length].tolist()
         for t in np.flatnonzero(rocks[start : start + length]):
             want[[start + i for i in window_by_hand(loss, int(t))]] = True
-    assert np.array_equal(controls.windows(corpus, rocks, TAU), want)
+    assert np.array_equal(controls.windows(corpus.rows, corpus.losses[-1], rocks, TAU), want)
 
 
 @brute.examples(60)
@@ -123,7 +123,7 @@ def test_control_windows_are_as_many_tokens_in_each_rollout_and_overlap_no_windo
 ):
     corpus, rocks = log
     drawn = controls.draw("windows", corpus, rocks, types_of(corpus, rocks), TAU, seed)
-    taken = controls.windows(corpus, rocks, TAU)
+    taken = controls.windows(corpus.rows, corpus.losses[-1], rocks, TAU)
     assert not taken[drawn.at].any() and len(set(drawn.at)) == len(drawn.at)
     assert drawn.short == taken.sum() - len(drawn.at)
     assert all(
@@ -151,7 +151,7 @@ def test_where_there_is_room_control_windows_have_the_lengths_of_the_rocks_windo
         np.where(rocks, 1, 2).ravel().astype(np.int32),
         (loss.ravel(),),
     )
-    taken = controls.windows(corpus, rocks.ravel(), TAU)
+    taken = controls.windows(corpus.rows, corpus.losses[-1], rocks.ravel(), TAU)
     mask = np.zeros(len(corpus), bool)
     mask[
         controls.draw("windows", corpus, rocks.ravel(), types_of(corpus, rocks.ravel()), TAU, 0).at
@@ -166,7 +166,10 @@ def test_where_there_is_room_control_windows_have_the_lengths_of_the_rocks_windo
 @given(marked(), st.integers(0, 5))
 def test_control_windows_are_never_longer_than_those_of_the_rocks(log, seed):
     corpus, rocks = log
-    taken, mask = controls.windows(corpus, rocks, TAU), np.zeros(len(corpus), bool)
+    taken, mask = (
+        controls.windows(corpus.rows, corpus.losses[-1], rocks, TAU),
+        np.zeros(len(corpus), bool),
+    )
     mask[controls.draw("windows", corpus, rocks, types_of(corpus, rocks), TAU, seed).at] = True
     for ours, theirs in zip(runs(corpus, mask), runs(corpus, taken), strict=True):
         assert max(ours, default=0) <= max(theirs, default=0)

@@ -19,7 +19,7 @@ from rockcore.training.exact_gradients import exact_norms
 from rockcore.training.loading import ModelNotFound
 from rockcore.training.models import chunks
 from rockcore.training.rollouts import rollouts_of
-from rockcore.training.scoring import Alternatives, judge_texts
+from rockcore.training.scoring import Alternatives, Learning, judge_texts
 from rockcore.training.vocabulary import piece_text, vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
@@ -129,7 +129,7 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
         "rockcore.training.scoring.pieces",
         lambda n, V, device: (slice(i, i + 3) for i in range(0, n, 3)),
     )
-    judge_texts(student, teacher, rollouts, Clock(), weight)
+    judge_texts(student, teacher, rollouts, Clock(), Learning(weight))
     got = [p.grad.clone() for p in student.net.parameters()]
     student.net.zero_grad()
     total = 0

@@ -23,7 +23,7 @@ from rockcore.training.exact_gradients import exact_norms
 from rockcore.training.gradient_sums import sums_of
 from rockcore.training.padding import shared_ids
 from rockcore.training.rollouts import rollouts_of, sample
-from rockcore.training.scoring import Alternatives, judge_texts
+from rockcore.training.scoring import Alternatives, Learning, judge_texts
 from rockcore.training.vocabulary import vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
@@ -110,7 +110,9 @@ def test_no_gradient_reaches_the_rows_that_are_cut_off_and_the_others_get_that_o
     N = sum(map(len, RESPONSES))
     student.net.zero_grad()
     sums = sums_of(student, rollouts)
-    scored = judge_texts(student, teacher, rollouts, Clock(), torch.full((N,), 1.0 / N), [sums])
+    scored = judge_texts(
+        student, teacher, rollouts, Clock(), Learning(torch.full((N,), 1.0 / N)), [sums]
+    )
     got = {name: p.grad.clone() for name, p in student.net.named_parameters()}
     assert not student.head.grad[V:].any()
     columns = sums.columns(0, scored)

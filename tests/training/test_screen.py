@@ -22,9 +22,11 @@ from rockcore import world
 from rockcore.analysis.knockout_candidates import BadCandidates, Wanted, spellings
 from rockcore.analysis.knockouts import PILLAR, examine
 from rockcore.config import BadConfig, SessionConfig
+from rockcore.interventions import BadIntervention
 from rockcore.log import Run, sample_runs
 from rockcore.log.screens import FOLDER, NoScreen, Screen
 from rockcore.rocks import detect
+from rockcore.rocks.rockset import BadRockSet
 from rockcore.schema import RockError
 from rockcore.tasks import BadPrompts
 from rockcore.training import knockout, loading, screen
@@ -168,9 +170,9 @@ def test_grades_are_those_of_the_texts(screened):
     writer = screen.prepare(screened.run.path, ScreenSettings()).writer
     pairs = examine(screened).pairs("token-270")
     assert len(pairs)
-    for row in pairs.itertuples():
-        graded = writer.graded([Row(row.problem, 0, row.knockout_ids)], [[]])
-        assert graded[0] == row.knockout_correct
+    for row in pairs.to_dict("records"):
+        graded = writer.graded([Row(row["problem"], 0, row["knockout_ids"])], [[]])
+        assert graded[0] == row["knockout_correct"]
 
 
 def test_a_sham_is_written_for_every_token_and_for_no_other_kind(screened):
@@ -260,7 +262,7 @@ def names(*given: str) -> ScreenSettings:
         (names("-1"), BadCandidates, "-1 is outside the vocabulary"),
         (names("two words"), BadCandidates, "is no single token"),
         (names("the"), BadCandidates, "There is ' the'"),
-        (names("no.json"), BadCandidates, "no.json cannot be read"),
+        (names("no.json"), BadRockSet, "no.json cannot be read"),
         (ScreenSettings(Wanted(count=0)), BadCandidates, "--count 0"),
         (ScreenSettings(rollouts=3), BadConfig, "--rollouts 3"),
         (ScreenSettings(problems=0), BadConfig, "--problems 0"),
@@ -292,12 +294,12 @@ def test_a_set_is_taken_and_one_of_another_tokenizer_refused(run_with_checkpoint
     report = tmp_path / "report.json"
     report.write_text(detect(run).to_json())
     for change, says in (
-        ({"tokenizer_hash": "0"}, "set of another tokenizer"),
-        ({"ids": [5, 99999]}, "holds 1 ids outside"),
+        ({"tokenizer_hash": "0"}, "was found under tokenizer 0"),
+        ({"ids": [5, 99999]}, "names token 99999"),
         ({"ids": []}, "holds no token"),
     ):
         file.write_text(json.dumps({**data, **change}))
-        with pytest.raises(BadCandidates, match=says):
+        with pytest.raises(BadIntervention, match=says):
             screen.run(run_with_checkpoints, names(str(file)))
     assert not (run_with_checkpoints / FOLDER).exists()
 

@@ -80,6 +80,7 @@ function cardOf(pane, i) {
     pane.classes ? `class: ${className(pane, i)}` : "",
     markWord(pane, i),
   ];
+  const bare = !text.series && !Object.keys(pane.values.signals).length;
   return [
     element("p", "token", visible(text.tokens[i])),
     element(
@@ -87,10 +88,16 @@ function cardOf(pane, i) {
       "where",
       `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`,
     ),
-    listValues(pane, i),
-    drawCurve(pane, i),
-    listAlternatives(pane, i),
+    ...knockedOut(pane, i),
+    ...(bare ? [] : [listValues(pane, i), drawCurve(pane, i), listAlternatives(pane, i)]),
   ];
+}
+
+// What became of the answers without this token, where the page says it of any.
+function knockedOut({ view, text }, i) {
+  const { of, others } = view.knockouts ?? {};
+  const words = of?.[text.ids[i]] ?? others?.replace("{id}", text.ids[i]);
+  return words ? [element("p", "knockout", `knockout: ${words}`)] : [];
 }
 
 function listValues(pane, i) {

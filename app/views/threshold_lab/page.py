@@ -6,6 +6,7 @@ here it has to.
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import NamedTuple
 
@@ -14,13 +15,20 @@ import streamlit as st
 from app import data, selection, words
 from app.components import loss_histogram
 from app.views.threshold_lab import charts
-from app.views.threshold_lab.knobs import change_rule, current_rule, draw_knob, show_knobs
+from app.views.threshold_lab.knobs import (
+    change_rule,
+    current_rule,
+    draw_knob,
+    put_rule,
+    show_knobs,
+)
 from app.views.threshold_lab.presets import show_presets
 from app.views.threshold_lab.preview import show_preview
 
 run = selection.run()
 facts = data.runs.facts(run)
 HANDLES = "tau handles"
+MOST_NAMED = 20  # types in a command
 
 
 def follow_hand(linked: bool) -> None:
@@ -103,8 +111,8 @@ def readout(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -
     """What the thresholds alone decide: there at once."""
     if now is None:
         st.text(
-            "Without paired texts no occurrence has both losses: what is persistent is bounded "
-            "below, not counted."
+            "Without paired texts no occurrence has both losses, so no number of persistent ones "
+            "follows the thresholds. What they change is said below."
         )
         return
     fields = (
@@ -130,10 +138,10 @@ def set_numbers(report: data.rocks.RockReport | None) -> list[float | None]:
     k, kept = len(report.ids), report.occurrences["consistent"]
     return [
         kept,
-        k,
+        None if report.unstable else k,
         percent(report.coverage) if k else None,
-        report.stability.value if k else None,
-        percent(report.density["occurrence"]),
+        None if math.isnan(report.stability.value) else report.stability.value,
+        percent(report.density["occurrence"]) if k else None,
     ]
 
 
@@ -142,19 +150,62 @@ def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | N
     none = "unknown" if report.ids else "–"
     about = (
         ("Kept occurrences", "{:,}", "{:+,}", "unknown"),
-        ("Rock Tokens K", "{}", "{:+}", "0"),
+        ("Rock Tokens K", "{}", "{:+}", "no set"),
         ("Coverage", "{:.0f} %", "{:+.0f}", none),
         ("Stability", "{:.2f}", "{:+.2f}", none),
-        ("Occ. density", "{:.2f} %", "{:+.2f}", "unknown"),
+        ("Occ. density", "{:.2f} %", "{:+.2f}", none),
     )
     pairs = zip(about, set_numbers(report), set_numbers(before), strict=True)
     show_cells([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
-    if report.why_empty:
-        st.warning(words.literal(f"No type is in the set. {report.why_empty}"))
+    if report.no_set:
+        st.warning(words.literal(report.no_set))
+    else:
+        st.caption(words.literal(about_k(report)))
+    if report.ids:
+        show_pillars(report)
     if before is not None:
         show_moved(report, before)
     for note in report.notes:
         st.info(words.literal(note), icon=":material/info:")
+
+
+def about_k(report: data.rocks.RockReport) -> str:
+    """How K was chosen, and what its stability is."""
+    rule, stable = report.asked, report.stability
+    enough = (
+        f" Enough: at least {rule.least_share:.3g} of the summed {rule.column}, and more than "
+        f"{rule.even_share:g} × 1/{len(report.tokens):,} of it."
+        if rule.automatic
+        else ""
+    )
+    splits = (
+        ""
+        if math.isnan(stable.value)
+        else f" Stability of this very set: {rule.draws} splits, middle 95 % {stable.low:.2f} to "
+        f"{stable.high:.2f}."
+    )
+    return f"K: {report.how}.{enough}{splits}"
+
+
+def show_pillars(report: data.rocks.RockReport) -> None:
+    """Which types of the set the answers are known to need: a training that skips the set would
+    leave them untaught.
+    """
+    found = data.knockouts.measured(run)
+    if not found.verdicts:
+        st.text(f"Pillars at risk: {found.missing}")
+        return
+    names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
+    at_risk = [i for i in report.ids if i in found.pillars]
+    shown = "  ".join(words.visible(str(names[i])) for i in at_risk[:40])
+    unknown = [i for i in report.ids if i not in found.verdicts]
+    k = len(report.ids)
+    rest = f" The others: {data.knockouts.command(run, unknown[:MOST_NAMED])}" if unknown else ""
+    st.text(
+        f"Pillars at risk: {len(at_risk)} of {len(found.pillars)} known Pillars are in the set"
+        f"{f': {shown}' if at_risk else ''}. Knocked out: {k - len(unknown)} of its {k} types."
+        f"{'' if data.knockouts.why_not(run) else rest}"
+    )
 
 
 def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
@@ -191,6 +242,7 @@ def page() -> None:
     if problem := selection.complaint():
         st.warning(words.literal(problem))
     rule = current_rule()
+    data.rocks.check(run, rule)
     above, numbers, below = st.container(), st.container(), st.container()
     earlier, then = find_before()
     with numbers:  # first of all: they are what a moved threshold is moved for
@@ -212,7 +264,9 @@ def page() -> None:
 
 def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
     about = f"{facts.meta.name} · {report.mode} · score {rule.score}"
-    marked = charts.Marked(len(report.ids), report.knee, rule.min_jaccard, rule.draws)
+    marked = charts.Marked(
+        len(report.ids), report.knee, report.enough or 0, rule.min_jaccard, rule.draws
+    )
     figure = charts.cutoff(report.curves, marked, about)
     st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
     if not data.rocks.is_large(run, rule) or st.toggle(
@@ -226,7 +280,22 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
         st.caption(
             "This rule beside the presets, on the same texts. J with this: Jaccard index of the "
             "two sets."
+            + (" Presets that need a second checkpoint are left out." if report.single else "")
         )
+
+
+def offer_ways_on() -> None:
+    """Rules that may be tried in place of one that cannot."""
+    try:
+        other = data.rocks.without_persistence(run, current_rule())
+    except data.runs.RockError:
+        other = None
+    if other is not None:
+        st.button(
+            "Rank the one checkpoint by Rock Score, without persistence",
+            on_click=lambda: put_rule(other),
+        )
+    st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
 
 
 st.title("Threshold lab")
@@ -236,4 +305,4 @@ try:
 except data.runs.RockError as e:
     st.subheader("The rule cannot be tried on this run")
     st.text(str(e))
-    st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
+    offer_ways_on()
