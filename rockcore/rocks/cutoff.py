@@ -79,19 +79,19 @@ def agreement(sides: Iterable[tuple[Places, Places]], draws: int, k_max: int) ->
     return np.stack(rows[:draws]), np.stack(rows[draws:])
 
 
-def holds_enough(rule: RockRule, held_V: np.ndarray, total: float, types: int) -> np.ndarray:
-    """(V,) bool: the types that hold at least `least_share` of the summed loss `total` and more
-    than `even_share` even shares of it, one for each of the `types` that occur.
+def holds_enough(rule: RockRule, scores_V: np.ndarray, whole: float) -> np.ndarray:
+    """(V,) bool: the types whose score is at least `least_share` of the `whole` (scores.whole_of:
+    the summed loss) and more than `even_share` even shares of it, one for each of the V types that
+    occur.
 
-    `held_V`: what a score gives each type, in the unit of `total`. None where `total` is not above
-    0: of a sum of signed losses that cancel there are no shares. The paper's tau_R, in relative
-    form (arXiv 2605.09253, section 2, names no value).
+    None where the whole is not above 0: of signed losses that cancel there are no shares. This is
+    the paper's tau_R in relative form (arXiv 2605.09253, section 2, names no value).
     """
-    if total <= 0:
-        return np.zeros(len(held_V), bool)
-    even = rule.even_share * total / max(1, types)
-    least = held_V >= rule.least_share * total * (1 - _ROUNDING)
-    return (held_V > 0) & least & (held_V > even * (1 + _ROUNDING))
+    if whole <= 0:
+        return np.zeros(len(scores_V), bool)
+    least, even = rule.least_share * whole, rule.even_share * whole / len(scores_V)
+    reached = (scores_V >= least * (1 - _ROUNDING)) & (scores_V > even * (1 + _ROUNDING))
+    return (scores_V > 0) & reached
 
 
 def cut(
