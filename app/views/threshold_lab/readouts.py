@@ -130,7 +130,12 @@ def show_pillars(run: data.runs.RunKey, report: data.rocks.RockReport) -> None:
         return
     names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
     at_risk = [i for i in report.ids if i in found.pillars]
-    shown = "  ".join(words.visible(str(names[i])) for i in at_risk[:40])
+    shown = "  ".join(
+        f"W({words.visible(str(names[i]))})"
+        if i in found.by_window
+        else words.visible(str(names[i]))
+        for i in at_risk[:40]
+    )
     unknown = [i for i in report.ids if i not in found.verdicts]
     k = len(report.ids)
     rest = f" The others: {data.knockouts.command(run, unknown[:MOST_NAMED])}" if unknown else ""
