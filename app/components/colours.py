@@ -60,6 +60,16 @@ SERIES = (  # of more series than have a name, in this order
     *(STUDENT, TEACHER, VIOLET, SKY, "#b35806", "#b2abd2", "#1f4e79", "#fdb863", NEUTRAL),
     "#c7c7c7",
 )
+ARMS: dict[str, str] = {  # one arm has one colour, wherever it is drawn
+    "baseline": NEUTRAL,
+    "rock-freeze": ROCK,
+    "random-freeze": CONTROL,
+    "dynamic": STUDENT,
+    "soft": "#b35806",
+    "top-entropy": SKY,
+    "low-entropy": "#2f6f9f",
+    "iw-opd": "#c7902f",
+}
 BOTH: Pair = ("#5b5b5b", "#b4b4b4")  # a handle that moves both thresholds
 STUDENT_BAR: Pair = ("#9ecae1", "#1f5583")  # behind text
 TEACHER_BAR: Pair = ("#fdc692", "#7d430f")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from app.data import (
+        arms,
         children,
         compare,
         gradients,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "arms",
     "children",
     "compare",
     "gradients",

@@ -155,9 +155,16 @@ def is_large(run: RunKey, rule: RockRule) -> bool:
 
 
 def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """This rule and each preset, on the texts this rule reads: see tables.side_by_side."""
+    """This rule and each preset, on the texts this rule reads: see tables.side_by_side. Of one
+    checkpoint only the presets that need no second one.
+    """
     same = {name: getattr(rule, name) for name in READS}
-    every = {"this rule": rule} | {n: replace(p, **same) for n, p in PRESETS.items()}
+    single = examined(run, rule).material.single
+    every = {"this rule": rule} | {
+        name: replace(each, **same)
+        for name, each in PRESETS.items()
+        if not (single and each.score in NEED_BEFORE)
+    }
     return tables.side_by_side({name: found(run, one).report for name, one in every.items()})
 
 

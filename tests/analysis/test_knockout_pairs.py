@@ -22,6 +22,7 @@ def test_texts_are_equal_up_to_where_they_part_and_every_mark_is_true(start, a, 
     ids_b = np.array([*[t for t in start if t != banned], *[t for t in b if t != banned]], int)
     found = beside(ids_a, ids_b, [banned])
     parts_at = found.parts_at
+    assert parts_at is not None
     assert parts_at == list(ids_a).index(banned) == shared_start(ids_a, ids_b)
     assert (np.diff(found.aligned.a) > 0).all() and (np.diff(found.aligned.b) > 0).all()
     assert (ids_a[found.aligned.a] == ids_b[found.aligned.b]).all()

@@ -23,7 +23,7 @@ from rockcore.rocks import search
 from rockcore.rocks.rule import PRESETS, RockRule
 
 RunFactory = Callable[..., Path]
-# finds rocks in drawn numbers too
+# finds rocks in drawn numbers too, in which no set is stable
 LENIENT = "lenient;even_share=0;gamma=0.125;min_jaccard=0;tau_quantile=0.5"
 
 

@@ -94,7 +94,8 @@ def correctness(found: Detection, truth: planted.Truth) -> dict[str, Any]:
     """Precision and recall of types and occurrences against the planted ones; of occurrences also
     the recall of the persistent ones.
     """
-    ids, rocks, kept = found.corpus.types[found.order], truth.rocks, found.rocks
+    ids, rocks = found.corpus.types[found.order], truth.rocks
+    kept = found.rock_occurrences
     assert kept is not None
 
     def against(k: int) -> tuple[float, float]:

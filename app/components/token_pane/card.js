@@ -96,7 +96,7 @@ function cardOf(pane, i) {
 // What became of the answers without this token, where the page says it of any.
 function knockedOut({ view, text }, i) {
   const { of, others } = view.knockouts ?? {};
-  const words = of?.[text.ids[i]] ?? others;
+  const words = of?.[text.ids[i]] ?? others?.replace("{id}", text.ids[i]);
   return words ? [element("p", "knockout", `knockout: ${words}`)] : [];
 }
 

@@ -50,8 +50,9 @@ def deltas(
     _bands(figure, len(rows), bands)
     places = dict(zip(rows.candidate, range(len(rows)), strict=True))
     if picked in places:
-        row = {"y0": places[picked] - 0.5, "y1": places[picked] + 0.5}
-        figure.add_hrect(**row, line_width=0, fillcolor=NEUTRAL, opacity=0.2, layer="below")
+        low, high = places[picked] - 0.5, places[picked] + 0.5
+        look: dict[str, Any] = {"line_width": 0, "fillcolor": NEUTRAL, "opacity": 0.2}
+        figure.add_hrect(low, high, layer="below", **look)
     for verdict in LOOKS:
         _verdict(figure, rows, names, verdict)
     _needed(figure, rows)
@@ -62,7 +63,7 @@ def deltas(
         f"<br>{about}<br>95 % intervals over problems",
         "Δ (points of accuracy)",
         "",
-        220 + _ROW * len(rows),
+        height := 220 + _ROW * len(rows),
     )
     figure.update_xaxes(tickformat="+~g", zeroline=False)
     figure.update_yaxes(
@@ -72,7 +73,7 @@ def deltas(
         zeroline=False,
         showgrid=False,
     )
-    return figure.update_layout(margin_t=95, margin_b=125)
+    return figure.update_layout(margin_t=95, margin_b=125, title_y=1 - 15 / height)
 
 
 def _bands(figure: go.Figure, rows: int, bands: Bands) -> None:

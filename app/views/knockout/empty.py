@@ -16,8 +16,8 @@ def explain_no_screen(run: data.runs.RunKey) -> None:
     )
     if why := data.knockouts.why_not(run):
         st.text(f"This run cannot be screened as it is. {why}")
-        st.text("A run of this program keeps both; this one can be screened when it has ended:")
-        st.code("rockcore train --out runs/mine && rockcore knockout runs/mine", language="sh")
+        st.text("A run of this program keeps both:")
+        st.code("rockcore train --out runs/mine\nrockcore knockout runs/mine", language="sh")
         return
     st.text("Screen the candidates of its Rock Tokens:")
     st.code(data.knockouts.command(run), language="sh")

@@ -18,7 +18,9 @@ ACROSS = 3
 def show_predictors(asked: Asked) -> None:
     found = asked.found
     st.subheader("Could one have known?")
-    rows = {row.predictor: row for row in found.correlations.itertuples()}
+    rows: dict[str, Any] = dict(
+        zip(found.correlations.predictor, found.correlations.itertuples(), strict=True)
+    )
     chosen = choose_predictors(list(rows))
     for i in range(0, len(chosen), ACROSS):
         for place, name in zip(st.columns(ACROSS), chosen[i : i + ACROSS], strict=False):

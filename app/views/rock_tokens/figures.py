@@ -24,8 +24,8 @@ def show_figures(found: Found) -> None:
             show_densities(found, about)
     else:
         st.text("Without a set there is no control to set beside it, and no density to draw.")
-    if found.report.mode == "single":
-        st.text("There is one checkpoint, so what became of the types cannot be drawn.")
+    if found.report.single:
+        st.text("There is one checkpoint, so there is no course of the types to draw.")
         return
     left, right = st.columns(2)
     with left:
