@@ -24,8 +24,10 @@ HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, wi
 
 
 def label(shown: str) -> str:
-    """A token, its whitespace made visible, that Plotly shows as it is."""
-    return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=True)
+    """A token, its whitespace made visible, that Plotly shows as it is: it reads tags and some
+    entities, and &quot; is none of them.
+    """
+    return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=False)
 
 
 def finish(
@@ -34,7 +36,7 @@ def finish(
     """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names
     from a log are shown as they are.
     """
-    heading, *about = (html.escape(line, quote=True) for line in title.split("<br>"))
+    heading, *about = (html.escape(line, quote=False) for line in title.split("<br>"))
     figure.update_layout(
         title={
             "text": heading,
@@ -56,7 +58,8 @@ def finish(
 
 
 def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:
-    """An interval over the steps: step, low, high."""
+    """An interval over the steps: step, low, high; none where an end is unknown."""
+    frame = frame.dropna(subset=["low", "high"])
     fill = f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)"
     figure.add_scatter(
         x=[*frame.step, *frame.step[::-1]],
@@ -73,7 +76,7 @@ def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> Non
 
 def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
     """Mean kl of each step's fresh rollouts with its 95 % interval: step, kl_mean, low, high,
-    tokens, rollouts.
+    interval, tokens.
     """
     figure = go.Figure()
     band(figure, metrics, STUDENT, "kl")
@@ -84,9 +87,9 @@ def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
         marker={"size": 4},
         line={"color": STUDENT},
         showlegend=False,
-        customdata=metrics[["low", "high", "tokens", "rollouts"]],
-        hovertemplate="step %{x}<br>%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}"
-        "<br>%{customdata[2]} tokens, %{customdata[3]} rollouts<extra></extra>",
+        customdata=metrics[["interval", "tokens"]],
+        hovertemplate="step %{x}<br>%{y:.4f} nats<br>%{customdata[0]}"
+        "<br>%{customdata[1]} tokens<extra></extra>",
     )
     figure.update_yaxes(rangemode="tozero")
     return finish(

@@ -6,6 +6,7 @@ A run that cannot be opened is explained in words; the others stay usable.
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = str(Path(__file__).resolve().parent.parent)
@@ -132,16 +133,17 @@ def main() -> None:
         for p in PAGES
     ]
     page = st.navigation(shown)
-    own_pace = PAGES[shown.index(page)].own_pace
-    selection.begin(PAGES[shown.index(page)].name)
+    about = PAGES[shown.index(page)]
+    selection.begin(about.name)
     try:
-        run = open_picked(data.runs.places(sys.argv[1:]))
+        with nullcontext() if about.of_one_run else st.sidebar:
+            run = open_picked(data.runs.places(sys.argv[1:]))
         selection.open_run(run)
-        if run is not None and not own_pace:
-            follow(run)
-        if run is not None:
+        if run is not None and about.of_one_run:
+            if not about.own_pace:
+                follow(run)
             show_unfinished(run)
-        if run is not None or own_pace:
+        if run is not None or about.own_pace or not about.of_one_run:
             page.run()
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))

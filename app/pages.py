@@ -11,6 +11,7 @@ class Page(NamedTuple):
     name: str
     title: str
     own_pace: bool = False  # looks for news by itself, and can do without a run
+    of_one_run: bool = True  # else it is about something else, and the sidebar says all of the run
 
 
 PAGES = (
@@ -20,7 +21,9 @@ PAGES = (
     Page("steps", "Steps"),
     Page("gradients", "Gradients"),
     Page("compare", "Compare"),
+    Page("arms", "Arms", of_one_run=False),
     Page("threshold_lab", "Threshold lab"),
+    Page("knockout", "Knockout"),
     Page("live", "Live", own_pace=True),
     Page("session", "Session", own_pace=True),
 )

@@ -1,5 +1,5 @@
-"""Words that several pages say alike: tokens, durations, moments, accuracies, text that Markdown
-leaves alone.
+"""Words that several pages say alike: tokens, durations, moments, accuracies and what changed them,
+text that Markdown leaves alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rockcore.spelling import visible
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["accuracy_line", "duration", "moment", "literal", "visible"]
+__all__ = ["accuracy_line", "delta", "duration", "moment", "literal", "points", "visible"]
 
 
 def literal(text: str) -> str:
@@ -52,3 +52,13 @@ def accuracy_line(evals: pd.DataFrame, decoding: str) -> str:
         f"at step {r.step}"
         for r in ends
     )
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in points, hundredths of the answers: −2.6."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def delta(share: float, low: float, high: float) -> str:
+    """What a knockout did to the accuracy, with its 95 % interval."""
+    return f"Δ {points(share)} points (95 % {points(low)} to {points(high)})"

@@ -141,6 +141,11 @@ class SessionConfig:
     student's texts at every second scoring); full: also exact norms of a sample, for a stated
     price.
     """
+    gradient_texts: int | None = unless_given(0, about(least=0, unit="texts"))
+    """Sum gradients over so many texts of either student, for lengths and directions that are told
+    from noise: the fixed texts, and further ones of which nothing else is logged. 0, as without it:
+    the fixed texts alone.
+    """
     exact_positions: int | None = unless_given(200, about(least=1, unit="positions"))
     """How many positions get an exact norm with --gradients full: one backward pass each, after the
     last step; without it 200.
@@ -236,6 +241,12 @@ class SessionConfig:
                 "A scenario is a task of the built-in world, and the prompts come from a file",
                 "Leave one of them away",
             )
+        if self.gradient_texts and self.gradients == "off":
+            raise BadConfig(
+                f"--gradient-texts {self.gradient_texts} with --gradients off",
+                "Nothing is summed over these texts, nor logged of them",
+                "Leave one of them away",
+            )
         if self.exact_positions is not None and self.gradients != "full":
             raise BadConfig(
                 f"--exact-positions {self.exact_positions} with --gradients "
@@ -270,6 +281,7 @@ class ResolvedConfig(SessionConfig):
     probes: int = 0
     held_out: int = 0
     gradients: Literal["off", "sums", "full"] = "sums"
+    gradient_texts: int = 0
     exact_positions: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
     arm: ArmName = "baseline"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +47,8 @@ class Tasks:
         Prompt
     ]  # all of them, or examples of an endless supply: the longest is checked to fit the models
     origin: str  # where a persisting divergence can come from
+    # of each probe set the further prompts whose texts enter the sums of gradients, and no more
+    summed: dict[str, Sequence[Prompt]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: ResolvedConfig) -> Tasks:
@@ -62,21 +64,17 @@ class Tasks:
 def _builtin(config: ResolvedConfig) -> Tasks:
     folder = sample_runs() / "models"
     scenario = world.SCENARIOS[config.scenario]
+    most = max(config.probes, config.final_probes, config.gradient_texts)
+    probes = list(islice(world.prompts(scenario.name, "probe"), most))
     # held-out problems are the same for every seed, so that runs can be compared problem by problem
     return Tasks(
         models=(str(folder / STARTING_STUDENT[scenario.name]), str(folder / "teacher")),
-        probes=_probe_sets(
-            config,
-            list(
-                islice(
-                    world.prompts(scenario.name, "probe"), max(config.probes, config.final_probes)
-                )
-            ),
-        ),
+        probes=_probe_sets(config, probes),
         held_out=list(islice(world.prompts(scenario.name, "held-out"), config.held_out)),
         training=world.prompts(scenario.name, f"training {config.seed}"),
         known=list(islice(world.prompts(scenario.name, "lengths"), 200)),
         origin=scenario.origin,
+        summed=_summed(config, probes),
     )
 
 
@@ -107,6 +105,7 @@ def _from_file(config: ResolvedConfig) -> Tasks:
         "may be impossible to train away."
         if privileged
         else "",
+        summed=_summed(config, training),
     )
 
 
@@ -118,6 +117,14 @@ def _probe_sets(config: ResolvedConfig, prompts: Sequence[Prompt]) -> dict[str, 
     texts as independent.
     """
     return {"first": prompts[: config.probes], "final": prompts[: config.final_probes]}
+
+
+def _summed(config: ResolvedConfig, prompts: Sequence[Prompt]) -> dict[str, Sequence[Prompt]]:
+    """The prompts that follow those of each probe set, up to as many texts as gradients are summed
+    over; none for a set that is left out.
+    """
+    sizes = {"first": config.probes, "final": config.final_probes}
+    return {name: prompts[n : config.gradient_texts] if n else [] for name, n in sizes.items()}
 
 
 def epochs(items: Sequence[T], rng: random.Random) -> Iterator[T]:

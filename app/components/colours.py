@@ -60,6 +60,16 @@ SERIES = (  # of more series than have a name, in this order
     *(STUDENT, TEACHER, VIOLET, SKY, "#b35806", "#b2abd2", "#1f4e79", "#fdb863", NEUTRAL),
     "#c7c7c7",
 )
+ARMS: dict[str, str] = {  # one arm has one colour, wherever it is drawn
+    "baseline": NEUTRAL,
+    "rock-freeze": ROCK,
+    "random-freeze": CONTROL,
+    "dynamic": STUDENT,
+    "soft": "#b35806",
+    "top-entropy": SKY,
+    "low-entropy": "#2f6f9f",
+    "iw-opd": "#c7902f",
+}
 BOTH: Pair = ("#5b5b5b", "#b4b4b4")  # a handle that moves both thresholds
 STUDENT_BAR: Pair = ("#9ecae1", "#1f5583")  # behind text
 TEACHER_BAR: Pair = ("#fdc692", "#7d430f")
@@ -70,6 +80,14 @@ CLASSES: tuple[Pair, ...] = (  # what became of a token type, in the order of ro
     ("#b9aedb", "#5e4f92"),
     CLEAR,
     ("#d9d9d9", "#4a4a4a"),
+)
+ROLES: tuple[
+    Pair, ...
+] = (  # of a token beside the text without it, in the order of knockouts.ROLES
+    ("#fd9a3e", "#ef9237"),
+    ("#2f7fbc", "#3a82bd"),
+    ("#d9d9d9", "#4a4a4a"),
+    CLEAR,
 )
 PAGE: Pair = ("#ffffff", "#171614")  # Streamlit's own two pages, and the text on them
 TEXT: Pair = ("#2f2d2b", "#edebe8")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from app.data import (
+        arms,
         children,
         compare,
         gradients,
+        knockouts,
         rocks,
         rules,
         runs,
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "arms",
     "children",
     "compare",
     "gradients",
+    "knockouts",
     "rocks",
     "rules",
     "runs",

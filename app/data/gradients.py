@@ -6,7 +6,7 @@ RockError where rockcore does, NoGradients where the log has nothing to answer w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
@@ -30,6 +30,7 @@ __all__ = [
     "NORMS",
     "Comparison",
     "Correlation",
+    "End",
     "GivenUp",
     "NoGradients",
     "Texts",
@@ -161,6 +162,30 @@ def compared_groups(run: RunKey, kind: Texts, step: int, rule: rocks.RockRule) -
     return remember(
         key, groups.compare(_geometry(run, kind, step), _geometry(run, kind, first), choice)
     )
+
+
+class End(NamedTuple):
+    """The groups at one end of the training."""
+
+    texts: Texts
+    step: int
+    groups: Comparison
+
+    @property
+    def rocks(self) -> Any:
+        """The row of the Rock Tokens."""
+        return self.groups.group("rocks")
+
+
+def ends(run: RunKey, rule: rocks.RockRule) -> list[End]:
+    """Early, on the texts of the first student, and late, on those of the final one, where they are
+    logged; one end alone where nothing else is.
+    """
+    logged = direction_texts(run)
+    early = Texts.FIRST if Texts.FIRST in logged else logged[0]
+    first, last = direction_steps(run, early)[0], direction_steps(run, logged[0])[-1]
+    found = dict.fromkeys([(early, first), (logged[0], last)])
+    return [End(kind, step, compared_groups(run, kind, step, rule)) for kind, step in found]
 
 
 def rocks_of(run: RunKey, rule: rocks.RockRule) -> set[int]:

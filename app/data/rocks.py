@@ -22,8 +22,8 @@ from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
 from rockcore.rocks.rule import PRESETS
 from rockcore.rocks.rule_fields import ABOUT, CHOICES, KNOBS, BadRule
-from rockcore.rocks.scores import SCORES
-from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band
+from rockcore.rocks.scores import NEED_BEFORE, SCORES
+from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band, types_by
 from rockcore.rocks.thresholds import Instant, ThresholdTable
 from rockcore.schema import Texts
 from rockcore.spelling import visible
@@ -49,6 +49,7 @@ __all__ = [
     "RockReport",
     "RockRule",
     "frequency_band",
+    "types_by",
 ]
 
 save_rule, named_rule = rules.save, rules.named
@@ -121,6 +122,27 @@ def chosen_by_halves(run: RunKey, rule: RockRule) -> Halves:
     )
 
 
+def no_set(run: RunKey, rule: RockRule) -> str:
+    """Why the rule finds no set here, and what would help; empty if it finds one."""
+    return found(run, rule).report.no_set
+
+
+def check(run: RunKey, rule: RockRule) -> None:
+    """Raises RockError at once where the rule's score cannot be had from this run."""
+    _ = examined(run, rule).detection
+
+
+def without_persistence(run: RunKey, rule: RockRule) -> RockRule | None:
+    """The rule by Rock Score, which one checkpoint is enough for, where the run has no more and the
+    rule asks for two; else None.
+    """
+    try:
+        single = examined(run, rule).material.single
+    except runs.RockError:
+        return None
+    return rule.changed(score="rock_score") if single and rule.score in NEED_BEFORE else None
+
+
 def found_before(run: RunKey, rule: RockRule) -> RockReport | None:
     """The report, if it was worked out already."""
     done = known((run, rule))
@@ -133,9 +155,16 @@ def is_large(run: RunKey, rule: RockRule) -> bool:
 
 
 def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
-    """This rule and each preset, on the texts this rule reads: see tables.side_by_side."""
+    """This rule and each preset, on the texts this rule reads: see tables.side_by_side. Of one
+    checkpoint only the presets that need no second one.
+    """
     same = {name: getattr(rule, name) for name in READS}
-    every = {"this rule": rule} | {n: replace(p, **same) for n, p in PRESETS.items()}
+    single = examined(run, rule).material.single
+    every = {"this rule": rule} | {
+        name: replace(each, **same)
+        for name, each in PRESETS.items()
+        if not (single and each.score in NEED_BEFORE)
+    }
     return tables.side_by_side({name: found(run, one).report for name, one in every.items()})
 
 
@@ -193,6 +222,7 @@ class Verdict(NamedTuple):
     marks: str
     why: str  # why something is missing; empty if nothing is
     later: bool = False  # whether more can be known in a moment
+    no_set: str = ""  # why the rule has no set on the texts it judges; empty if it has one
 
 
 def verdict(
@@ -209,13 +239,16 @@ def verdict(
         done = found(run, rule)
     except runs.RockError as e:
         return Verdict(None, [], "", "", str(e))
-    tau, read = done.report.rule.tau_post, done.material.source
-    classes = packed(occurrences.class_codes(done.report, ids), "u1")
+    report, read = done.report, done.material.source
+    classes = packed(occurrences.class_codes(report, ids), "u1")
+    why = ""
     if where != read:
         why = f"The rule judges other texts (source {read}): no occurrence here is kept by it."
-        return Verdict(tau, list(CLASSES), classes, "", why)
-    marks = packed(occurrences.marks_of(done, rollout), "u1")
-    return Verdict(tau, list(CLASSES), classes, marks, "")
+    elif report.occurrences["consistent"] is None:
+        why = f"Which occurrences are persistent is not known ({report.mode})."
+    marks = "" if why else packed(occurrences.marks_of(done, rollout), "u1")
+    verdict = Verdict(report.rule.tau_post, list(CLASSES), classes, marks, why)
+    return verdict._replace(no_set=report.no_set)
 
 
 def _not_yet(run: RunKey, rule: RockRule) -> Verdict:
@@ -252,11 +285,6 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
-
-
-def types_by(run: RunKey, rule: RockRule, column: str) -> dict[str, int]:
-    """How many types are of each category or class, the commonest first."""
-    return tables.types_by(table(run, rule), column)
 
 
 def labels(run: RunKey, rule: RockRule, most: int, also: str) -> dict[int, str]:

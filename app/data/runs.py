@@ -22,8 +22,11 @@ from rockcore.analysis.course import Course
 from rockcore.analysis.signals import Scale
 from rockcore.categories import categories_of
 from rockcore.log import Run, find_runs, sample_runs
+from rockcore.log.arms import find_arms
 from rockcore.rocks import ranking as rank
+from rockcore.rocks.ranking import Concentration
 from rockcore.schema import RockError, RunNotFound, Texts
+from rockcore.stats import Interval
 from rockcore.world import SCENARIOS
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCENARIOS",
+    "Concentration",
+    "Interval",
     "RockError",
     "RunNotFound",
     "Scale",
@@ -61,7 +66,8 @@ def find(where: list[Path]) -> dict[str, str]:
     paths: list[Path] = []
     optional = (sample_runs(), Path("runs"), *children.started())
     for place in where:
-        paths += find_runs([place]) or ([] if place in optional else [place.resolve()])
+        holds_none = place in optional or find_arms([place])
+        paths += find_runs([place]) or ([] if holds_none else [place.resolve()])
     paths = list(dict.fromkeys(paths))
     names = [p.name for p in paths]
     return {str(p) if names.count(p.name) > 1 else p.name: str(p) for p in paths}
@@ -153,9 +159,9 @@ def ranking(run: RunKey, step: int) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def concentration(run: RunKey, step: int, top: int) -> rank.Concentration:
+def concentration(run: RunKey, step: int, top: int) -> Concentration:
     """How much of a step falls on its `top` token types."""
-    return rank.concentration(ranking(run, step), top)
+    return rank.concentration(log(run), step, top)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

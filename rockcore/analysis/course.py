@@ -4,6 +4,7 @@ are written out already. Nothing here looks at single tokens.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -35,7 +36,9 @@ class Course:
 
     meta: RunMeta
     summary: str  # one sentence on the scenario; empty for other prompts
-    metrics: pd.DataFrame  # schema.METRICS by step, and low, high: kl_mean ± 1.96 standard errors
+    # schema.METRICS by step, and low, high: kl_mean ± 1.96 standard errors, NaN where those are
+    # unknown, and both in words: `interval`
+    metrics: pd.DataFrame
     evals: pd.DataFrame
     logged: list[int]  # the steps whose tokens are logged; metrics exist for all
 
@@ -93,12 +96,19 @@ def course(run: Run) -> Course:
     """What the metrics, the evals and the meta data of a run say. Raises DamagedRun."""
     metrics = run.metrics().sort_values("step", ignore_index=True)
     around = 1.96 * metrics.kl_stderr  # 95 %, rollouts taken as the independent units
-    metrics = metrics.assign(
-        low=(metrics.kl_mean - around).clip(lower=0), high=metrics.kl_mean + around
-    )
+    low, high = (metrics.kl_mean - around).clip(lower=0), metrics.kl_mean + around
+    words = [_interval(a, b, int(n)) for a, b, n in zip(low, high, metrics.rollouts, strict=True)]
+    metrics = metrics.assign(low=low, high=high, interval=words)
     scenario = SCENARIOS.get(run.meta.scenario)
     summary = scenario.summary if scenario else ""
     return Course(run.meta, summary, metrics, run.evals(), run.steps())
+
+
+def _interval(low: float, high: float, rollouts: int) -> str:
+    of = f"{rollouts:,} rollout{'s' if rollouts != 1 else ''}"
+    if math.isnan(low):
+        return f"no interval from {of}"
+    return f"95 % interval {low:.4f} to {high:.4f}, over {of}"
 
 
 _OVER = {"tokens": "the number of tokens", "weights": "the sum of the weights"}

@@ -38,9 +38,9 @@ class Cosines(NamedTuple):
     """Of T mean gradients with the sum of all *other* types, each (T,) float64."""
 
     naive: np.ndarray
-    corrected: (
-        np.ndarray
-    )  # without the noise of either; NaN where a squared length is not positive, beyond 1 by noise
+    # without the noise of either; NaN where a squared length is not positive, beyond 1 by noise
+    corrected: np.ndarray
+    rest_squared: np.ndarray  # squared length of the sum of the others, without bias
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Geometry:
 
     step: int
     vocab_size: int
+    texts: int | None  # that the sums are taken over; None where that is not known
     types: np.ndarray  # (T,) token ids, ascending
     row_type: np.ndarray  # (R,) index into types, ascending
     row_fold: np.ndarray  # (R,)
@@ -71,17 +72,24 @@ class Geometry:
                 "above 0",
             )
         step = steps[-1] if step is None else step
-        return cls.from_rows(run.gradients(probe_set, step), step, run.meta.vocab_size)
+        rows = run.gradients(probe_set, step)
+        if "texts" in rows.frame and rows.frame.texts.notna().all():
+            texts = int(rows.frame.texts.max())
+        else:  # an older log has summed its probe texts
+            texts = len(run.rollouts(probe_set=probe_set)) or None
+        return cls.from_rows(rows, step, run.meta.vocab_size, texts)
 
     @classmethod
-    def from_rows(cls, rows: GradientRows, step: int, vocab_size: int) -> Geometry:
+    def from_rows(
+        cls, rows: GradientRows, step: int, vocab_size: int, texts: int | None = None
+    ) -> Geometry:
         types, row_type = np.unique(rows.frame.token_id.to_numpy(), return_inverse=True)
         fold = rows.frame.fold.to_numpy()
         columns = {}
         for name in ("n", "n_sq_sum", "kl_sum", "norm_sum", "sq_sum", "within_sq_sum"):
             columns[name] = np.zeros((len(types), FOLDS))
             columns[name][row_type, fold] = rows.frame[name]
-        return cls(step, vocab_size, types, row_type, fold, rows.sums, columns)
+        return cls(step, vocab_size, texts, types, row_type, fold, rows.sums, columns)
 
     def refuse_other_texts(self, other: Geometry) -> None:
         """Raises DamagedRun unless `other` is of the same occurrences, projected alike."""
@@ -167,7 +175,28 @@ class Geometry:
             G2_x /= 1 - rest_TF**2 @ w**2 / rest**2
             length2 = self.lengths(w).squared
             positive = (length2 > 0) & (G2_x > 0)
-            return Cosines(naive, np.where(positive, dot_x / n / np.sqrt(length2 * G2_x), np.nan))
+            corrected = np.where(positive, dot_x / n / np.sqrt(length2 * G2_x), np.nan)
+            return Cosines(naive, corrected, G2_x)
+
+    def told_cosines(self, balanced: bool, folds: np.ndarray | None = None) -> Estimate:
+        """The corrected cosines of `folds` (default: all) with their intervals, within -1 and 1.
+
+        NaN where the length of a mean, or that of the other types' sum, is not told from 0: its
+        direction is noise, and an estimate of the cosine may come out anywhere, also beyond 1.
+        """
+        known: dict[bytes, Cosines] = {}
+
+        def at(w: np.ndarray) -> Cosines:
+            if w.tobytes() not in known:
+                known[w.tobytes()] = self.cosines(w, balanced)
+            return known[w.tobytes()]
+
+        every = np.ones((len(self.types), FOLDS), bool)
+        rest = jackknife(lambda w: at(w).rest_squared, every, folds)
+        own = self.jackknife(lambda w: self.lengths(w).squared, folds)
+        found = self.jackknife(lambda w: at(w).corrected, folds)
+        told = own.told & rest.told
+        return Estimate(*(np.where(told, np.clip(x, -1.0, 1.0), np.nan) for x in found))
 
     def contributions(self, w: np.ndarray) -> np.ndarray:
         """(T,) contrib(v) = n_v ||mean g_v|| cos(mean g_v, G_balanced), own part included: eq. 16
@@ -178,22 +207,26 @@ class Geometry:
         sum_FD = self._by_fold(a)
         return weigh(self._with(sum_FD), w) / np.sqrt(w @ (sum_FD @ sum_FD.T) @ w)
 
-    def jackknife(self, value: Callable[[np.ndarray], np.ndarray]) -> Estimate:
-        """A number per type with its interval, from leaving out one fold at a time.
+    def jackknife(
+        self, value: Callable[[np.ndarray], np.ndarray], folds: np.ndarray | None = None
+    ) -> Estimate:
+        """A number per type with its interval, from leaving out one fold at a time, of `folds` (F,)
+        if only some are looked at.
 
         `value` maps weights (F,) to (T,). Folds that hold none of a type do not count for it: with
         G that do, the interval is +- t_{G-1} sqrt((G - 1) / G sum of squared deviations). Source:
         Kott 2001, "The delete-a-group jackknife".
         """
-        return jackknife(value, self.columns["n"] > 0)
+        return jackknife(value, self.columns["n"] > 0, folds)
 
     def table(self) -> pd.DataFrame:
         """One row a type, by token id.
 
         token_id, n, folds; kl and grad_norm (means over occurrences); norm_naive; norm_sq (without
-        bias, may be negative), norm (its root, 0 if negative), norm_low, norm_high; cos_balanced
-        and cos_global (corrected), each with _naive, _low, _high; contrib (eq. 16). NaN where a
-        type has too few rollouts.
+        bias, may be negative), norm (its root, 0 if negative), norm_low, norm_high, norm_told (the
+        length is told from 0) and norm_most (its upper end, at which a length stands that is not);
+        cos_balanced and cos_global (see `told_cosines`), each with _naive, _low, _high; contrib
+        (eq. 16). Intervals are approximate, see Estimate; NaN where a type has too few rollouts.
         """
         every = np.ones(FOLDS)
         known, c = self.lengths(every), self.columns
@@ -206,16 +239,12 @@ class Geometry:
             "grad_norm": c["norm_sum"].sum(1) / known.n,
             "norm_naive": known.naive,
             "norm_sq": squared.value,
-            **{
-                name: root(x)
-                for name, x in zip(("norm", "norm_low", "norm_high"), squared, strict=True)
-            },
+            **length_columns("norm", squared),
         }
         for name, balanced in (("cos_balanced", True), ("cos_global", False)):
             columns[f"{name}_naive"] = self.cosines(every, balanced).naive
-            columns[name], columns[f"{name}_low"], columns[f"{name}_high"] = self.jackknife(
-                lambda w, balanced=balanced: self.cosines(w, balanced).corrected
-            )
+            found = self.told_cosines(balanced)
+            columns |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
         return pd.DataFrame({**columns, "contrib": self.contributions(every)})
 
     def _by_fold(self, a: np.ndarray) -> np.ndarray:
@@ -229,6 +258,16 @@ class Geometry:
         found = np.zeros((len(self.types), FOLDS, FOLDS))
         found[self.row_type, self.row_fold] = self.sums @ sum_FD.T
         return found
+
+
+def length_columns(name: str, squared: Estimate) -> dict[str, np.ndarray]:
+    """`name`, _low, _high, _told, _most of the lengths behind estimates of their squares."""
+    ends = zip((name, f"{name}_low", f"{name}_high"), squared, strict=True)
+    return {
+        **{end: root(x) for end, x in ends},
+        f"{name}_told": squared.told,
+        f"{name}_most": root(squared.most),
+    }
 
 
 def root(squared: np.ndarray) -> np.ndarray:

@@ -23,20 +23,50 @@ class Median(NamedTuple):
 
     value: float  # of lengths, the square
     deviations: np.ndarray  # (16,), one a fold left out: their squares add up to the variance
+    between: float  # variance of the median when its types are drawn anew
+    types: int  # that have a value on either half
 
     @classmethod
-    def of(cls, whole: Sequence[np.ndarray], without: Sequence[Sequence[np.ndarray]]) -> Median:
-        """From the values (N,) of either half, and for either half the same with each of its folds
-        left out.
+    def of(
+        cls,
+        ids: Sequence[np.ndarray],
+        whole: Sequence[np.ndarray],
+        without: Sequence[Sequence[np.ndarray]],
+    ) -> Median:
+        """From the types (N,) of either half, their values, and for either half the same with each
+        of its folds left out.
         """
         parts = [np.array([known_median(values) for values in half]) for half in without]
         deviations = [(p - p.mean()) / 2 * np.sqrt((len(p) - 1) / len(p)) for p in parts]
         value = float(np.mean([known_median(values) for values in whole]))
-        return cls(value, np.concatenate(deviations))
+        between, types = _between(ids, whole)
+        return cls(value, np.concatenate(deviations), between, types)
 
     def interval(self) -> Triple:
+        """Of these very types: what other rollouts would give."""
         half = float(_T * np.sqrt((self.deviations**2).sum()))
         return Triple(self.value, self.value - half, self.value + half)
+
+
+def _between(
+    ids: Sequence[np.ndarray], values: Sequence[np.ndarray], draws: int = 200
+) -> tuple[float, int]:
+    """The variance of the mean of both halves' medians over bootstrap samples of the types, and how
+    many types there are; a type that is in both halves is drawn for both.
+    """
+    known = [np.isfinite(v) for v in values]
+    types = np.unique(np.concatenate([i[k] for i, k in zip(ids, known, strict=True)]))
+    if not len(types):
+        return np.nan, 0
+    drawn = np.random.default_rng(0).multinomial(
+        len(types), np.full(len(types), 1 / len(types)), size=draws
+    )
+    medians = []
+    for i, v, k in zip(ids, values, known, strict=True):
+        at, own = np.searchsorted(types, i[k]), v[k]
+        medians.append([known_median(np.repeat(own, times[at])) for times in drawn])
+    found = np.mean(medians, axis=0)
+    return float(np.nanvar(found)) if np.isfinite(found).any() else np.nan, len(types)
 
 
 def known_median(values: np.ndarray) -> float:
@@ -46,14 +76,32 @@ def known_median(values: np.ndarray) -> float:
 
 
 def ratio(mine: Median, theirs: Median, power: float) -> Triple:
-    """Quotient of two medians with an interval that is symmetric in its logarithm: both move
-    together, fold by fold. NaN unless both are positive.
+    """Quotient of two medians with a 95 % interval that is symmetric in its logarithm: both move
+    together, fold by fold, and the types of either are taken as drawn.
+
+    With Student's t of as many degrees of freedom as the fewest units have: folds of a half, types.
+    Where only one of them is told from 0 there is no quotient, but a bound: `low` if it is mine,
+    `high` if it is theirs. NaN where neither is, or either is of fewer than two types.
     """
-    if not (mine.value > 0 and theirs.value > 0):
+    from scipy.stats import t
+
+    fewest = min(mine.types, theirs.types)
+    if fewest < 2:
+        return Triple(np.nan, np.nan, np.nan)
+    quantile = float(t.ppf(0.975, min(7, fewest - 1)))
+    half = [quantile * np.sqrt((m.deviations**2).sum() + m.between) for m in (mine, theirs)]
+    told = [m.value > h for m, h in zip((mine, theirs), half, strict=True)]
+    most = [max(m.value, 0.0) + h for m, h in zip((mine, theirs), half, strict=True)]
+    if told == [True, False]:
+        return Triple(np.nan, ((mine.value - half[0]) / most[1]) ** power, np.nan)
+    if told == [False, True]:
+        return Triple(np.nan, np.nan, (most[0] / (theirs.value - half[1])) ** power)
+    if told == [False, False]:
         return Triple(np.nan, np.nan, np.nan)
     quotient = mine.value / theirs.value
     apart = mine.deviations / mine.value - theirs.deviations / theirs.value
-    spread = float(np.exp(_T * np.sqrt((apart**2).sum())))
+    between = mine.between / mine.value**2 + theirs.between / theirs.value**2
+    spread = float(np.exp(quantile * np.sqrt((apart**2).sum() + between)))
     return Triple(quotient**power, (quotient / spread) ** power, (quotient * spread) ** power)
 
 

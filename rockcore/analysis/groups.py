@@ -15,14 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from rockcore.analysis.geometry import Geometry, Lengths, root
+from rockcore.analysis.geometry import Geometry, Lengths, length_columns, root
 from rockcore.analysis.group_statistics import Median, known_median, mann_whitney, ratio
+from rockcore.analysis.jackknife import Estimate
 from rockcore.analysis.spreads import Spread, spread_between, spread_of_logarithms
 from rockcore.schema import FOLDS
 
 GROUPS = ("rocks", "rare, high KL", "others")
 HALVES = {"even": np.arange(FOLDS) % 2 == 0, "odd": np.arange(FOLDS) % 2 == 1}
-STATS = ("norm", "norm_equal", "cos_balanced", "cos_global", "kl")
+BALANCED = {"cos_balanced": True, "cos_global": False}
+STATS = ("norm", "norm_equal", *BALANCED, "kl")
 
 
 class RockChoice(NamedTuple):
@@ -40,15 +42,18 @@ class Comparison:
     """`groups`: one row a group. `tests`: rocks against each other group. `members`: the values
     behind both.
 
-    groups: group, types (as all rollouts choose), measured (types with a value on the half that did
-    not choose them, both halves added up), and for norm, norm_equal (at `n_equal` occurrences),
-    cos_balanced, cos_global, kl: the median over types, cross-fitted, with _low and _high (95 %,
-    jackknife over the measuring folds, the choice held fixed) and _naive (chosen and measured on
-    all rollouts, nothing corrected). Of lengths the median is that of their squares, because an
-    estimate below 0 is a small length and not a missing one. negative: measured types whose squared
-    length is not positive. tests: other, stat, p and superiority (probability that a rock's value
-    is the larger one; 0.5 if alike) cross-fitted, n_rocks, n_other, p_naive, superiority_naive;
-    ratio of the medians with _low and _high, where they are positive. members: token_id, group,
+    groups: group, types (as all rollouts choose), measured (types with a value on a half that did
+    not choose them), and for norm, norm_equal (at `n_equal` occurrences), cos_balanced, cos_global,
+    kl: the median over types, cross-fitted, with _low and _high (approximate 95 %, jackknife over
+    the measuring folds, the types held fixed) and _naive (chosen and measured on all rollouts,
+    nothing corrected). Of lengths the median is that of their squares, because an estimate below 0
+    is a small length and not a missing one; norm_told: whether it is told from 0, norm_most: its
+    upper end. negative: measured types whose squared length is not positive on either half.
+
+    tests: other, stat, p and superiority (probability that a rock's value is the larger one; 0.5 if
+    alike) cross-fitted, n_rocks, n_other (types, each counted once), p_naive, superiority_naive;
+    ratio of the medians with _low and _high, or one of these as a bound (group_statistics.ratio):
+    there the types are taken as drawn, so few of them make it wide. members: token_id, group,
     chosen_by (even, odd: values of the other half; all: naive), n, norm_sq and the stats.
     """
 
@@ -56,14 +61,26 @@ class Comparison:
     tests: pd.DataFrame
     members: pd.DataFrame
     n_equal: int
+    texts: int | None  # that the gradients are of
 
     def spread(self, stat: str, naive: bool) -> Spread:
-        """How a stat spreads by group: cosines from -1 to 1, all else on a logarithmic axis."""
-        members = self.members.loc[(self.members.chosen_by == "all") == naive]
+        """How a stat spreads by group: cosines from -1 to 1, all else on a logarithmic axis. Each
+        type counts once, with the mean of what either half says of it.
+        """
+        members: Any = by_type(self.members.loc[(self.members.chosen_by == "all") == naive])
         values = {name: members[stat][members.group == name].to_numpy(float) for name in GROUPS}
         if stat.startswith("cos"):
             return spread_between(values, -1.0, 1.0)
         return spread_of_logarithms(values)
+
+    def test(self, other: str, stat: str) -> Any:
+        """The row of `tests` on rocks against another group, its columns as attributes."""
+        of = (self.tests.other == other) & (self.tests.stat == stat)
+        return next(self.tests[of].itertuples())
+
+    def group(self, name: str) -> Any:
+        """The row of `groups` of one group, its columns as attributes."""
+        return next(self.groups[self.groups.group == name].itertuples())
 
     def naive_values(self, group: str, stat: str) -> int:
         """How many types of a group, chosen by all rollouts, have a naive value."""
@@ -71,18 +88,26 @@ class Comparison:
         return int(own[stat].notna().sum())
 
 
-def compare(geometry: Geometry, choosing: Geometry, rocks: RockChoice, seed: int = 0) -> Comparison:
+def by_type(members: pd.DataFrame) -> pd.DataFrame:
+    """One row a group and type: the means over the halves that know it, of lengths that of their
+    squares.
+    """
+    found: Any = members.groupby(["group", "token_id"], as_index=False)[["norm_sq", *STATS]].mean()
+    return found.assign(norm=root(found.norm_sq.to_numpy(float)))
+
+
+def compare(geometry: Geometry, choosing: Geometry, rocks: RockChoice) -> Comparison:
     """The three groups of the paper at one step, cross-fitted.
 
     `choosing`: the step at whose mean kl the rare types are chosen (the first one, as a rule), of
     the same texts. Rare types: those of the highest mean kl with at least 2 occurrences, no rocks,
-    as many as there are rocks; others: as many again, drawn at random from the rest. Source: arXiv
-    2605.09253, section 3, which chooses and measures on the same rollouts. Raises DamagedRun if the
-    two steps are of other texts.
+    as many as there are rocks; others: all the rest with at least 2 occurrences. Source: arXiv
+    2605.09253, section 3, which chooses and measures on the same rollouts, and draws the others at
+    random. Raises DamagedRun if the two steps are of other texts.
     """
     geometry.refuse_other_texts(choosing)
     chosen = {
-        name: _groups(geometry, choosing, ids, HALVES.get(name), seed)
+        name: _groups(geometry, choosing, ids, HALVES.get(name))
         for name, ids in rocks._asdict().items()
     }
     n_equal = _least_n(geometry, chosen)
@@ -96,7 +121,7 @@ def compare(geometry: Geometry, choosing: Geometry, rocks: RockChoice, seed: int
         ignore_index=True,
     )
     medians = {
-        (name, stat): _median(crossed, {h: chosen[h][g] for h in HALVES}, stat)
+        (name, stat): _median(geometry, crossed, {h: chosen[h][g] for h in HALVES}, stat)
         for g, name in enumerate(GROUPS)
         for stat in STATS
     }
@@ -105,19 +130,22 @@ def compare(geometry: Geometry, choosing: Geometry, rocks: RockChoice, seed: int
         for g in range(len(GROUPS))
     ]
     tests = [_test(members, medians, other, stat) for other in GROUPS[1:] for stat in STATS]
-    return Comparison(pd.DataFrame(rows), pd.DataFrame(tests), members, n_equal)
+    return Comparison(pd.DataFrame(rows), pd.DataFrame(tests), members, n_equal, geometry.texts)
 
 
 def _counted(
     g: int, chosen: dict[str, list[np.ndarray]], crossed: dict[str, _Measured]
 ) -> dict[str, Any]:
     """How many types of a group are chosen and measured."""
-    squared = np.concatenate([crossed[h].values["norm_sq"][chosen[h][g]] for h in HALVES])
+    squared = np.stack(
+        [np.where(chosen[h][g], crossed[h].values["norm_sq"], np.nan) for h in HALVES]
+    )
+    known = np.isfinite(squared).any(axis=0)
     return {
         "group": GROUPS[g],
         "types": int(chosen["all"][g].sum()),
-        "measured": int(np.isfinite(squared).sum()),
-        "negative": int((squared <= 0).sum()),
+        "measured": int(known.sum()),
+        "negative": int((known & ~(squared > 0).any(axis=0)).sum()),
     }
 
 
@@ -132,6 +160,7 @@ def _in_numbers(
     for stat in STATS:
         found = np.array(medians[GROUPS[g], stat].interval())
         if stat == "norm":
+            row |= length_columns(stat, Estimate(*found))
             found = root(found)
         elif stat in ("norm_equal", "kl"):
             found = np.maximum(found, 0.0)
@@ -145,9 +174,11 @@ def _groups(
     choosing: Geometry,
     rock_ids: np.ndarray,
     folds: np.ndarray | None,
-    seed: int,
 ) -> list[np.ndarray]:
-    """(T,) bool for each of GROUPS, from the folds that choose (all of them if None)."""
+    """(T,) bool for each of GROUPS, from the folds that choose (all of them if None). How often a
+    type occurs in all says whether it is one of the others, so that they are the same types in both
+    halves but for those that either has in another group.
+    """
     w = np.ones(FOLDS) if folds is None else folds.astype(float)
     n, kl = choosing.columns["n"] @ w, choosing.columns["kl_sum"] @ w
     rocks = np.isin(geometry.types, rock_ids)
@@ -156,10 +187,7 @@ def _groups(
     rare = np.zeros(len(n), bool)
     rare[np.argsort(-mean, kind="stable")[:k]] = True
     rare &= mean > 0
-    rest = np.flatnonzero(~rocks & ~rare & (n >= 2))
-    others = np.zeros(len(n), bool)
-    others[np.random.default_rng(seed).permutation(rest)[:k]] = True
-    return [rocks, rare, others]
+    return [rocks, rare, ~rocks & ~rare & (choosing.columns["n"].sum(1) >= 2)]
 
 
 def _least_n(geometry: Geometry, chosen: dict[str, list[np.ndarray]]) -> int:
@@ -171,16 +199,22 @@ def _least_n(geometry: Geometry, chosen: dict[str, list[np.ndarray]]) -> int:
     return int(n[n >= 2].min(initial=np.inf)) if (n >= 2).any() else 2
 
 
-def _values(geometry: Geometry, w: np.ndarray, n_equal: int) -> dict[str, np.ndarray]:
+def _values(
+    geometry: Geometry, w: np.ndarray, n_equal: int, told: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """`told`: the types (T,) whose cosines are told, by the name of a cosine."""
     known = geometry.lengths(w)
     with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = {
+            name: np.where(told[name], np.clip(geometry.cosines(w, b).corrected, -1, 1), np.nan)
+            for name, b in BALANCED.items()
+        }
         return {
             "n": known.n,
             "norm_sq": known.squared,
             "norm": root(known.squared),
             "norm_equal": at_equal_n(geometry, known, w, n_equal),
-            "cos_balanced": geometry.cosines(w, balanced=True).corrected,
-            "cos_global": geometry.cosines(w, balanced=False).corrected,
+            **cosines,
             "kl": np.where(
                 np.isfinite(known.squared), geometry.columns["kl_sum"] @ w / known.n, np.nan
             ),
@@ -190,10 +224,7 @@ def _values(geometry: Geometry, w: np.ndarray, n_equal: int) -> dict[str, np.nda
 def _naive_values(geometry: Geometry, n_equal: int) -> dict[str, np.ndarray]:
     every = np.ones(FOLDS)
     known = geometry.lengths(every)
-    naive = {
-        name: geometry.cosines(every, balanced).naive
-        for name, balanced in (("cos_balanced", True), ("cos_global", False))
-    }
+    naive = {name: geometry.cosines(every, balanced).naive for name, balanced in BALANCED.items()}
     kl = geometry.columns["kl_sum"].sum(1) / known.n
     equal = at_equal_n(geometry, known, every, n_equal)
     return {
@@ -222,17 +253,24 @@ class _Measured:
 
     def __init__(self, geometry: Geometry, folds: np.ndarray, n_equal: int):
         w = folds.astype(float)
-        self.values = _values(geometry, w, n_equal)
+        told = {
+            name: np.isfinite(geometry.told_cosines(balanced, w).value)
+            for name, balanced in BALANCED.items()
+        }
+        self.values = _values(geometry, w, n_equal, told)
         self.without = [
-            _values(geometry, np.where(np.arange(FOLDS) == f, 0.0, w), n_equal)
+            _values(geometry, np.where(np.arange(FOLDS) == f, 0.0, w), n_equal, told)
             for f in np.flatnonzero(folds)
         ]
 
 
-def _median(measured: dict[str, _Measured], chosen: dict[str, np.ndarray], stat: str) -> Median:
+def _median(
+    geometry: Geometry, measured: dict[str, _Measured], chosen: dict[str, np.ndarray], stat: str
+) -> Median:
     """The mean of both halves' medians."""
     source = "norm_sq" if stat == "norm" else stat
     return Median.of(
+        [geometry.types[chosen[h]] for h in HALVES],
         [measured[h].values[source][chosen[h]] for h in HALVES],
         [[values[source][chosen[h]] for values in measured[h].without] for h in HALVES],
     )
@@ -268,6 +306,9 @@ def _test(
         for by, part in members.groupby("chosen_by")
     }
     halves = [found[h] for h in HALVES if h in found]
+    superiority = float(np.mean([h.superiority for h in halves])) if halves else np.nan
+    known = members.loc[(members.chosen_by != "all") & members[column].notna()]
+    types = {name: known.token_id[known.group == name].nunique() for name in ("rocks", other)}
     quotient: tuple[float, ...] = (np.nan,) * 3
     if not stat.startswith("cos"):
         power = 0.5 if stat == "norm" else 1.0
@@ -276,10 +317,10 @@ def _test(
         "other": other,
         "stat": stat,
         # either half alone is a valid test; the smaller p counts twice
-        "p": min(1.0, 2 * min((h.p for h in halves), default=np.nan)),
-        "superiority": float(np.mean([h.superiority for h in halves])) if halves else np.nan,
-        "n_rocks": sum(h.n for h in halves),
-        "n_other": sum(h.n_other for h in halves),
+        "p": min([1.0, *(2 * h.p for h in halves)]) if np.isfinite(superiority) else np.nan,
+        "superiority": superiority,
+        "n_rocks": types["rocks"],
+        "n_other": types[other],
         "p_naive": found["all"].p if "all" in found else np.nan,
         "superiority_naive": found["all"].superiority if "all" in found else np.nan,
         **dict(zip(("ratio", "ratio_low", "ratio_high"), map(float, quotient), strict=True)),

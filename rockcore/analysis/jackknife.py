@@ -9,11 +9,26 @@ import numpy as np
 
 
 class Estimate(NamedTuple):
+    """Numbers with approximate 95 % intervals, (T,) each; NaN for types in fewer than three folds.
+
+    Of squared lengths the intervals held the planted one in 95 to 98 of 100 cases where gradients
+    are about as long as each other, and in 60 to 80 where a few hold most of the length: what is
+    not among the occurrences cannot be seen in their spread. A bootstrap over folds did no better.
+    """
+
     value: np.ndarray
-    low: (
-        np.ndarray
-    )  # 95 %, delete-a-group jackknife over folds; NaN for types in fewer than three folds
+    low: np.ndarray
     high: np.ndarray
+
+    @property
+    def told(self) -> np.ndarray:
+        """(T,) bool: the number is told from 0, which it cannot be below."""
+        return self.low > 0
+
+    @property
+    def most(self) -> np.ndarray:
+        """The upper end, for a number that is not negative though its estimate may be."""
+        return np.maximum(self.value, 0.0) + (self.high - self.value)
 
 
 def jackknife(
@@ -26,7 +41,7 @@ def jackknife(
     """
     from scipy.stats import t
 
-    start = np.ones(present_TF.shape[1]) if folds is None else folds
+    start = np.ones(present_TF.shape[1]) if folds is None else folds.astype(float)
     used = np.flatnonzero(start)
     counted = present_TF[:, used].T
     without = np.stack([value(np.where(np.arange(len(start)) == f, 0.0, start)) for f in used])

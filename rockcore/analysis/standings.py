@@ -61,6 +61,7 @@ class Ranking:
     source: Texts  # whose texts
     estimator: str
     types: pd.DataFrame
+    no_set: str = ""  # why a rule finds no set here, and what would help; empty if there is one
 
     @classmethod
     def of_set(cls, found: RockReport) -> Ranking:
@@ -76,6 +77,7 @@ class Ranking:
             Texts(found.source),
             found.estimator,
             types,
+            found.no_set,
         )
 
     @classmethod
@@ -101,11 +103,8 @@ class Ranking:
     @property
     def where(self) -> str:
         """The checkpoints, or the one step, in words."""
-        return (
-            f"steps {self.steps[0]} to {self.steps[-1]}"
-            if self.by == "rule"
-            else f"step {self.steps[0]}"
-        )
+        *before, last = self.steps
+        return f"steps {before[0]} to {last}" if before else f"step {last}"
 
     @property
     def ids(self) -> list[int]:

@@ -92,7 +92,7 @@ def text(run: Run, texts: Texts, step: int, rollout: int) -> Text:
     return Text(
         frame.token_id.to_numpy(),
         frame.token.tolist(),
-        _categories(run, frame),
+        categories(run, frame),
         prompt,
         teacher_prompt if teacher_prompt != prompt else "",
         _curves(run, texts.probe_set, rollout, len(frame)) if texts.probe_set else None,
@@ -192,7 +192,7 @@ def _curves(run: Run, probe_set: str, rollout: int, length: int) -> Curves:
     return Curves(steps, kl_ST)
 
 
-def _categories(run: Run, frame: pd.DataFrame) -> list[str]:
+def categories(run: Run, frame: pd.DataFrame) -> list[str]:
     starts = sentence_starts(frame.token.tolist())
     return categorize_all(frame.token, frame.special, starts, run.category_rules)
 
@@ -209,7 +209,7 @@ def table(run: Run, texts: Texts, step: int, rollout: int) -> pd.DataFrame:
     names = [name for name in (*_OF_A_TOKEN, *COLUMNS, *_LOGPS) if name in frame]
     derived = divergences(frame)._asdict() if has_alternatives(frame) else {}
     top = {f"{name}_top{schema.TOP_ALTERNATIVES}": v for name, v in derived.items()}
-    return frame[names].assign(category=_categories(run, frame), **top)
+    return frame[names].assign(category=categories(run, frame), **top)
 
 
 def to_csv(tokens: pd.DataFrame) -> str:

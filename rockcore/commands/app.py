@@ -16,7 +16,7 @@ class App:
     """Open the dashboard in a browser, on this machine only."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Runs, or folders of runs; default: the sample runs and ./runs."""
+    """Runs, folders of runs, or comparisons of arms; default: the sample runs and ./runs."""
     port: int = 8501
     """Port on localhost."""
     headless: bool = False
@@ -25,9 +25,10 @@ class App:
 
 def run(command: App) -> None:
     from rockcore.log import find_runs
+    from rockcore.log.arms import find_arms
 
     for place in command.runs:
-        if not find_runs([place]):
+        if not find_runs([place]) and not find_arms([place]):
             from rockcore.log import Run  # a second to load: only to say what is wrong
 
             Run.open(place)

@@ -68,6 +68,8 @@ def run(command: Compare) -> None:
         which = f"{len(side.ids)} of {len(side.types)} types by {side.score}"
         line = f"{letter}: {side.name}, {side.where}, {which}, {side.column}: {side.estimator}"
         out.print(line, markup=False, highlight=False)
+        if side.no_set:
+            out.print(f"{letter}: {side.no_set}", markup=False, highlight=False)
     only_a, both, only_b = (len(ids) for ids in shared)
     jaccard = f"Jaccard {shared.jaccard:.2f}" if any(shared) else "no type is in either set"
     line = f"{both} in both, {only_a} only in A, {only_b} only in B, {jaccard}"

@@ -9,6 +9,7 @@ from rockcore.rocks.rule import RockRule, parsed
 from rockcore.schema import RockError
 
 _OF_CONTEXTS = ("window", "gamma", "eta", "min_support", "min_rollouts", "excluded_contexts")
+_FIND_K = ("least_share", "even_share", "min_jaccard")
 
 
 class BadOptions(RockError, ValueError):
@@ -52,11 +53,11 @@ def from_settings(rule: RockRule, settings: Iterable[str]) -> tuple[RockRule, di
             f"Leave {contexts[0]} out, or set mode to paired or matched",
         )
     ends = [f for f in ("top_k", "tau_rock") if getattr(rule, f) is not None]
-    if "min_jaccard" in given and ends:
+    if ends and (finds := [f for f in _FIND_K if f in given]):
         raise BadOptions(
-            f"--set min_jaccard={given['min_jaccard']} with {ends[0]} = {getattr(rule, ends[0])}",
-            "It finds how many types are stable, and the rule says itself where they end",
-            f"Leave min_jaccard out, or add --set {ends[0]}=none",
+            f"--set {finds[0]}={given[finds[0]]} with {ends[0]} = {getattr(rule, ends[0])}",
+            "It finds how many types are in the set, and the rule says itself where they end",
+            f"Leave {finds[0]} out, or add --set {ends[0]}=none",
         )
     if given.get("top_k") is not None and given.get("tau_rock") is not None:
         raise BadOptions(

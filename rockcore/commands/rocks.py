@@ -141,7 +141,7 @@ _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
     "kept": lambda r: "–" if isnan(r["consistent"]) else f"{r['consistent']:.0f}",
     "class": lambda r: r["class"],
     "CCR": lambda r: "–" if isnan(r["ccr"]) else f"{r['ccr']:.2f}",
-    "persistent": lambda r: f"{r['persistent']:.0f}",
+    "persistent": lambda r: "–" if isnan(r["persistent"]) else f"{r['persistent']:.0f}",
     "R(v), nats": lambda r: f"{r['rock_score']:.2f}",
     "change, 95 %": lambda r: (
         "–" if isnan(r["change_low"]) else f"{r['change_low']:+.2f} to {r['change_high']:+.2f}"
@@ -153,12 +153,11 @@ def _rock_table(found: RockReport, top: int, width: int) -> Table:
     from rich.text import Text
 
     frame, rule = found.tokens, found.rule
-    title = (
-        f"{found.name}, steps {found.steps[0]} to {found.steps[-1]}, {rule.column}: "
-        f"{found.estimator}, {found.mode}"
-    )
+    title = f"{found.name}, {found.span}, {rule.column}: {found.estimator}, {found.mode}"
+    ranked = "types, an unstable ranking" if found.unstable else "types"
     table = Table(
-        title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} types"), title_justify="left"
+        title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} {ranked}"),
+        title_justify="left",
     )
     shown = list(_COLUMNS.items())[: 8 if width < 100 else 10 if width < 130 else len(_COLUMNS)]
     for name, _ in shown:
@@ -172,16 +171,10 @@ def _rock_table(found: RockReport, top: int, width: int) -> Table:
     return table
 
 
-HOW = {
-    "given": "as asked",
-    "stability": "the largest stable one",
-    "knee": "the knee of coverage",
-    "tau_rock": "by τ_R",
-}
-
-
 def _summary(found: RockReport) -> list[str]:
     """What stands below the table."""
+    if not found.ids:
+        return [_head(found), _gates(found), *found.notes]
     density = found.density["occurrence"]
     shares = (
         f"type density {found.density['type']:.1%}, occurrence density "
@@ -193,19 +186,33 @@ def _summary(found: RockReport) -> list[str]:
 def _head(found: RockReport) -> str:
     """The set in one line, or why there is none."""
     if not found.ids:
-        k = f"K = 0 ({HOW[found.chosen_by]}), and so no coverage and no split-half Jaccard"
-        return f"No type is in the set. {found.why_empty} {k}."
+        return f"{found.no_set} Without a set there is no coverage and no split-half Jaccard."
+    return f"K = {len(found.ids)} ({found.how}), {_coverage(found)}, {_stability(found)}"
+
+
+def _coverage(found: RockReport) -> str:
+    elsewhere = found.covered_elsewhere.value
+    apart = (
+        "" if isnan(elsewhere) else f" ({elsewhere:.1%} where one half chooses, the other counts)"
+    )
+    return f"coverage {found.coverage:.1%}{apart}"
+
+
+def _stability(found: RockReport) -> str:
     stable = found.stability
+    if isnan(stable.value):
+        return "split-half Jaccard unknown"
     return (
-        f"K = {len(found.ids)} ({HOW[found.chosen_by]}), coverage {found.coverage:.1%}, "
-        f"split-half Jaccard {stable.value:.2f} ({stable.low:.2f} to {stable.high:.2f} over "
-        f"{found.rule.draws} splits)"
+        f"split-half Jaccard {stable.value:.2f} ({found.rule.draws} splits, middle 95 %: "
+        f"{stable.low:.2f} to {stable.high:.2f})"
     )
 
 
 def _gates(found: RockReport) -> str:
     """How many occurrences pass each gate."""
     rule, n = found.rule, found.occurrences
+    if found.single:
+        return f"{n['scored']:,} occurrences at one checkpoint: which are persistent is unknown"
     if n["persistent"] is None:
         persistent, kept = f"{n['persistent_low']:,} to {n['persistent_high']:,}", "unknown"
     else:

@@ -13,6 +13,7 @@ from rockcore.log.files import check_schema, log_files, table_file, table_files
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
+PLAN, RUNS = "arms.json", "runs"  # of a comparison of arms: what belongs to it, where its runs lie
 ROCKS = "rocks.json"  # the set that a training weighed by
 STDOUT = "output.txt"  # where a page that starts a run lets it print
 
@@ -96,11 +97,15 @@ def last_written(path: Path) -> float:
 
 
 def find_runs(places: Iterable[str | Path]) -> list[Path]:
-    """Folders with a run.json: the places themselves, or their direct children."""
+    """Folders with a run.json: the places themselves, or their direct children; of a comparison of
+    arms its runs.
+    """
     found: list[Path] = []
     for place in map(Path, places):
-        inside = sorted(p.parent for p in place.glob(f"*/{META}")) if place.is_dir() else []
-        found += [place] if (place / META).exists() else inside
+        inside = sorted(place.glob(f"*/{META}"))
+        if (place / PLAN).exists():
+            inside += sorted(place.glob(f"{RUNS}/*/{META}"))
+        found += [place] if (place / META).exists() else [p.parent for p in inside]
     return list(dict.fromkeys(p.resolve() for p in found))
 
 

@@ -135,6 +135,7 @@ class Run:
 
     types = sums.types
     type_sums = sums.type_sums
+    type_sums_by_rollout = sums.type_sums_by_rollout
     type_means = sums.type_means
     values = sums.values
     scale_texts = sums.scale_texts
@@ -146,6 +147,7 @@ class Run:
     rollouts = texts.rollouts
     rollout_sums = texts.rollout_sums
     probe_ids = texts.probe_ids
+    summed_ids = texts.summed_ids
     trace = texts.trace
     positions = texts.positions
     over_steps = texts.over_steps

@@ -53,6 +53,18 @@ def type_sums(run: Run, table: str = "tokens") -> pd.DataFrame:
     return ask(sql, files)
 
 
+def type_sums_by_rollout(run: Run, step: int) -> pd.DataFrame:
+    """Sums per rollout and token type over the fresh rollouts of one step: rollout_id, token_id, n,
+    kl_sum, grad_norm_sum (NaN where no gradient is logged). Raises RunNotFound.
+    """
+    file = logged_file(run.path, "tokens", step)
+    sql = f"""SELECT rollout_id, token_id, count(*) AS n, sum(CAST(kl AS DOUBLE)) AS kl_sum,
+                     sum(CAST(grad_norm AS DOUBLE)) AS grad_norm_sum
+              FROM {source(SHARED, [file])} GROUP BY rollout_id, token_id
+              ORDER BY rollout_id, token_id"""
+    return ask(sql, [file])
+
+
 def type_means(run: Run, table: str, column: str = "kl") -> pd.DataFrame:
     """Mean of a signal by token type and step, over "tokens" or a probe set ("probe/final"):
     token_id, step, n, mean.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,16 @@ def rollout_sums(run: Run, step: int, probe_set: str | None = None) -> pd.DataFr
 
 def probe_ids(run: Run, probe_set: str) -> list[list[int]]:
     """The token ids of every rollout of a probe set, read from its first logged step."""
-    files = table_files(run.path, f"probe/{probe_set}")
+    return _ids(table_files(run.path, f"probe/{probe_set}"))
+
+
+def summed_ids(run: Run) -> list[list[int]]:
+    """The token ids of the first student's further texts, whose gradients are summed."""
+    return _ids(table_files(run.path, "gradients/first/texts"))
+
+
+def _ids(files: list[Path]) -> list[list[int]]:
+    """By rollout, from the first of some files."""
     if not files:
         return []
     sql = f"""SELECT list(token_id ORDER BY position) AS ids FROM {parquet("files")}

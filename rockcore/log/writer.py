@@ -90,6 +90,12 @@ class RunWriter:
         """Write the texts (schema.ROLLOUTS) of a probe set; raises LogWriteError."""
         self.write(f"probe/{probe_set}/rollouts", values)
 
+    def write_summed_texts(self, values: Columns) -> None:
+        """Write the first student's further texts, whose gradients are summed. Raises
+        LogWriteError.
+        """
+        self.write("gradients/first/texts", values)
+
     def append_gradients(self, probe_set: str, step: int, values: Columns) -> None:
         """Write the summed gradients over a probe set under the student of this step:
         schema.GRADIENTS. Raises LogWriteError.

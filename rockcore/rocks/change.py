@@ -93,6 +93,27 @@ def classify(
     )
 
 
+UNKNOWN = "unknown"  # in place of a class where there is one checkpoint
+
+
+def unknown_change(history: History) -> pd.DataFrame:
+    """The columns of `classify` where the history holds one checkpoint: its means, and nothing of
+    any change.
+    """
+    last = history.sums[2]
+    gone = np.full(len(history.types), np.nan)
+    columns = ("mean_first", "mean_middle", "change", "change_low", "change_high", "change_naive")
+    return pd.DataFrame(
+        {
+            "class": np.full(len(gone), UNKNOWN, dtype=object),
+            **dict.fromkeys(columns[:2], gone),
+            "mean_last": last.means(np.ones((1, last.rollouts)))[0],
+            **dict.fromkeys(columns[2:], gone),
+            "chosen": np.zeros(len(gone), bool),
+        }
+    )
+
+
 def relative_change(history: History, seed: int = 0, draws: int = 1000) -> pd.DataFrame:
     """For each type its mean loss at the first and the last checkpoint (`before`, `after`, nats),
     and after / before - 1 with a 95 % interval over all rollouts (`change`, `low`, `high`; the
@@ -140,44 +161,3 @@ def _change_interval(
             difference = two / one - 1 if relative else two - one
         low[some], high[some] = stats.percentile_interval(difference, units[some])
     return low, high
-
-
-def group_change(
-    history: History,
-    chosen: np.ndarray,
-    by_half: tuple[np.ndarray, np.ndarray],
-    seed: int = 0,
-    draws: int = 1000,
-) -> dict[str, float]:
-    """Relative change of the mean loss of a group of types from the first checkpoint to the last.
-
-    `chosen` (V,) bool: the group as all rollouts choose it; `by_half`: as each of
-    `history.halves(seed)` does. `naive`: chosen and measured on all rollouts. `crossed`, `low`,
-    `high`: chosen on each half, measured on the other, both ways averaged, with a 95 % interval
-    over rollouts. `before`, `after`: mean loss behind `crossed`, nats. NaN where nothing was
-    chosen.
-    """
-    one, two = history.halves(seed)
-    first, last = history.sums[0], history.sums[2]
-    every = [np.ones((1, s.rollouts)) for s in (first, last)]
-    before, after, ratios = [], [], []
-    with np.errstate(divide="ignore", invalid="ignore"):
-        naive = float(last.share(chosen, every[1])[0] / first.share(chosen, every[0])[0] - 1)
-        for picked, measuring in ((by_half[0], two), (by_half[1], one)):
-            weights = history.resampled(measuring, draws, seed)
-            before.append(first.share(picked, measuring[0])[0])
-            after.append(last.share(picked, measuring[2])[0])
-            ratios.append(last.share(picked, weights[2]) / first.share(picked, weights[0]) - 1)
-        b, a = float(np.mean(before)), float(np.mean(after))
-        crossed = float(np.divide(a, b) - 1)
-    drawn = np.mean(ratios, axis=0)
-    drawn = drawn[np.isfinite(drawn)]
-    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (np.nan, np.nan)
-    return {
-        "naive": naive,
-        "crossed": crossed,
-        "low": float(low),
-        "high": float(high),
-        "before": b,
-        "after": a,
-    }

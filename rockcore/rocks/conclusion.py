@@ -14,13 +14,15 @@ import pandas as pd
 from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
 from rockcore.log import Run
 from rockcore.rocks import controls
-from rockcore.rocks.change import group_change
-from rockcore.rocks.cutoff import K_MAX, Cutoff
+from rockcore.rocks.cutoff import Cutoff
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.empty import why_empty
-from rockcore.rocks.history import History, draws_for
+from rockcore.rocks.group_change import group_change
+from rockcore.rocks.history import History
+from rockcore.rocks.notes import notes_on
 from rockcore.rocks.report import RockReport
-from rockcore.schema import Texts
+
+_OF_GROUPS = "group types tokens naive crossed low high before after".split()
 
 
 def conclude(
@@ -51,15 +53,17 @@ def conclude(
         hard_from=float(classes.attrs["hard_from"]),
         occurrences=_occurrences(found),
         coverage=cut.covered,
+        covered_elsewhere=cut.covered_elsewhere,
         stability=cut.stability,
         density=_overall(density, len(corpus)),
         tokens=tokens,
         rollouts=density,
         curves=_curves(cut),
-        groups=_groups(found),
+        groups=pd.DataFrame(columns=_OF_GROUPS) if found.material.single else _groups(found),
         control=_control(found),
-        notes=_notes(found),
+        notes=notes_on(found),
         why_empty=why_empty(found),
+        enough=cut.enough,
     )
 
 
@@ -82,6 +86,9 @@ def _curves(cut: Cutoff) -> pd.DataFrame:
 
 def _occurrences(found: Detection) -> dict[str, int | None]:
     n: dict[str, int | None] = {"scored": len(found.corpus)}
+    if found.material.single:
+        unknown = ("persistent", "persistent_low", "persistent_high", "consistent", "in_set")
+        return {**n, **dict.fromkeys(unknown)}
     if found.candidates is None or found.consistency is None or found.rock_occurrences is None:
         low, high = (
             math.floor(found.bounds[0].sum() + 1e-6),
@@ -155,34 +162,29 @@ def _token_table(
 def _groups(found: Detection) -> pd.DataFrame:
     """Rocks, rare types with a high loss before, and all others: relative change, naive and
     cross-fitted.
+
+    The rare ones are chosen at the first checkpoint, also where it has texts of its own: chosen at
+    the last they would seem to have risen.
     """
     history, k, ids = (
         History.of(found.material.corpora, found.material.paired),
         found.cutoff.k,
         found.corpus.types,
     )
-    parts = history.halves(found.rule.seed)
-    everyone = np.ones(found.corpus.rollouts, bool)
-    sides = next(iter(found.in_parts(parts[0][2] > 0)))
+    one, two = history.halves(found.rule.seed)
+    everyone = [np.ones((1, sums.rollouts)) for sums in history.sums]
+    sides = next(iter(found.in_parts(one[2] > 0)))
     rows: dict[str, list[np.ndarray]] = {"rocks": [], "rare, high before": [], "others": []}
-    for known, rollouts in (
-        (found.stats, everyone),
-        (sides[0], parts[0][2][0] > 0),
-        (sides[1], parts[1][2][0] > 0),
-    ):
+    for known, rollouts in ((found.stats, everyone), (sides[0], one), (sides[1], two)):
         rocks = top_types(found.score_of(known), ids, k)
-        before = (
-            np.nan_to_num(history.sums[0].means(rollouts[None, :].astype(float))[0])
-            if found.material.paired
-            else known.mean
-        )
-        rare = top_types(np.where((known.n >= 2) & ~rocks, before, 0.0), ids, k)
+        first = history.sums[0]
+        n, before = first.counts(rollouts[0])[0], np.nan_to_num(first.means(rollouts[0])[0])
+        rare = top_types(np.where((n >= 2) & ~rocks, before, 0.0), ids, k)
         for name, chosen in zip(rows, (rocks, rare, ~rocks & ~rare), strict=True):
             rows[name].append(chosen)
-    draws = draws_for(history)
     return pd.DataFrame(
         {"group": name, "types": int(c[0].sum()), "tokens": int(found.stats.n[c[0]].sum())}
-        | group_change(history, c[0], (c[1], c[2]), found.rule.seed, draws)
+        | group_change(history, c[0], (c[1], c[2]), found.rule.seed)
         for name, c in rows.items()
     )
 
@@ -196,16 +198,16 @@ def top_types(score: np.ndarray, ids: np.ndarray, k: int) -> np.ndarray:
 
 def _control(found: Detection) -> dict[str, Any]:
     """The control set with how it was drawn, its positions by rollout_id and position."""
-    if found.rock_occurrences is None:
+    rocks = found.rock_occurrences
+    if rocks is None and found.rule.controls != "authors":
         return {
             "kind": found.rule.controls,
             "how": "Not drawn: without paired texts there are no rock occurrences to match.",
             "n": 0,
         }
     corpus, types = found.corpus, controls.Types(found.in_set, found.next_in_rank)
-    drawn = controls.draw(
-        found.rule.controls, corpus, found.rock_occurrences, types, found.tau[1], found.rule.seed
-    )
+    rocks = np.zeros(len(corpus), bool) if rocks is None else rocks
+    drawn = controls.draw(found.rule.controls, corpus, rocks, types, found.tau[1], found.rule.seed)
     return {
         "kind": drawn.kind,
         "how": drawn.how,
@@ -219,40 +221,3 @@ def _control(found: Detection) -> dict[str, Any]:
         "rollout_id": corpus.rollout_ids[corpus.rollout[drawn.at]].tolist(),
         "position": (drawn.at - corpus.starts[corpus.rollout[drawn.at]]).tolist(),
     }
-
-
-def _notes(found: Detection) -> tuple[str, ...]:
-    notes, differ = [], "The texts before and after training differ"
-    if found.material.mode == "bounds":
-        notes.append(
-            f"{differ}, so no position has both losses: the number of persistent occurrences is "
-            "bounded, and whether they recur in similar "
-            "contexts is unknown."
-        )
-        if found.score != found.rule.score:
-            notes.append("Types are ranked by R(v) instead of R_ctx(v).")
-    if found.material.mode == "matched":
-        notes.append(
-            f"{differ}: an occurrence counts as persistent if half of those of its type in "
-            "similar contexts were high before. "
-            f"{found.unmatched} high ones had no similar context and are left out."
-        )
-    if found.material.source is Texts.FIRST:
-        notes.append(
-            "The texts are those of the starting student: the trained one may write others."
-        )
-    if found.cutoff.chosen_by == "given" and 0 < found.cutoff.k < (found.rule.top_k or 0):
-        notes.append(
-            f"Only {found.cutoff.k} types have a {found.score} above 0: the set is smaller than "
-            f"the K = {found.rule.top_k} of the rule."
-        )
-    if found.cutoff.chosen_by == "knee" and found.cutoff.k:
-        notes.append(
-            f"No K reaches a split-half Jaccard of {found.rule.min_jaccard:g}: the set is cut at "
-            "the knee of coverage and is not stable."
-        )
-    if found.cutoff.chosen_by == "stability" and found.cutoff.k == K_MAX:
-        notes.append(
-            f"K is searched for up to {K_MAX} types; more may be stable too. Give top_k to see."
-        )
-    return tuple(notes)

@@ -18,13 +18,20 @@ from rockcore import stats
 from rockcore.rocks import cutoff, persistence, recurrence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.cutoff import Cutoff, Places
-from rockcore.rocks.gather import Material
+from rockcore.rocks.cutoff import Cutoff, Side
+from rockcore.rocks.gather import Material, needs_two
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
-from rockcore.rocks.scores import NEED_SPREAD, SCORES, Spread, TypeStats
+from rockcore.rocks.scores import (
+    NEED_BEFORE,
+    NEED_SPREAD,
+    SCORES,
+    Spread,
+    TypeStats,
+    whole_of,
+)
 from rockcore.rocks.thresholds import Quantiles
 
 
@@ -32,7 +39,8 @@ class Detection:
     """A rule at work on a run's occurrences. Arrays over types follow `corpus.types`, arrays over
     occurrences `corpus`.
 
-    Raises BadRule for a score that does not exist, or that the material cannot give.
+    Raises BadRule for a score that does not exist, NothingToCompare for one that one checkpoint
+    cannot give.
     """
 
     def __init__(
@@ -56,6 +64,12 @@ class Detection:
                 f"There is only {', '.join(SCORES)}",
                 "Choose one of them",
             )
+        if (
+            material.single
+            and rule.score in NEED_BEFORE
+            and (rule.score != "joint" or other is None)
+        ):
+            raise needs_two(rule.score, material)
 
     @property
     def corpus(self) -> Corpus:
@@ -80,11 +94,13 @@ class Detection:
 
     @cached_property
     def high(self) -> np.ndarray | None:
-        """(N,) bool: O_PH, at or above both thresholds; None where only bounds are known."""
+        """(N,) bool: O_PH, at or above both thresholds; None where only bounds are known, or one
+        checkpoint.
+        """
         pre, post = self.tau
         if self.material.paired:
             return (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
-        if self.material.mode == "bounds":
+        if self.material.mode in ("bounds", "single"):
             return None
         found, self.unmatched = persistence.matched(
             self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse
@@ -98,8 +114,11 @@ class Detection:
         """(V,) least and greatest number of persistent occurrences that the shares at or above each
         threshold allow.
 
-        Not whole numbers: the share before was seen on other texts.
+        Not whole numbers: the share before was seen on other texts. NaN for one checkpoint.
         """
+        if self.material.single:
+            unknown = np.full(len(self.corpus.types), np.nan)
+            return unknown, unknown
         first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
         n = np.bincount(last.type, minlength=len(last.types))
         q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
@@ -131,7 +150,9 @@ class Detection:
 
     @cached_property
     def persistent(self) -> np.ndarray:
-        """(V,) persistent occurrences; in bounds mode the number there are at least."""
+        """(V,) persistent occurrences; in bounds mode the number there are at least; NaN for one
+        checkpoint.
+        """
         return (
             self.bounds[0]
             if self.candidates is None
@@ -228,14 +249,14 @@ class Detection:
             (self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores)
         )
 
-    def _places(self, known: TypeStats) -> Places:
-        return Places.of(self.score_of(known), self.corpus.types)
+    def _side(self, known: TypeStats) -> Side:
+        return Side.of(self.score_of(known), self.corpus.types, known.kl_sum)
 
     def _agreement(self, k_max: int) -> cutoff.Agreement:
         """Of disjoint halves, and of nested samples with the whole."""
-        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._places(self.stats)
+        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._side(self.stats)
         sides = (
-            (self._places(part), self._places(rest) if i < self.rule.draws else whole)
+            (self._side(part), self._side(rest) if i < self.rule.draws else whole)
             for i, (part, rest) in enumerate(self.in_parts(parts))
         )
         return cutoff.agreement(sides, self.rule.draws, k_max)
@@ -244,7 +265,9 @@ class Detection:
     def cutoff(self) -> Cutoff:
         """K, and the curves over K: see cutoff.cut."""
         halves = self._agreement if self.corpus.rollouts > 1 else None
-        return cutoff.cut(self.rule, self.scores, self.stats.kl_sum[self.order], halves)
+        whole = whole_of(self.score, self.stats)
+        enough = int(cutoff.holds_enough(self.rule, self.scores, whole).sum())
+        return cutoff.cut(self.rule, self.scores, self.stats.kl_sum[self.order], enough, halves)
 
     @cached_property
     def in_set(self) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rockcore.rocks.detection import Detection
-from rockcore.rocks.scores import SCORES
+from rockcore.rocks.scores import MEANS, SCORES, whole_of
 
 
 def why_empty(found: Detection) -> str:
@@ -15,17 +15,59 @@ def why_empty(found: Detection) -> str:
         return ""
     if rule.top_k == 0:
         return (
-            "The rule asks for no type: top_k is 0. Give the number of types, or none for the "
-            "largest that is stable."
+            "The rule asks for no type: top_k is 0. Give the number of types, or none for those "
+            "that hold enough of the loss."
         )
     if rule.tau_rock is not None and (scores > 0).any():
         return (
             f"{(scores > 0).sum():,} types have a score, the highest {scores.max():.4g}, and "
             f"tau_rock asks for {rule.tau_rock:.4g}. Lower tau_rock, or leave it out."
         )
+    if found.cutoff.chosen_by == "none":
+        return _unstable(found)
+    if rule.automatic and (scores > 0).any():
+        return _too_small(found)
     if found.score == "rock_score_ctx" and found.candidates is not None:
         return _no_persistent(found) or _none_recurs(found) or _all_left_out(found)
     return _all_left_out(found)
+
+
+def _unstable(found: Detection) -> str:
+    """Why there is no set though types hold enough of the loss."""
+    rule, n, rollouts = found.rule, found.cutoff.enough, found.corpus.rollouts
+    who, them = ("1 type holds", "it") if n == 1 else (f"{n:,} types hold", "them")
+    start = f"{who} enough of the loss, but "
+    if rollouts < 2:
+        return (
+            f"{start}these texts are one rollout, which has no halves that could agree on a set. "
+            "Log more rollouts, or give top_k: the ranking stands, and how stable it is stays "
+            "unknown."
+        )
+    jaccard = found.cutoff.jaccard[:n]
+    best = int(jaccard.argmax())
+    return (
+        f"{start}disjoint halves of the {rollouts:,} rollouts do not agree on {them}: their "
+        f"Jaccard index is {jaccard[best]:.2f} at most (K = {best + 1}), and min_jaccard asks for "
+        f"{rule.min_jaccard:g}. So the ranking is unstable: other texts may put other types first. "
+        "More rollouts (--final-probes) settle it, or give top_k to take so many all the same."
+    )
+
+
+def _too_small(found: Detection) -> str:
+    """Why no type that has a score holds enough of the loss."""
+    rule, scores, whole = found.rule, found.scores, whole_of(found.score, found.stats)
+    sum_of = "the means of all types" if found.score in MEANS else "all tokens"
+    if whole <= 0:
+        return (
+            f"The {rule.column} of {sum_of} sums to {whole:.4g} nats, and of that no type can "
+            "hold a share. Rank by kl (column), or give top_k."
+        )
+    return (
+        f"None of the {(scores > 0).sum():,} types with a score holds enough of the loss: by "
+        f"{found.score} {scores.max() / whole:.3%} at most, where least_share asks for "
+        f"{rule.least_share:.3%} and even_share for more than {rule.even_share / len(scores):.3%} "
+        f"({rule.even_share:g} × 1/{len(scores):,}). Lower these, or give top_k."
+    )
 
 
 def _no_persistent(found: Detection) -> str:

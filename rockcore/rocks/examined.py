@@ -17,7 +17,7 @@ import pandas as pd
 
 from rockcore.categories import Rule
 from rockcore.log import Run
-from rockcore.rocks.change import classify
+from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.conclusion import conclude, top_types
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.detection import Detection
@@ -208,6 +208,10 @@ def classes_of(material: Material, rule: RockRule, pulse: Pulse = _free) -> pd.D
     column, steps and seed alone.
     """
     history = History.of(material.corpora, material.paired)
-    frame = classify(history, rule.seed, draws_for(history), pulse=pulse)
+    frame = (
+        unknown_change(history)
+        if material.single
+        else classify(history, rule.seed, draws_for(history), pulse=pulse)
+    )
     frame.attrs["hard_from"] = history.hard_from
     return frame

@@ -2,7 +2,8 @@
 
 *Paired*: fixed texts were scored at every checkpoint, so each position has a loss before and after.
 *Unpaired*: each checkpoint has fresh texts of its own, a `Corpus` each, and what is said of both
-ends is a bound or a match, and says so.
+ends is a bound or a match, and says so. *Single*: there is one checkpoint; scores that look at
+nothing else can rank its types, and nothing is said of persistence.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rockcore.log.files import read_columns, table_file
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
+from rockcore.rocks.scores import NEED_BEFORE, SCORES
 from rockcore.schema import DamagedRun, RockError, Texts
 
 _AGAIN = "Log it again from the models, or leave the step out (pre_step, post_step)"
@@ -39,10 +41,11 @@ class Material:
     checkpoint.
     """
 
-    mode: str  # paired | bounds | matched
+    mode: str  # paired | bounds | matched | single
     source: Texts  # whose texts these are
-    steps: tuple[int, ...]  # first, middle (where there is one), last
+    steps: tuple[int, ...]  # first, middle (where there is one), last; the only one if single
     corpora: tuple[Corpus, ...]  # one if paired, else one for each of `steps`
+    lacks: str = ""  # if single: what the run has in place of two checkpoints
 
     @property
     def last(self) -> Corpus:
@@ -52,8 +55,12 @@ class Material:
     def paired(self) -> bool:
         return self.mode == "paired"
 
+    @property
+    def single(self) -> bool:
+        return self.mode == "single"
+
     def before(self) -> np.ndarray:
-        """The losses at the first checkpoint, of whatever texts it has."""
+        """The losses at the first checkpoint, or the only one, of whatever texts it has."""
         return self.corpora[0].losses[0]
 
 
@@ -62,6 +69,12 @@ def gather(run: Run, rule: RockRule) -> Material:
     that are not logged.
     """
     source, steps = _where(run, rule)
+    if len(steps) < 2 and rule.mode == "auto" and rule.pre_step is None:
+        source, steps = _only_checkpoint(run, rule, source)
+        if steps:
+            lacks = f"{run.path.name} {_what_is_logged(run, source, steps)}"
+            corpus = _corpus(run, source.table, steps, rule.column)
+            return Material("single", source, tuple(steps), (corpus,), lacks)
     steps = _checkpoints(run, source, steps, rule)
     if source is not Texts.FRESH:
         return Material("paired", source, steps, (_corpus(run, source.table, steps, rule.column),))
@@ -71,14 +84,29 @@ def gather(run: Run, rule: RockRule) -> Material:
     )
 
 
+def needs_two(score: str, material: Material) -> NothingToCompare:
+    """What to say of a score that one checkpoint cannot give."""
+    alone = ", ".join(name for name in SCORES if name not in NEED_BEFORE)
+    return NothingToCompare(
+        material.lacks,
+        f"The score {score} asks what the loss was before and after training, so two checkpoints "
+        "are needed",
+        "Wait for the next step if the run is training, or rank the one checkpoint without "
+        f"persistence: --preset authors, or --set score=rock_score (also {alone})",
+    )
+
+
 def _where(run: Run, rule: RockRule) -> tuple[Texts, list[int]]:
     """Whose texts to read, and the steps they are logged at."""
     if rule.mode in ("auto", "paired"):
         best_first = (Texts.FINAL, Texts.FIRST)
+        texts, steps = Texts.FRESH, list[int]()
         for texts in best_first if rule.probe_set == "auto" else (Texts(rule.probe_set),):
             steps = run.steps(texts.table)
             if len(steps) > 1:
                 return texts, steps
+        if rule.probe_set != "auto" and rule.mode == "auto" and steps and rule.pre_step is None:
+            return texts, steps
         if rule.mode == "paired" or rule.probe_set != "auto":
             raise NothingToCompare(
                 f"{run.path.name} has no probe texts of the set {rule.probe_set!r} scored at two "
@@ -91,28 +119,34 @@ def _where(run: Run, rule: RockRule) -> tuple[Texts, list[int]]:
     return Texts.FRESH, run.steps(Texts.FRESH.table)
 
 
-def _what_is_logged(run: Run, steps: list[int]) -> str:
+def _only_checkpoint(run: Run, rule: RockRule, source: Texts) -> tuple[Texts, list[int]]:
+    """The texts of the one checkpoint that there is; the latest where texts differ in theirs."""
+    if rule.probe_set != "auto":
+        return source, run.steps(source.table)
+    logged = [(t, run.steps(t.table)) for t in (Texts.FINAL, Texts.FRESH, Texts.FIRST)]
+    return max((each for each in logged if each[1]), key=lambda e: e[1][-1], default=(source, []))
+
+
+def _what_is_logged(run: Run, source: Texts, steps: list[int]) -> str:
     """What a run has that cannot be compared. `steps`: at which the texts in question are logged,
     fewer than two.
     """
-    if steps:
-        return f"has tokens of one checkpoint only, step {steps[0]}"
-    probes = [run.steps(texts.table) for texts in Texts if texts.probe_set]
-    most = max(probes, key=len)
-    if len(most) == 1:
-        return f"has tokens of one checkpoint only, step {most[0]}, and no fresh rollouts"
-    return "has probe texts and no fresh rollouts" if most else "has no logged tokens yet"
+    if not steps:
+        probes = any(run.steps(texts.table) for texts in Texts if texts.probe_set)
+        return "has probe texts and no fresh rollouts" if probes else "has no logged tokens yet"
+    fresh = source is Texts.FRESH or run.steps(Texts.FRESH.table)
+    only = "" if fresh else ", and no fresh rollouts"
+    return f"has tokens of one checkpoint only, step {steps[0]}{only}"
 
 
 def _checkpoints(run: Run, source: Texts, steps: list[int], rule: RockRule) -> tuple[int, ...]:
     if len(steps) < 2:
-        has = _what_is_logged(run, steps)
         raise NothingToCompare(
-            f"{run.path.name} {has}",
-            "A token is a rock if its loss is high before and after training, so two checkpoints "
-            "are needed",
-            "Wait for the next step if the run is training, or log a second checkpoint; "
-            "rockcore.rocks.rank ranks a single step",
+            f"{run.path.name} {_what_is_logged(run, source, steps)}",
+            "Losses before and after training are to be compared, so two checkpoints are needed",
+            "Wait for the next step if the run is training, or log a second checkpoint; a score "
+            "that looks at one alone ranks it without persistence: --preset authors (mode auto, "
+            "without pre_step)",
         )
     texts = f"the probe set {source}" if source.probe_set else "its texts"
     for name in ("pre_step", "post_step"):

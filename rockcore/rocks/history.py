@@ -29,11 +29,9 @@ class Sums:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(n > 0, loss / n, np.nan)
 
-    def share(self, chosen_V: np.ndarray, weights_DB: np.ndarray) -> np.ndarray:
-        """(D,) mean loss over all occurrences of some types."""
-        n, loss = (weights_DB @ (m @ chosen_V.astype(np.float64)) for m in (self.n, self.loss))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return loss / n
+    def counts(self, weights_DB: np.ndarray) -> np.ndarray:
+        """(D, V) occurrences of each type with the rollouts weighted."""
+        return (self.n.T @ weights_DB.T).T
 
 
 @dataclass(frozen=True)

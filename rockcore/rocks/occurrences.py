@@ -106,6 +106,8 @@ def category_pair(found: Examined) -> pd.DataFrame:
     """Share of each category among rock occurrences and the control's positions: category, rocks,
     control, n_rocks, n_control.
     """
+    if found.report.occurrences["in_set"] is None:  # nothing to set beside a control
+        return pd.DataFrame(columns=["category", "rocks", "control", "n_rocks", "n_control"])
     at, mark = found.marks
     category = found.report.tokens.set_index("token_id").category
     positions = {
@@ -152,7 +154,11 @@ def most_frequent(corpus: Corpus, n: int) -> list[int]:
 def line(material: Material) -> str:
     """What is being looked at, in one line: whose texts, how many, at which steps."""
     last, steps = material.last, material.steps
+    where = (
+        f"step {steps[0]} alone"
+        if material.single
+        else f"steps {', '.join(map(str, steps[:-1]))} and {steps[-1]}"
+    )
     return (
-        f"{material.mode}: {last.rollouts} {material.source.phrase}, {len(last):,} tokens, "
-        f"steps {', '.join(map(str, steps[:-1]))} and {steps[-1]}"
+        f"{material.mode}: {last.rollouts} {material.source.phrase}, {len(last):,} tokens, {where}"
     )

@@ -36,17 +36,17 @@ class RockReport:
     fingerprint: str
     tokenizer_hash: str
     estimator: str
-    mode: str  # paired | bounds | matched
+    mode: str  # paired | bounds | matched | single
     source: Texts  # whose texts
     steps: tuple[int, ...]
     rule: RockRule  # with tau_pre, tau_post and top_k as they were found from this run
     asked: RockRule  # as it was given
-    chosen_by: str  # how K was chosen: given | stability | knee | tau_rock
-    knee: int  # 0 where no type has a score
+    chosen_by: str  # how K was chosen, see cutoff.cut: given | tau_rock | share | stability | none
+    knee: int  # a mark on the curve, chooses nothing; 0 where no type has a score
     hard_from: float  # nats: from here on a type's mean counts as hard
     occurrences: dict[str, int | None]
     coverage: float
-    stability: Interval  # NaN where the set is empty
+    stability: Interval  # of this very set; NaN where it is empty, or one rollout has no halves
     density: dict[str, float | None]  # overall shares of all tokens
     tokens: pd.DataFrame
     rollouts: pd.DataFrame
@@ -55,6 +55,43 @@ class RockReport:
     control: dict[str, Any]
     notes: tuple[str, ...]
     why_empty: str = ""  # why no type is in the set, and what would help
+    enough: int | None = None  # types that hold enough of the loss; None in reports of old
+    # coverage by as many types chosen on one half of the rollouts, of the other half's loss: mean
+    # and middle 95 % of the splits; NaN where unknown
+    covered_elsewhere: Interval = Interval(math.nan, math.nan, math.nan)
+
+    @property
+    def single(self) -> bool:
+        """Whether one checkpoint alone was looked at, and nothing is known of persistence."""
+        return self.mode == "single"
+
+    @property
+    def unstable(self) -> bool:
+        """Whether there is no set because halves of the rollouts agree on none: the ranking stands,
+        and may be another on other texts.
+        """
+        return self.chosen_by == "none"
+
+    @property
+    def no_set(self) -> str:
+        """That there is no set, why, and what would help; empty if there is one."""
+        if self.ids:
+            return ""
+        start = "No stable set." if self.unstable else "No type is in the set."
+        return f"{start} {self.why_empty}"
+
+    @property
+    def how(self) -> str:
+        """How K was chosen, in words; empty if there is no set."""
+        if not self.ids:
+            return ""
+        return HOW.get(self.chosen_by, self.chosen_by).format(enough=self.enough)
+
+    @property
+    def span(self) -> str:
+        """The checkpoints in words."""
+        first, last = self.steps[0], self.steps[-1]
+        return f"step {last}" if len(self.steps) == 1 else f"steps {first} to {last}"
 
     @property
     def ids(self) -> list[int]:
@@ -93,14 +130,12 @@ class RockReport:
             "asked": asdict(self.asked),
             "chosen_by": self.chosen_by,
             "knee": self.knee,
+            "enough": self.enough,
             "hard_from": self.hard_from,
             "occurrences": self.occurrences,
             "coverage": self.coverage,
-            "stability": {
-                "jaccard": _null_if_unknown(self.stability.value),
-                "low": _null_if_unknown(self.stability.low),
-                "high": _null_if_unknown(self.stability.high),
-            },
+            "covered_elsewhere": _named_ends("share", self.covered_elsewhere),
+            "stability": _named_ends("jaccard", self.stability),
             "density": self.density,
             "ids": self.ids,
             "tokens": _records(self._named(top)),
@@ -143,10 +178,6 @@ class RockReport:
     @classmethod
     def _from_dict(cls, data: dict[str, Any]) -> RockReport:
         rule, asked = RockRule.from_dict(data["rule"]), RockRule.from_dict(data["asked"])
-        stability = (
-            math.nan if (v := data["stability"][k]) is None else v
-            for k in ("jaccard", "low", "high")
-        )
         frames: dict[str, Any] = {n: _frame(data[n]) for n in ("rollouts", "curves", "groups")}
         report = cls(
             **{name: data[name] for name in _AS_IT_IS},
@@ -155,10 +186,12 @@ class RockReport:
             steps=tuple(data["steps"]),
             rule=rule,
             asked=asked,
-            stability=Interval(*stability),
+            stability=_interval("jaccard", data["stability"]),
+            covered_elsewhere=_interval("share", data.get("covered_elsewhere", {})),
             tokens=_frame(data["tokens"]).rename(columns={f"mean_{rule.column}": "mean"}),
             notes=tuple(data["notes"]),
             why_empty=data.get("why_empty", ""),
+            enough=data.get("enough"),
         )
         if len(report.ids) != rule.top_k:
             raise BadRockSet(
@@ -169,9 +202,26 @@ class RockReport:
         return report
 
 
+HOW = {  # Cutoff.chosen_by in words
+    "given": "as the rule says",
+    "tau_rock": "by the threshold on the score",
+    "share": "all that hold enough of the loss",
+    "stability": "of {enough} that hold enough of the loss, as many as are stable",
+}
 _AGAIN = "Write it again: rockcore rocks RUN --json"
 _AS_IT_IS = """run name fingerprint tokenizer_hash estimator mode chosen_by knee hard_from
 occurrences coverage density control""".split()
+
+
+def _named_ends(name: str, value: Interval) -> dict[str, Any]:
+    """An interval as JSON takes it."""
+    ends = zip((name, "low", "high"), value, strict=True)
+    return {end: _null_if_unknown(number) for end, number in ends}
+
+
+def _interval(name: str, ends: dict[str, Any]) -> Interval:
+    numbers = (ends.get(end) for end in (name, "low", "high"))
+    return Interval(*(math.nan if number is None else number for number in numbers))
 
 
 def _null_if_unknown(value: Any) -> Any:

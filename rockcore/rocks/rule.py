@@ -15,7 +15,7 @@ from rockcore.rocks.rule_fields import FIELDS, BadRule, RuleFields
 @dataclass(frozen=True)
 class RockRule(RuleFields):
     """A definition of Rock Tokens. What is None is found from the run: thresholds from a quantile,
-    K from stability. Raises BadRule for the first field out of its range.
+    K from shares of the loss and stability. Raises BadRule for the first field out of its range.
     """
 
     def to_json(self) -> str:

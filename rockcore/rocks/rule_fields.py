@@ -29,7 +29,7 @@ class BadRule(RockError, ValueError):
 class RuleFields:
     """What a rule consists of; see `rule.RockRule`, which adds how it travels.
 
-    What is None is found from the run: thresholds from a quantile, K from stability.
+    What is None is found from the run: thresholds from a quantile, K from shares and stability.
     """
 
     name: str = "default"
@@ -103,7 +103,8 @@ class RuleFields:
         "K",
         0,
         100_000,
-        "The set holds this many types at most; empty: the largest K that is stable.",
+        "The set holds this many types at most; empty: those that hold enough of the loss, as far "
+        "as they are stable.",
         optional=True,
     )
     tau_rock: float | None = knob(
@@ -114,12 +115,31 @@ class RuleFields:
         "The set holds the types whose score is at least this, instead of a number of types.",
         optional=True,
     )
+    # An effect size, tau_R in relative form: with enough text every ranking is stable, so
+    # stability alone takes ever more types. On planted logs the two give the same K from 10^5 to
+    # 10^7 positions. They leave light rocks out.
+    least_share: float = knob(
+        0.001,
+        "share",
+        0.0,
+        1.0,
+        "By its score a type of the set holds at least this share of the summed loss (of the "
+        "summed means, where the score is a mean) …",
+    )
+    even_share: float = knob(
+        1.0,
+        "even",
+        0.0,
+        1000.0,
+        "… and more than so many even shares: 1/V for V types that occur. 0: not asked for.",
+    )
     min_jaccard: float = knob(
         0.7,
         "J",
         0.0,
         1.0,
-        "K is the largest for which two disjoint halves of the rollouts agree at least this well.",
+        "… and there are at most as many as disjoint halves of the rollouts agree on this well. "
+        "Where they agree on no number of types, there is no set.",
     )
     min_frequency: int = knob(
         2, "n ≥", 1, 1_000_000, "Types that occur less often are never in the set."
@@ -141,6 +161,11 @@ class RuleFields:
     controls: str = choice("positions", CONTROLS, "What the rocks are compared with.")
     draws: int = knob(20, "draws", 20, 10_000, "Random splits of the rollouts behind stability.")
     seed: int = knob(0, "seed", 0, 2**32 - 1, "Fixes splits, resampling and controls.")
+
+    @property
+    def automatic(self) -> bool:
+        """Whether K is found from the run: by the shares and stability."""
+        return self.top_k is None and self.tau_rock is None
 
     def __post_init__(self) -> None:
         """Raises BadRule for the first field out of its range."""

@@ -148,10 +148,21 @@ def authors(stats: TypeStats, least: int = 2, dropped: int = 5) -> np.ndarray:
 
 
 NEED_SPREAD = {"rock_score_lcb", "mean_kl_eb"}
+NEED_BEFORE = {"rock_score_ctx", "joint"}  # what was lost before training enters
+MEANS = {"mean_kl", "mean_kl_eb"}  # of a type's occurrences, where the others are sums or shares
 SCORES: dict[str, Score] = {
     f.__name__: f
     for f in (rock_score, rock_score_ctx, mean_kl, rock_score_lcb, mean_kl_eb, joint, authors)
 }
+
+
+def whole_of(score: str, stats: TypeStats) -> float:
+    """What a type's score is a share of: the summed loss after training, in nats. `joint` is a
+    share already, so 1; a mean is no part of that sum, so for means the sum of all types' means.
+    """
+    if score == "joint":
+        return 1.0
+    return float(SCORES[score](stats).sum() if score in MEANS else stats.kl_sum.sum())
 
 
 def rank_order(score_V: np.ndarray, token_id_V: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ from rockcore.log import Run
 from rockcore.rocks.report import RockReport
 from rockcore.schema import Texts
 from rockcore.spelling import visible
-from rockcore.stats import Interval
 
 _LEAST_TYPES = 5  # in a bin of the band
 
@@ -53,11 +52,10 @@ def mean_series(run: Run, texts: Texts, column: str) -> dict[int, list[float]]:
 
 @dataclass(frozen=True)
 class Pick:
-    """Which rows of a table are looked at; an empty list means all."""
+    """Which rows of a table are looked at; no value of a facet means all."""
 
     search: str = ""  # part of a token, or a whole id
-    categories: Collection[str] = ()
-    classes: Collection[str] = ()
+    facets: Mapping[str, Collection[str]] = field(default_factory=dict)  # column -> values
     only_set: bool = False
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -69,10 +67,9 @@ class Pick:
                 | frame.token.str.contains(self.search, regex=False)
                 | (frame.token_id.astype(str) == self.search)
             )
-        if self.categories:
-            keep &= frame.category.isin(list(self.categories))
-        if self.classes:
-            keep &= frame["class"].isin(list(self.classes))
+        for column, values in self.facets.items():
+            if values:
+                keep &= frame[column].isin(list(values))
         return frame.loc[keep & (frame.in_set | (not self.only_set))]
 
 
@@ -124,7 +121,9 @@ class Flow(NamedTuple):
 
 
 def flow(report: RockReport) -> Flow:
-    """How many types are hard from checkpoint to checkpoint."""
+    """How many types are hard from checkpoint to checkpoint. Raises ValueError for a single one."""
+    if len(report.steps) < 2:
+        raise ValueError("One checkpoint has no next one to flow to")
     places = ["first", "middle", "last"] if len(report.steps) > 2 else ["first", "last"]
     hard_PV = [(report.tokens[f"mean_{p}"] >= report.hard_from).to_numpy() for p in places]
     links = [
@@ -164,7 +163,7 @@ def _row(report: RockReport, mine: set[int]) -> dict[str, object]:
     return {
         "K": len(ids),
         "coverage": f"{report.coverage:.0%}" if ids else "–",
-        "stability": _in_words(report.stability) if ids else "–",
+        "stability": _in_words(report) if ids else "no stable set" if report.unstable else "–",
         "persistent": _counted(n["persistent"]),
         "kept": _counted(n["consistent"]),
         "type density": _share(density["type"]),
@@ -173,8 +172,12 @@ def _row(report: RockReport, mine: set[int]) -> dict[str, object]:
     }
 
 
-def _in_words(value: Interval) -> str:
-    return f"{value.value:.2f} ({value.low:.2f}–{value.high:.2f})"
+def _in_words(report: RockReport) -> str:
+    value = report.stability
+    if math.isnan(value.value):
+        return "unknown"
+    splits = f"middle 95 % of {report.rule.draws} splits"
+    return f"{value.value:.2f} ({splits} {value.low:.2f}–{value.high:.2f})"
 
 
 def _counted(n: int | None) -> str:

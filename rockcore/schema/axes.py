@@ -12,6 +12,8 @@ AXES = {
     "C": "categories, or cells that occurrences are counted in",
     "D": "features, or draws of a bootstrap",
     "F": "folds of rollouts",
+    "I": "problems of a screen",
+    "J": "candidates of a screen",
     "K": "types of a set",
     "L": "offsets of a context",
     "M": "persistent occurrences",

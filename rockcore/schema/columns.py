@@ -120,7 +120,9 @@ METRICS: dict[str, Column] = {
         "Mean kl over these tokens; null where not all were judged, because some got no weight.",
     ),
     "kl_stderr": Column(
-        pa.float64(), "nats", "Standard error of kl_mean, rollouts taken as the independent units."
+        pa.float64(),
+        "nats",
+        "Standard error of kl_mean, rollouts taken as the independent units; null for one rollout.",
     ),
     "accuracy": Column(
         pa.float64(),
@@ -209,6 +211,13 @@ GRADIENTS: dict[str, Column] = {
         "",
         "Σ_r ‖Σ g over the occurrences in r‖², of the projected g where direction is projected.",
     ),
+    "texts": Column(
+        pa.int32(),
+        "",
+        "Texts that the sums are taken over: those of the probe set, and further ones of which "
+        "nothing else is logged.",
+        optional=True,
+    ),
     "scale": Column(pa.float32(), "", "direction times scale is Σ g."),
     "direction": Column(
         pa.binary(),  # written and read in a fifth of the time of a list
@@ -216,6 +225,10 @@ GRADIENTS: dict[str, Column] = {
         "Σ g over scale as little-endian float16: the vocabulary, or a random projection where it "
         "is too large; small entries are 0.",
     ),
+}
+# the further texts of the first student, for a run that goes on
+SUMMED_TEXTS: dict[str, Column] = {
+    name: TOKENS[name] for name in ("rollout_id", "position", "token_id")
 }
 EXACT: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The student had been updated this often."),

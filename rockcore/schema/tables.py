@@ -118,6 +118,7 @@ TABLES: dict[str, LogTable] = {
         LogTable("probe/final/teacher.parquet", c.PROBE_TEACHER, closing=True),
         LogTable("probe/final/{step}.parquet", c.PROBE, closing=True),
         LogTable("gradients/first/{step}.parquet", c.GRADIENTS),
+        LogTable("gradients/first/texts.parquet", c.SUMMED_TEXTS),
         LogTable("gradients/first/exact.parquet", c.EXACT, closing=True),
         LogTable("gradients/final/{step}.parquet", c.GRADIENTS, closing=True),
         LogTable("gradients/final/exact.parquet", c.EXACT, closing=True),

@@ -21,19 +21,22 @@ class NonFiniteLoss(RockError, ArithmeticError):
     """A kl that is no number: training cannot go on, the log up to here is kept."""
 
 
+def token_columns(rollouts: Rollouts) -> dict[str, np.ndarray]:
+    """Where each response token stands, and which it is, rollouts one after another."""
+    lengths = rollouts.lengths
+    return {
+        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        "token_id": rollouts.token_ids(),
+    }
+
+
 def occurrence_columns(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, np.ndarray]:
     """The columns of schema.PROBE but the alternatives, rollouts one after another; TOKENS adds the
     weight.
     """
-    lengths = rollouts.lengths
-    n = sum(lengths)
-    return {
-        "step": np.full(n, step, np.int32),
-        "rollout_id": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-        "position": np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
-        "token_id": rollouts.token_ids(),
-        **scored.losses,
-    }
+    step_N = np.full(sum(rollouts.lengths), step, np.int32)
+    return {"step": step_N, **token_columns(rollouts), **scored.losses}
 
 
 def refuse_non_finite(step: int, rollouts: Rollouts, scored: Judged) -> None:
@@ -85,8 +88,9 @@ def grades(rollouts: Rollouts) -> list[bool | None]:
 
 
 def step_summary(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, Any]:
-    """Means of a step, with a standard error that takes rollouts, not tokens, as independent. Where
-    positions were not judged, means of kl over all of them are not known, which is NaN.
+    """Means of a step, with a standard error that takes rollouts, not tokens, as independent: None
+    for a single rollout, whose spread cannot be seen. Where positions were not judged, means of kl
+    over all of them are not known, which is NaN.
     """
     kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
     mean = kl.mean()
@@ -94,12 +98,15 @@ def step_summary(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, Any
         np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths
     )  # of each rollout, over its fair share
     graded = [c for c in grades(rollouts) if c is not None]
+    # of a ratio of sums over R rollouts: the spread about an estimated mean is R / (R - 1) short
+    R = len(lengths)
+    stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / len(kl)) if R > 1 else None
     return {
         "step": step,
         "rollouts": len(lengths),
         "tokens": len(kl),
         "kl_mean": mean,
-        "kl_stderr": float(np.sqrt((excess**2).sum()) / len(kl)),
+        "kl_stderr": stderr,
         "accuracy": float(np.mean(graded)) if graded else None,
         **({} if scored.cut is None else dict(zip(CUT, scored.cut, strict=True))),
     }

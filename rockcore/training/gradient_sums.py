@@ -79,6 +79,7 @@ class GradientSums:
     """
 
     def __init__(self, rollouts: Rollouts, vocab_size: int, device: torch.device, budget: int):
+        self.texts = len(rollouts.responses)
         token_id = rollouts.token_ids().astype(np.int64)
         rollout = np.repeat(np.arange(len(rollouts.responses)), rollouts.lengths)
         # a cell is a type in a rollout
@@ -146,6 +147,7 @@ class GradientSums:
             "norm_sum": np.bincount(row, norm, R),
             "sq_sum": np.bincount(row, norm**2, R),
             "within_sq_sum": self._within_R.cpu().numpy().astype(np.float64),
+            "texts": np.full(R, self.texts),
             "scale": scale.cpu().numpy(),
             "direction": direction.cpu().numpy().astype("<f2", copy=False),
         }

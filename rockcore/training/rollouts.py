@@ -29,6 +29,12 @@ class Rollouts:
     def __getitem__(self, rows: slice) -> Rollouts:
         return Rollouts(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def __add__(self, other: Rollouts) -> Rollouts:
+        """These, then the others."""
+        return Rollouts(
+            **{f.name: [*getattr(self, f.name), *getattr(other, f.name)] for f in fields(self)}
+        )
+
     def token_ids(self) -> np.ndarray:
         return np.fromiter((token for r in self.responses for token in r), dtype=np.int32)
 

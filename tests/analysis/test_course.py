@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import brute
+import numpy as np
 import pytest
 from pages import RunFactory, words
+from small_logs import write_many_on_one_prompt
 
 from app import data
 from app import words as app_words
@@ -114,13 +117,74 @@ def test_progress_is_reckoned_from_the_median_step(tiny_run: RunFactory) -> None
 def test_the_shares_of_all_types_are_one_and_those_of_none_are_nothing(
     tiny_run: RunFactory,
 ) -> None:
-    frame = ranking.numbered(Run.open(tiny_run()), 20)
-    every, none = ranking.concentration(frame, len(frame)), ranking.concentration(frame, 0)
-    assert every.token_share == pytest.approx(1) and every.kl_share == pytest.approx(1)
-    assert every.gradient_share == pytest.approx(1)
-    assert none.token_share == none.kl_share == none.gradient_share == 0
-    unknown = ranking.concentration(frame.assign(grad_norm_sum=float("nan")), 5)
-    assert unknown.gradient_share is None
+    run = Run.open(tiny_run())
+    every, none = (ranking.concentration(run, 20, top) for top in (10_000, 0))
+    for found, share in ((every, 1), (none, 0)):
+        assert found.crossed is not None and found.crossed.gradient is not None
+        assert found.naive == pytest.approx({"tokens": share, "kl": share, "gradient": share})
+        assert [interval.value for interval in found.crossed] == pytest.approx([share] * 3)
+    assert every.top == every.types and every.rollouts == 4
+
+
+def test_the_shares_of_the_top_types_are_those_of_a_loop_over_halves(tmp_path: Path) -> None:
+    log = brute.eighths(1, rollouts=7, length=30, types=12)
+    run = brute.write(tmp_path / "r", None, [log])
+    found = ranking.concentration(run, 0, 3)
+
+    def share(choosing: list[int], measuring: list[int]) -> float:
+        sums: dict[int, list[float]] = {v: [0.0, 0.0] for v in log.types}
+        for b, t in log.occurrences:
+            for i, half in enumerate((choosing, measuring)):
+                sums[log.tokens[b][t]][i] += float(log.loss((b, t), 0)) if b in half else 0.0
+        best = sorted(sums, key=lambda v: (-sums[v][0], v))[:3]
+        return sum(sums[v][1] for v in best) / sum(s[1] for s in sums.values())
+
+    even, odd = [0, 2, 4, 6], [1, 3, 5]
+    assert found.crossed is not None
+    assert found.naive["kl"] == pytest.approx(share(even + odd, even + odd))
+    assert found.crossed.kl.value == pytest.approx((share(even, odd) + share(odd, even)) / 2)
+
+
+def test_where_all_types_are_alike_the_naive_share_is_too_large_and_the_crossed_one_is_not(
+    tmp_path: Path,
+) -> None:
+    held = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        loss = rng.gamma(0.3, 1.0, (1, 16, 40)).tolist()
+        log = brute.Log(rng.integers(0, 50, (16, 40)).tolist(), loss)
+        found = ranking.concentration(brute.write(tmp_path / str(seed), None, [log]), 0, 10)
+        assert found.crossed is not None and found.naive["kl"] > found.naive["tokens"] + 0.05
+        # what a type holds of the kl is what it holds of the tokens, and the types chosen are 20 %
+        held.append((found.crossed.kl, found.crossed.tokens.value))
+    assert np.mean([kl.value - n for kl, n in held]) == pytest.approx(0, abs=0.02)
+    assert sum(kl.low <= n <= kl.high for kl, n in held) >= 26
+
+
+def test_the_overview_says_both_shares_and_which_is_naive(
+    open_app, tiny_run: RunFactory, tmp_path: Path
+) -> None:
+    run = Run.open(tiny_run())
+    shown = words(open_app("overview", run.path, top="5"))
+    found = ranking.concentration(run, 20, 5)
+    assert found.crossed is not None
+    assert "chosen on one half of the 4 rollouts and measured on the other" in shown
+    assert f"**{100 * found.crossed.kl.value:.0f} %**" in shown
+    assert f"(naive): {100 * found.naive['kl']:.0f} % of the kl" in shown
+    few = write_many_on_one_prompt(tmp_path / "few", 2)
+    assert "These are naive numbers" in words(open_app("overview", few))
+
+
+def test_a_step_of_one_rollout_has_a_mean_without_an_interval(open_app, tmp_path: Path) -> None:
+    path = write_many_on_one_prompt(tmp_path / "one", 1)
+    for step in (0, 10):
+        metrics = Run.open(path).metrics().set_index("step", drop=False).loc[[step]]
+        row = {name: list(values) for name, values in metrics.items()}
+        RunWriter.reopen(path).append("metrics", step, row | {"kl_stderr": [None]})
+    metrics = course.course(Run.open(path)).metrics
+    assert metrics.low.isna().all() and set(metrics.interval) == {"no interval from 1 rollout"}
+    app = open_app("overview", path)
+    assert not app.exception and app.metric[2].help == "No interval from 1 rollout."
 
 
 def test_live_finds_the_first_run_by_itself(open_app, tmp_path: Path) -> None:

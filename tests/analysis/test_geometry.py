@@ -2,20 +2,18 @@
 where there is nothing to find.
 """
 
-from collections import defaultdict
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import small_pairs
 import torch
+from gradient_rows import geometry, rows_of
 
 from rockcore.analysis import groups, projection
 from rockcore.analysis.geometry import Geometry
 from rockcore.analysis.gradient_change import early_and_late
 from rockcore.log import Run, RunWriter
-from rockcore.log.run import GradientRows
 from rockcore.schema import FOLDS, DamagedRun, NoGradients, Prompt, RunMeta
 from rockcore.training import loading
 from rockcore.training.clock import Clock
@@ -24,60 +22,6 @@ from rockcore.training.rollouts import rollouts_of
 from rockcore.training.scoring import judge_texts
 
 EVERY = np.ones(FOLDS)
-
-
-def rows_of(
-    token_id: np.ndarray, rollout: np.ndarray, g: np.ndarray, kl: np.ndarray | None = None
-) -> GradientRows:
-    """The log of gradients, from one occurrence at a time: token ids and rollouts (N,), gradients
-    (N, D).
-    """
-    kl = np.linalg.norm(g, axis=1) if kl is None else kl
-    added: dict[str, dict] = {
-        name: defaultdict(float)
-        for name in ("n", "kl_sum", "norm_sum", "sq_sum", "direction", "cell_n", "cell")
-    }
-    for v, r, x, loss in zip(token_id.tolist(), rollout.tolist(), g, kl.tolist(), strict=True):
-        row, norm = (v, r % FOLDS), np.sqrt(x @ x)
-        for name, value in (
-            ("n", 1),
-            ("kl_sum", loss),
-            ("norm_sum", norm),
-            ("sq_sum", norm**2),
-            ("direction", x),
-        ):
-            added[name][row] += value
-        added["cell_n"][(v, r)] += 1
-        added["cell"][(v, r)] = added["cell"][(v, r)] + x
-    rows = sorted(added["n"])
-    columns = {
-        name: [added[name][row] for row in rows] for name in ("n", "kl_sum", "norm_sum", "sq_sum")
-    }
-    frame = pd.DataFrame(
-        {
-            "token_id": [v for v, _ in rows],
-            "fold": [f for _, f in rows],
-            **columns,
-            "n_sq_sum": 0,
-            "within_sq_sum": 0.0,
-        }
-    )
-    frame = frame.set_index(["token_id", "fold"])
-    n_sq, within = defaultdict(int), defaultdict(float)
-    for (v, r), x in added["cell"].items():
-        n_sq[v, r % FOLDS] += int(added["cell_n"][v, r]) ** 2
-        within[v, r % FOLDS] += x @ x
-    frame = frame.assign(
-        n_sq_sum=[n_sq[row] for row in rows], within_sq_sum=[within[row] for row in rows]
-    )
-    return GradientRows(
-        frame.reset_index(), np.array([added["direction"][row] for row in rows], np.float32)
-    )
-
-
-def geometry(*columns) -> Geometry:
-    rows = rows_of(*columns)
-    return Geometry.from_rows(rows, 0, rows.sums.shape[1])
 
 
 def occurrences(seed: int, types: int = 5, rollouts: int = 20, per_rollout: int = 8, D: int = 6):
@@ -389,7 +333,7 @@ def test_where_all_types_are_alike_only_the_naive_comparison_mostly_finds_a_diff
     for seed in range(15):
         one = geometry(*world_of_one_kind(seed))
         frequent = np.arange(15)
-        result = groups.compare(one, one, groups.RockChoice(frequent, frequent, frequent), seed)
+        result = groups.compare(one, one, groups.RockChoice(frequent, frequent, frequent))
         tests = result.tests[result.tests.stat.isin(["norm", "kl"])]
         found += [(p < 0.05) for p in tests.p]
         naive += [(p < 0.05) for p in tests[tests.other == "rare, high KL"].p_naive]
@@ -409,11 +353,89 @@ def test_groups_that_differ_are_told_apart():
     assert (
         tests.loc[("others", "norm"), "p"] < 0.01 and tests.loc[("others", "norm"), "ratio_low"] > 1
     )
-    assert result.groups.types.tolist() == [15, 15, 15] and set(result.members.chosen_by) == {
+    assert result.groups.types.tolist() == [15, 15, 30] and set(result.members.chosen_by) == {
         "all",
         "even",
         "odd",
     }
+
+
+def halves_of(rng: np.random.Generator, types: int, rocks: int) -> groups.RockChoice:
+    """Rocks that the halves do not agree on."""
+    return groups.RockChoice(*(rng.permutation(types)[:rocks] for _ in range(3)))
+
+
+def test_the_others_are_all_the_rest_and_the_same_types_in_both_halves_but_for_the_other_groups():
+    for seed in range(3):
+        token_id, rollout, g = world_of_one_kind(seed)
+        choice = halves_of(np.random.default_rng(seed), 60, 6)
+        one = geometry(token_id, rollout, g)
+        members = groups.compare(one, one, choice).members
+        sets = {
+            by: {name: set(p.token_id) for name, p in part.groupby("group")}
+            for by, part in members.groupby("chosen_by")
+        }
+        known = set(one.types[one.columns["n"].sum(1) >= 2].tolist())
+        for found in sets.values():
+            assert found["others"] == known - found["rocks"] - found["rare, high KL"]
+            assert len(found["rocks"]) == len(found["rare, high KL"]) == 6
+        apart = set.union(*(sets[h][name] for h in groups.HALVES for name in groups.GROUPS[:2]))
+        assert sets["even"]["others"] ^ sets["odd"]["others"] <= apart
+
+
+def test_a_test_and_a_histogram_count_each_type_once():
+    token_id, rollout, g = world_of_one_kind(2)
+    one = geometry(token_id, rollout, g)
+    choice = halves_of(np.random.default_rng(0), 20, 6)
+    result = groups.compare(one, one, choice)
+    crossed = result.members[result.members.chosen_by != "all"]
+    for other in groups.GROUPS[1:]:
+        row = result.test(other, "norm")
+        for name, n in (("rocks", row.n_rocks), (other, row.n_other)):
+            own = crossed[(crossed.group == name) & crossed.norm_sq.notna()]
+            assert n == own.token_id.nunique() < len(own)
+    drawn = result.spread("norm", naive=False).groups
+    assert [bars.n for bars in drawn] == [row.measured for row in result.groups.itertuples()]
+    own = crossed[crossed.group == "rocks"].groupby("token_id").norm_sq.mean()
+    assert drawn[0].off == (own.dropna() <= 0).sum()
+
+
+def test_a_ratio_of_few_types_that_are_alike_is_seldom_told_from_one():
+    missed = []
+    for seed in range(40):
+        one = geometry(*world_of_one_kind(100 + seed))
+        few = np.random.default_rng(seed).permutation(30)[:5]
+        row = groups.compare(one, one, groups.RockChoice(few, few, few)).test("others", "kl")
+        missed.append(not row.ratio_low <= 1 <= row.ratio_high)
+    assert np.mean(missed) <= 0.05, np.mean(missed)
+
+
+def test_a_length_within_its_noise_is_bounded_and_has_no_direction():
+    """Of 60 types the first half has a mean of length 0.6, the others have none at all."""
+    token_id, rollout, noise = planted(n=24, types=60, seed=9, length=0.0, noise=1.0)
+    g = noise + 0.6 * np.eye(noise.shape[1])[0] * (token_id < 30)[:, None]
+    frame = geometry(token_id, rollout, g).table()
+    real, none = frame[frame.token_id < 30], frame[frame.token_id >= 30]
+    assert real.norm_told.mean() > 0.9 and none.norm_told.mean() < 0.1
+    assert (real.norm_most >= 0.6).mean() > 0.9 and (frame.norm_most > 0).all()
+    for name in ("cos_balanced", "cos_global"):
+        told = frame[f"{name}"].notna()
+        assert (~told | frame.norm_told).all() and told[frame.token_id < 30].mean() > 0.9
+        ends = frame.loc[told, [name, f"{name}_low", f"{name}_high"]].to_numpy()
+        assert np.abs(ends[np.isfinite(ends)]).max() <= 1
+
+
+def test_a_late_length_within_its_noise_bounds_the_ratio_and_has_no_cosine_with_the_early_one():
+    token_id, rollout, noise = planted(n=60, types=12, seed=7, length=0.0, noise=1.0)
+    early = np.zeros(noise.shape[1])
+    early[0] = 1.0
+    a, b = (geometry(token_id, rollout, mean + noise) for mean in (early, 0 * early))
+    frame = early_and_late(a, b)
+    gone = frame[~frame.norm_last_told]
+    assert len(gone) > 9 and gone[["ratio", "cosine"]].isna().all(axis=None)
+    assert (gone.norm_last_most > 0).all() and gone.ratio_most.between(0, 0.5).all()
+    back = early_and_late(b, a)
+    assert back[["ratio", "cosine"]].notna().all(axis=1).equals(back.norm_first_told)
 
 
 def test_a_run_without_sums_says_how_to_log_them(tmp_path):

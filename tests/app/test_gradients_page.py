@@ -4,7 +4,9 @@ gradients says how to log them.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import conftest
@@ -13,15 +15,18 @@ import playwright.sync_api as playwright
 import pyarrow.parquet as pq
 import pytest
 from chrome import Tab, charts_of
+from gradient_rows import geometry
 from pages import RunFactory, words
 
 from app import data
+from app.views.gradients import words as sentences
+from rockcore.analysis import groups
 from rockcore.config import SessionConfig
 from rockcore.log import Run
 from rockcore.schema import Texts
 from rockcore.training.session import train
 
-RULE = "lenient"
+RULE = "lenient;min_jaccard=0"  # in so few texts no set is stable
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +130,111 @@ def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained:
     app = open_app("gradients", trained, rule=RULE, values="naive")
     assert "naive" in str(app.get("plotly_chart")[3].proto.spec)
     assert "long by noise alone" in words(app)
+
+
+def compared(shorter: float, seed: int = 0, rocks: int = 12) -> groups.Comparison:
+    """Rocks whose mean gradients are `shorter` times as long as those of rare types of high kl, and
+    types without either.
+    """
+    rng = np.random.default_rng(seed)
+    types = 60
+    rollout = np.repeat(np.arange(160), types)
+    token_id = np.tile(np.arange(types), 160)
+    kl = np.where(token_id < 2 * rocks, 2.0, 0.1) * rng.gamma(2, 0.5, len(token_id))
+    length = np.where(token_id < rocks, shorter, np.where(token_id < 2 * rocks, 1.0, 0.3))
+    g = length[:, None] * np.eye(20)[token_id % 20] + rng.normal(0, 0.3, (len(token_id), 20))
+    one = geometry(token_id, rollout, g, kl)
+    ids = np.arange(rocks)
+    return groups.compare(one, one, groups.RockChoice(ids, ids, ids))
+
+
+@pytest.mark.parametrize(
+    ("shorter", "verdict"),
+    [
+        (0.1, "they are shorter here too"),
+        (8.0, "they are longer here"),
+        (1.0, "whether they are shorter here cannot be told"),
+    ],
+)
+def test_what_the_paper_saw_is_said_to_hold_only_where_an_interval_says_so(
+    shorter: float, verdict: str
+) -> None:
+    assert verdict in sentences.beside_the_paper(compared(shorter))
+
+
+def test_where_rocks_and_rare_types_are_alike_their_naive_medians_decide_nothing() -> None:
+    found = [compared(1.0, seed, rocks=4) for seed in range(8)]
+    lower = [f.group("rocks").norm_naive < f.group("rare, high KL").norm_naive for f in found]
+    assert any(lower)
+    assert all("cannot be told" in sentences.beside_the_paper(f) for f in found)
+
+
+def test_a_second_moment_is_not_said_to_shorten_steps() -> None:
+    said = sentences.adam(data.gradients.Correlation(0.6, 0.5, 0.7, 100))
+    assert "m/√v" in said and "does not say how long a step is" in said
+    assert "shorter steps" not in said
+
+
+def row(**changes: Any) -> SimpleNamespace:
+    known = {"grad_norm": 1.0, "n": 40, "folds": 16, "norm_naive": 0.5, "norm": 0.4}
+    known |= {"norm_low": 0.3, "norm_high": 0.5, "norm_told": True, "norm_most": 0.5}
+    known |= {"cos_balanced": 0.2, "cos_balanced_low": 0.1, "cos_balanced_high": 0.3}
+    return SimpleNamespace(**known | {"cos_balanced_naive": 0.1} | changes)
+
+
+UNTOLD = {"norm": 0.0, "norm_low": 0.0, "norm_high": 0.0, "norm_told": False, "norm_most": 0.09}
+NO_COSINE = dict.fromkeys(("cos_balanced", "cos_balanced_low", "cos_balanced_high"), math.nan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says", "never"),
+    [
+        ({}, "0.4 (approximate 95 % interval 0.3 to 0.5)", "at most"),
+        (UNTOLD | NO_COSINE, "at most 0.09", "0 to 0"),
+        (UNTOLD | NO_COSINE, "Its direction cannot be told", "too few"),
+        (
+            {"folds": 2, "norm_low": math.nan, "norm_told": False} | NO_COSINE,
+            "it stands in 2 of 16 groups of texts, which is too few",
+            "at most",
+        ),
+        ({"norm": math.nan, "norm_told": False} | NO_COSINE, "all of them in one text", "too few"),
+        (NO_COSINE, "Which way the other types pull together cannot be told", "too few"),
+        (
+            {"cos_balanced_low": math.nan},
+            "no interval: without some of the texts its length is within its noise",
+            "too few",
+        ),
+    ],
+)
+def test_what_cannot_be_told_of_a_type_has_its_bound_or_its_true_reason(
+    changes: dict[str, Any], says: str, never: str
+) -> None:
+    said = " ".join(sentences.evidence(None, row(**changes), None))
+    assert says in said and never not in said and "nan" not in said
+
+
+def test_no_type_of_a_real_run_has_an_interval_of_nothing_or_a_cosine_beyond_one(
+    trained: Path,
+) -> None:
+    run = key(trained)
+    for kind in (Texts.FIRST, Texts.FINAL):
+        steps = data.gradients.direction_steps(run, kind)
+        change = data.gradients.change(run, kind, steps[0], steps[-1], set())
+        for step in steps:
+            for where in data.gradients.directions(run, kind, step, set()).itertuples():
+                moved = data.gradients.row_of(change, where.token_id)
+                said = " ".join(sentences.evidence(None, where, moved))
+                assert " 0 to 0)" not in said and "nan" not in said
+                assert math.isnan(where.cos_balanced) or abs(where.cos_balanced) <= 1
+
+
+def test_the_page_says_how_long_the_mean_gradients_of_the_rocks_are_at_both_ends(
+    open_app, trained: Path
+) -> None:
+    shown = words(open_app("gradients", trained, rule=RULE))
+    line = next(line for line in shown.splitlines() if line.startswith("Median length"))
+    assert "types on 4 texts of the first student" in line
+    assert "types on 32 texts of the final student" in line and "at step 4" in line
 
 
 def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(

@@ -233,7 +233,7 @@ EMPTY = {
     "no set": (
         lambda run: None,
         {"view": "type", "rule": "default;tau_quantile=0.995;eta=1.0"},
-        "The rule finds no Rock Tokens",
+        "No set here, so the types stand by score. No type is in the set. ",
     ),
     "none picked": (lambda run: None, {"view": "type", "which": "picked"}, "No type is selected"),
     "no span": (lambda run: None, {"span": "900-1000"}, "names no positions of this text"),

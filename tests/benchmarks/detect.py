@@ -35,10 +35,11 @@ import planted  # noqa: E402
 
 from rockcore import stats  # noqa: E402
 from rockcore.log import Run  # noqa: E402
-from rockcore.rocks.change import LEAST_ROLLOUTS, classify, group_change
+from rockcore.rocks.change import LEAST_ROLLOUTS, classify
 from rockcore.rocks.detection import Detection  # noqa: E402
 from rockcore.rocks.examined import Examined  # noqa: E402
 from rockcore.rocks.gather import gather  # noqa: E402
+from rockcore.rocks.group_change import group_change
 from rockcore.rocks.history import History
 from rockcore.rocks.rule import preset  # noqa: E402
 
@@ -93,7 +94,8 @@ def correctness(found: Detection, truth: planted.Truth) -> dict[str, Any]:
     """Precision and recall of types and occurrences against the planted ones; of occurrences also
     the recall of the persistent ones.
     """
-    ids, rocks, kept = found.corpus.types[found.order], truth.rocks, found.rocks
+    ids, rocks = found.corpus.types[found.order], truth.rocks
+    kept = found.rock_occurrences
     assert kept is not None
 
     def against(k: int) -> tuple[float, float]:

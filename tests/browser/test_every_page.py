@@ -16,11 +16,14 @@ from pathlib import Path
 import playwright.sync_api as playwright
 import pytest
 from chrome import APP, PAGES, Tab
+from conftest import write_tiny_run
+from small_screens import write_screen
 
 HERE = Path(__file__).parents[1]
 AXE = (HERE / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 ADDRESSES = [page for page in PAGES if page not in ("overview", "trace")]
 ADDRESSES += ["", "trace?source=fresh&token_at=5", "trace?source=final&token_at=5"]
+ADDRESSES += ["knockout?run=screened"]
 SCHEMES = {
     "light": "rgb(255, 255, 255)",
     "dark": "rgb(23, 22, 20)",
@@ -36,6 +39,14 @@ JUDGE = """async (exclude) =>
     .filter(rule => ['serious', 'critical'].includes(rule.impact))
     .flatMap(rule => rule.nodes.map(node =>
         `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def screened(served: Path) -> Path:
+    """A run with a screen, beside those without."""
+    run = write_tiny_run(served / "screened")
+    write_screen(run, {i: -0.4 if i == 7 else 0.0 for i in range(7, 14)})
+    return run
 
 
 def violations(page: playwright.Page) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 from brute import Log
 from hypothesis import given
 
-from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, classify, group_change
+from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, classify
 from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.group_change import group_change
 from rockcore.rocks.history import History
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.search import detect
@@ -49,7 +50,7 @@ def drawn(
     return Corpus(tuple(range(c)), np.arange(rollouts), np.arange(rollouts) * tokens, ids, losses)
 
 
-def hardest(history: History, weights_1B: np.ndarray, k: int = 20) -> np.ndarray:
+def hardest(history: History, weights_1B: np.ndarray, k: int) -> np.ndarray:
     """(V,) bool: the k types with the highest mean at the first checkpoint over some of the
     rollouts.
     """
@@ -59,13 +60,12 @@ def hardest(history: History, weights_1B: np.ndarray, k: int = 20) -> np.ndarray
     return chosen
 
 
-def change_of_hardest(corpus: Corpus, seed: int = 0) -> dict[str, float]:
+def change_of_hardest(corpus: Corpus, seed: int = 0, k: int = 20) -> dict[str, float]:
     history = History.of([corpus], paired=True)
     one, two = history.halves(seed)
-    chosen = hardest(history, np.ones((1, corpus.rollouts)))
-    return group_change(
-        history, chosen, (hardest(history, one[0]), hardest(history, two[0])), seed, draws=300
-    )
+    chosen = hardest(history, np.ones((1, corpus.rollouts)), k)
+    by_half = hardest(history, one[0], k), hardest(history, two[0], k)
+    return group_change(history, chosen, by_half, seed)
 
 
 def test_each_of_the_eight_histories_has_its_class():
@@ -126,8 +126,44 @@ def test_where_nothing_was_learned_the_naive_change_is_a_fall_and_the_crossed_on
         change_of_hardest(drawn(np.full((2, 100), 0.2), seed=seed), seed) for seed in range(60)
     ]
     assert all(change["naive"] < -0.1 for change in found)
-    assert sum(change["low"] <= 0 <= change["high"] for change in found) >= 51
     assert abs(np.mean([change["crossed"] for change in found])) < 0.03
+
+
+@pytest.mark.parametrize("k", [5, 13])
+def test_where_nothing_was_learned_few_groups_are_said_to_have_moved(k):
+    """Of 100 intervals at 95 %, 5 are to miss; both halves choose, so few types move together."""
+    found = [
+        change_of_hardest(drawn(np.full((2, 100), 0.2), 30, 40, seed=seed), seed, k)
+        for seed in range(100)
+    ]
+    assert sum(not change["low"] <= 0 <= change["high"] for change in found) <= 7
+
+
+def test_a_group_that_no_half_chooses_alone_has_an_interval_around_its_own_change():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        corpus = drawn(rng.gamma(2, 0.3, (2, 30)), 24, 30, seed=seed)
+        change = change_of_hardest(corpus, seed, k=int(rng.integers(1, 9)))
+        assert change["low"] < change["crossed"] < change["high"]
+        assert change["crossed"] == pytest.approx(change["after"] / change["before"] - 1)
+
+
+def test_rare_types_of_other_texts_are_chosen_by_the_first_checkpoint(tmp_path):
+    """Nothing is learned: what is high at the first checkpoint falls, by chance alone, and would
+    rise if it were what is high at the last.
+    """
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        fresh = [
+            Log(rng.integers(0, 100, (40, 40)).tolist(), [rng.gamma(0.5, 0.4, (40, 40)).tolist()])
+            for _ in range(2)
+        ]
+        run = brute.write(tmp_path / str(seed), None, fresh)
+        groups = detect(run, RockRule(mode="bounds", top_k=10)).groups.set_index("group")
+        found.append(groups.loc["rare, high before"])
+    assert all(row.naive < -0.1 for row in found)
+    assert sum(row.low <= 0 <= row.high for row in found) >= 5
 
 
 def test_where_nothing_was_learned_few_types_are_said_to_be():

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from rockcore import cli
 from rockcore.analysis.correlations import second_moments
+from rockcore.analysis.geometry import Geometry
 from rockcore.analysis.shares import given_up
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run, RunWriter, request_stop
@@ -168,6 +169,63 @@ def test_the_final_student_writes_128_texts_or_as_many_as_the_first_or_none_wher
     )
 
 
+MORE = {"steps": 4, "held_out": 0, "gradient_texts": 9}
+
+
+@pytest.fixture(scope="module")
+def summed(tmp_path_factory) -> Path:
+    """A run that sums gradients over more texts than it logs."""
+    out = tmp_path_factory.mktemp("summed") / "run"
+    train(config(out, **MORE))
+    return out
+
+
+def test_gradients_are_summed_over_more_texts_than_are_logged(summed, tmp_path):
+    train(config(tmp_path / "fewer", **{**MORE, "gradient_texts": 0}))
+    run, fewer = Run.open(summed), Run.open(tmp_path / "fewer")
+    sums = {}
+    for probe_set, n in (("first", 4), ("final", 6)):
+        assert len(run.rollouts(probe_set=probe_set)) == n == len(run.probe_ids(probe_set))
+        assert run.probe_ids(probe_set) == fewer.probe_ids(probe_set)
+        for step in run.steps(f"gradients/{probe_set}"):
+            more, own = (r.gradients(probe_set, step).frame for r in (run, fewer))
+            assert set(more.texts) == {9} and set(own.texts) == {n}
+            tokens = sum(map(len, run.probe_ids(probe_set)))
+            assert own.n.sum() == tokens < more.n.sum()
+            assert Geometry.of(run, probe_set, step).texts == 9
+            sums[probe_set, step] = more.n.sum()
+        assert len({n for (s, _), n in sums.items() if s == probe_set}) == 1
+    further = sum(map(len, run.summed_ids()))
+    assert len(run.summed_ids()) == 5
+    assert further + sum(map(len, run.probe_ids("first"))) == sums["first", 0]
+    plain = logged(tmp_path / "fewer")
+    for name, rows in logged(summed).items():
+        if not name.startswith(("gradients", "probe")):
+            assert rows == plain[name], name
+
+
+def test_a_resumed_run_sums_over_the_very_texts_of_one_that_never_stopped(summed, tmp_path):
+    out = tmp_path / "r"
+    train(config(out, **MORE), stop_after(1, out))
+    train(SessionConfig(out=out, resume=True))
+    assert logged(out) == logged(summed)
+
+
+def test_a_resumed_run_without_the_further_texts_of_its_first_student_is_refused(tmp_path):
+    out = tmp_path / "r"
+    train(config(out, **MORE), stop_after(1, out))
+    (out / "gradients" / "first" / "texts.parquet").unlink()
+    before = sorted(out.rglob("*.parquet"))
+    with pytest.raises(DamagedRun, match="0 of 5 further texts of the first student"):
+        train(SessionConfig(out=out, resume=True))
+    assert sorted(out.rglob("*.parquet")) == before
+
+
+def test_texts_whose_gradients_nobody_sums_are_refused(tmp_path):
+    with pytest.raises(BadConfig, match="--gradient-texts 9 with --gradients off"):
+        SessionConfig(out=tmp_path / "r", gradients="off", gradient_texts=9).refuse_unused()
+
+
 def test_fixed_texts_that_are_not_sampled_together_have_random_draws_of_their_own(
     tmp_path, monkeypatch
 ):
@@ -305,6 +363,7 @@ def stopped(tmp_path_factory) -> Path:
         ({"scenario": "skill"}, "--scenario skill .* has habit"),
         ({"gradients": "off"}, "--gradients off .* has sums"),
         ({"log_every": 3}, "--log-every 3 .* has 1"),
+        ({"gradient_texts": 7}, "--gradient-texts 7 .* has 0"),
         ({"exact_positions": 7}, "--exact-positions 7 .* has 200"),
         ({"dtype": "bfloat16"}, "--dtype bfloat16 .* has float32"),
         ({"max_new_tokens": 9}, "--max-new-tokens 9 .* has 150"),
@@ -705,3 +764,7 @@ def test_what_was_asked_for_and_the_prompts_do_not_give_is_said():
         "--final-probes 40: the prompts give 16, each is answered once",
     ]
     assert probes.shortfalls(SessionConfig(), tasks) == []
+    more = replace(tasks, summed={"first": [prompt] * 13, "final": []})
+    assert probes.shortfalls(SessionConfig(gradient_texts=40), more) == [
+        "--gradient-texts 40: the prompts give 16, each is answered once"
+    ]

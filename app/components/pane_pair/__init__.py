@@ -22,19 +22,22 @@ _component = component(
     js=script("base", _HERE / "pair.js"),
 )
 
+_NONE = np.empty(0)
+
 
 def show(
     key: str,
     panes: dict[str, str],
     blocks: list[tuple[int, int, int]],
-    values: tuple[np.ndarray, np.ndarray],
-    signal: str,
-    unit: str,
+    values: tuple[np.ndarray, np.ndarray] = (_NONE, _NONE),
+    signal: str = "",
+    unit: str = "",
 ) -> None:
     """Tie the panes {"A": pane key, "B": pane key}, or one of them, together.
 
     `blocks`: runs of aligned neighbours as (first in A, first in B, how many); `values`: of
-    `signal`, (T_A,) and (T_B,), NaN where there is none.
+    `signal`, (T_A,) and (T_B,), NaN where there is none. Without a signal the line gives the
+    positions alone.
     """
     plain = [
         [None if math.isnan(v) else float(f"{v:.4g}") for v in side.tolist()] for side in values

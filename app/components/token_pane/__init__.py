@@ -77,7 +77,8 @@ class View:
     """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the
     neighbouring rollouts; `tau`: the threshold of kl in nats where `verdict` has none; `verdict`:
     data.rocks.Verdict as a dict; `quiet`: a picture beside a control that says all else: no bar, no
-    toggles, nothing told to Python.
+    toggles, nothing told to Python; `knockouts`: data.knockouts.OfText as a dict;
+    `palette`: a pair a class, where the classes are not those of a rule.
     """
 
     scale: dict[str, Any]  # traces.scale
@@ -92,13 +93,17 @@ class View:
     file: str = "tokens"
     narrow: bool = False
     quiet: bool = False
+    knockouts: dict[str, Any] | None = None
+    palette: tuple[colours.Pair, ...] = ()
 
 
-def fills(scale: dict[str, Any]) -> list[dict[str, str] | None]:
+def fills(
+    scale: dict[str, Any], palette: tuple[colours.Pair, ...] = ()
+) -> list[dict[str, str] | None]:
     """The fill of a token in each bin of a scale, with the ink on it, as CSS colours; None where
-    the page shows.
+    the page shows. `palette`: as in View.
     """
-    pairs = (
+    pairs = palette or (
         colours.CLASSES
         if scale["kind"] == "class"
         else colours.palette(len(scale["edges"]) + 1, signed=scale["kind"] == "diverging")
@@ -137,7 +142,7 @@ def show(
                 key=f"{key} {name}",
                 data=asdict(view)
                 | {
-                    "palette": fills(view.scale),
+                    "palette": fills(view.scale, view.palette),
                     "colours": _THEME,
                     "key": text["key"],
                     "scale_kl": view.tau,

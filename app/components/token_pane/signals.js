@@ -100,7 +100,8 @@ function persistence(pane) {
 function valuesOf(pane, name) {
   if (name === "kl") return klAt(pane, pane.state.step);
   if (name === "persistence") return persistence(pane);
-  if (name === "rock class")
+  const { scale } = pane.view;
+  if (name === "rock class" || (scale.kind === "class" && name === scale.name))
     return pane.classes && Float32Array.from(pane.classes, (c) => (c === 255 ? NaN : c));
   return pane.values.signals[name] ?? null;
 }

@@ -77,13 +77,10 @@ def _runs(curves: list[Curve], cursors: dict[str, int]) -> str:
 
 
 def kl_curves(curves: list[Curve], cursors: dict[str, int], estimator: str) -> go.Figure:
-    """Mean kl of each step's fresh rollouts with its 95 % interval: kl_mean, tokens, rollouts."""
+    """Mean kl of each step's fresh rollouts with its 95 % interval: kl_mean, interval, tokens."""
     figure = go.Figure()
-    hover = (
-        "%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}"
-        "<br>%{customdata[2]} tokens, %{customdata[3]} rollouts"
-    )
-    _draw(figure, curves, "kl_mean", 4, ["low", "high", "tokens", "rollouts"], hover)
+    hover = "%{y:.4f} nats<br>%{customdata[0]}<br>%{customdata[1]} tokens"
+    _draw(figure, curves, "kl_mean", 4, ["interval", "tokens"], hover)
     _cursors(figure, cursors)
     figure.update_yaxes(rangemode="tozero")
     return _finish(

@@ -23,10 +23,13 @@ def show_sets(asked: Asked) -> None:
     st.subheader("Rock sets")
     found = choose_rankings(asked)
     show_overlap(found)
+    for letter, side in (("A", found.a), ("B", found.b)):
+        if side.no_set:
+            st.text(f"{letter}, {side.name}: {side.no_set}")
     if not found.a.ids and not found.b.ids:
         st.text(
-            "Neither side has a set under this rule: below stand all types by rank. Loosen the "
-            "rule in the Threshold lab."
+            "Neither side has a set, so nothing is shared: below stand all types by rank. The "
+            "Threshold lab changes the rule."
         )
     table = data.compare.rank_changes(found)
     show_ranks(found, table, asked.facts)

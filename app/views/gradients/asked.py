@@ -34,7 +34,7 @@ class RuleSet(NamedTuple):
 def find_set(run: data.runs.RunKey) -> RuleSet:
     rule = data.rocks.rule(selection.text("rule", "default"))
     try:
-        return RuleSet(rule, data.gradients.rocks_of(run, rule), "")
+        return RuleSet(rule, data.gradients.rocks_of(run, rule), data.rocks.no_set(run, rule))
     except data.runs.RockError as e:
         return RuleSet(rule, set(), str(e))
 

@@ -16,6 +16,7 @@ MOVED = {  # as a choice, as a heading, as an axis
         "‖ḡ‖, corrected",
     ),
 }
+SHOWN = {"kl": "have a positive kl", "norm": "have a length that is told from 0"}
 
 
 def show_change(asked: Asked, first: int, last: int, rock_ids: set[int]) -> None:
@@ -50,7 +51,7 @@ def show_change(asked: Asked, first: int, last: int, rock_ids: set[int]) -> None
             alt="Factors of change",
         )
     st.caption(
-        f"{ends.positive:,} of {ends.types:,} types are positive at both steps and shown. Below "
-        "the diagonal: less than before. No number chose these types, so none falls by being "
+        f"{ends.positive:,} of {ends.types:,} types {SHOWN[what]} at both steps and are shown. "
+        "Below the diagonal: less than before. No number chose these types, so none falls by being "
         "measured again."
     )

@@ -145,7 +145,7 @@ def group_histogram(spread: Any, title: str, axis: str, about: str, logarithmic:
     for group, (colour, symbol, shape) in zip(spread.groups, _GROUPS, strict=True):
         off = f", {group.off} {'not positive' if logarithmic else 'beyond the axis'}"
         median = "none" if group.median is None else f"median {group.median:.3g}"
-        name = f"{group.name}: {group.n} values, {median}{off if group.off else ''}"
+        name = f"{group.name}: {group.n} types, {median}{off if group.off else ''}"
         _bars(figure, spread, group, name, (colour, shape))
         if group.median is not None and (group.median > 0 or not logarithmic):
             at = math.log10(group.median) if logarithmic else min(max(group.median, low), high)

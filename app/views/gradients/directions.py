@@ -41,7 +41,10 @@ def show_directions(asked: Asked, rocks: RuleSet) -> None:
     about = f"{facts.meta.name} · {texts.label.lower()} · step {step} · {facts.estimator}"
     if rocks.ids:
         found = data.gradients.compared_groups(run, texts, step, rocks.rule)
-        show_groups(found, values == "naive", about)
+        n = "" if found.texts is None else f"{found.texts:,} texts · "
+        show_groups(found, values == "naive", f"{n}{about}")
+        if len(ends := data.gradients.ends(run, rocks.rule)) > 1:
+            st.text(sentences.early_and_late(ends))
     if error := data.gradients.cosine_error(run, texts, step):
         st.caption(
             f"The gradients are logged as random projections, which adds ±{error:.3f} (one "
@@ -99,21 +102,26 @@ def show_cosines(found: data.gradients.Comparison, naive: bool, about: str) -> N
 
 def show_medians(found: data.gradients.Comparison, naive: bool) -> None:
     """The three groups in numbers."""
-    end = "_naive" if naive else ""
     heads = {
-        "norm": f"median ‖ḡ‖{', naive' if naive else ''}",
+        "norm": "median ‖ḡ‖",
         "norm_equal": f"‖mean of {found.n_equal}‖",
         "cos_balanced": "cos, G_balanced",
         "cos_global": "cos, G_global",
         "kl": "median kl (nats)",
     }
+    alt = "Groups of types with their medians"
+    if not naive:
+        st.dataframe(sentences.medians(found, heads), hide_index=True, alt=alt)
+        return
     number = st.column_config.NumberColumn
     st.dataframe(
         found.groups,
         hide_index=True,
-        column_order=["group", "types", "measured", *[f"{name}{end}" for name in heads]],
-        column_config={f"{name}{end}": number(head, format="%.4g") for name, head in heads.items()},
-        alt="Groups of types with their medians",
+        column_order=["group", "types", *[f"{name}_naive" for name in heads]],
+        column_config={
+            f"{name}_naive": number(f"{head}, naive", format="%.4g") for name, head in heads.items()
+        },
+        alt=alt,
     )
 
 
@@ -121,9 +129,9 @@ def show_tests(found: data.gradients.Comparison, naive: bool) -> None:
     """What the medians rest on, and what rank tests say of them."""
     if not naive:
         st.caption(
-            "Medians of both halves. No cosine stands where a length was not above its noise on "
-            "the half that measured it, and a corrected one may lie beyond 1; with few Rock "
-            "Tokens all of these are rough."
+            "Medians over the types, the mean of both halves, with approximate 95 % intervals over "
+            "texts; those of ratios take the types as drawn too. A length that is not told from 0 "
+            "is bounded, and has no cosine. With few Rock Tokens all of these are rough."
         )
     for row in found.tests[found.tests.stat.isin(["norm", "cos_balanced"])].itertuples():
         if sentence := sentences.test(found, row, naive):

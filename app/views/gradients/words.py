@@ -26,46 +26,91 @@ def _share(row: Any) -> str:
     )
 
 
+FOLDS = 16  # groups of texts that an interval leaves out one by one
+
+
 def _between(low: float, high: float) -> str:
-    if math.isnan(low) or math.isnan(high):
-        return "no interval: too few rollouts"
-    return f"95 % interval {low:.3g} to {high:.3g}"
+    return f"approximate 95 % interval {low:.3g} to {high:.3g}"
+
+
+def _too_few(row: Any) -> str:
+    return f"no interval: it stands in {row.folds} of {FOLDS} groups of texts, which is too few"
+
+
+def length(row: Any, name: str, no_interval: str) -> str:
+    """A length with its interval, or its bound where it is not told from 0. `row`: with `name`,
+    _low, _high, _told and _most; `no_interval`: the reason where there is none.
+    """
+    value, low, high, most = (
+        getattr(row, f"{name}{end}") for end in ("", "_low", "_high", "_most")
+    )
+    if math.isnan(value):
+        return "unknown"
+    if math.isnan(low):
+        return f"{value:.3g} ({no_interval})"
+    if not getattr(row, f"{name}_told"):
+        return f"at most {most:.3g} (approximate 95 %; it is not told from 0)"
+    return f"{value:.3g} ({_between(low, high)})"
 
 
 def _direction(row: Any) -> list[str]:
-    length = (
+    sentence = (
         f"A single occurrence has a gradient of length {row.grad_norm:.3g}; the mean of its "
-        f"{row.n} in {row.folds} of 16 folds is {row.norm_naive:.3g} long as it stands, "
-        f"{row.norm:.3g} without its noise ({_between(row.norm_low, row.norm_high)})."
+        f"{row.n} in {row.folds} of {FOLDS} groups of texts is {row.norm_naive:.3g} long as it "
+        "stands, "
     )
-    if not math.isfinite(row.cos_balanced):
-        return [length, "Its length is within its noise, so a direction cannot be told."]
+    if math.isnan(row.norm):
+        return [f"{sentence}all of them in one text, so what of it is noise cannot be told."]
+    sentence += f"and without its noise {length(row, 'norm', _too_few(row))}."
+    if not row.norm_told:
+        return [sentence, "Its direction cannot be told."]
+    if math.isnan(row.cos_balanced):
+        return [
+            sentence,
+            "Which way the other types pull together cannot be told from noise, so there is no "
+            "cosine with it.",
+        ]
+    between = _between(row.cos_balanced_low, row.cos_balanced_high)
+    if math.isnan(row.cos_balanced_low):
+        between = "no interval: without some of the texts its length is within its noise"
     return [
-        length,
+        sentence,
         f"It points along the other types' mean with cosine {row.cos_balanced:.2f} "
-        f"({_between(row.cos_balanced_low, row.cos_balanced_high)}; "
-        f"{row.cos_balanced_naive:.2f} as it stands).",
+        f"({between}; {row.cos_balanced_naive:.2f} as it stands).",
     ]
 
 
 def _change(row: Any) -> list[str]:
+    known = not math.isnan(row.kl_change_low)
     fell, rose = row.kl_change_high < 0, row.kl_change_low > 0
     verdict = "it fell" if fell else "it rose" if rose else "which may be nothing"
+    between = _between(row.kl_change_low, row.kl_change_high) if known else _too_few(row)
     sentences = [
         f"Its mean kl went from {row.kl_first:.3g} to {row.kl_last:.3g} nats, by "
-        f"{row.kl_change:+.3g} ({_between(row.kl_change_low, row.kl_change_high)}): {verdict}."
+        f"{row.kl_change:+.3g} ({between}){f': {verdict}' if known else ''}."
     ]
-    if math.isfinite(row.ratio):
+    if math.isfinite(row.norm_first):
         sentences.append(
-            f"Its mean gradient is {row.ratio:.2f} times as long as early on "
-            f"({_between(row.ratio_low, row.ratio_high)})."
+            f"Its mean gradient is {length(row, 'norm_first', _too_few(row))} long early and "
+            f"{length(row, 'norm_last', _too_few(row))} late{_factor(row)}."
         )
     if math.isfinite(row.cosine):
+        between = f" ({_between(row.cosine_low, row.cosine_high)})"
         sentences.append(
-            f"Early and late it points the same way with cosine {row.cosine:.2f} "
-            f"({_between(row.cosine_low, row.cosine_high)})."
+            f"Early and late it points the same way with cosine {row.cosine:.2f}"
+            f"{'' if math.isnan(row.cosine_low) else between}."
         )
     return sentences
+
+
+def _factor(row: Any) -> str:
+    if math.isfinite(row.ratio):
+        known = math.isfinite(row.ratio_low)
+        between = f" ({_between(row.ratio_low, row.ratio_high)})" if known else ""
+        return f", {row.ratio:.2f} times as long{between}"
+    if math.isfinite(row.ratio_most):
+        return f", at most {row.ratio_most:.2f} times as long"
+    return ""
 
 
 def of_the_set(row: Any, rocks: int) -> str:
@@ -77,19 +122,74 @@ def of_the_set(row: Any, rocks: int) -> str:
 
 
 def beside_the_paper(found: data.gradients.Comparison) -> str:
-    """Whether this run shows what the paper saw, by its own way of reckoning; empty where a group
-    has no length.
-    """
-    naive = dict(zip(found.groups.group, found.groups.norm_naive, strict=True))
-    rocks, rare = naive["rocks"], naive["rare, high KL"]
-    if not rocks > 0 or not rare > 0:
+    """Whether this run shows what the paper saw; empty where a group has no length."""
+    rocks, rare = (found.group(name) for name in ("rocks", "rare, high KL"))
+    if not rocks.norm_naive > 0 or not rare.norm_naive > 0:
         return ""
-    less = "the same way here, but less clearly" if rare > rocks else "not in this run"
-    verdict = "as clearly here" if rare > 10 * rocks else less
+    row = found.test("rare, high KL", "norm")
+    if row.ratio_high < 1:
+        verdict = "they are shorter here too"
+    elif row.ratio_low > 1:
+        verdict = "they are longer here"
+    else:
+        verdict = "whether they are shorter here cannot be told"
     return (
         "The paper (arXiv 2605.09253) finds rocks with much shorter mean gradients than rare "
-        f"types of high KL, naive medians 0.016 and 0.54: {verdict}, {rocks:.3g} and {rare:.3g}."
+        "types of high KL: naive medians 0.016 and 0.54. The naive medians of this run are "
+        f"{rocks.norm_naive:.3g} of {rocks.types} and {rare.norm_naive:.3g} of {rare.types} types; "
+        f"without noise, on texts that did not choose the types, {verdict} ({_ratio(row)})."
     )
+
+
+def _ratio(row: Any) -> str:
+    """The medians of rocks over those of another group, as far as they are told from 0."""
+    if math.isfinite(row.ratio):
+        return (
+            f"medians {row.ratio:.2g} to 1, approximate 95 % {row.ratio_low:.2g} to "
+            f"{row.ratio_high:.2g}"
+        )
+    if math.isfinite(row.ratio_low):
+        return f"medians at least {row.ratio_low:.2g} to 1, approximate 95 %"
+    if math.isfinite(row.ratio_high):
+        return f"medians at most {row.ratio_high:.2g} to 1, approximate 95 %"
+    return "no ratio, for the medians are not told from 0"
+
+
+def early_and_late(ends: list[data.gradients.End]) -> str:
+    """The median length of the rocks' mean gradients at both ends of the training."""
+    why = "no interval: without some of the texts no type has a length"
+    said = [
+        f"{length(end.rocks, 'norm', why)} at step {end.step}, {end.rocks.measured} types on "
+        f"{'' if end.groups.texts is None else f'{end.groups.texts:,} '}{end.texts.phrase}"
+        for end in ends
+    ]
+    return (
+        "Median length of the Rock Tokens' mean gradients without their noise: "
+        f"{'; '.join(said)}. A length that is not told from 0 has no direction."
+    )
+
+
+def medians(found: data.gradients.Comparison, heads: dict[str, str]) -> list[dict[str, Any]]:
+    """The groups in numbers, corrected and cross-fitted; `heads`: what a stat is called."""
+    rows: list[Any] = list(found.groups.itertuples())
+    return [
+        {
+            "group": row.group,
+            "types": row.types,
+            "measured": row.measured,
+            **{head: _median(row, stat) for stat, head in heads.items()},
+        }
+        for row in rows
+    ]
+
+
+def _median(row: Any, stat: str) -> str:
+    value, low, high = (getattr(row, f"{stat}{end}") for end in ("", "_low", "_high"))
+    if math.isnan(value):
+        return "not told"
+    if stat == "norm" and not row.norm_told:
+        return f"at most {row.norm_most:.3g}"
+    return f"{value:.3g}" if math.isnan(low) else f"{value:.3g} ({low:.3g} to {high:.3g})"
 
 
 def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
@@ -101,12 +201,11 @@ def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
         n, n_other = (found.naive_values(name, row.stat) for name in ("rocks", row.other))
     if math.isnan(superiority):
         return ""
-    ratio = ""
-    if not naive and not math.isnan(row.ratio):
-        ratio = f", medians {row.ratio:.2f} to 1 (95 % {row.ratio_low:.2f} to {row.ratio_high:.2f})"
+    ratio = "" if naive else f"; {_ratio(row)}"
+    of = "" if naive else ", either half by itself and the smaller p doubled"
     return (
         f"A rock has {what} than a type of “{row.other}” with probability {superiority:.2f} "
-        f"(Mann–Whitney p = {p:.2g}; {n} against {n_other} values{ratio})."
+        f"(Mann–Whitney p = {p:.2g}; {n} against {n_other} types{of}{ratio})."
     )
 
 
@@ -126,8 +225,10 @@ def adam(found: data.gradients.Correlation) -> str:
         )
     return (
         f"Rank correlation of Adam's second moment with frequency: {found.value:.2f} (95 % "
-        f"{found.low:.2f} to {found.high:.2f}, {found.n} types). Positive means that Adam takes "
-        "shorter steps for the rows of frequent types, as the paper supposes."
+        f"{found.low:.2f} to {found.high:.2f}, {found.n} types). The second moment v alone does "
+        "not say how long a step is: that is m/√v, and the first moment m, which is not logged, "
+        "may be larger for frequent types too. A larger v says only that the same m moves the row "
+        "less, as the paper supposes of frequent types."
     )
 
 

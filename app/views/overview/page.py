@@ -5,6 +5,7 @@ below.
 import streamlit as st
 
 from app import charts, data, selection, words
+from app.views.overview import words as sentences
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -64,8 +65,7 @@ def show_figures() -> None:
     columns[2].metric(
         "Last mean kl",
         f"{known.kl_mean:.4f} nats",
-        help=f"95 % interval {known.low:.4f} to {known.high:.4f}, over {int(known.rollouts)} "
-        f"rollouts of step {int(known.step)}.",
+        help=f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
     )
 
 
@@ -98,17 +98,8 @@ top = selection.count(
     "top", "Token types counted as rocks, by Rock Score", 1, 10_000, 20, width=320
 )
 share = data.runs.concentration(run, steps[-1], top)
-st.markdown(
-    f"At step {steps[-1]}, the top {share.top} of {share.types} token types are "
-    f"**{100 * share.token_share:.0f} %** of the "
-    f"{share.tokens:,} tokens, **{100 * share.kl_share:.0f} %** of their summed kl and "
-    + (
-        "an unknown share"
-        if share.gradient_share is None
-        else f"**{100 * share.gradient_share:.0f} %**"
-    )
-    + " of their gradient norm."
-)
+for sentence in sentences.concentration(steps[-1], share):
+    st.markdown(sentence)
 left, right, _ = st.columns([1, 1, 2])
 with left:
     selection.link("rock_tokens", "See which ones")

@@ -259,7 +259,7 @@ def group_changes(frame: pd.DataFrame, about: str) -> go.Figure:
     figure.add_scatter(
         x=rows.crossed,
         y=names,
-        name="chosen on one half, measured on the other, 95 % over rollouts",
+        name="chosen on one half, measured on the other, 95 % over rollouts and types",
         mode="markers",
         marker={"color": STUDENT, "size": 11, "symbol": "circle"},
         error_x={

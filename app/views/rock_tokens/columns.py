@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-WHOLE = """rank in_set shown category class frequency mean rock_score share coverage series interval
-persistent consistent ccr precision rock_score_ctx type_density occurrence_density
+WHOLE = """rank in_set shown category class knockout_told frequency mean rock_score share coverage
+series interval persistent consistent ccr precision rock_score_ctx type_density occurrence_density
 token_id""".split()
 OF_STEP = "rank shown token_id category frequency mean_kl rock_score share coverage".split()
 CONTEXTS = "left shown right before after verdict rollout position".split()
@@ -32,6 +32,10 @@ def config(column: str) -> dict[str, Any]:
             "set", width="small", help="Whether the type is a Rock Token under the rule."
         ),
         "shown": _text("token", "␣ space, ⏎ line break"),
+        "knockout_told": _text(
+            "knockout",
+            "What became of the answers without it: accuracy without minus with, in points.",
+        ),
         "frequency": _number("n", "%d", "Occurrences on these texts."),
         "mean": mean,
         "mean_kl": _number("mean kl (nats)", "%.4f", "Of this step's fresh rollouts."),

@@ -24,6 +24,9 @@ def show_figures(found: Found) -> None:
             show_densities(found, about)
     else:
         st.text("Without a set there is no control to set beside it, and no density to draw.")
+    if found.report.single:
+        st.text("There is one checkpoint, so there is no course of the types to draw.")
+        return
     left, right = st.columns(2)
     with left:
         show_flow(found, about)

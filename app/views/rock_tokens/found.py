@@ -22,4 +22,5 @@ class Found(NamedTuple):
 
 def find(run: data.runs.RunKey, facts: data.runs.Course, rule: data.rocks.RockRule) -> Found:
     """Raises RockError where the rule cannot be tried on the run."""
-    return Found(run, facts, rule, data.rocks.found(run, rule).report, data.rocks.table(run, rule))
+    report, types = data.rocks.found(run, rule).report, data.rocks.table(run, rule)
+    return Found(run, facts, rule, report, data.knockouts.beside(run, types))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import streamlit as st
 
 from app import data, words
-
-HOW = {
-    "given": "as the rule says",
-    "stability": "the largest with a split-half Jaccard of {least:g} or more",
-    "knee": "the knee of coverage: no K is stable",
-    "tau_rock": "by the threshold on the score",
-}
 
 
 class Cell(NamedTuple):
@@ -23,11 +17,13 @@ class Cell(NamedTuple):
 
 
 def show_headline(report: data.rocks.RockReport) -> None:
-    cells = (*set_cells(report), *density_cells(report.density))
+    cells = (*set_cells(report), *density_cells(report))
     for place, cell in zip(st.columns(len(cells)), cells, strict=True):
         place.metric(cell.label, cell.value, help=cell.about)
-    if report.why_empty:
-        st.warning(words.literal(f"No type is in the set. {report.why_empty}"))
+    if report.no_set:
+        st.warning(words.literal(report.no_set))
+    else:
+        st.text(f"K = {len(report.ids)}: {report.how}.")
     st.text(funnel_line(report))
     for note in report.notes:
         st.info(words.literal(note), icon=":material/info:")
@@ -35,43 +31,60 @@ def show_headline(report: data.rocks.RockReport) -> None:
 
 def set_cells(report: data.rocks.RockReport) -> list[Cell]:
     """Its size, coverage and stability; those that an empty set does not have are dashes."""
-    stable, k = report.stability, len(report.ids)
-    how = HOW[report.chosen_by].format(least=report.rule.min_jaccard)
+    k, column = len(report.ids), report.rule.column
+    none = "no stable set" if report.unstable else "None is in it"
     return [
         Cell(
             "Rock Tokens K",
-            str(k),
-            f"Of {len(report.tokens)} types. {how if k else 'None is in it'}.",
+            str(k) if k or not report.unstable else "no set",
+            f"Of {len(report.tokens)} types: {report.how or none}.",
         ),
         Cell(
             "Coverage",
             f"{report.coverage:.0%}" if k else "–",
-            f"Share of the summed {report.rule.column} on tokens of these types.",
+            f"Share of the summed {column} on tokens of these types, on the texts that chose them."
+            + elsewhere(report),
         ),
-        Cell(
-            "Stability",
-            f"{stable.value:.2f}" if k else "–",
-            f"Jaccard of two disjoint halves, {stable.low:.2f} to {stable.high:.2f} in 95 % of "
-            "the splits."
-            if k
-            else "An empty set has none.",
-        ),
+        stability_cell(report),
     ]
 
 
-def density_cells(density: dict[str, float | None]) -> list[Cell]:
-    """Shares of all tokens, by the two definitions."""
+def elsewhere(report: data.rocks.RockReport) -> str:
+    """The coverage on texts that did not choose."""
+    share = report.covered_elsewhere
+    if math.isnan(share.value):
+        return ""
+    return (
+        f" Where one half of the rollouts chooses as many and the other is measured: "
+        f"{share.value:.0%} ({report.rule.draws} splits, middle 95 % {share.low:.0%} to "
+        f"{share.high:.0%})."
+    )
+
+
+def stability_cell(report: data.rocks.RockReport) -> Cell:
+    """How far halves of the rollouts agree on this very set."""
+    stable = report.stability
+    if math.isnan(stable.value):
+        about = "One rollout has no halves." if report.ids else "Without a set there is none."
+        return Cell("Stability", "unknown" if report.ids else "–", about)
+    about = (
+        f"Jaccard index of this set between disjoint halves of the rollouts: the mean of "
+        f"{report.rule.draws} splits, middle 95 % {stable.low:.2f} to {stable.high:.2f}. The "
+        "splits share rollouts, so this is no confidence interval."
+    )
+    return Cell("Stability", f"{stable.value:.2f}", about)
+
+
+def density_cells(report: data.rocks.RockReport) -> list[Cell]:
+    """Shares of all tokens, by the two definitions; dashes for an empty set."""
     about = {
         "type": "Share of all tokens that are of a rock type, wherever they stand.",
         "occurrence": "Share of all tokens that are rock occurrences: of a rock type, persistent, "
         "in a context that recurs.",
     }
+    shares = {n: "unknown" if s is None else f"{s:.1%}" for n, s in report.density.items()}
     return [
-        Cell(
-            f"{name.capitalize()} density",
-            "unknown" if density[name] is None else f"{density[name]:.1%}",
-            meaning,
-        )
+        Cell(f"{name.capitalize()} density", shares[name] if report.ids else "–", meaning)
         for name, meaning in about.items()
     ]
 
@@ -79,6 +92,8 @@ def density_cells(density: dict[str, float | None]) -> list[Cell]:
 def funnel_line(report: data.rocks.RockReport) -> str:
     """How many occurrences pass each gate."""
     n, rule = report.occurrences, report.rule
+    if report.single:
+        return f"{n['scored']:,} occurrences at one checkpoint: which are persistent is unknown."
     if n["persistent"] is None:
         return (
             f"{n['scored']:,} occurrences, of which {n['persistent_low']:,} to "

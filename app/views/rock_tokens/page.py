@@ -33,6 +33,22 @@ def show_ranking() -> None:
     )
 
 
+def offer_score() -> None:
+    """A way on for a run of one checkpoint: a score that needs no second one."""
+    try:
+        other = data.rocks.without_persistence(
+            run, data.rocks.rule(selection.text("rule", "default"))
+        )
+    except data.runs.RockError:
+        return
+    if other is not None:
+        st.button(
+            "Rank this checkpoint by Rock Score, without persistence",
+            on_click=selection.put,
+            args=("rule", other.short()),
+        )
+
+
 def page() -> None:
     rule = data.rocks.rule(selection.text("rule", "default"))
     found = find(run, facts, rule)
@@ -55,4 +71,5 @@ try:
 except data.runs.RockError as e:
     st.subheader("No Rock Tokens can be found here")
     st.text(str(e))
+    offer_score()
     show_ranking()

@@ -21,11 +21,10 @@ def show_types(found: Found) -> int | None:
     rows = filter_types(found)
     picked = show_table(rows.head(MOST_ROWS), found.rule.column)
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
-    steps = found.report.steps
     name = words.literal(found.facts.meta.name)
+    unstable = " · an unstable ranking: no stable set" if found.report.unstable else ""
     st.caption(
-        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · steps {steps[0]} to "
-        f"{steps[-1]}"
+        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · {found.report.span}{unstable}"
     )
     offer_downloads(found)
     return picked
@@ -47,14 +46,15 @@ def filter_types(found: Found) -> pd.DataFrame:
             "all types",
             required=True,
         )
-    category, kind = choose_facet(found, "category"), choose_facet(found, "class")
+    facets = {name: choose_facet(found, name) for name in ("category", "class", "knockout")}
     explain_classes(found.report.hard_from)
-    return data.rocks.Pick(search, category, kind, only == "the set").rows(found.types)
+    explain_knockouts(found)
+    return data.rocks.Pick(search, facets, only == "the set").rows(found.types)
 
 
 def choose_facet(found: Found, name: str) -> list[str]:
     """Values of a column, each with its number of types."""
-    counts = data.rocks.types_by(found.run, found.rule, name)
+    counts = data.rocks.types_by(found.types, name)
     return selection.choose_some(
         name,
         st.pills,
@@ -73,6 +73,15 @@ def explain_classes(hard_from: float) -> None:
         )
         for name, meaning in data.rocks.CLASSES.items():
             st.markdown(f"**{name}**: {meaning}")
+
+
+def explain_knockouts(found: Found) -> None:
+    """What is known of the answers without a token, or how to find out."""
+    measured = data.knockouts.measured(found.run)
+    if measured.verdicts:
+        selection.link("knockout", "What the knockouts did to the answers")
+    else:
+        st.caption(words.literal(f"Knockout {measured.missing}"))
 
 
 def show_table(rows: pd.DataFrame, column: str) -> int | None:

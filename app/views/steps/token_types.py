@@ -32,10 +32,12 @@ def show_types(asked: Asked) -> None:
     which, top, sort = choose_types()
     every = data.steps.types(asked.run, asked.source, asked.signal)
     classes, why = find_classes(asked.run) if which == "set" or sort == "class" else (None, "")
-    if why:
-        st.text(f"No set and no classes here, so the types stand by score. {why}")
+    if why and (classes is None or which == "set"):
+        gone = "No set" if classes is not None else "No set and no classes"
+        st.text(f"{gone} here, so the types stand by score. {why}")
     picked = choose_selected(every)
-    chosen = {"set": classes if classes is None else data.steps.in_set(classes), "picked": picked}
+    in_set = None if why or classes is None else data.steps.in_set(classes)
+    chosen = {"set": in_set, "picked": picked}
     rows = data.steps.arranged(every, chosen.get(which), top, sort, classes)
     if not len(rows):
         explain_nothing(words.NO_TYPES[which])
@@ -85,9 +87,10 @@ def choose_types() -> tuple[str, int, str]:
 
 
 def find_classes(run: data.runs.RunKey) -> tuple[pd.DataFrame | None, str]:
-    """Classes under the rule, or None and why there are none."""
+    """Classes under the rule, or None; and why there is no set."""
     try:
-        return data.steps.classes(run, data.rocks.rule(selection.text("rule", "default"))), ""
+        rule = data.rocks.rule(selection.text("rule", "default"))
+        return data.steps.classes(run, rule), data.rocks.no_set(run, rule)
     except data.runs.RockError as e:
         return None, str(e)
 

@@ -17,13 +17,14 @@ class Marked(NamedTuple):
 
     k: int  # types in the set; 0 if it is empty
     knee: int
+    enough: int  # types that hold enough of the loss
     least: float  # the Jaccard index that stability asks for
     draws: int
 
 
 def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
-    """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, the
-    knee, and the bar for J. An empty set has neither K nor knee.
+    """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, how many
+    types hold enough of the loss, the knee, and the bar for J. An empty set has neither K nor knee.
     """
     figure = go.Figure()
     figure.add_scatter(
@@ -33,7 +34,7 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
         fillcolor="rgba(224,130,20,0.18)",
         line={"width": 0},
         mode="lines",
-        name=f"95 % of {marked.draws} splits",
+        name=f"{marked.draws} splits, middle 95 %",
         hoverinfo="skip",
     )
     lines = (
@@ -52,8 +53,10 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
         )
     figure.add_hline(y=marked.least, line={"color": TEACHER, "width": 1, "dash": "dash"})
     if marked.k:
-        _line(figure, marked.k, f"K = {marked.k}", "solid", "top right")
+        _line(figure, marked.k, f"K = {marked.k}", "solid", "top left")
         _line(figure, marked.knee, f"knee {marked.knee}", "dot", "bottom right")
+    if marked.enough and marked.enough != marked.k:
+        _line(figure, marked.enough, f"{marked.enough} hold enough", "dash", "top right")
     figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
     figure.update_layout(hovermode="x unified")
     return finish(

@@ -99,9 +99,15 @@ def show_ranking(rule: data.rocks.RockRule) -> None:
     )
     about = scores[rule.score].__doc__ if rule.score in scores else ""
     st.caption((about or "").strip().splitlines()[0] if about else "No such score.")
-    draw_knob("top_k", rule, st.number_input, step=1, placeholder="the largest stable K")
+    draw_knob("top_k", rule, st.number_input, step=1, placeholder="found from the run")
     draw_knob("tau_rock", rule, st.number_input, format="%g", placeholder="not used")
-    draw_knob("min_jaccard", rule, st.slider, step=0.05)
+    finds = {
+        "disabled": not rule.automatic,
+        "help": "Where K is found from the run: neither K nor τ_R is given.",
+    }
+    draw_knob("least_share", rule, st.number_input, step=0.0005, format="%g", **finds)
+    draw_knob("even_share", rule, st.number_input, step=0.5, format="%g", **finds)
+    draw_knob("min_jaccard", rule, st.slider, step=0.05, **finds)
 
 
 def show_left_out(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
@@ -144,8 +150,9 @@ def show_texts(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
     draw_choice("mode", "mode", rule)
     draw_choice("probe_set", "probe texts", rule)
     steps = data.rocks.steps(run, rule)
-    draw_checkpoint("pre_step", rule.pre_step, steps[:-1], steps[0])
-    draw_checkpoint("post_step", rule.post_step, steps[1:], steps[-1])
+    if len(steps) > 1:
+        draw_checkpoint("pre_step", rule.pre_step, steps[:-1], steps[0])
+        draw_checkpoint("post_step", rule.post_step, steps[1:], steps[-1])
     draw_choice("controls", "controls", rule)
     draw_knob("draws", rule, st.number_input, step=10)
     draw_knob("seed", rule, st.number_input, step=1)

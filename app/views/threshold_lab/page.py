@@ -7,16 +7,22 @@ here it has to.
 from __future__ import annotations
 
 import shlex
-from typing import NamedTuple
 
 import streamlit as st
 
 from app import data, selection, words
 from app.components import loss_histogram
 from app.views.threshold_lab import charts
-from app.views.threshold_lab.knobs import change_rule, current_rule, draw_knob, show_knobs
+from app.views.threshold_lab.knobs import (
+    change_rule,
+    current_rule,
+    draw_knob,
+    put_rule,
+    show_knobs,
+)
 from app.views.threshold_lab.presets import show_presets
 from app.views.threshold_lab.preview import show_preview
+from app.views.threshold_lab.readouts import show_instant, show_set
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -75,98 +81,6 @@ def show_thresholds(rule: data.rocks.RockRule) -> None:
         )
 
 
-class Cell(NamedTuple):
-    """A number now and before; None where it is not known."""
-
-    label: str
-    now: float | None
-    before: float | None
-    shown: str
-    step: str
-    unknown: str = "unknown"
-
-
-def show_cells(cells: list[Cell]) -> None:
-    for column, cell in zip(st.columns(len(cells)), cells, strict=True):
-        delta = None
-        if cell.now is not None and cell.before is not None and cell.now != cell.before:
-            delta = cell.step.format(cell.now - cell.before)
-        value = cell.unknown if cell.now is None else cell.shown.format(cell.now)
-        column.metric(cell.label, value, delta, delta_color="off")
-
-
-def percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
-
-
-def readout(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -> None:
-    """What the thresholds alone decide: there at once."""
-    if now is None:
-        st.text(
-            "Without paired texts no occurrence has both losses: what is persistent is bounded "
-            "below, not counted."
-        )
-        return
-    fields = (
-        ("Persistent occurrences", "occurrences", "{:,}", "{:+,}"),
-        ("their types", "types", "{:,}", "{:+,}"),
-        ("% of tokens", "token_share", "{:.2f} %", "{:+.2f}"),
-        ("% of loss", "loss_share", "{:.1f} %", "{:+.1f}"),
-        ("% of gradient", "grad_share", "{:.1f} %", "{:+.1f}"),
-    )
-    cells = []
-    for label, name, form, step in fields:
-        value, old = (None if e is None else getattr(e.reading, name) for e in (now, before))
-        if name.endswith("share"):
-            value, old = percent(value), percent(old)
-        cells.append(Cell(label, value, old, form, step, unknown="not logged"))
-    show_cells(cells)
-
-
-def set_numbers(report: data.rocks.RockReport | None) -> list[float | None]:
-    """Kept occurrences, K, coverage, stability, density; None for what an empty set has not."""
-    if report is None:
-        return [None] * 5
-    k, kept = len(report.ids), report.occurrences["consistent"]
-    return [
-        kept,
-        k,
-        percent(report.coverage) if k else None,
-        report.stability.value if k else None,
-        percent(report.density["occurrence"]),
-    ]
-
-
-def set_readout(report: data.rocks.RockReport, before: data.rocks.RockReport | None) -> None:
-    """What needs contexts and halves: there a moment later."""
-    none = "unknown" if report.ids else "–"
-    about = (
-        ("Kept occurrences", "{:,}", "{:+,}", "unknown"),
-        ("Rock Tokens K", "{}", "{:+}", "0"),
-        ("Coverage", "{:.0f} %", "{:+.0f}", none),
-        ("Stability", "{:.2f}", "{:+.2f}", none),
-        ("Occ. density", "{:.2f} %", "{:+.2f}", "unknown"),
-    )
-    pairs = zip(about, set_numbers(report), set_numbers(before), strict=True)
-    show_cells([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
-    if report.why_empty:
-        st.warning(words.literal(f"No type is in the set. {report.why_empty}"))
-    if before is not None:
-        show_moved(report, before)
-    for note in report.notes:
-        st.info(words.literal(note), icon=":material/info:")
-
-
-def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
-    """Which types came in, and which went."""
-    now, old = set(report.ids), set(before.ids)
-    names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
-    for verb, ids in (("In", now - old), ("Out", old - now)):
-        if ids:
-            shown = "  ".join(words.visible(str(names.get(i, i))) for i in sorted(ids)[:40])
-            st.text(f"{verb}: {shown}")
-
-
 def command_line(rule: data.rocks.RockRule) -> str:
     name, *settings = rule.short().split(";")
     flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
@@ -191,10 +105,11 @@ def page() -> None:
     if problem := selection.complaint():
         st.warning(words.literal(problem))
     rule = current_rule()
+    data.rocks.check(run, rule)
     above, numbers, below = st.container(), st.container(), st.container()
     earlier, then = find_before()
     with numbers:  # first of all: they are what a moved threshold is moved for
-        readout(data.rocks.instant(run, rule), then)
+        show_instant(data.rocks.instant(run, rule), then)
     with above:
         show_presets(rule)
         show_thresholds(rule)
@@ -204,7 +119,9 @@ def page() -> None:
     with right:
         report = data.rocks.found(run, rule).report
         with below:
-            set_readout(report, None if earlier is None else data.rocks.found_before(run, earlier))
+            show_set(
+                run, report, None if earlier is None else data.rocks.found_before(run, earlier)
+            )
         show_figures(rule, report)
         show_preview(run, rule)
     st.code(command_line(rule), language="sh")
@@ -212,7 +129,9 @@ def page() -> None:
 
 def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
     about = f"{facts.meta.name} · {report.mode} · score {rule.score}"
-    marked = charts.Marked(len(report.ids), report.knee, rule.min_jaccard, rule.draws)
+    marked = charts.Marked(
+        len(report.ids), report.knee, report.enough or 0, rule.min_jaccard, rule.draws
+    )
     figure = charts.cutoff(report.curves, marked, about)
     st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
     if not data.rocks.is_large(run, rule) or st.toggle(
@@ -226,7 +145,22 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
         st.caption(
             "This rule beside the presets, on the same texts. J with this: Jaccard index of the "
             "two sets."
+            + (" Presets that need a second checkpoint are left out." if report.single else "")
         )
+
+
+def offer_ways_on() -> None:
+    """Rules that may be tried in place of one that cannot."""
+    try:
+        other = data.rocks.without_persistence(run, current_rule())
+    except data.runs.RockError:
+        other = None
+    if other is not None:
+        st.button(
+            "Rank the one checkpoint by Rock Score, without persistence",
+            on_click=lambda: put_rule(other),
+        )
+    st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
 
 
 st.title("Threshold lab")
@@ -236,4 +170,4 @@ try:
 except data.runs.RockError as e:
     st.subheader("The rule cannot be tried on this run")
     st.text(str(e))
-    st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
+    offer_ways_on()

@@ -9,8 +9,9 @@ from app.components import token_pane
 
 
 def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
-    """One rollout before and after, with what the rule makes of it."""
-    if data.rocks.source(run, rule).probe_set is None:
+    """One rollout before and after, or at the only checkpoint, with what the rule makes of it."""
+    report = data.rocks.found(run, rule).report
+    if data.rocks.source(run, rule).probe_set is None and not report.single:
         st.text("The texts before and after differ: there is no rollout to show at both ends.")
         return
     ids = data.rocks.rollouts(run, rule)
@@ -22,8 +23,10 @@ def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
         ids[0],
         help="Those with most kept occurrences come first.",
     )
-    steps = data.rocks.found(run, rule).report.steps
-    ends = zip(st.columns(2), (steps[0], steps[-1]), ("before", "after"), strict=True)
+    if report.single:
+        show_end(run, rule, rollout, report.steps[0], "alone")
+        return
+    ends = zip(st.columns(2), (report.steps[0], report.steps[-1]), ("before", "after"), strict=True)
     for column, step, when in ends:
         with column:
             st.markdown(f"**{when}: step {step}**")

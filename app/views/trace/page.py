@@ -131,7 +131,9 @@ class Opened(NamedTuple):
     rollout: int
     signal: str
 
-    def view(self, length: int, verdict: data.rocks.Verdict) -> token_pane.View:
+    def view(
+        self, ids: Any, verdict: data.rocks.Verdict, told: data.knockouts.OfText
+    ) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
         about = data.texts.Texts(self.source)
         origin = (
@@ -147,13 +149,14 @@ class Opened(NamedTuple):
             caption=f"{facts.meta.name}, {about.label}, rollout {self.rollout}: "
             f"{origin}. {meaning.rstrip('.')}.",
             categories=names,
-            state=asked_state(self.rollout, self.step, length, names, verdict.names),
+            state=asked_state(self.rollout, self.step, len(ids), names, verdict.names),
             steps=self.steps,
             verdict=verdict._asdict(),
             tau=data.texts.tau(run),
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
             file=f"{facts.meta.name}-{self.source}-rollout{self.rollout}",
+            knockouts=told._asdict(),
         )
 
 
@@ -166,10 +169,15 @@ def show_text(opened: Opened) -> None:
         return
     ids = data.texts.ids(text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
-    draw = token_pane.show(PANE, text, values, opened.view(len(ids), verdict), follow_the_pane)
+    told = data.knockouts.of_text(run, ids, at_once=True)
+    draw = token_pane.show(PANE, text, values, opened.view(ids, verdict, told), follow_the_pane)
     offer_downloads(*where)
-    if verdict.later:
-        draw(opened.view(len(ids), find_verdict(opened.source, opened.rollout, ids, at_once=False)))
+    if verdict.later or told.later:
+        told = data.knockouts.of_text(run, ids)
+        verdict = find_verdict(opened.source, opened.rollout, ids, at_once=not verdict.later)
+        draw(opened.view(ids, verdict, told))
+    if verdict.no_set:
+        st.text(f"By the rule of this link no token is a rock. {verdict.no_set}")
 
 
 def page() -> None:
