@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from rockcore.analysis.arms_costs import costs, progress
-from rockcore.analysis.arms_outcomes import accuracy, fresh_kl, measured_tests, text_kl
+from rockcore.analysis.arms_outcomes import (
+    accuracy,
+    differences,
+    fresh_kl,
+    measured_tests,
+    text_kl,
+)
 from rockcore.analysis.arms_texts import rock_kl, texts_of_arms, type_weights
 from rockcore.log import Run
 from rockcore.log.arms import BASELINE, ArmsFolder, Cell
@@ -71,6 +77,7 @@ def compare(folder: ArmsFolder) -> Comparison:
         "text_kl": text_kl(runs),
         "fresh_kl": fresh_kl(runs),
         "rock_kl": rock_kl(runs, () if rocks is None else rocks.ids),
+        "differences": differences(runs),
         "tests": measured_tests(runs),
         "costs": costs(runs),
         "weights": type_weights(runs),
@@ -92,7 +99,7 @@ def _about(
     """What is said once: settings, what is missing, the set, how the times were taken, verdicts."""
     plan, first = folder.plan, next(iter(finished.runs.values()))
     metas = [run.meta for run in finished.runs.values()]
-    machines = sorted({f"{m.device}, {m.threads} threads" for m in metas})
+    machines = sorted({f"{m.device}, {m.threads} thread{'s' * (m.threads != 1)}" for m in metas})
     tokens = first.vocab.set_index("token_id").token
     return {
         "name": folder.path.resolve().name,
