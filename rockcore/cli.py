@@ -1,5 +1,5 @@
-"""The command line: `rockcore train | rocks | compare | arms | compare-arms | app`. Only `train`
-loads torch; `arms` runs it.
+"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | app`. Only
+`train` loads torch, and `knockout` where something is left to answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from rockcore.commands import app, arms, compare, compare_arms, rocks, train
+from rockcore.commands import app, arms, compare, compare_arms, knockout, rocks, train
 from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
@@ -17,6 +17,7 @@ from rockcore.schema import RockError
 Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]
+    | Annotated[knockout.Knockout, tyro.conf.subcommand("knockout")]
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
@@ -25,6 +26,7 @@ Command = (
 _RUN: dict[type, Callable[[Any], None]] = {
     SessionConfig: train.run,
     rocks.Rocks: rocks.run,
+    knockout.Knockout: knockout.run,
     compare.Compare: compare.run,
     arms.Arms: arms.run,
     compare_arms.CompareArms: compare_arms.run,

@@ -15,13 +15,14 @@ the runs, the figures.
 
 from __future__ import annotations
 
+import copy
 import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import figures
 import numpy as np
@@ -35,7 +36,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rockcore import schema, world
 from rockcore.config import TUNED, ScenarioName, SessionConfig
+from rockcore.log import Run, RunWriter
 from rockcore.log.files import table_files, write_table
+from rockcore.log.writer import type_sums
 from rockcore.tasks import epochs
 from rockcore.training import evals, loading
 from rockcore.training.llama import FastLlama
@@ -107,6 +110,17 @@ def build_model(size: Size, tokenizer: PreTrainedTokenizerFast, seed: int) -> Mo
     return Model("new", net, tokenizer, frozenset({2}), FastLlama(net), projects=True)
 
 
+def save(model: Model, name: str) -> None:
+    """Keep the weights as float16, in half the space; they are read back, and trained, as float32.
+
+    Rounded so, of 256 held-out problems each model answered all in the same way greedily, and 1 to
+    4 in another way when sampled.
+    """
+    folder = MODELS / name
+    copy.deepcopy(model.net).half().save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+
+
 def batches(
     lessons: Iterator[Lesson], seed: int, size: int = 32, pool: int = 16
 ) -> Iterator[list[Lesson]]:
@@ -165,7 +179,7 @@ def make_teacher(seed: int, steps: int = 2900, lr: float = 2e-3) -> None:
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / 100) * max(0.02, 1 - step / steps)
         learn(model, next(stream), optimizer)
-    model.save(MODELS / "teacher")
+    save(model, "teacher")
 
 
 def sampled_lessons(teacher: Model, noted: bool, n: int, seed: int) -> list[Lesson]:
@@ -204,7 +218,7 @@ def make_student(
                 progress.update(task, description=f"{name}: sampled accuracy {accuracy:.2f}")
                 if accuracy >= target:
                     break
-    model.save(MODELS / name)
+    save(model, name)
 
 
 def make_run(scenario: ScenarioName, seed: int) -> None:
@@ -225,6 +239,7 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
                 probe_every=every,
                 log_every=every,
                 gradients="full",
+                gradient_texts=512,
             ),
             lambda p: progress.update(
                 task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"
@@ -237,19 +252,41 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
 def slim(run: Path) -> None:
     """What these runs leave out of a log to stay small, and others have no need to.
 
-    Floats of the probe texts keep 16 of their 24 significant bits, and of the summed gradients only
-    those of the final texts under the first and the last student stay.
+    Floats keep 11 of their 24 significant bits, as many as float16 has. Of the summed gradients
+    those of the first student's texts under itself stay, and those of the final texts under the
+    first and the last student; of Adam's second moments the last ones.
     """
-    for file in [f for s in schema.PROBE_SETS for f in table_files(run, f"probe/{s}")]:
-        table = pq.read_table(file)
-        values = table.to_pydict()
-        for name in (n for n in table.column_names if table.schema.field(n).type == pa.float32()):
-            bits = table[name].to_numpy().view(np.uint32)
-            values[name] = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
-        write_table(file, schema.PROBE, values)
-    shutil.rmtree(run / "gradients" / "first")
-    for file in table_files(run, "gradients/final")[1:-1]:
-        file.unlink()
+    for table, columns in (
+        *((f"probe/{s}", schema.PROBE) for s in schema.PROBE_SETS),
+        ("tokens", schema.TOKENS),
+    ):
+        for file in table_files(run, table):
+            write_table(file, columns, rounded(pq.read_table(file)))
+    for step in Run.open(run).steps():  # the sums by type are those of the tokens that are there
+        tokens = pq.read_table(run / "tokens" / f"step={step:06d}.parquet")
+        RunWriter.reopen(run).write("types", type_sums(step, columns_of(tokens)), step)
+    (run / "gradients" / "first" / "texts.parquet").unlink()
+    for table, kept in (
+        ("gradients/first", slice(1, None)),
+        ("gradients/final", slice(1, -1)),
+        ("optimizer", slice(0, -1)),
+    ):
+        for file in table_files(run, table)[kept]:
+            file.unlink()
+
+
+def columns_of(table: pa.Table) -> dict[str, Any]:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def rounded(table: pa.Table) -> dict[str, Any]:
+    """The columns of a table, its float32 to 11 significant bits."""
+    values = table.to_pydict()
+    drop = np.uint32(24 - 11)
+    for name in (n for n in table.column_names if table.schema.field(n).type == pa.float32()):
+        bits = table[name].to_numpy().view(np.uint32) + (np.uint32(1) << (drop - np.uint32(1)))
+        values[name] = (bits >> drop << drop).view(np.float32)
+    return values
 
 
 def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0) -> None:

@@ -312,3 +312,22 @@ def rock_score(log: Log, token: int) -> float:
 def best(scores: dict[int, float], k: int) -> list[int]:
     """The K types with the highest score above 0, ties by token id."""
     return sorted((v for v in scores if scores[v] > 0), key=lambda v: (-scores[v], v))[:k]
+
+
+def automatic_k(
+    scores: dict[int, Fraction],
+    loss: Fraction,
+    types: int,
+    jaccard: Sequence[float],
+    shares: tuple[Fraction, Fraction, float],
+) -> tuple[int, str]:
+    """K and how it was chosen: the types that hold at least the first share of the loss and more
+    than so many even ones, as far as halves agree on them. `jaccard`: for K = 1, 2, …
+    """
+    least, even, agree = shares
+    held = [s for s in scores.values() if s > 0 and loss > 0]
+    enough = sum(h >= least * loss and h > even * loss / types for h in held)
+    for k in range(enough, 0, -1):
+        if jaccard[k - 1] >= agree:
+            return k, "share" if k == enough else "stability"
+    return 0, "none" if enough else "share"

@@ -7,6 +7,7 @@ Raises RockError where rockcore does, but in `told`, which pages about other thi
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,9 +68,10 @@ def examined(of: ScreenKey) -> Knockouts:
     return work(of, lambda pulse: knockouts.examine(screen(of)), "Weighing the screen")
 
 
-def command(run: RunKey) -> str:
-    """What measures it."""
-    return f"rockcore knockout {shlex.quote(runs.short_path(run))}"
+def command(run: RunKey, ids: Iterable[int | str] = ()) -> str:
+    """What measures the candidates of a run, or these token types."""
+    named = " ".join(["", "--candidates", *map(str, ids)]) if ids else ""
+    return f"rockcore knockout {shlex.quote(runs.short_path(run))}{named}"
 
 
 class Progress(NamedTuple):
@@ -180,7 +182,9 @@ class Measured(NamedTuple):
 
     verdicts: dict[int, str]  # token id -> Pillar, neutral, stumbling, undecided
     words: dict[int, str]  # token id -> the verdict with Δ and its interval
-    missing: str  # what to say of the others
+    by_window: set[int]  # token ids whose verdict is that of their window, not of themselves
+    missing: str  # what to say where nothing is measured
+    others: str  # what to say of a token that is not; {id} stands for its id
     later: bool = False  # whether more can be known in a moment
 
     @property
@@ -192,30 +196,37 @@ def measured(run: RunKey, at_once: bool = False) -> Measured:
     """By token, for pages that are about something else: a screen that cannot be read is told in
     `missing`. `at_once`: only if it has been weighed before.
     """
-    missing = f"{NOT_MEASURED} ({command(run)} measures it)"
+    why = why_not(run)
+    missing, others = (
+        f"{NOT_MEASURED} ({why or f'{command(run, ids)} measures it'})" for ids in ((), ("{id}",))
+    )
     try:
         of = key(run)
         if of is None or not progress(of).done:
-            return Measured({}, {}, missing)
+            return Measured({}, {}, set(), missing, others)
         if at_once and known(("verdicts", of)) is None:
-            return Measured({}, {}, "its screen is being weighed", later=True)
-        return Measured(*_told(of), missing)
+            weighed = "its screen is being weighed"
+            return Measured({}, {}, set(), weighed, weighed, later=True)
+        return Measured(*_told(of), missing, others)
     except RockError as e:
-        return Measured({}, {}, f"{NOT_MEASURED}, as its screen cannot be read. {e}")
+        unread = f"{NOT_MEASURED}, as its screen cannot be read. {e}"
+        return Measured({}, {}, set(), unread, unread)
 
 
-def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str]]:
+def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str], set[int]]:
     rows = work(
         ("verdicts", of), lambda pulse: knockouts.token_verdicts(screen(of)), "Weighing the screen"
     )
     ids, verdicts = rows.token_id.tolist(), [SHORT[v] for v in rows.verdict]
-    told = [
-        f"{verdict} {words.delta(value, low, high)}{' · needed by the answer' * needed}"
-        for verdict, value, low, high, needed in zip(
-            verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
+    by_window = {i for i, by in zip(ids, rows.decided_by, strict=True) if by == "window"}
+    told = {
+        i: f"{verdict}{' by its window:' * (i in by_window)} {words.delta(value, low, high)}"
+        f"{' · needed by the answer' * needed}"
+        for i, verdict, value, low, high, needed in zip(
+            ids, verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
         )
-    ]
-    return dict(zip(ids, verdicts, strict=True)), dict(zip(ids, told, strict=True))
+    }
+    return dict(zip(ids, verdicts, strict=True)), told, by_window
 
 
 def beside(run: RunKey, types: pd.DataFrame) -> pd.DataFrame:
@@ -232,7 +243,7 @@ class OfText(NamedTuple):
     """What the token pane says of the tokens of a text."""
 
     of: dict[str, str]  # token id -> words
-    others: str
+    others: str  # of the others; {id} stands for the id
     later: bool
 
 
@@ -241,4 +252,4 @@ def of_text(run: RunKey, ids: Any, at_once: bool = False) -> OfText:
     found = measured(run, at_once)
     here = set(ids.tolist())
     told = {str(i): words for i, words in found.words.items() if i in here}
-    return OfText(told, found.missing, found.later)
+    return OfText(told, found.others, found.later)

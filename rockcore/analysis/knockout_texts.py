@@ -9,6 +9,7 @@ import pandas as pd
 
 from rockcore.grading import box_span
 from rockcore.log.screens import Screen
+from rockcore.spelling import visible
 
 
 def needed_ids(screen: Screen) -> frozenset[int]:
@@ -46,6 +47,15 @@ def replacements(screen: Screen, key: str) -> pd.DataFrame:
         {"token_id": ids, "token": texts.reindex(ids).to_numpy(), "n": n, "share": n / n.sum()}
     )
     return frame.sort_values(["n", "token_id"], ascending=[False, True], ignore_index=True)
+
+
+def replaced(screen: Screen, key: str, most: int = 3) -> str:
+    """The commonest of them in words: `␣But 41 %, ⏎ 12 %`."""
+    first = replacements(screen, key).head(most)
+    return ", ".join(
+        f"{visible(str(token))} {100 * share:.0f} %"
+        for token, share in zip(first.token, first.share, strict=True)
+    )
 
 
 def pairs(screen: Screen, key: str) -> pd.DataFrame:

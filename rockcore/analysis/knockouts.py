@@ -74,10 +74,10 @@ class Knockouts:
 
     `candidates`: one row a finished candidate, by Δ: candidate (its key), kind, token_id, token,
     ids, source, delta with low, high (95 %) and stderr, changed (share of rollouts), p (raw), q_bh,
-    p_max, sham_delta, verdict, needed, and the columns of PREDICTORS; all accuracies are shares,
-    not points. `by_token`: one row a token type: see `_by_token`. `census`: rows how, and a column
-    for each verdict. `correlations`: see knockout_predictors. `shams`: candidate, token,
-    sham_delta, low, high, p.
+    p_max, sham_delta, verdict, needed, replaced (what stands in its place, in words), and the
+    columns of PREDICTORS; all accuracies are shares, not points. `by_token`: one row a token type:
+    see `_by_token`. `census`: rows how, and a column for each verdict. `correlations`: see
+    knockout_predictors. `shams`: candidate, token, sham_delta, low, high, p.
     """
 
     screen: Screen
@@ -99,7 +99,8 @@ class Knockouts:
         """What was screened and how, as JSON takes it."""
         left_out = ("candidates", "schema_version")
         plan = {k: v for k, v in vars(self.plan).items() if k not in left_out}
-        return {**plan, "stop_ids": list(self.plan.stop_ids), **self.levels._asdict()}
+        told = {"planned": len(self.plan.candidates), "finished": len(self.candidates)}
+        return {**plan, "stop_ids": list(self.plan.stop_ids), **told, **self.levels._asdict()}
 
     def pairs(self, key: str) -> pd.DataFrame:
         """Rollouts with and without the token: see knockout_texts.pairs."""
@@ -242,6 +243,7 @@ def _tested(
             "p_max": flips.p_max,
             "sham_delta": measured.sham_IJ.mean(0),
             "needed": [bool(needed & set(c.ids)) for c in chosen],
+            "replaced": [knockout_texts.replaced(screen, c.key) for c in chosen],
         }
     )
     return frame.assign(verdict=_verdicts(frame, frame[CORRECTIONS[levels.correction]], levels))

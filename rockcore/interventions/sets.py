@@ -1,4 +1,4 @@
-"""The set that an arm weighs by: read from a file, and checked against the models that train."""
+"""The set that an arm weighs by, or a screen knocks out: read from a file, and checked against the models that train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rockcore.schema import RockError
 
 
 class BadIntervention(RockError, ValueError):
-    """A set that these models cannot be trained by."""
+    """A set that these models cannot be trained by, or asked without."""
 
 
 def load_set(file: Path) -> RockSet:
@@ -28,8 +28,8 @@ def load_set(file: Path) -> RockSet:
     if not found.ids:
         raise BadIntervention(
             f"{file} holds no token",
-            "Nothing would be weighed differently from the baseline",
-            "Loosen the rule that found it (--preset lenient), or train with --arm baseline",
+            "There is nothing to weigh differently from the baseline, or to knock out",
+            "Loosen the rule that found it (--preset lenient)",
         )
     return found
 

@@ -25,25 +25,10 @@ from rockcore.schema import Column, DamagedRun, RockError
 from rockcore.schema.screen import BASELINE, OUTCOMES, PROBLEMS, Candidate, ScreenPlan
 
 FOLDER, PLAN = "knockout", "screen.json"
-CHECKPOINTS = "checkpoints"
 
 
 class NoScreen(RockError, FileNotFoundError):
     """A run has no knockout screen, or none with a finished baseline."""
-
-
-def why_not(run: Run) -> str:
-    """What a run lacks of what a screen needs: the student it ended with, and problems with known
-    answers. Empty where it lacks nothing.
-    """
-    if not any((run.path / CHECKPOINTS).glob("step=*")):
-        return (
-            f"It keeps no checkpoint ({CHECKPOINTS}/step=… in its folder), so the student that "
-            "would have to answer without the token is not there."
-        )
-    if not run.steps("evals"):
-        return "It has graded no answers: its prompts have none that are known."
-    return ""
 
 
 class Texts(NamedTuple):
@@ -94,8 +79,8 @@ class Screen:
         return cls(run if isinstance(run, Run) else Run.open(run))
 
     @staticmethod
-    def exists(run: Path) -> bool:
-        return (run / FOLDER / PLAN).exists()
+    def exists(run: str | Path) -> bool:
+        return (Path(run) / FOLDER / PLAN).exists()
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -218,6 +203,18 @@ class ScreenWriter:
     def drop(self, keys: Sequence[str]) -> None:
         for key in keys:
             (self.folder / "outcomes" / f"{key}.parquet").unlink(missing_ok=True)
+
+
+def why_not(run: Run) -> str:
+    """Why a run cannot be screened, as far as its folder tells; empty where it can be."""
+    if not any((run.path / "checkpoints").glob("step=*/config.json")):
+        return (
+            f"{run.path.name} has no checkpoints: a screen lets its last student answer again. "
+            "Train a run, which keeps them: rockcore train"
+        )
+    if not run.meta.config:
+        return f"{run.path.name} does not hold the settings that it was trained with"
+    return ""
 
 
 def _read_plan(file: Path) -> ScreenPlan:

@@ -18,7 +18,7 @@ from rockcore import stats
 from rockcore.rocks import cutoff, persistence, recurrence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.cutoff import Cutoff, Places
+from rockcore.rocks.cutoff import Cutoff, Side
 from rockcore.rocks.gather import Material, needs_two
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
@@ -27,12 +27,10 @@ from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import (
     NEED_BEFORE,
     NEED_SPREAD,
-    PER_OCCURRENCE,
     SCORES,
     Spread,
     TypeStats,
-    held,
-    summed_loss,
+    whole_of,
 )
 from rockcore.rocks.thresholds import Quantiles
 
@@ -119,7 +117,8 @@ class Detection:
         Not whole numbers: the share before was seen on other texts. NaN for one checkpoint.
         """
         if self.material.single:
-            return (np.full(len(self.corpus.types), np.nan),) * 2
+            unknown = np.full(len(self.corpus.types), np.nan)
+            return unknown, unknown
         first, last, (pre, post) = self.material.corpora[0], self.corpus, self.tau
         n = np.bincount(last.type, minlength=len(last.types))
         q = np.bincount(last.type[last.losses[-1] >= post], minlength=len(n)) / np.maximum(n, 1)
@@ -225,23 +224,7 @@ class Detection:
             yield self.type_stats(part, counts[0]), self.type_stats(~part, counts[1])
 
     def score_of(self, known: TypeStats) -> np.ndarray:
-        """(V,) score, 0 for types that the rule keeps out of the set.
-
-        Rare types lead a ranking by means. Where K is found from the run they are kept out before
-        the ranking; in a ranking by sums those that hold too little come last.
-        """
-        score = self.allowed(known)
-        if self.rule.automatic and self.score in PER_OCCURRENCE:
-            score[~self._enough(score, known)] = 0
-        return score
-
-    def _enough(self, score: np.ndarray, known: TypeStats) -> np.ndarray:
-        """(V,) bool: the types that hold enough of the loss, by a score."""
-        total, types = summed_loss(self.score, known), int((known.n > 0).sum())
-        return cutoff.holds_enough(self.rule, held(self.score, score, known), total, types)
-
-    def allowed(self, known: TypeStats) -> np.ndarray:
-        """(V,) score, 0 for types that are too rare, too frequent or excluded by name."""
+        """(V,) score, 0 for types that the rule keeps out of the set."""
         score = np.array(SCORES[self.score](known), dtype=np.float64)
         most = np.lexsort((known.token_id, -known.n))[: self.rule.drop_most_frequent]
         score[most] = 0
@@ -266,14 +249,14 @@ class Detection:
             (self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores)
         )
 
-    def _places(self, known: TypeStats) -> Places:
-        return Places.of(self.score_of(known), self.corpus.types)
+    def _side(self, known: TypeStats) -> Side:
+        return Side.of(self.score_of(known), self.corpus.types, known.kl_sum)
 
     def _agreement(self, k_max: int) -> cutoff.Agreement:
         """Of disjoint halves, and of nested samples with the whole."""
-        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._places(self.stats)
+        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._side(self.stats)
         sides = (
-            (self._places(part), self._places(rest) if i < self.rule.draws else whole)
+            (self._side(part), self._side(rest) if i < self.rule.draws else whole)
             for i, (part, rest) in enumerate(self.in_parts(parts))
         )
         return cutoff.agreement(sides, self.rule.draws, k_max)
@@ -282,7 +265,8 @@ class Detection:
     def cutoff(self) -> Cutoff:
         """K, and the curves over K: see cutoff.cut."""
         halves = self._agreement if self.corpus.rollouts > 1 else None
-        enough = int(self._enough(self.scores, self.stats).sum())
+        whole = whole_of(self.score, self.stats)
+        enough = int(cutoff.holds_enough(self.rule, self.scores, whole).sum())
         return cutoff.cut(self.rule, self.scores, self.stats.kl_sum[self.order], enough, halves)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rockcore.rocks.detection import Detection
-from rockcore.rocks.scores import SCORES, held, summed_loss
+from rockcore.rocks.scores import MEANS, SCORES, whole_of
 
 
 def why_empty(found: Detection) -> str:
@@ -25,7 +25,7 @@ def why_empty(found: Detection) -> str:
         )
     if found.cutoff.chosen_by == "none":
         return _unstable(found)
-    if rule.automatic and (found.allowed(found.stats) > 0).any():
+    if rule.automatic and (scores > 0).any():
         return _too_small(found)
     if found.score == "rock_score_ctx" and found.candidates is not None:
         return _no_persistent(found) or _none_recurs(found) or _all_left_out(found)
@@ -55,20 +55,18 @@ def _unstable(found: Detection) -> str:
 
 def _too_small(found: Detection) -> str:
     """Why no type that has a score holds enough of the loss."""
-    known, rule = found.stats, found.rule
-    score = found.allowed(known)
-    n, total, types = int((score > 0).sum()), summed_loss(found.score, known), len(score)
-    if total <= 0:
+    rule, scores, whole = found.rule, found.scores, whole_of(found.score, found.stats)
+    sum_of = "the means of all types" if found.score in MEANS else "all tokens"
+    if whole <= 0:
         return (
-            f"The {rule.column} of all tokens sums to {total:.4g} nats, and of that no type can "
+            f"The {rule.column} of {sum_of} sums to {whole:.4g} nats, and of that no type can "
             "hold a share. Rank by kl (column), or give top_k."
         )
-    most = float(held(found.score, score, known).max()) / total
     return (
-        f"None of the {n:,} types with a score holds enough of the loss: by {found.score} "
-        f"{most:.3%} at most, where least_share asks for {rule.least_share:.3%} and even_share for "
-        f"more than {rule.even_share / types:.3%} ({rule.even_share:g} × 1/{types:,}). Lower "
-        "these, or give top_k."
+        f"None of the {(scores > 0).sum():,} types with a score holds enough of the loss: by "
+        f"{found.score} {scores.max() / whole:.3%} at most, where least_share asks for "
+        f"{rule.least_share:.3%} and even_share for more than {rule.even_share / len(scores):.3%} "
+        f"({rule.even_share:g} × 1/{len(scores):,}). Lower these, or give top_k."
     )
 
 

@@ -123,7 +123,8 @@ class RuleFields:
         "share",
         0.0,
         1.0,
-        "By its score a type of the set holds at least this share of the summed loss …",
+        "By its score a type of the set holds at least this share of the summed loss (of the "
+        "summed means, where the score is a mean) …",
     )
     even_share: float = knob(
         1.0,

@@ -149,23 +149,20 @@ def authors(stats: TypeStats, least: int = 2, dropped: int = 5) -> np.ndarray:
 
 NEED_SPREAD = {"rock_score_lcb", "mean_kl_eb"}
 NEED_BEFORE = {"rock_score_ctx", "joint"}  # what was lost before training enters
-PER_OCCURRENCE = {"mean_kl", "mean_kl_eb"}  # times the frequency it is a part of the summed loss
+MEANS = {"mean_kl", "mean_kl_eb"}  # of a type's occurrences, where the others are sums or shares
 SCORES: dict[str, Score] = {
     f.__name__: f
     for f in (rock_score, rock_score_ctx, mean_kl, rock_score_lcb, mean_kl_eb, joint, authors)
 }
 
 
-def summed_loss(score: str, stats: TypeStats) -> float:
-    """What the parts of `held` are shares of: the summed loss after training, in nats."""
-    return 1.0 if score == "joint" else float(stats.kl_sum.sum())
-
-
-def held(score: str, score_V: np.ndarray, stats: TypeStats) -> np.ndarray:
-    """(V,) the part of the summed loss that a score gives each type, in nats: a score that is a
-    mean times the frequency, all others as they are (`joint` is a share already).
+def whole_of(score: str, stats: TypeStats) -> float:
+    """What a type's score is a share of: the summed loss after training, in nats. `joint` is a
+    share already, so 1; a mean is no part of that sum, so for means the sum of all types' means.
     """
-    return score_V * stats.n if score in PER_OCCURRENCE else score_V
+    if score == "joint":
+        return 1.0
+    return float(SCORES[score](stats).sum() if score in MEANS else stats.kl_sum.sum())
 
 
 def rank_order(score_V: np.ndarray, token_id_V: np.ndarray) -> np.ndarray:

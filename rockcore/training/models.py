@@ -17,7 +17,8 @@ from torch import Tensor
 from rockcore.schema import Prompt, RockError
 from rockcore.tasks import BadPrompts
 from rockcore.training import llama
-from rockcore.training.padding import RuleOut
+from rockcore.training.llama import Pick
+from rockcore.training.padding import ChosenBy, RuleOut
 from rockcore.training.sampling import greedy, inverse_cdf
 
 Ids = list[int]
@@ -121,17 +122,7 @@ class Model:
             )
             head_VD = self.head[: self.vocab_size]
             return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
-        return self._generate(prompts, max_new_tokens, temperature, seed)
-
-    def _generate(
-        self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
-    ) -> list[Ids]:
-        longest = max(map(len, prompts))
-        self.check_room(longest + max_new_tokens)
-        ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
-        mask_BT = torch.tensor(
-            [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
-        )
+        self.check_room(max(map(len, prompts)) + max_new_tokens)
         choice: dict[str, Any] = (
             {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
             if temperature
@@ -139,6 +130,28 @@ class Model:
         )
         if self.restricted:
             choice["logits_processor"] = [RuleOut(self.vocab_size)]
+        return self._generate(prompts, max_new_tokens, seed, choice)
+
+    @torch.inference_mode()
+    def sample_by(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
+        """The same with each next id chosen by `pick`, on either path. A pick may end a row early;
+        the caller sees to it that all rows fit the model.
+        """
+        if self.fast is not None:
+            head_VD = self.head[: self.vocab_size]
+            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
+        chosen = ChosenBy(pick, max(map(len, prompts)), self.vocab_size)
+        how = {"do_sample": False, "logits_processor": [chosen]}
+        return self._generate(prompts, max_new_tokens, 0, how)
+
+    def _generate(
+        self, prompts: Sequence[Ids], max_new_tokens: int, seed: int, choice: dict[str, Any]
+    ) -> list[Ids]:
+        longest = max(map(len, prompts))
+        ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
+        mask_BT = torch.tensor(
+            [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
+        )
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), self.autocast():
             torch.manual_seed(seed)

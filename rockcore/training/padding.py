@@ -8,6 +8,7 @@ pair of which one model lacks ordinary tokens of the tokenizer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +38,20 @@ class RuleOut:
         return logits_BV.index_fill(
             1, torch.arange(self.first, logits_BV.shape[1], device=logits_BV.device), -torch.inf
         )
+
+
+class ChosenBy:
+    """A logits processor of transformers: `pick` says which id of the first V comes next, and that
+    one alone is left. Prompts are padded to `longest` on their left.
+    """
+
+    def __init__(self, pick: Callable[[Tensor, Tensor, int], Tensor], longest: int, V: int):
+        self.pick, self.longest, self.V = pick, longest, V
+
+    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
+        rows_B = torch.arange(len(ids_BT), device=ids_BT.device)
+        chosen_B = self.pick(logits_BV[:, : self.V], rows_B, ids_BT.shape[1] - self.longest)
+        return torch.full_like(logits_BV, -torch.inf).scatter_(1, chosen_B[:, None], 0.0)
 
 
 def shared_ids(tokenizer: Any, rows: dict[str, int]) -> int | None:

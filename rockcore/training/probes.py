@@ -106,7 +106,8 @@ class Probes:
         scored = judge_texts(self.student, self.teacher, judged, Clock(), watchers=watchers)
         refuse_non_finite(step, judged, scored)
         n = sum(own.lengths)
-        of_own = Judged({name: x[:n] for name, x in scored.losses.items()}, tops.arrays())
+        losses = {name: x[:n] for name, x in scored.losses.items()}
+        of_own = Judged(losses, scored.known[:n], tops.arrays())
         columns = {**occurrence_columns(step, own, of_own), **alternative_columns(of_own)}
         self.writer.append_probe(probe_set, step, columns)
         if added is not None:

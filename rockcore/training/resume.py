@@ -37,18 +37,8 @@ def stored_config(config: SessionConfig) -> ResolvedConfig:
             "--resume without --out", "Only a run that is named can go on", "Add --out DIR"
         )
     run = Run.open(config.out)
-    known = {f.name for f in fields(SessionConfig)} - _FREE
-    stored = {name: value for name, value in run.meta.config.items() if name in known}
-    planned = run.meta.config.get("steps")
-    if planned is None:
-        raise BadConfig(
-            f"{config.out} holds no settings to go on with",
-            "It was not trained by rockcore train",
-            "Start a new run in another folder",
-        )
-    _refuse_damaged(run, {**stored, "steps": planned})
-    for name in ("prompts", "rocks"):
-        stored[name] = Path(stored[name]) if stored.get(name) else None
+    stored = _settings_of(run)
+    planned = stored.pop("steps")
     resumed = SessionConfig(
         **stored,
         out=config.out,
@@ -69,6 +59,29 @@ def stored_config(config: SessionConfig) -> ResolvedConfig:
             "Add --steps N to train it further",
         )
     return resumed
+
+
+def config_of(run: Run, **changes: Any) -> ResolvedConfig:
+    """The configuration that a run was trained with, some of it changed, to ask its student
+    something else. Raises BadConfig or DamagedRun.
+    """
+    return SessionConfig(**{**_settings_of(run), "out": run.path, **changes}).resolved()
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    """What run.json says of the settings that stay as they are, and of `steps`."""
+    known = {f.name for f in fields(SessionConfig)} - _FREE | {"steps"}
+    stored = {name: value for name, value in run.meta.config.items() if name in known}
+    if stored.get("steps") is None:
+        raise BadConfig(
+            f"{run.path} holds no settings to go on with",
+            "It was not trained by rockcore train",
+            "Start a new run in another folder",
+        )
+    _refuse_damaged(run, stored)
+    for name in ("prompts", "rocks"):
+        stored[name] = Path(stored[name]) if stored.get(name) else None
+    return stored
 
 
 def _refuse_damaged(run: Run, stored: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from chrome import Tab
 from conftest import WORDS, write_tiny_run
 from small_screens import write_screen
 
+from rockcore.analysis.knockout_pairs import Beside, beside
 from rockcore.analysis.knockout_texts import pairs
 from rockcore.log.screens import Screen
 
@@ -42,6 +43,14 @@ def test_a_point_opens_its_candidate_and_its_rollouts(tab: Tab, knocked_out: Scr
     assert tab.parameters["candidate"] == f"token-{LET}"
 
 
+def told(found: Beside, at: int) -> str:
+    """What the line at the foot says of a position of A."""
+    partners = dict(zip(found.aligned.a.tolist(), found.aligned.b.tolist(), strict=True))
+    if at not in partners:
+        return f"position {at} of A · no partner in B"
+    return f"position {at}" if partners[at] == at else f"position {at} in A, {partners[at]} in B"
+
+
 def test_both_texts_are_whole_and_their_tokens_find_each_other(
     tab: Tab, knocked_out: Screen
 ) -> None:
@@ -59,8 +68,16 @@ def test_both_texts_are_whole_and_their_tokens_find_each_other(
     playwright.expect(second.first).to_have_css("outline-style", "dashed")
     readout = tab.page.locator(".readout")
     playwright.expect(readout).to_contain_text("position 0")
-    first.nth(int(row.branch)).hover()
-    playwright.expect(readout).to_contain_text("no partner in B")
+    first.nth(int(row.branch)).hover()  # from token to token within one pane
+    found = beside(row.baseline_ids, row.knockout_ids, [SO])
+    assert found.parts_at == row.branch
+    playwright.expect(readout).to_contain_text(told(found, int(row.branch)))
+    playwright.expect(second.first).to_have_css("outline-style", "none")
+    first.nth(2).focus()
+    playwright.expect(readout).to_contain_text(told(found, 2))
+    tab.page.keyboard.press("ArrowRight")
+    playwright.expect(readout).to_contain_text(told(found, 3))
+    first.nth(int(row.branch)).focus()
     card = panes.first.locator(".reading .card")
     playwright.expect(card).to_contain_text("class: the token left out")
     assert "not logged" not in card.inner_text() and "kl over" not in card.inner_text()

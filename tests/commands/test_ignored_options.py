@@ -26,6 +26,8 @@ from rockcore.cli import main
         (["rocks", "A", "--set", "top_k=3", "--set", "min_jaccard=0.5"], "with top_k = 3"),
         (["rocks", "A", "--set", "tau_rock=1", "--set", "min_jaccard=0.5"], "--set tau_rock=none"),
         (["rocks", "A", "--preset", "paper", "--set", "min_jaccard=1"], "--set top_k=none"),
+        (["rocks", "A", "--set", "top_k=3", "--set", "least_share=0.1"], "Leave least_share out"),
+        (["rocks", "A", "--set", "tau_rock=1", "--set", "even_share=0"], "Leave even_share out"),
         (["compare", "A", "B", "--preset", "paper", "--set", "min_jaccard=1"], "top_k = 100"),
         (["compare", "A", "A", "--set", "top_k=3"], "--set where one run on both sides"),
         (["compare", "A", "A", "--preset", "default"], "--preset where one run"),

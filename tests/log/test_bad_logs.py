@@ -16,8 +16,9 @@ from brute import Log
 from rockcore.log import Run
 from rockcore.rocks.gather import BadLoss, NothingToCompare, gather
 from rockcore.rocks.report import RockReport
-from rockcore.rocks.rule import RockRule
+from rockcore.rocks.rule import RockRule, preset
 from rockcore.rocks.rule_fields import BadRule
+from rockcore.rocks.scores import SCORES
 from rockcore.rocks.search import detect
 from rockcore.schema import DamagedRun, RockError
 
@@ -143,14 +144,52 @@ def test_a_sampled_loss_may_be_negative(tmp_path):
     assert detect(run, replace(RULE, column="sampled_loss")).tokens["mean"].min() < 0
 
 
-def test_one_checkpoint_is_nothing_to_compare(tmp_path):
+def test_one_checkpoint_is_nothing_to_compare_and_the_rules_that_need_one_are_named(tmp_path):
     one = Log(LOG.tokens, LOG.losses[:1])
-    assert_refused(
-        NothingToCompare,
-        ["r has", "one checkpoint", "step 0"],
-        brute.write(tmp_path / "r", None, FRESH[:1]),
+    fresh = brute.write(tmp_path / "r", None, FRESH[:1])
+    probes = brute.write(tmp_path / "p", one)
+    ways = ["--preset authors", "score=rock_score"]
+    for run, name in ((fresh, "r has"), (probes, "p has")):
+        for rule in (RULE, replace(RULE, score="joint"), preset("paper")):
+            assert_refused(NothingToCompare, [name, "one checkpoint", "step 0", *ways], run, rule)
+        for rule in (replace(RULE, mode="bounds"), replace(RULE, mode="matched")):
+            assert_refused(NothingToCompare, [name, "--preset authors"], run, rule)
+        for changes in ({"mode": "paired"}, {"pre_step": 0}):
+            assert_refused(NothingToCompare, [name], run, preset("authors").changed(**changes))
+
+
+@pytest.mark.parametrize("score", [s for s in SCORES if s not in ("rock_score_ctx", "joint")])
+@pytest.mark.parametrize("texts", ["fresh", "final", "first"])
+def test_one_checkpoint_is_ranked_as_the_last_of_two_where_the_score_looks_at_no_other(
+    texts, score, tmp_path
+):
+    one = Log(LOG.tokens, LOG.losses[-1:])
+    alone = (
+        brute.write(tmp_path / "r", None, [one])
+        if texts == "fresh"
+        else brute.write(tmp_path / "r", one, probe_set=texts)
     )
-    assert_refused(NothingToCompare, ["p has"], brute.write(tmp_path / "p", one))
+    rule = replace(RULE, score=score)
+    two = brute.write(tmp_path / "two", LOG)
+    for asked in (rule, replace(rule, top_k=3), replace(rule, post_step=0)):
+        found, both = detect(alone, asked), detect(two, replace(asked, post_step=None))
+        assert (found.mode, found.source, found.steps) == ("single", texts, (0,))
+        assert found.ids == both.ids
+        assert np.array_equal(found.stability, both.stability, equal_nan=True)
+        assert found.tokens.score.tolist() == both.tokens.score.tolist()
+        unknown = ["persistent", "consistent", "ccr", "mean_first", "change", "precision"]
+        assert found.tokens[unknown].isna().all(axis=None)
+        assert set(found.tokens["class"]) == {"unknown"} and not len(found.groups)
+        assert any("without persistence" in note for note in found.notes)
+        assert RockReport.from_json(found.to_json()).ids == found.ids
+
+
+def test_another_run_stands_in_for_the_second_checkpoint_of_the_joint_score(tmp_path):
+    one = Log(LOG.tokens, LOG.losses[:1])
+    a, b = (brute.write(tmp_path / name, None, [one]) for name in "ab")
+    found = detect(a, replace(RULE, score="joint"), other=b)
+    share = found.tokens.rock_score / found.tokens.rock_score.sum()
+    assert found.mode == "single" and np.allclose(found.tokens.score, share)
 
 
 def test_pairs_that_are_asked_for_but_not_logged_are_named(tmp_path):

@@ -5,6 +5,7 @@ definitions.
 import math
 import tempfile
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import brute
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from rockcore import stats
 from rockcore.rocks.detection import Detection
+from rockcore.rocks.empty import why_empty
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.rule import RockRule, preset
 from rockcore.rocks.scores import SCORES
@@ -218,6 +220,70 @@ def test_where_halves_do_not_agree_on_all_of_them_k_is_the_largest_below_on_whic
         assert not cut.k or cut.stability.value == cut.jaccard[cut.k - 1] >= 0.6
 
 
+@brute.examples(60)
+@given(
+    brute.logs(),
+    st.sampled_from(["rock_score", "rock_score_ctx"]),
+    st.sampled_from([Fraction(0), Fraction(1, 8), Fraction(1, 4), Fraction(1, 2)]),
+    st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(1), Fraction(3, 2)]),
+    st.sampled_from([0.0, 0.5, 0.7, 1.0]),
+)
+def test_k_is_that_of_the_definition(log, score, least, even, agree):
+    rule = RockRule(
+        score=score,
+        min_frequency=1,
+        tau_pre=0.25,
+        tau_post=0.25,
+        window=1,
+        min_support=1,
+        min_rollouts=1,
+        least_share=float(least),
+        even_share=float(even),
+        min_jaccard=agree,
+    )
+    found = examined(log, rule)
+    loss = sum(Fraction(float(log.loss(o, -1))) for o in log.occurrences)
+    scores = dict(zip(log.types, found.scores.tolist(), strict=True))
+    if score == "rock_score":
+        assert scores == {v: brute.rock_score(log, v) for v in log.types}
+    # R_ctx is a mean times a number, and a mean may be rounded: give it back its exact value
+    kept = None if found.consistent is None else dict(zip(log.types, found.consistent, strict=True))
+    exact = {
+        v: Fraction(brute.rock_score(log, v))
+        * (1 if score == "rock_score" else Fraction(int(kept[v]), int(n)))
+        for v, n in zip(log.types, found.stats.n, strict=True)
+    }
+    jaccard = np.nan_to_num(found.cutoff.jaccard).tolist() if len(log.tokens) > 1 else [-1.0] * 9
+    want = brute.automatic_k(exact, loss, len(log.types), jaccard, (least, even, agree))
+    assert (found.cutoff.k, found.cutoff.chosen_by) == want
+    assert not found.cutoff.k or found.cutoff.stability.value >= agree
+    assert found.in_set.sum() == found.cutoff.k
+
+
+def test_signed_losses_that_cancel_have_no_shares():
+    log = one_type_each([1.0, 0.5, -0.25, -2.0])
+    found = examined(log, replace(ALL, column="sampled_loss"))
+    assert (found.cutoff.enough, found.cutoff.chosen_by, chosen(found)) == (0, "share", [])
+    assert "sums to -6 nats, and of that no type can hold a share" in why_empty(found)
+    assert chosen(examined(log, replace(ALL, column="sampled_loss", top_k=3))) == [0, 1]
+    more = one_type_each([1.0, 0.5, -0.25, 0.0])  # 1.25 a rollout, more than 0.3125
+    assert chosen(examined(more, replace(ALL, column="sampled_loss"))) == [0, 1]
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_k_of_every_score_is_found_and_its_own_rule_finds_the_set_again(score, tmp_path):
+    rng = np.random.default_rng(1)
+    tokens = [[v for v in range(12) for _ in range(2 + v % 3)] for _ in range(12)]
+    level = [3.0 if v in (7, 9, 10, 11) else 0.1 for v in range(12)]
+    losses = [[[level[v] * rng.gamma(9, 1 / 9) for v in row] for row in tokens] for _ in range(2)]
+    run = brute.write(tmp_path / "r", Log(tokens, losses))
+    report = detect(run, replace(ALL, score=score, gamma=0.25))
+    want = {7, 9, 10} if score == "authors" else {7, 9, 10, 11}
+    assert (set(report.ids), report.chosen_by) == (want & set(report.ids), "share")
+    assert len(report.ids) >= 3 and report.stability.value == 1.0
+    assert detect(run, report.rule).ids == report.ids
+
+
 def test_one_rollout_has_no_halves_and_so_no_set_of_its_own_and_no_stability():
     log = one_type_each([1.0, 0.5, 0.1], rollouts=1)
     never = examined(log, ALL).cutoff
@@ -244,6 +310,12 @@ def test_stability_is_how_far_the_sets_of_two_halves_agree_each_judged_alone(log
         n = {v: sum(row.count(v) for row in some.tokens) for v in some.types}
         return set(brute.best({v: brute.rock_score(some, v) / n[v] * kept.count(v) for v in n}, k))
 
+    def share(chosen: set[int], part: np.ndarray) -> float:
+        """Of the loss of the rollouts in a part, how much falls on some types."""
+        losses = {o: float(log.loss(o, -1)) for o in log.occurrences if part[o[0]]}
+        on_chosen = sum(loss for o, loss in losses.items() if log.token(o) in chosen)
+        return on_chosen / (sum(losses.values()) or 1.0)
+
     if b > 1 and (found.scores > 0).any():
         for k in range(1, len(found.cutoff.jaccard) + 1):
             pairs = [
@@ -251,6 +323,13 @@ def test_stability_is_how_far_the_sets_of_two_halves_agree_each_judged_alone(log
             ]
             jaccard = [len(one & two) / len(one | two) if one | two else 0.0 for one, two in pairs]
             assert found.cutoff.jaccard[k - 1] == pytest.approx(np.mean(jaccard))
+            covered = [
+                share(one, ~part) + share(two, part)
+                for (one, two), part in zip(
+                    pairs, stats.halves(b, rule.draws, rule.seed), strict=True
+                )
+            ]
+            assert found.cutoff.crossed[0][k - 1] == pytest.approx(np.mean(covered) / 2)
             pairs = [
                 (best(part, k), best(np.ones(b, bool), k)) for part in stats.nested(b, rule.seed)
             ]

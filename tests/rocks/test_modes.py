@@ -14,6 +14,7 @@ from test_detection import ALL, chosen, examined, one_type_each, where
 
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.rule import RockRule
+from rockcore.rocks.search import detect
 
 
 def test_the_mode_says_what_the_texts_allow():
@@ -71,6 +72,25 @@ def test_without_pairs_the_rock_score_ranks_in_place_of_r_ctx():
         and found.rock_occurrences is None
         and chosen(found) == [0, 1]
     )
+
+
+@pytest.mark.parametrize("rule", [RockRule(mode="bounds"), RockRule(score="rock_score")])
+def test_where_thresholds_and_contexts_do_not_change_the_set_it_is_said(rule, tmp_path):
+    log = brute.eighths(2, 8, 12, 4)
+    run = brute.write(tmp_path / "r", log, [Log(log.tokens, [each]) for each in log.losses])
+    rule = replace(rule, top_k=2)
+    sets = []
+    for changes in (
+        {},
+        {"tau_quantile": 0.1},
+        {"tau_pre": 9.0, "tau_post": 9.0},
+        {"window": 1, "gamma": 1.0, "eta": 1.0, "min_support": 9},
+    ):
+        report = detect(run, replace(rule, **changes))
+        assert "do not change this set" in " ".join(report.notes)
+        sets.append(report.ids)
+    assert len(sets[0]) == 2 and all(ids == sets[0] for ids in sets)
+    assert "do not change this set" not in " ".join(detect(run, RockRule(top_k=2)).notes)
 
 
 def test_the_joint_score_of_two_runs_is_high_only_where_both_are():

@@ -2,6 +2,7 @@
 learned where nothing was.
 """
 
+import dataclasses
 import json
 
 import numpy as np
@@ -41,6 +42,31 @@ def test_planted_rocks_are_found_at_k_equal_to_their_number(log):
     # as many as are planted, so that precision and recall are one number; 0.90 to 0.95 over eight
     # seeds
     assert (best(*log) == planted.ROCK).mean() >= 0.85
+
+
+def test_ten_times_the_text_of_one_world_gives_the_same_number_of_rocks_and_no_false_ones(log):
+    """benchmarks/size_of_log.py goes on to ten million positions."""
+    few, truth = log
+    plan = dataclasses.replace(planted.Plan.sized(100_000), positions=1_000_000)
+    corpus, same = planted.corpus(plan)
+    assert np.array_equal(truth.rocks, same.rocks)
+    many = Material("paired", Texts.FINAL, corpus.steps, (corpus,))
+    ks = []
+    for material in (few, many):
+        found = Detection(material, RockRule())
+        ids = material.last.types[found.in_set]
+        assert np.isin(ids, truth.rocks).mean() >= 0.95
+        assert found.cutoff.chosen_by == "share" and found.cutoff.stability.value >= 0.7
+        ks.append(len(ids))
+    assert ks[0] >= 25 and abs(ks[1] - ks[0]) <= 0.1 * ks[0]
+
+
+def test_where_nothing_was_planted_there_is_no_set():
+    for seed in range(4):
+        corpus, _ = planted.corpus(planted.Plan.null(seed))
+        material = Material("paired", Texts.FINAL, corpus.steps, (corpus,))
+        found = Detection(material, RockRule())
+        assert found.cutoff.k == 0 and found.scores.any()
 
 
 def test_hard_types_in_no_recurring_context_are_refused_by_context_and_taken_without_it(log):

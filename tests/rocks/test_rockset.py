@@ -101,6 +101,32 @@ def test_an_empty_set_comes_back_from_json_as_it_was(run):
     assert_same(found, RockReport.from_json(found.to_json()))
 
 
+def test_files_from_before_the_shares_of_the_loss_are_read(run):
+    """A rule had no least_share and no even_share, and a set could be cut at the knee."""
+    found = detect(run, RockRule(score="rock_score", top_k=3))
+    old = json.loads(found.to_json()) | {"chosen_by": "knee"}
+    del old["enough"], old["covered_elsewhere"]
+    for rule in (old["rule"], old["asked"]):
+        del rule["least_share"], rule["even_share"]
+    back = RockReport.from_json(json.dumps(old))
+    assert (back.ids, back.rule, back.enough) == (found.ids, found.rule, None)
+    assert back.how == "knee" and not back.unstable and math.isnan(back.covered_elsewhere.value)
+    small = json.loads(found.rock_set.to_json())
+    del small["rule"]["least_share"], small["rule"]["even_share"]
+    assert RockSet.from_json(json.dumps(small)) == found.rock_set
+    assert RockSet.from_json(json.dumps(old)).ids == tuple(found.ids)
+
+
+def test_a_report_without_a_stable_set_comes_back_as_it_was_and_gives_an_empty_set(run):
+    found = detect(run, RockRule(score="rock_score", min_jaccard=1.0))
+    assert found.unstable and found.ids == [] and found.enough > 0
+    assert found.no_set.startswith("No stable set. ") and found.how == ""
+    back = RockReport.from_json(found.to_json())
+    assert_same(found, back)
+    assert back.no_set == found.no_set
+    assert RockSet.from_json(found.to_json()).ids == () == found.rock_set.ids
+
+
 def test_a_rule_that_finds_nothing_finds_nothing_again(run):
     found = detect(run, RockRule(score="rock_score", tau_rock=1e9))
     assert detect(run, found.rule).ids == []
@@ -162,7 +188,10 @@ def test_the_numbers_of_the_report_hang_together(run):
         report["density"]["type"], tokens.frequency[tokens.in_set].sum() / n["scored"]
     )
     assert math.isclose(report["density"]["occurrence"], n["in_set"] / n["scored"])
-    assert report["rule"]["top_k"] == tokens.in_set.sum() > 0 and report["chosen_by"] == "stability"
+    assert report["rule"]["top_k"] == tokens.in_set.sum() > 0 and report["chosen_by"] in (
+        "share",
+        "stability",
+    )
     assert tokens.in_set.is_monotonic_decreasing and tokens.rock_score.is_monotonic_decreasing
 
 

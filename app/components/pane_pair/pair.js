@@ -70,8 +70,20 @@ export default function (component) {
     parentElement.appendChild(document.createElement("div"));
   line.className = "readout";
   line.setAttribute("role", "status");
-  let framed = null;
+  let framed = null,
+    echo = false; // what the framed token is told reaches its own pane only
+  // An event that stays inside one pane does not leave it: so each pane is listened to as well,
+  // from the first event on that enters it.
+  const places = new Set();
+  const listenTo = (place) => {
+    if (places.has(place)) return;
+    places.add(place);
+    for (const type of ["pointerover", "focusin"]) place.addEventListener(type, point);
+  };
   const point = (event) => {
+    if (echo) return;
+    const pane = event.composedPath().find((node) => node instanceof ShadowRoot);
+    if (pane) listenTo(pane);
     const found = pointedAt(data, event);
     if (!found && event.type === "focusin") return;
     frame(framed, false);
@@ -83,11 +95,14 @@ export default function (component) {
       partner === null
         ? null
         : (paneOf(data, found.side === "A" ? "B" : "A")?.spans?.[partner] ?? null);
+    echo = true;
     frame(framed, true);
+    echo = false;
   };
-  for (const type of ["pointerover", "focusin"]) document.addEventListener(type, point);
+  listenTo(document);
   parentElement.stopPair = () => {
-    for (const type of ["pointerover", "focusin"]) document.removeEventListener(type, point);
+    for (const place of places)
+      for (const type of ["pointerover", "focusin"]) place.removeEventListener(type, point);
     frame(framed, false);
     line.replaceChildren();
   };

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEEDED = {"shown": "shown", "out": "left out"}
-MOST_ROWS = 80  # of the chart; the table holds all
+MOST_ROWS = 60  # of the chart; the table holds all
 
 
 def show_candidates(asked: Asked) -> str:
@@ -41,8 +41,9 @@ def show_counts(found: data.knockouts.Knockouts) -> None:
     for place, (verdict, about) in zip(st.columns(4), sentences.VERDICTS.items(), strict=True):
         n = sentences.counted(rows.verdict, verdict)
         place.metric(about.heading, f"{n} of {len(rows)}", help=f"Tokens. {about.meaning}")
-    if line := sentences.needed_pillars(rows):
-        st.text(line)
+    for line in (sentences.decided(rows), sentences.needed_pillars(rows)):
+        if line:
+            st.text(line)
 
 
 def choose_rows(rows: pd.DataFrame) -> pd.DataFrame:
