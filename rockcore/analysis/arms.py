@@ -9,6 +9,7 @@ arms, within each measure. Nothing here trains or loads torch.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -22,6 +23,7 @@ from rockcore.analysis.arms_outcomes import (
     text_kl,
 )
 from rockcore.analysis.arms_texts import rock_kl, texts_of_arms, type_weights
+from rockcore.interventions import dynamic
 from rockcore.log import Run
 from rockcore.log.arms import BASELINE, ArmsFolder, Cell
 from rockcore.log.comparisons import Comparison
@@ -115,9 +117,17 @@ def _about(
         "rock_tokens": [] if rocks is None else [str(tokens.get(i, f"id {i}")) for i in rocks.ids],
         "rocks_from": _where_from(folder, rocks),
         "verdicts": verdicts(tests),
+        "weight_rule": weight_rule() if "dynamic" in plan.arms else "",
         "notes": _notes(plan.arms, finished, missing, machines, metas),
         "paper": PAPER,
     }
+
+
+def weight_rule() -> str:
+    """How the arm dynamic moves its weights: the equation and the constants in it."""
+    names = ("PROGRESS", "RATE", "FLOOR")
+    constants = ", ".join(f"{name} = {getattr(dynamic, name):g}" for name in names)
+    return f"{inspect.cleandoc(dynamic.__doc__ or '')}\n\n{constants}"
 
 
 def _where_from(folder: ArmsFolder, rocks: RockSet | None) -> str:

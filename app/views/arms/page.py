@@ -210,6 +210,7 @@ def show_left_out(key: data.arms.ArmsKey) -> None:
 
 
 def show_weights(key: data.arms.ArmsKey) -> None:
+    """For arms that give each token type a weight: which, and by what rule."""
     found = data.arms.comparison(key)
     weights = data.arms.by_arm(key, "weights")
     for arm in found.plan.arms:
@@ -223,6 +224,8 @@ def show_weights(key: data.arms.ArmsKey) -> None:
                 key=f"arms weights {arm}",
                 alt="Weight of token types over the steps",
             )
+            st.text("The types that weighed least. How a weight moves:")
+            st.code(found.about["weight_rule"], language=None)
 
 
 st.title("Arms")
