@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import STEPS
 from scipy import stats
-from small_arms import ARMS, ROCK_IDS, write_small_arms
+from small_arms import ARMS, ROCK_IDS, change, write_small_arms
 
 from rockcore.analysis import arms, arms_texts
 from rockcore.analysis.crossed import crossed_mean
@@ -146,7 +146,7 @@ def test_time_is_that_of_the_phases_without_the_log(found):
     assert np.isclose(row.step_s, row.sample_s + row.teacher_s + row.student_s + row.update_s)
     assert np.isclose(row.seconds, 2 * row.step_s)  # two of the three steps have an update
     after = only(found.accuracy, arm="baseline", decoding="greedy", step=STEPS[-1])
-    assert np.isclose(after.seconds, row.seconds) or after.seconds > 0
+    assert np.isclose(after.seconds, row.seconds)
 
 
 def test_what_was_spent_until_a_milestone_is_what_the_steps_before_it_took(folder, found):
@@ -323,3 +323,12 @@ def test_without_a_set_there_are_no_rocks_to_follow(copy):
     copy.rocks.unlink()
     found = arms.compare(ArmsFolder(copy.path, replace(copy.plan, scout_seed=None)))
     assert found.rock_kl.empty and "no arm here filters" in found.about["rocks_from"]
+
+
+def test_the_bound_is_the_share_of_the_projection_times_what_is_left_out(copy):
+    for cell in copy.plan.cells:
+        for step in STEPS:
+            change(copy.run(cell), "metrics", step, projection_s=0.27)
+    rows = arms.compare(copy).costs
+    np.testing.assert_allclose(rows.bound, 0.27 / 1.35 * rows.left_out)  # of 1.35 s without the log
+    assert (rows.bound > 0).sum() == 1
