@@ -23,7 +23,7 @@ from rockcore.log import comparisons
 from rockcore.log.arms import ArmsFolder, BadPlan, Cell, NoArms, find_arms
 from rockcore.log.comparisons import Comparison, NotCompared
 from rockcore.schema import DamagedRun
-from rockcore.schema.comparison import COMPARISON
+from rockcore.schema.comparison import ABOUT, COMPARISON
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,21 @@ def test_a_table_that_is_damaged_or_gone_is_told_with_the_way_to_write_it_again(
         spoil(copy / "comparison" / "tests.parquet")
         with pytest.raises(NotCompared, match="tests.*rockcore compare-arms"):
             comparisons.read(copy)
+
+
+@pytest.mark.parametrize("value", [None, 3, "absent"])
+@pytest.mark.parametrize("name", list(ABOUT))
+def test_a_comparison_of_another_version_is_told(folder, found, tmp_path, name, value):
+    comparisons.write(folder, found)
+    assert set(found.about) == set(ABOUT)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder.path, copy, ignore=lambda _, names: {"runs"} & {*names})
+    about = {k: v for k, v in found.about.items() if k != name or value != "absent"}
+    if value != "absent":
+        about[name] = value if ABOUT[name] is not int else str(value)
+    (copy / "comparison" / "comparison.json").write_text(json.dumps(about))
+    with pytest.raises(NotCompared, match=f"lacks {name}.*rockcore compare-arms"):
+        comparisons.read(copy)
 
 
 @pytest.fixture
