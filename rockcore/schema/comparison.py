@@ -137,3 +137,23 @@ COMPARISON: dict[str, dict[str, Column]] = {
         "prompt": Column(pa.string(), "", "What the student read, the same in all arms."),
     },
 }
+
+# comparison.json: what is said once, and what each of it is
+ABOUT: dict[str, type] = {
+    "name": str,
+    "student": str,
+    "teacher": str,
+    "estimator": str,
+    "normalisers": list,
+    "machines": list,  # on which the times were taken
+    "steps": int,
+    "runs": int,  # that are finished
+    "missing": list,  # names of those that are not
+    "rock_ids": list,
+    "rock_tokens": list,  # their texts
+    "rocks_from": str,
+    "weight_rule": str,  # how the arm dynamic moves its weights; empty without that arm
+    "verdicts": list,  # sentences
+    "notes": list,  # sentences on what limits the comparison
+    "paper": str,
+}
