@@ -47,7 +47,7 @@ class Course:
         """The steps of `metrics` whose mean kl is known: an arm that leaves tokens out judges all
         of them only where they are logged.
         """
-        return self.metrics[self.metrics.kl_mean.notna()]
+        return self.metrics.dropna(subset=["kl_mean"])
 
     @property
     def objective(self) -> str:

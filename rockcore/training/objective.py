@@ -78,7 +78,7 @@ class Objective:
             self.by_type = np.ones(self.student.vocab_size, np.float32)
         found = dynamic.moved(run, self.moved_at, step, self.by_type)
         self.moved_at, self.by_type = step, found.weight
-        columns = {name: values.to_numpy() for name, values in found.table.items()}
+        columns = {str(name): values.to_numpy() for name, values in found.table.items()}
         writer.append("weights", step, columns)
 
     def read_back(self, writer: RunWriter) -> None:

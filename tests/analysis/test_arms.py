@@ -80,6 +80,19 @@ def test_a_test_is_of_the_paired_differences_at_the_last_milestone(folder, found
     assert np.isclose(row.p, expected.p) and np.isclose(row.low, expected.low)
 
 
+def test_the_difference_is_told_at_every_milestone_and_tested_at_the_last(folder, found):
+    for arm in ARMS[1:]:
+        for step in STEPS:
+            mine, base = (
+                np.stack([answers(run, step, "sampled") for run in cells(folder, name)])
+                for name in (arm, "baseline")
+            )
+            row = only(found.differences, arm=arm, measure="sampled", step=step)
+            assert np.isclose(row.difference, (mine - base).mean())
+        test = only(found.tests, arm=arm, measure="sampled")
+        assert (row.difference, row.low, row.high) == (test.difference, test.low, test.high)
+
+
 def test_p_is_corrected_over_the_arms_within_each_measure(found):
     for _, rows in found.tests.groupby("measure"):
         p = np.sort(rows.p.to_numpy())
