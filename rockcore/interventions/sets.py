@@ -1,4 +1,6 @@
-"""The set that an arm weighs by, or a screen knocks out: read from a file, and checked against the models that train."""
+"""The set that an arm weighs by, or a screen knocks out: read from a file, and checked against the
+models.
+"""
 
 from __future__ import annotations
 
