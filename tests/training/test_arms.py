@@ -172,7 +172,8 @@ def test_with_no_weight_at_all_there_is_no_gradient_and_no_nan(pair):
 
 
 def config(out: Path, **changes) -> SessionConfig:
-    return SessionConfig(**{"out": out, **SHORT, "steps": 4, "gradients": "off", **changes})
+    short = {**SHORT, "steps": 4, "final_probes": 0, "held_out": 4, "gradients": "off"}
+    return SessionConfig(**{"out": out, **short, **changes})
 
 
 @pytest.fixture(scope="module")
