@@ -28,7 +28,7 @@ from rockcore.log import Run
 from rockcore.log.arms import BASELINE, ArmsFolder, Cell
 from rockcore.log.comparisons import Comparison
 from rockcore.rocks import RockSet
-from rockcore.schema import RockError
+from rockcore.schema import RockError, moment
 from rockcore.schema.comparison import COMPARISON
 
 # What the paper reports, as the paper's own (arXiv 2605.09253, section 5, and its abstract).
@@ -123,6 +123,16 @@ def _about(
     }
 
 
+def _side_by_side(metas: list[Any]) -> bool:
+    """Whether one run began before another that had begun earlier had ended."""
+    spans = sorted((m.started, m.ended) for m in metas if m.started and m.ended)
+    known = [(moment(started), moment(ended)) for started, ended in spans]
+    return any(
+        ended and started and started < ended
+        for (_, ended), (started, _) in zip(known, known[1:], strict=False)
+    )
+
+
 def weight_rule() -> str:
     """How the arm dynamic moves its weights: the equation and the constants in it."""
     names = ("PROGRESS", "RATE", "FLOOR")
@@ -165,6 +175,11 @@ def _notes(
         notes.append(
             f"The runs were trained on different machines ({'; '.join(machines)}), so their times "
             "cannot be compared."
+        )
+    if _side_by_side(metas):
+        notes.append(
+            "Runs were trained side by side and took the cores from one another, so their times "
+            "cannot be compared: train with --processes 1 for that."
         )
     if len({m.normaliser for m in metas}) > 1:
         notes.append("The runs have different normalisers: their arms differ in more than weights.")

@@ -320,6 +320,19 @@ def test_times_of_different_machines_and_normalisers_are_noted(copy):
     assert "different machines" in notes and "different normalisers" in notes
 
 
+def test_runs_that_were_trained_side_by_side_are_noted(copy):
+    def begun(minute: int) -> dict[str, str]:
+        return {
+            n: f"2026-01-01T10:{minute + at:02}:00Z" for n, at in (("started", 0), ("ended", 2))
+        }
+
+    for i, cell in enumerate(copy.plan.cells):
+        change_meta(copy.run(cell), **begun(2 * i))
+    assert not any("side by side" in note for note in arms.compare(copy).about["notes"])
+    change_meta(copy.run(copy.plan.cells[3]), **begun(5))
+    assert any("side by side" in note for note in arms.compare(copy).about["notes"])
+
+
 def test_arms_whose_answers_do_not_differ_cannot_be_told_apart(copy):
     for seed in copy.plan.seeds:
         same = copy.run(Cell("dynamic", seed))

@@ -103,8 +103,8 @@ def show_curves(key: data.arms.ArmsKey) -> None:
             alt="Difference in accuracy to the baseline with intervals",
         )
         st.caption(
-            "Paired by seed and problem, so far narrower than the curves above: all arms of a seed "
-            "meet the same problems. The last milestone is the one that is tested."
+            "Paired by seed and problem: what the arms share, how hard a problem is and how good a "
+            "seed, is not in it. The last milestone is the one that is tested."
         )
     fixed, fresh = data.arms.by_arm(key, "text_kl"), data.arms.by_arm(key, "fresh_kl")
     left, right = st.columns(2)
@@ -225,7 +225,7 @@ def show_weights(key: data.arms.ArmsKey) -> None:
                 alt="Weight of token types over the steps",
             )
             st.text("The types that weighed least. How a weight moves:")
-            st.code(found.about["weight_rule"], language=None)
+            st.code(found.about["weight_rule"], language=None, wrap_lines=True)
 
 
 st.title("Arms")
