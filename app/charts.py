@@ -59,7 +59,7 @@ def finish(
 
 def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:
     """An interval over the steps: step, low, high; none where an end is unknown."""
-    frame = frame[frame.low.notna() & frame.high.notna()]
+    frame = frame.dropna(subset=["low", "high"])
     fill = f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.22)"
     figure.add_scatter(
         x=[*frame.step, *frame.step[::-1]],

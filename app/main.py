@@ -6,6 +6,7 @@ A run that cannot be opened is explained in words; the others stay usable.
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 ROOT = str(Path(__file__).resolve().parent.parent)
@@ -135,11 +136,12 @@ def main() -> None:
     about = PAGES[shown.index(page)]
     selection.begin(about.name)
     try:
-        run = open_picked(data.runs.places(sys.argv[1:])) if about.of_one_run else None
+        with nullcontext() if about.of_one_run else st.sidebar:
+            run = open_picked(data.runs.places(sys.argv[1:]))
         selection.open_run(run)
-        if run is not None and not about.own_pace:
-            follow(run)
-        if run is not None:
+        if run is not None and about.of_one_run:
+            if not about.own_pace:
+                follow(run)
             show_unfinished(run)
         if run is not None or about.own_pace or not about.of_one_run:
             page.run()

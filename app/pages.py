@@ -11,7 +11,7 @@ class Page(NamedTuple):
     name: str
     title: str
     own_pace: bool = False  # looks for news by itself, and can do without a run
-    of_one_run: bool = True  # else no run is picked for it
+    of_one_run: bool = True  # else it is about something else, and the sidebar says all of the run
 
 
 PAGES = (

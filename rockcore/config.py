@@ -256,7 +256,7 @@ class SessionConfig:
             )
         arm = self.arm or "baseline"
         for name in _unused(arm):
-            if getattr(self, name) not in (None, False):
+            if getattr(self, name) is not None and getattr(self, name) is not False:
                 users = [other for other, used in ARM_SETTINGS.items() if name in used]
                 raise BadConfig(
                     f"{flag_of(name)} with --arm {arm}",

@@ -2,7 +2,8 @@
 the runs, the figures.
 
     python sample_runs/make.py              models and runs, about 35 minutes on two cores
-    python sample_runs/make.py --only runs  the runs and their figures, from the models here
+    python sample_runs/make.py --only runs  the runs with their screens and figures, from the models
+    python sample_runs/make.py --only arms  the comparisons of arms and their figures
     python sample_runs/make.py --only sweep whether a plateau is real (rate, seed, length)
 
 1. A tokenizer is trained on the built-in world.
@@ -15,13 +16,14 @@ the runs, the figures.
 
 from __future__ import annotations
 
+import copy
 import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import figures
 import numpy as np
@@ -33,17 +35,23 @@ import tyro
 from rich.progress import Progress, track
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rockcore import schema, world
+from rockcore import cli, schema, world
+from rockcore.analysis.knockout_candidates import Wanted
 from rockcore.config import TUNED, ScenarioName, SessionConfig
+from rockcore.log import Run, RunWriter
 from rockcore.log.files import table_files, write_table
+from rockcore.log.writer import type_sums
 from rockcore.tasks import epochs
-from rockcore.training import evals, loading
+from rockcore.training import evals, loading, screen
 from rockcore.training.llama import FastLlama
 from rockcore.training.models import Ids, Model
 from rockcore.training.session import train
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
+SCREENED, KEPT_TEXTS = 25, 12  # candidates by score, and texts of each
+ARMS = "baseline,rock-freeze,random-freeze,dynamic"
+COMPARED: tuple[ScenarioName, ...] = ("habit", "hidden")  # skill has no set to freeze
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<user>' if m.role == 'user' else '<assistant>' "
     "}}{{ m.content }}"
@@ -107,6 +115,17 @@ def build_model(size: Size, tokenizer: PreTrainedTokenizerFast, seed: int) -> Mo
     return Model("new", net, tokenizer, frozenset({2}), FastLlama(net), projects=True)
 
 
+def save(model: Model, name: str) -> None:
+    """Keep the weights as float16, in half the space; they are read back, and trained, as float32.
+
+    Rounded so, of 256 held-out problems each model answered all in the same way greedily, and 1 to
+    4 in another way when sampled.
+    """
+    folder = MODELS / name
+    copy.deepcopy(model.net).half().save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+
+
 def batches(
     lessons: Iterator[Lesson], seed: int, size: int = 32, pool: int = 16
 ) -> Iterator[list[Lesson]]:
@@ -165,7 +184,7 @@ def make_teacher(seed: int, steps: int = 2900, lr: float = 2e-3) -> None:
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / 100) * max(0.02, 1 - step / steps)
         learn(model, next(stream), optimizer)
-    model.save(MODELS / "teacher")
+    save(model, "teacher")
 
 
 def sampled_lessons(teacher: Model, noted: bool, n: int, seed: int) -> list[Lesson]:
@@ -204,12 +223,12 @@ def make_student(
                 progress.update(task, description=f"{name}: sampled accuracy {accuracy:.2f}")
                 if accuracy >= target:
                     break
-    model.save(MODELS / name)
+    save(model, name)
 
 
 def make_run(scenario: ScenarioName, seed: int) -> None:
-    """One run of a scenario at its tuned settings, logged at every sixth of it, without
-    checkpoints: it has to stay small.
+    """One run of a scenario at its tuned settings, logged at every sixth of it, with a screen of
+    its last student; the checkpoints, which the screen needs, are left out in the end.
     """
     out, every = HERE / scenario, -(-int(TUNED[scenario]["steps"]) // 6)
     shutil.rmtree(out, ignore_errors=True)
@@ -225,34 +244,78 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
                 probe_every=every,
                 log_every=every,
                 gradients="full",
+                gradient_texts=512,
             ),
             lambda p: progress.update(
                 task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"
             ),
         )
+    settings = screen.ScreenSettings(Wanted(count=SCREENED), kept_texts=KEPT_TEXTS)
+    screen.run(out, settings, say=print)
     shutil.rmtree(out / "checkpoints")
     slim(out)
+
+
+def make_arms(scenario: ScenarioName, processes: int) -> None:
+    """Arms of a scenario, the same seeds for each, and what comparing them came to; the runs
+    themselves are left out.
+    """
+    out = HERE / "arms" / scenario
+    shutil.rmtree(out, ignore_errors=True)
+    cli.main(
+        ["arms", "--scenario", scenario, "--arms", ARMS, "--seeds", "5", "--out", str(out)]
+        + ["--processes", str(processes)]
+    )
+    cli.main(["compare-arms", str(out)])
+    for folder in ("runs", "scout"):
+        shutil.rmtree(out / folder)
 
 
 def slim(run: Path) -> None:
     """What these runs leave out of a log to stay small, and others have no need to.
 
-    Floats of the probe texts keep 16 of their 24 significant bits, and of the summed gradients only
-    those of the final texts under the first and the last student stay.
+    Floats keep 11 of their 24 significant bits, as many as float16 has. Of the summed gradients
+    those of the first student's texts under itself stay, and those of the final texts under the
+    first and the last student; of Adam's second moments the last ones.
     """
-    for file in [f for s in schema.PROBE_SETS for f in table_files(run, f"probe/{s}")]:
-        table = pq.read_table(file)
-        values = table.to_pydict()
-        for name in (n for n in table.column_names if table.schema.field(n).type == pa.float32()):
-            bits = table[name].to_numpy().view(np.uint32)
-            values[name] = ((bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)).view(np.float32)
-        write_table(file, schema.PROBE, values)
-    shutil.rmtree(run / "gradients" / "first")
-    for file in table_files(run, "gradients/final")[1:-1]:
-        file.unlink()
+    for table, columns in (
+        *((f"probe/{s}", schema.PROBE) for s in schema.PROBE_SETS),
+        ("tokens", schema.TOKENS),
+    ):
+        for file in table_files(run, table):
+            write_table(file, columns, rounded(pq.read_table(file)))
+    for step in Run.open(run).steps():  # the sums by type are those of the tokens that are there
+        tokens = pq.read_table(run / "tokens" / f"step={step:06d}.parquet")
+        RunWriter.reopen(run).write("types", type_sums(step, columns_of(tokens)), step)
+    (run / "gradients" / "first" / "texts.parquet").unlink()
+    for table, kept in (
+        ("gradients/first", slice(1, None)),
+        ("gradients/final", slice(1, -1)),
+        ("optimizer", slice(0, -1)),
+    ):
+        for file in table_files(run, table)[kept]:
+            file.unlink()
 
 
-def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0) -> None:
+def columns_of(table: pa.Table) -> dict[str, Any]:
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def rounded(table: pa.Table) -> dict[str, Any]:
+    """The columns of a table, its float32 to 11 significant bits."""
+    values = table.to_pydict()
+    drop = np.uint32(24 - 11)
+    for name in (n for n in table.column_names if table.schema.field(n).type == pa.float32()):
+        bits = table[name].to_numpy().view(np.uint32) + (np.uint32(1) << (drop - np.uint32(1)))
+        values[name] = (bits >> drop << drop).view(np.float32)
+    return values
+
+
+def main(
+    only: Literal["all", "models", "runs", "arms", "sweep"] = "all",
+    seed: int = 0,
+    processes: int = 1,
+) -> None:
     """Rebuild the sample models and runs."""
     if only in ("all", "models"):
         make_teacher(seed)
@@ -261,6 +324,10 @@ def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0)
     if only in ("all", "runs"):
         for scenario in get_args(ScenarioName):
             make_run(scenario, seed)
+        figures.write_readme()
+    if only in ("all", "arms"):
+        for scenario in COMPARED:
+            make_arms(scenario, processes)
         figures.write_readme()
     if only == "sweep":
         figures.sweep()

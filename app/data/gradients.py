@@ -17,6 +17,7 @@ from rockcore.analysis import correlations, gradient_change, groups, shares
 from rockcore.analysis.correlations import Correlation
 from rockcore.analysis.geometry import Geometry
 from rockcore.analysis.gradient_change import Ends
+from rockcore.analysis.group_length import GroupLength, group_length
 from rockcore.analysis.groups import GROUPS, Comparison, RockChoice
 from rockcore.analysis.shares import IN_SET, GivenUp, Lorenz, Stacked, row_of
 from rockcore.schema import NoGradients, Texts, noise_floor
@@ -165,19 +166,13 @@ def compared_groups(run: RunKey, kind: Texts, step: int, rule: rocks.RockRule) -
 
 
 class End(NamedTuple):
-    """The groups at one end of the training."""
+    """The mean gradients of a set at one end of the training."""
 
     texts: Texts
-    step: int
-    groups: Comparison
-
-    @property
-    def rocks(self) -> Any:
-        """The row of the Rock Tokens."""
-        return self.groups.group("rocks")
+    rocks: GroupLength
 
 
-def ends(run: RunKey, rule: rocks.RockRule) -> list[End]:
+def ends(run: RunKey, rock_ids: set[int]) -> list[End]:
     """Early, on the texts of the first student, and late, on those of the final one, where they are
     logged; one end alone where nothing else is.
     """
@@ -185,7 +180,12 @@ def ends(run: RunKey, rule: rocks.RockRule) -> list[End]:
     early = Texts.FIRST if Texts.FIRST in logged else logged[0]
     first, last = direction_steps(run, early)[0], direction_steps(run, logged[0])[-1]
     found = dict.fromkeys([(early, first), (logged[0], last)])
-    return [End(kind, step, compared_groups(run, kind, step, rule)) for kind, step in found]
+    return [End(kind, _group_length(run, kind, step, frozenset(rock_ids))) for kind, step in found]
+
+
+@st.cache_data(max_entries=32, show_spinner="Measuring the mean gradients")
+def _group_length(run: RunKey, kind: Texts, step: int, ids: frozenset[int]) -> GroupLength:
+    return group_length(_geometry(run, kind, step), ids)
 
 
 def rocks_of(run: RunKey, rule: rocks.RockRule) -> set[int]:

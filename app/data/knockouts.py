@@ -65,7 +65,8 @@ def screen(of: ScreenKey) -> Screen:
 
 def examined(of: ScreenKey) -> Knockouts:
     """Verdicts, intervals, corrections: everything that a page shows of a screen."""
-    return work(of, lambda pulse: knockouts.examine(screen(of)), "Weighing the screen")
+    opened = screen(of)  # here: the work is done in a thread that Streamlit does not know
+    return work(of, lambda pulse: knockouts.examine(opened), "Weighing the screen")
 
 
 def command(run: RunKey, ids: Iterable[int | str] = ()) -> str:
@@ -182,6 +183,7 @@ class Measured(NamedTuple):
 
     verdicts: dict[int, str]  # token id -> Pillar, neutral, stumbling, undecided
     words: dict[int, str]  # token id -> the verdict with Δ and its interval
+    by_window: set[int]  # token ids whose verdict is that of their window, not of themselves
     missing: str  # what to say where nothing is measured
     others: str  # what to say of a token that is not; {id} stands for its id
     later: bool = False  # whether more can be known in a moment
@@ -202,28 +204,31 @@ def measured(run: RunKey, at_once: bool = False) -> Measured:
     try:
         of = key(run)
         if of is None or not progress(of).done:
-            return Measured({}, {}, missing, others)
+            return Measured({}, {}, set(), missing, others)
         if at_once and known(("verdicts", of)) is None:
             weighed = "its screen is being weighed"
-            return Measured({}, {}, weighed, weighed, later=True)
+            return Measured({}, {}, set(), weighed, weighed, later=True)
         return Measured(*_told(of), missing, others)
     except RockError as e:
         unread = f"{NOT_MEASURED}, as its screen cannot be read. {e}"
-        return Measured({}, {}, unread, unread)
+        return Measured({}, {}, set(), unread, unread)
 
 
-def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str]]:
+def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str], set[int]]:
+    opened = screen(of)
     rows = work(
-        ("verdicts", of), lambda pulse: knockouts.token_verdicts(screen(of)), "Weighing the screen"
+        ("verdicts", of), lambda pulse: knockouts.token_verdicts(opened), "Weighing the screen"
     )
     ids, verdicts = rows.token_id.tolist(), [SHORT[v] for v in rows.verdict]
-    told = [
-        f"{verdict} {words.delta(value, low, high)}{' · needed by the answer' * needed}"
-        for verdict, value, low, high, needed in zip(
-            verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
+    by_window = {i for i, by in zip(ids, rows.decided_by, strict=True) if by == "window"}
+    told = {
+        i: f"{verdict}{' by its window:' * (i in by_window)} {words.delta(value, low, high)}"
+        f"{' · needed by the answer' * needed}"
+        for i, verdict, value, low, high, needed in zip(
+            ids, verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
         )
-    ]
-    return dict(zip(ids, verdicts, strict=True)), dict(zip(ids, told, strict=True))
+    }
+    return dict(zip(ids, verdicts, strict=True)), told, by_window
 
 
 def beside(run: RunKey, types: pd.DataFrame) -> pd.DataFrame:

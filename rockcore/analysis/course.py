@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from rockcore.config import ARM_SETTINGS, flag_of
 from rockcore.log import Run
 from rockcore.schema import PHASES, RunMeta, Texts
 from rockcore.world import SCENARIOS
@@ -23,7 +24,7 @@ class Progress(NamedTuple):
 
     step: int
     steps: int
-    kl_mean: float
+    kl_mean: float | None  # None where not all tokens of the step were judged
     step_s: float
     tokens_per_s: float
     left_s: float
@@ -40,6 +41,18 @@ class Course:
     metrics: pd.DataFrame
     evals: pd.DataFrame
     logged: list[int]  # the steps whose tokens are logged; metrics exist for all
+
+    @property
+    def kl(self) -> pd.DataFrame:
+        """The steps of `metrics` whose mean kl is known: an arm that leaves tokens out judges all
+        of them only where they are logged.
+        """
+        return self.metrics.dropna(subset=["kl_mean"])
+
+    @property
+    def objective(self) -> str:
+        """What was trained on, in one line: the arm with its settings, and the normaliser."""
+        return _objective(self.meta)
 
     @property
     def tokens(self) -> int:
@@ -70,7 +83,8 @@ class Course:
         step, step_s = int(last.step), float(seconds.median())
         rate = float(recent.tokens.sum() / seconds.sum()) if seconds.sum() > 0 else 0.0
         steps = max(self.meta.steps_planned, step)
-        return Progress(step, steps, float(last.kl_mean), step_s, rate, step_s * (steps - step))
+        kl = None if pd.isna(last.kl_mean) else float(last.kl_mean)
+        return Progress(step, steps, kl, step_s, rate, step_s * (steps - step))
 
     @property
     def last_rollouts(self) -> int:
@@ -95,6 +109,21 @@ def _interval(low: float, high: float, rollouts: int) -> str:
     if math.isnan(low):
         return f"no interval from {of}"
     return f"95 % interval {low:.4f} to {high:.4f}, over {of}"
+
+
+_OVER = {"tokens": "the number of tokens", "weights": "the sum of the weights"}
+
+
+def _objective(meta: RunMeta) -> str:
+    arm = str(meta.config.get("arm") or "baseline")
+    given = [(name, meta.config.get(name)) for name in ARM_SETTINGS.get(arm, ())]
+    how = [
+        flag_of(name) if value is True else f"{flag_of(name)} {value}"
+        for name, value in given
+        if value is not None and value is not False
+    ]
+    over = _OVER.get(meta.normaliser, meta.normaliser)
+    return f"Arm: {' '.join([arm, *how])} · weighted kl over {over}"
 
 
 class Unscored(NamedTuple):

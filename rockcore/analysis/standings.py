@@ -103,11 +103,8 @@ class Ranking:
     @property
     def where(self) -> str:
         """The checkpoints, or the one step, in words."""
-        return (
-            f"steps {self.steps[0]} to {self.steps[-1]}"
-            if len(self.steps) > 1
-            else f"step {self.steps[0]}"
-        )
+        *before, last = self.steps
+        return f"steps {before[0]} to {last}" if before else f"step {last}"
 
     @property
     def ids(self) -> list[int]:

@@ -187,7 +187,15 @@ def _head(found: RockReport) -> str:
     """The set in one line, or why there is none."""
     if not found.ids:
         return f"{found.no_set} Without a set there is no coverage and no split-half Jaccard."
-    return f"K = {len(found.ids)} ({found.how}), coverage {found.coverage:.1%}, {_stability(found)}"
+    return f"K = {len(found.ids)} ({found.how}), {_coverage(found)}, {_stability(found)}"
+
+
+def _coverage(found: RockReport) -> str:
+    elsewhere = found.covered_elsewhere.value
+    apart = (
+        "" if isnan(elsewhere) else f" ({elsewhere:.1%} where one half chooses, the other counts)"
+    )
+    return f"coverage {found.coverage:.1%}{apart}"
 
 
 def _stability(found: RockReport) -> str:

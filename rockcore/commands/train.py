@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from rockcore.commands.console import TrainingBar, out
 from rockcore.config import BadConfig, SessionConfig
+from rockcore.interventions import load_set
 
 
 def run(config: SessionConfig) -> None:
@@ -13,6 +14,8 @@ def run(config: SessionConfig) -> None:
     if not config.resume:  # what is wrong with the settings is told before torch is loaded
         config.refuse_unused()
         resolved = config.resolved()
+        if resolved.rocks is not None:
+            load_set(resolved.rocks)
         config, scenario = replace(config, out=resolved.out), resolved.scenario
     try:
         from rockcore.training.session import train

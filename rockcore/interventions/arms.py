@@ -58,9 +58,8 @@ class Arm:
         """The values of a Batch that have to be known, beside the ids, before it can be weighed;
         empty: what gets no weight need not be judged at all.
         """
-        if self.tau is not None or self.match_kl:
-            return ("kl",)
-        return _NEEDS.get(self.name, ())
+        by_kl = self.tau is not None or self.match_kl
+        return ("kl",) * by_kl + _NEEDS.get(self.name, ())
 
 
 _NEEDS = {
@@ -79,11 +78,11 @@ def weights(arm: Arm, batch: Batch, seed: int = 0, by_type: np.ndarray | None = 
     there the weight is looked up by the token that is read, here by the token that is predicted,
     as in the detection.
     """
+    if not len(batch):
+        return np.zeros(0, np.float32)
     missing = [name for name in arm.needs if getattr(batch, name) is None]
     if missing:
         raise ValueError(f"{arm.name} needs {', '.join(missing)}, which this batch does not have")
-    if not len(batch):
-        return np.zeros(0, np.float32)
     return np.asarray(ARMS[arm.name](arm, batch, seed, by_type), np.float32)
 
 

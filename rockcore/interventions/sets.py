@@ -1,5 +1,5 @@
 """The set that an arm weighs by, or a screen knocks out: read from a file, and checked against the
-models.
+models that train.
 """
 
 from __future__ import annotations

@@ -109,6 +109,12 @@ class Run:
         """
         return duck.rows(schema.OPTIMIZER, [logged_file(self.path, "optimizer", step)])
 
+    def weights(self, step: int) -> pd.DataFrame:
+        """What each token type weighs from this step on, in a run of the arm dynamic:
+        schema.WEIGHTS. Raises RunNotFound.
+        """
+        return duck.rows(schema.WEIGHTS, [logged_file(self.path, "weights", step)])
+
     def gradients(self, probe_set: str, step: int) -> GradientRows:
         """The summed gradients of a probe set under the student of one step. Raises RunNotFound if
         they are not logged.

@@ -65,8 +65,8 @@ class RunWriter:
         write_table(table_file(self.path, table, step), schema.TABLES[table].columns, values)
 
     def append(self, table: str, step: int, values: Columns) -> None:
-        """Write one step of `metrics`, `rollouts`, `tokens`, `evals` or `optimizer`; with tokens go
-        their sums per type.
+        """Write one step of `metrics`, `rollouts`, `tokens`, `evals`, `optimizer` or `weights`;
+        with tokens go their sums per type.
 
         Rollouts are to be written before their tokens: a reader who finds a step's tokens finds all
         that belongs to them. Raises LogWriteError if the file cannot be written; files written

@@ -5,7 +5,6 @@ said beside the numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +14,13 @@ import pandas as pd
 from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
 from rockcore.log import Run
 from rockcore.rocks import controls
-from rockcore.rocks.cutoff import K_MAX, Cutoff
+from rockcore.rocks.cutoff import Cutoff
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.empty import why_empty
 from rockcore.rocks.group_change import group_change
 from rockcore.rocks.history import History
+from rockcore.rocks.notes import notes_on
 from rockcore.rocks.report import RockReport
-from rockcore.schema import Texts
 
 _OF_GROUPS = "group types tokens naive crossed low high before after".split()
 
@@ -54,6 +53,7 @@ def conclude(
         hard_from=float(classes.attrs["hard_from"]),
         occurrences=_occurrences(found),
         coverage=cut.covered,
+        covered_elsewhere=cut.covered_elsewhere,
         stability=cut.stability,
         density=_overall(density, len(corpus)),
         tokens=tokens,
@@ -61,7 +61,7 @@ def conclude(
         curves=_curves(cut),
         groups=pd.DataFrame(columns=_OF_GROUPS) if found.material.single else _groups(found),
         control=_control(found),
-        notes=_notes(found),
+        notes=notes_on(found),
         why_empty=why_empty(found),
         enough=cut.enough,
     )
@@ -221,70 +221,3 @@ def _control(found: Detection) -> dict[str, Any]:
         "rollout_id": corpus.rollout_ids[corpus.rollout[drawn.at]].tolist(),
         "position": (drawn.at - corpus.starts[corpus.rollout[drawn.at]]).tolist(),
     }
-
-
-def _notes(found: Detection) -> tuple[str, ...]:
-    """What has to be said beside the numbers."""
-    return (*_notes_on_texts(found), *_notes_on_thresholds(found), *_notes_on_set(found))
-
-
-def _notes_on_texts(found: Detection) -> Iterator[str]:
-    differ = "The texts before and after training differ"
-    if found.material.single:
-        yield (
-            f"There is one checkpoint, step {found.material.steps[0]}: types are ranked by their "
-            "loss there, without persistence. What became of them, and what of it recurs in "
-            "contexts, is unknown."
-        )
-    if found.material.mode == "bounds":
-        yield (
-            f"{differ}, so no position has both losses: the number of persistent occurrences is "
-            "bounded, and whether they recur in similar "
-            "contexts is unknown."
-        )
-    if found.score != found.rule.score:
-        yield "Types are ranked by R(v) instead of R_ctx(v)."
-    if found.material.mode == "matched":
-        yield (
-            f"{differ}: an occurrence counts as persistent if half of those of its type in "
-            "similar contexts were high before. "
-            f"{found.unmatched} high ones had no similar context and are left out."
-        )
-    if found.material.source is Texts.FIRST:
-        yield "The texts are those of the starting student: the trained one may write others."
-
-
-def _notes_on_thresholds(found: Detection) -> Iterator[str]:
-    """Which knobs do nothing for this set."""
-    if found.score == "rock_score_ctx":
-        return
-    rest = {
-        "single": "here they change nothing",
-        "bounds": "thresholds move the bounds on what is persistent, contexts nothing",
-    }
-    yield (
-        f"Thresholds and contexts (τ_pre, τ_post, w, γ, η, support) do not change this set: "
-        f"{found.score} ranks types by their loss alone and looks at no occurrence; "
-        f"{rest.get(found.material.mode, 'they change what is persistent and kept')}."
-    )
-
-
-def _notes_on_set(found: Detection) -> Iterator[str]:
-    cut, rule = found.cutoff, found.rule
-    if cut.chosen_by == "given" and 0 < cut.k < (rule.top_k or 0):
-        yield (
-            f"Only {cut.k} types have a {found.score} above 0: the set is smaller than "
-            f"the K = {rule.top_k} of the rule."
-        )
-    if cut.chosen_by == "stability" and cut.k == K_MAX:
-        yield f"K is searched for up to {K_MAX} types; more may be stable too. Give top_k to see."
-    if cut.chosen_by == "stability" and cut.k < K_MAX:
-        yield (
-            f"{cut.enough} types hold enough of the loss; disjoint halves of the rollouts agree "
-            f"on the first {cut.k} of them (Jaccard {rule.min_jaccard:g} or more). More text may "
-            "settle the others."
-        )
-    if cut.k and math.isnan(cut.stability.value):
-        yield (
-            "These texts are one rollout, which has no halves: how stable the set is, is unknown."
-        )

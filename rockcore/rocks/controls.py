@@ -124,13 +124,14 @@ def stretches(
     places where they neither overlap those nor touch each other, the longest first.
 
     With `loss_N` each is drawn from the three places whose summed loss is nearest to that of the
-    stretch it stands for.
+    stretch it stands for and of what the ones before it fell short of.
     """
     at, short = [], 0
     for b in np.unique(rows.rollout[taken_N]):
         begin, length = rows.starts[b], rows.lengths[b]
         blocked = taken_N[begin : begin + length].copy()
         loss = None if loss_N is None else np.append(0, np.cumsum(loss_N[begin : begin + length]))
+        owed = 0.0
         for place, size in sorted(_runs(blocked), key=lambda run: -run[1]):
             free = (
                 np.convolve(~blocked, np.ones(size, int), "valid") == size
@@ -143,9 +144,12 @@ def stretches(
                 continue
             if loss is not None:
                 sums = loss[size:] - loss[:-size]
-                nearest = np.argsort(np.abs(sums[places] - sums[place]), kind="stable")
+                owed += sums[place]
+                nearest = np.argsort(np.abs(sums[places] - owed), kind="stable")
                 places = places[nearest[:_NEAREST]]
             start = int(rng.choice(places))
+            if loss is not None:
+                owed -= loss[start + size] - loss[start]
             at.append(begin + start + np.arange(size))
             blocked[max(0, start - 1) : start + size + 1] = (
                 True  # two that touch would be one longer stretch

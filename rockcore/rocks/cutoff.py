@@ -23,11 +23,13 @@ class Cutoff:
     """The curves over K = 1 .. k_max, and the K that was taken: at most k_max."""
 
     coverage: np.ndarray  # (k_max,) share of the summed loss on the K best types
-    # these four (k_max,) too; NaN where a single rollout has no halves
+    # the next five (k_max,) too; NaN where a single rollout has no halves
     jaccard: np.ndarray  # mean over draws, disjoint halves
     low: np.ndarray  # 2.5 % and 97.5 % quantile of the draws: no confidence interval
     high: np.ndarray
     nested: np.ndarray  # the paper's nested samples, mean over their sizes
+    # coverage of the K types that one half chooses, of the other half's loss: mean, low, high
+    crossed: tuple[np.ndarray, np.ndarray, np.ndarray]
     knee: int  # K at the knee of coverage; 0 where no type has a score
     enough: int  # types that hold enough of the loss: see `holds_enough`
     k: int
@@ -35,33 +37,64 @@ class Cutoff:
 
     @property
     def covered(self) -> float:
-        """Share of the summed loss on the types of the set."""
+        """Share of the summed loss on the types of the set, on the texts that chose them."""
         return float(self.coverage[self.k - 1]) if self.k else 0.0
+
+    @property
+    def covered_elsewhere(self) -> Interval:
+        """The same with as many types chosen on one half and measured on the other: types chosen
+        for their loss hold less of it when they are measured again. NaN as in `stability`.
+        """
+        return self._of_set(self.crossed)
 
     @property
     def stability(self) -> Interval:
         """How far two halves agree on this very set; NaN where it is empty, or nothing has
         halves.
         """
+        return self._of_set((self.jaccard, self.low, self.high))
+
+    def _of_set(self, curves: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Interval:
         if not self.k:
             return Interval(math.nan, math.nan, math.nan)
-        return Interval(*(float(c[self.k - 1]) for c in (self.jaccard, self.low, self.high)))
+        return Interval(*(float(curve[self.k - 1]) for curve in curves))
 
 
-class Places(NamedTuple):
-    """A ranking of the types."""
+class Side(NamedTuple):
+    """How a part of the rollouts ranks the types."""
 
-    place: np.ndarray  # (V,) the place of each type, from 0
+    order: np.ndarray  # (V,) types by falling score
+    place: np.ndarray  # (V,) the place of each type in it, from 0
     ranked: int  # so many places are of types that have a score
+    loss: np.ndarray  # (V,) summed loss of each type in this part
 
     @classmethod
-    def of(cls, score_V: np.ndarray, token_id_V: np.ndarray) -> Places:
-        place = np.empty(len(score_V), np.int64)
-        place[rank_order(score_V, token_id_V)] = np.arange(len(score_V))
-        return cls(place, int((score_V > 0).sum()))
+    def of(cls, score_V: np.ndarray, token_id_V: np.ndarray, loss_V: np.ndarray) -> Side:
+        order = rank_order(score_V, token_id_V)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        return cls(order, place, int((score_V > 0).sum()), loss_V)
+
+    def covers_of(self, other: Side, k_max: int) -> np.ndarray:
+        """(k_max,) the share of another part's loss on the K best types of this one; 0 where that
+        loss sums to nothing.
+        """
+        best, total = self.order[: min(self.ranked, k_max)], other.loss.sum()
+        if total <= 0 or not len(best):
+            return np.zeros(k_max)
+        return np.pad(np.cumsum(other.loss[best]) / total, (0, k_max - len(best)), mode="edge")
 
 
-Agreement = tuple[np.ndarray, np.ndarray]  # of disjoint halves (draws, k_max), of nested (5, k_max)
+class Agreement(NamedTuple):
+    """For K = 1 .. k_max: how far rankings agree, and what they cover of each other."""
+
+    halves: np.ndarray  # (draws, k_max) Jaccard index of disjoint halves
+    nested: np.ndarray  # (5, k_max) of nested samples and the whole
+    covered: np.ndarray  # (draws, k_max) coverage, chosen on one half, measured on the other
+
+    @classmethod
+    def unknown(cls, k_max: int, value: float) -> Agreement:
+        return cls(*[np.full((1, k_max), value)] * 3)
 
 
 def parts(rollouts: int, rule: RockRule) -> np.ndarray:
@@ -73,10 +106,14 @@ def parts(rollouts: int, rule: RockRule) -> np.ndarray:
     )
 
 
-def agreement(sides: Iterable[tuple[Places, Places]], draws: int, k_max: int) -> Agreement:
-    """Jaccard index for K = 1 .. k_max of each pair of rankings, in the order of `parts`."""
-    rows = [stats.overlap(a.place, b.place, (a.ranked, b.ranked), k_max) for a, b in sides]
-    return np.stack(rows[:draws]), np.stack(rows[draws:])
+def agreement(sides: Iterable[tuple[Side, Side]], draws: int, k_max: int) -> Agreement:
+    """Of each pair of rankings, in the order of `parts`."""
+    rows, covered = [], []
+    for a, b in sides:
+        rows.append(stats.overlap(a.place, b.place, (a.ranked, b.ranked), k_max))
+        if len(covered) < draws:
+            covered.append((a.covers_of(b, k_max) + b.covers_of(a, k_max)) / 2)
+    return Agreement(np.stack(rows[:draws]), np.stack(rows[draws:]), np.stack(covered))
 
 
 def holds_enough(rule: RockRule, scores_V: np.ndarray, whole: float) -> np.ndarray:
@@ -115,17 +152,35 @@ def cut(
     total = loss_V.sum()
     covered = np.cumsum(loss_V[:k_max]) / total if ranked and total > 0 else np.zeros(1)
     coverage = np.pad(covered, (0, k_max - len(covered)), mode="edge")
-    draws = nested = np.zeros((1, k_max)) if agreement_up_to else np.full((1, k_max), np.nan)
+    agree = Agreement.unknown(k_max, 0.0 if agreement_up_to else np.nan)
     if ranked and agreement_up_to is not None:
-        draws, nested = agreement_up_to(k_max)
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    jaccard = draws.mean(axis=0)
+        agree = agreement_up_to(k_max)
+    jaccard, low, high = over_draws(agree.halves)
     knee = stats.knee(coverage[: min(ranked, k_max)]) + 1 if ranked else 0
     if wanted is None:
         k, how = _choose(rule, jaccard, enough)
     else:
         k, how = wanted, "given" if rule.tau_rock is None else "tau_rock"
-    return Cutoff(coverage, jaccard, low, high, nested.mean(axis=0), knee, enough, k, how)
+    return Cutoff(
+        coverage=coverage,
+        jaccard=jaccard,
+        low=low,
+        high=high,
+        nested=agree.nested.mean(axis=0),
+        crossed=over_draws(agree.covered),
+        knee=knee,
+        enough=enough,
+        k=k,
+        chosen_by=how,
+    )
+
+
+def over_draws(draws_DK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K,) the mean over random splits, and the middle 95 % of them: no confidence interval, for
+    the splits share their rollouts.
+    """
+    low, high = np.quantile(draws_DK, [0.025, 0.975], axis=0)
+    return draws_DK.mean(axis=0), low, high
 
 
 def asked(rule: RockRule, scores_V: np.ndarray) -> int | None:

@@ -18,7 +18,7 @@ from rockcore import stats
 from rockcore.rocks import cutoff, persistence, recurrence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.cutoff import Cutoff, Places
+from rockcore.rocks.cutoff import Cutoff, Side
 from rockcore.rocks.gather import Material, needs_two
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
@@ -249,14 +249,14 @@ class Detection:
             (self.corpus.types, np.where(self.scores > 0, 0.0, -self.stats.kl_sum), -self.scores)
         )
 
-    def _places(self, known: TypeStats) -> Places:
-        return Places.of(self.score_of(known), self.corpus.types)
+    def _side(self, known: TypeStats) -> Side:
+        return Side.of(self.score_of(known), self.corpus.types, known.kl_sum)
 
     def _agreement(self, k_max: int) -> cutoff.Agreement:
         """Of disjoint halves, and of nested samples with the whole."""
-        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._places(self.stats)
+        parts, whole = cutoff.parts(self.corpus.rollouts, self.rule), self._side(self.stats)
         sides = (
-            (self._places(part), self._places(rest) if i < self.rule.draws else whole)
+            (self._side(part), self._side(rest) if i < self.rule.draws else whole)
             for i, (part, rest) in enumerate(self.in_parts(parts))
         )
         return cutoff.agreement(sides, self.rule.draws, k_max)

@@ -56,6 +56,9 @@ class RockReport:
     notes: tuple[str, ...]
     why_empty: str = ""  # why no type is in the set, and what would help
     enough: int | None = None  # types that hold enough of the loss; None in reports of old
+    # coverage by as many types chosen on one half of the rollouts, of the other half's loss: mean
+    # and middle 95 % of the splits; NaN where unknown
+    covered_elsewhere: Interval = Interval(math.nan, math.nan, math.nan)
 
     @property
     def single(self) -> bool:
@@ -131,11 +134,8 @@ class RockReport:
             "hard_from": self.hard_from,
             "occurrences": self.occurrences,
             "coverage": self.coverage,
-            "stability": {
-                "jaccard": _null_if_unknown(self.stability.value),
-                "low": _null_if_unknown(self.stability.low),
-                "high": _null_if_unknown(self.stability.high),
-            },
+            "covered_elsewhere": _named_ends("share", self.covered_elsewhere),
+            "stability": _named_ends("jaccard", self.stability),
             "density": self.density,
             "ids": self.ids,
             "tokens": _records(self._named(top)),
@@ -178,10 +178,6 @@ class RockReport:
     @classmethod
     def _from_dict(cls, data: dict[str, Any]) -> RockReport:
         rule, asked = RockRule.from_dict(data["rule"]), RockRule.from_dict(data["asked"])
-        stability = (
-            math.nan if (v := data["stability"][k]) is None else v
-            for k in ("jaccard", "low", "high")
-        )
         frames: dict[str, Any] = {n: _frame(data[n]) for n in ("rollouts", "curves", "groups")}
         report = cls(
             **{name: data[name] for name in _AS_IT_IS},
@@ -190,7 +186,8 @@ class RockReport:
             steps=tuple(data["steps"]),
             rule=rule,
             asked=asked,
-            stability=Interval(*stability),
+            stability=_interval("jaccard", data["stability"]),
+            covered_elsewhere=_interval("share", data.get("covered_elsewhere", {})),
             tokens=_frame(data["tokens"]).rename(columns={f"mean_{rule.column}": "mean"}),
             notes=tuple(data["notes"]),
             why_empty=data.get("why_empty", ""),
@@ -214,6 +211,17 @@ HOW = {  # Cutoff.chosen_by in words
 _AGAIN = "Write it again: rockcore rocks RUN --json"
 _AS_IT_IS = """run name fingerprint tokenizer_hash estimator mode chosen_by knee hard_from
 occurrences coverage density control""".split()
+
+
+def _named_ends(name: str, value: Interval) -> dict[str, Any]:
+    """An interval as JSON takes it."""
+    ends = zip((name, "low", "high"), value, strict=True)
+    return {end: _null_if_unknown(number) for end, number in ends}
+
+
+def _interval(name: str, ends: dict[str, Any]) -> Interval:
+    numbers = (ends.get(end) for end in (name, "low", "high"))
+    return Interval(*(math.nan if number is None else number for number in numbers))
 
 
 def _null_if_unknown(value: Any) -> Any:

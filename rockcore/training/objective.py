@@ -6,13 +6,14 @@ has to know the values first takes two passes, one without a gradient and one th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from rockcore.config import ResolvedConfig
-from rockcore.interventions import Arm, Batch, weights
+from rockcore.interventions import Arm, Batch, dynamic, weights
+from rockcore.log import Run, RunWriter
 from rockcore.training.clock import Clock
 from rockcore.training.columns import refuse_non_finite
 from rockcore.training.models import Model
@@ -46,7 +47,8 @@ class Objective:
     arm: Arm
     student: Model
     teacher: Model
-    by_type: np.ndarray | None = field(default=None)  # (V,) weights of the arm dynamic
+    by_type: np.ndarray | None = None  # (V,) of the arm dynamic, once it has moved a weight
+    moved_at: int = 0  # the milestone since which they hold
 
     def judge(self, step: int, rollouts: Rollouts, clock: Clock, learn: bool, whole: bool) -> Fresh:
         """Judge the rollouts of a step; to `learn`, leave the gradient in the student. `whole`: all
@@ -64,6 +66,26 @@ class Objective:
         if two_passes:
             self._learn(rollouts, weight, clock, whole=False)
         return Fresh(rollouts, scored, weight)
+
+    def follow(self, step: int, writer: RunWriter) -> None:
+        """At a milestone whose fixed texts are scored: in the arm dynamic, let the weights of the
+        types follow what these texts say, and log them.
+        """
+        if self.arm.name != "dynamic" or step == 0 or step % self.config.probe_every:
+            return  # at a step where a run was stopped, one that goes on weighs nothing anew
+        run = Run(writer.path, writer.meta)
+        if self.by_type is None:
+            self.by_type = np.ones(self.student.vocab_size, np.float32)
+        found = dynamic.moved(run, self.moved_at, step, self.by_type)
+        self.moved_at, self.by_type = step, found.weight
+        columns = {str(name): values.to_numpy() for name, values in found.table.items()}
+        writer.append("weights", step, columns)
+
+    def read_back(self, writer: RunWriter) -> None:
+        """Take the weights of a run that goes on from its log."""
+        if self.arm.name == "dynamic":
+            run = Run(writer.path, writer.meta)
+            self.moved_at, self.by_type = dynamic.weight_of(run, self.student.vocab_size)
 
     def _weights(self, step: int, batch: Batch, clock: Clock) -> np.ndarray:
         with clock.phase("update_s"):

@@ -94,10 +94,8 @@ class Probes:
         gradients and of those of the further texts behind them; alternatives are kept of the first
         texts only, or they would fill the log.
         """
-        tops, own = (
-            Alternatives(sum(texts.lengths[: self.config.probes])),
-            self._own(probe_set, texts),
-        )
+        tops = Alternatives(sum(texts.lengths[: self.config.probes]))
+        own = self._own(probe_set, texts)
         added = None
         if sums and self.config.gradients != "off":
             added = gradient_sums.sums_of(self.student, texts)
@@ -106,7 +104,8 @@ class Probes:
         scored = judge_texts(self.student, self.teacher, judged, Clock(), watchers=watchers)
         refuse_non_finite(step, judged, scored)
         n = sum(own.lengths)
-        of_own = Judged({name: x[:n] for name, x in scored.losses.items()}, tops.arrays())
+        losses = {name: x[:n] for name, x in scored.losses.items()}
+        of_own = Judged(losses, scored.known[:n], tops.arrays())
         columns = {**occurrence_columns(step, own, of_own), **alternative_columns(of_own)}
         self.writer.append_probe(probe_set, step, columns)
         if added is not None:

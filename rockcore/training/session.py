@@ -106,6 +106,7 @@ class Session:
         self.checkpoints = Checkpoints(config.out / "checkpoints")
         self.threads = threads_for(config, tasks, student, teacher)
         self.first_step, self.metrics_seconds = 0, 0.0
+        self.say: Callable[[str], object] = lambda _: None
         self.first_texts: Rollouts | None = None
         self.objective = Objective(config, arm, student, teacher)
         if config.resume:
@@ -126,9 +127,11 @@ class Session:
                 self.first_texts = self.probes.read_back()
             self.tasks.batch(self.first_step * self.config.rollouts)  # already used
             self.writer.drop_from(self.first_step)
+            self.objective.read_back(self.writer)
             self.writer.clear_stop()
         if not self.first_step:  # also again: a kill may have come between dropping and scoring
             self.first_texts = self.probes.write("first", 0)
+        self.say = say
         if self.student.restricted or self.teacher.restricted:
             say(loading.restriction(self.student, self.teacher))
         if self.config.gradients == "full":
@@ -165,9 +168,15 @@ class Session:
                 self.student, self.teacher, batch, config.max_new_tokens, config.temperature, seed
             )
         self.optimizer.zero_grad()
-        return self.objective.judge(
+        fresh = self.objective.judge(
             step, rollouts, clock, learn=not ending, whole=self.is_logged(step, ending)
         )
+        if not fresh.trained and not ending:
+            self.say(
+                f"step {step}: no position has a weight above 0, so the student stays as it is"
+            )
+            self.say = lambda _: None  # once is enough
+        return fresh
 
     def is_logged(self, step: int, ending: bool) -> bool:
         """Whether the tokens of a step are written."""
@@ -196,6 +205,7 @@ class Session:
             # the time between two
             sums = step % (2 * config.probe_every) == 0 or step == config.steps
             self.probes.rescore("first", step, self.first_texts, sums)
+            self.objective.follow(step, self.writer)
         if config.gradients != "off":
             moments = updates.second_moments(
                 step, self.optimizer, self.student.head, self.student.vocab_size

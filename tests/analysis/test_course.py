@@ -184,7 +184,7 @@ def test_a_step_of_one_rollout_has_a_mean_without_an_interval(open_app, tmp_path
     metrics = course.course(Run.open(path)).metrics
     assert metrics.low.isna().all() and set(metrics.interval) == {"no interval from 1 rollout"}
     app = open_app("overview", path)
-    assert not app.exception and app.metric[2].help == "No interval from 1 rollout."
+    assert not app.exception and app.metric[2].help == "No interval from 1 rollout of step 10."
 
 
 def test_live_finds_the_first_run_by_itself(open_app, tmp_path: Path) -> None:
@@ -212,3 +212,26 @@ def test_looks_of_several_sessions_share_one_state(
         time.sleep(0)
         with data.trainings.looking(run) as second:
             assert first == second == run
+
+
+@pytest.mark.parametrize(
+    ("config", "normaliser", "says"),
+    [
+        ({}, "tokens", "Arm: baseline · weighted kl over the number of tokens"),
+        (
+            {"arm": "soft", "rocks": "r.json", "lambda_": 0.0, "window": True, "share": 0.2},
+            "weights",
+            "Arm: soft --rocks r.json --window --lambda 0.0 · weighted kl over the sum of the "
+            "weights",
+        ),
+        (
+            {"arm": "top-entropy", "share": 0.2, "window": False},
+            "tokens",
+            "Arm: top-entropy --share 0.2 · weighted kl over the number of tokens",
+        ),
+        ({"arm": "of another trainer"}, "Σ", "Arm: of another trainer · weighted kl over Σ"),
+    ],
+)
+def test_a_run_says_what_was_trained_on(tiny_run, config, normaliser, says):
+    run = Run.open(tiny_run("arm", config=config, normaliser=normaliser))
+    assert course.course(run).objective == says

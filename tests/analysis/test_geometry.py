@@ -13,6 +13,7 @@ from gradient_rows import geometry, rows_of
 from rockcore.analysis import groups, projection
 from rockcore.analysis.geometry import Geometry
 from rockcore.analysis.gradient_change import early_and_late
+from rockcore.analysis.group_length import group_length
 from rockcore.log import Run, RunWriter
 from rockcore.schema import FOLDS, DamagedRun, NoGradients, Prompt, RunMeta
 from rockcore.training import loading
@@ -436,6 +437,22 @@ def test_a_late_length_within_its_noise_bounds_the_ratio_and_has_no_cosine_with_
     assert (gone.norm_last_most > 0).all() and gone.ratio_most.between(0, 0.5).all()
     back = early_and_late(b, a)
     assert back[["ratio", "cosine"]].notna().all(axis=1).equals(back.norm_first_told)
+
+
+@pytest.mark.parametrize(("length", "told"), [(0.5, True), (0.0, False)])
+def test_the_length_of_a_group_is_the_planted_one_or_bounded(length, told):
+    found = [
+        group_length(
+            geometry(*planted(n=40, types=7, seed=seed, length=length, noise=1.5)), range(7)
+        )
+        for seed in range(20)
+    ]
+    inside = [f.norm_low <= length <= (f.norm_high if f.norm_told else f.norm_most) for f in found]
+    assert np.mean([f.norm_told == told for f in found]) >= 0.95 and np.mean(inside) >= 0.9
+    assert {f.types for f in found} == {7}
+    assert np.mean([f.told for f in found]) > 5 or not told
+    nobody = group_length(geometry(*planted(n=40, types=7, seed=0)), [99])
+    assert nobody.types == 0 and np.isnan(nobody.norm) and not nobody.norm_told
 
 
 def test_a_run_without_sums_says_how_to_log_them(tmp_path):

@@ -21,6 +21,7 @@ from app.components.packing import unpacked
 from app.views.arms import charts
 from rockcore.analysis.arms import compare
 from rockcore.config import ArmName
+from rockcore.interventions import dynamic
 from rockcore.log import comparisons
 from rockcore.log.arms import ArmsFolder
 
@@ -56,6 +57,8 @@ def test_the_page_shows_every_part(open_app, compared: ArmsFolder) -> None:
     for line in (*found.about["verdicts"], found.about["paper"]):
         assert line in shown
     assert "9 of 9 runs of 20 steps" in shown and "crossed" in shown
+    assert f"PROGRESS = {dynamic.PROGRESS:g}" in app.code[0].value
+    assert "w_v ← w_v + RATE (1 − w_v)" in app.code[0].value
 
 
 def test_the_table_has_a_row_a_test_with_its_interval_and_corrected_p(open_app, compared) -> None:
@@ -101,7 +104,7 @@ def test_the_page_needs_no_run_and_no_runs_beside_the_comparison(
     for place in (alone, alone.parent):
         app = open_app("arms", place, comparison="alone")
         assert not app.exception and "What each arm left out" in words(app)
-        assert "No run to show" not in words(app)
+        assert not any("No run to show" in heading.value for heading in app.main.subheader)
 
 
 def test_the_runs_of_a_comparison_are_offered_on_the_other_pages(open_app, compared) -> None:

@@ -232,9 +232,9 @@ def test_the_page_says_how_long_the_mean_gradients_of_the_rocks_are_at_both_ends
     open_app, trained: Path
 ) -> None:
     shown = words(open_app("gradients", trained, rule=RULE))
-    line = next(line for line in shown.splitlines() if line.startswith("Median length"))
-    assert "types on 4 texts of the first student" in line
-    assert "types on 32 texts of the final student" in line and "at step 4" in line
+    line = next(line for line in shown.splitlines() if line.startswith("Length of the Rock"))
+    assert "at step 0, on 4 texts of the first student" in line
+    assert "at step 4, on 32 texts of the final student" in line
 
 
 def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(

@@ -5,6 +5,7 @@ library, a state that travels in the link, plain words for what is missing.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,9 @@ def test_the_page_shows_the_verdicts_and_numbers_of_the_library(open_app, screen
     assert f"centred: each Δ against its own sham: {signs.centred.negative} worse" in shown
     assert f"in the paper: {signs.naive.negative} worse" in shown
     census = app.dataframe[1].value
-    assert census[VERDICTS[0]].tolist() == screen.census[VERDICTS[0]].tolist()
+    for verdict, row in zip(VERDICTS, census.to_dict("records"), strict=False):
+        assert list(row.values())[1:] == screen.census[verdict].tolist()
+    assert list(census)[1:] == ["as the paper", "raw p", "BH", "max-T"]
     assert len(app.dataframe[2].value) == 9 and app.dataframe[2].value.bound.notna().all()
 
 
@@ -291,10 +294,11 @@ def test_the_table_of_rocks_has_a_column_and_a_filter_of_verdicts(open_app, scre
     app = open_app("rock_tokens", screened, rule=LENIENT)
     table, rows = app.dataframe[0].value, found(screened).by_token.set_index("token_id")
     told = dict(zip(table.token_id, table.knockout_told, strict=True))
+    assert set(rows.decided_by) == {"token", "window"}
     for token, row in rows.iterrows():
-        assert told[token].startswith(
-            f"{data.knockouts.SHORT[row.verdict]} Δ {100 * row.delta:+.1f}".replace("-", "−")
-        )
+        by = " by its window:" if row.decided_by == "window" else ""
+        verdict = f"{data.knockouts.SHORT[row.verdict]}{by}"
+        assert told[token].startswith(f"{verdict} Δ {100 * row.delta:+.1f}".replace("-", "−"))
     assert {told[i] for i in set(told) - set(rows.index)} == {"not measured"}
     app = open_app("rock_tokens", screened, rule=LENIENT, knockout="Pillar,stumbling")
     assert set(app.dataframe[0].value.token_id) == {SO, BOX, LET}
@@ -305,8 +309,8 @@ def test_the_card_of_a_token_says_what_was_measured(
 ) -> None:
     views = [p for p in panes(open_app("trace", screened, rule=LENIENT)) if p.get("part") == "view"]
     told = views[-1]["knockouts"]
-    row = found(screened).by_token.set_index("token_id").loc[SO]
-    assert told["of"][str(SO)].startswith(f"Pillar Δ {100 * row.delta:+.1f}".replace("-", "−"))
+    row = found(screened).by_token.set_index("token_id").loc[LET]
+    assert told["of"][str(LET)].startswith(f"stumbling Δ {100 * row.delta:+.1f}")
     assert told["of"][str(BOX)].endswith("needed by the answer")
     assert "screened has no checkpoints" in told["others"]
     bare = with_checkpoint(tiny_run("bare"))
@@ -340,3 +344,17 @@ def test_the_lab_counts_the_pillars_at_risk_as_the_rule_moves(
 def test_a_quotation_mark_is_shown_as_one_in_charts() -> None:
     """Plotly reads &lt;, &gt; and &amp;, and leaves &quot; as it is."""
     assert app_charts.label('<a href="x">\'&') == '&lt;a href="x"&gt;\'&amp;'
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_screen_of_two_problems_and_one_rare_token_speaks_plainly(
+    seed: int, open_app, tiny_run: RunFactory
+) -> None:
+    """Too little to tell anything: no page says nan or None, and none fails."""
+    run = tiny_run("small")
+    write_screen(run, {ID[HOSTILE[-1]]: 0.0}, problems=2, length=4, seed=seed)
+    app = open_app("knockout", run)
+    assert not app.exception and metric(app, "Undecided") == "1 of 1"
+    assert not re.search(r"\b(nan|None|inf)\b", said(app))
+    drawn = " ".join(str(c.proto.spec) for c in app.get("plotly_chart"))
+    assert not re.search(r"\b(nan|None|inf)\b", drawn)

@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from chrome import PAGES
 from conftest import write_tiny_run
@@ -50,6 +52,16 @@ def texts_only(run: Path) -> None:
         file.unlink()
 
 
+def not_all_judged(run: Path) -> None:
+    """As an arm that leaves tokens out writes a step whose tokens are not logged."""
+    for file in sorted((run / "metrics").glob("step=*.parquet"))[1:]:
+        table = pq.read_table(file)
+        for name in ("kl_mean", "kl_stderr"):
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, pa.nulls(1, pa.float64()))
+        pq.write_table(table, file)
+
+
 ODD_RUNS = {
     "one step": ({"steps": (0,)}, as_before),
     "no step": ({"steps": ()}, as_before),
@@ -71,6 +83,8 @@ ODD_RUNS = {
     "nothing at all": ({}, without("probe", "evals", "metrics", "rollouts", "types", "tokens")),
     "closing, first checkpoint": ({"status": "running"}, closing_step),
     "texts never judged": ({}, texts_only),
+    "not all judged": ({}, not_all_judged),
+    "not all judged, in training": ({"status": "running"}, not_all_judged),
     "no estimator": ({"estimator": "absent"}, as_before),
 }
 SETTINGS = {

@@ -267,6 +267,18 @@ def test_a_share_of_any_number_of_steps_lands_in_its_bin_and_on_its_threshold(ta
         assert bars == [20 * k // steps for k in range(steps + 1)], steps
 
 
+def test_a_card_counts_the_steps_at_which_a_position_is_hard(tab: Tab, folder: Path) -> None:
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20")
+    page.locator(".response .t").nth(3).hover()
+    run = Run.open(folder / "tiny")
+    kl = np.array([run.trace(step, 1, "final").kl[3] for step in (0, 10, 20)])
+    tau = page.evaluate(
+        "() => { const v = rockPanes.get('token pane').view; return v.verdict.tau ?? v.scale_kl; }"
+    )
+    shown = page.locator(".card .values dd", has_text="logged steps").first
+    playwright.expect(shown).to_have_text(f"{int((kl >= tau).sum())} of 3 logged steps ≥ τ")
+
+
 def test_categories_beyond_the_256th_are_those_of_the_log(tab: Tab, folder: Path) -> None:
     page = read(tab, "run=sorted&source=final&rollout=1&step=20&light=c290,c299")
     frame = Run.open(folder / "sorted").trace(20, 1, "final")

@@ -310,6 +310,12 @@ def test_stability_is_how_far_the_sets_of_two_halves_agree_each_judged_alone(log
         n = {v: sum(row.count(v) for row in some.tokens) for v in some.types}
         return set(brute.best({v: brute.rock_score(some, v) / n[v] * kept.count(v) for v in n}, k))
 
+    def share(chosen: set[int], part: np.ndarray) -> float:
+        """Of the loss of the rollouts in a part, how much falls on some types."""
+        losses = {o: float(log.loss(o, -1)) for o in log.occurrences if part[o[0]]}
+        on_chosen = sum(loss for o, loss in losses.items() if log.token(o) in chosen)
+        return on_chosen / (sum(losses.values()) or 1.0)
+
     if b > 1 and (found.scores > 0).any():
         for k in range(1, len(found.cutoff.jaccard) + 1):
             pairs = [
@@ -317,6 +323,13 @@ def test_stability_is_how_far_the_sets_of_two_halves_agree_each_judged_alone(log
             ]
             jaccard = [len(one & two) / len(one | two) if one | two else 0.0 for one, two in pairs]
             assert found.cutoff.jaccard[k - 1] == pytest.approx(np.mean(jaccard))
+            covered = [
+                share(one, ~part) + share(two, part)
+                for (one, two), part in zip(
+                    pairs, stats.halves(b, rule.draws, rule.seed), strict=True
+                )
+            ]
+            assert found.cutoff.crossed[0][k - 1] == pytest.approx(np.mean(covered) / 2)
             pairs = [
                 (best(part, k), best(np.ones(b, bool), k)) for part in stats.nested(b, rule.seed)
             ]

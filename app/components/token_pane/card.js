@@ -120,20 +120,19 @@ function listValues(pane, i) {
       continue;
     values.append(
       element("dt", shown, name),
-      element(
-        "dd",
-        shown,
-        value === null ? "not logged" : `${number(value)} ${unitOnCard(pane, name)}`,
-      ),
+      element("dd", shown, value === null ? "not logged" : valueOnCard(pane, name, value)),
     );
   }
   return values;
 }
 
-function unitOnCard({ text, view }, name) {
-  if (name === "persistence") return `of ${text.series?.steps.length ?? 0} logged steps ≥ τ`;
+function valueOnCard({ text, view }, name, value) {
+  if (name === "persistence") {
+    const steps = text.series?.steps.length ?? 0; // a share of few steps is a count
+    return `${Math.round(value * steps)} of ${steps} logged steps ≥ τ`;
+  }
   const unit = UNITS[name] ?? (name === view.scale.name ? view.scale.unit : "");
-  return ESTIMATED.includes(name) ? `${unit}, top-8 + tail` : unit;
+  return `${number(value)} ${ESTIMATED.includes(name) ? `${unit}, top-8 + tail` : unit}`;
 }
 
 function drawCurve(pane, i) {

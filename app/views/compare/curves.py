@@ -19,7 +19,7 @@ def show_curves(asked: Asked) -> None:
         if facts.estimator == other.estimator
         else f"A {facts.estimator}; B {other.estimator}"
     )
-    kl = [charts.Curve(s, f.meta.name, f.metrics) for s, f in both]
+    kl = [charts.Curve(s, f.meta.name, f.kl) for s, f in both]
     st.plotly_chart(
         charts.kl_curves(kl, cursors, estimator),
         key="kl",

@@ -43,7 +43,7 @@ def show_directions(asked: Asked, rocks: RuleSet) -> None:
         found = data.gradients.compared_groups(run, texts, step, rocks.rule)
         n = "" if found.texts is None else f"{found.texts:,} texts · "
         show_groups(found, values == "naive", f"{n}{about}")
-        if len(ends := data.gradients.ends(run, rocks.rule)) > 1:
+        if len(ends := data.gradients.ends(run, rocks.ids)) > 1:
             st.text(sentences.early_and_late(ends))
     if error := data.gradients.cosine_error(run, texts, step):
         st.caption(

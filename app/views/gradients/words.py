@@ -156,16 +156,17 @@ def _ratio(row: Any) -> str:
 
 
 def early_and_late(ends: list[data.gradients.End]) -> str:
-    """The median length of the rocks' mean gradients at both ends of the training."""
+    """How long the rocks' mean gradients are at both ends of the training."""
     why = "no interval: without some of the texts no type has a length"
     said = [
-        f"{length(end.rocks, 'norm', why)} at step {end.step}, {end.rocks.measured} types on "
-        f"{'' if end.groups.texts is None else f'{end.groups.texts:,} '}{end.texts.phrase}"
+        f"{length(end.rocks, 'norm', why)} at step {end.rocks.step}, on "
+        f"{'' if end.rocks.texts is None else f'{end.rocks.texts:,} '}{end.texts.phrase} "
+        f"({end.rocks.told} of {end.rocks.types} types told from 0 by themselves)"
         for end in ends
     ]
     return (
-        "Median length of the Rock Tokens' mean gradients without their noise: "
-        f"{'; '.join(said)}. A length that is not told from 0 has no direction."
+        "Length of the Rock Tokens' mean gradients without their noise, root mean square over the "
+        f"types: {'; '.join(said)}. A length that is not told from 0 has no direction."
     )
 
 

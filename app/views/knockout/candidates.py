@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEEDED = {"shown": "shown", "out": "left out"}
-MOST_ROWS = 80  # of the chart; the table holds all
+COUNTED = "Of the tokens that were candidates; random types beside them are not counted."
+MOST_ROWS = 60  # of the chart; the table holds all
 
 
 def show_candidates(asked: Asked) -> str:
@@ -40,9 +41,10 @@ def show_counts(found: data.knockouts.Knockouts) -> None:
     rows = found.by_token.loc[found.by_token.kind == "token"]
     for place, (verdict, about) in zip(st.columns(4), sentences.VERDICTS.items(), strict=True):
         n = sentences.counted(rows.verdict, verdict)
-        place.metric(about.heading, f"{n} of {len(rows)}", help=f"Tokens. {about.meaning}")
-    if line := sentences.needed_pillars(rows):
-        st.text(line)
+        place.metric(about.heading, f"{n} of {len(rows)}", help=f"{about.meaning} {COUNTED}")
+    for line in (sentences.decided(rows), sentences.needed_pillars(rows)):
+        if line:
+            st.text(line)
 
 
 def choose_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,9 +13,9 @@ def show_census(asked: Asked) -> None:
     found = asked.found
     st.subheader("With and without a correction")
     st.dataframe(
-        found.census,
+        columns.census(found.census),
         hide_index=True,
-        column_config=columns.census(),
+        column_config=columns.ways(found.census),
         alt="Number of verdicts by the way of deciding",
     )
     st.text(sentences.family(found))

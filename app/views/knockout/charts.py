@@ -63,7 +63,7 @@ def deltas(
         f"<br>{about}<br>95 % intervals over problems",
         "Δ (points of accuracy)",
         "",
-        220 + _ROW * len(rows),
+        height := 220 + _ROW * len(rows),
     )
     figure.update_xaxes(tickformat="+~g", zeroline=False)
     figure.update_yaxes(
@@ -73,7 +73,7 @@ def deltas(
         zeroline=False,
         showgrid=False,
     )
-    return figure.update_layout(margin_t=95, margin_b=125)
+    return figure.update_layout(margin_t=95, margin_b=125, title_y=1 - 15 / height)
 
 
 def _bands(figure: go.Figure, rows: int, bands: Bands) -> None:

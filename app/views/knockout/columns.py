@@ -55,20 +55,32 @@ def config() -> dict[str, Any]:
     }
 
 
-def census() -> dict[str, Any]:
-    text = st.column_config.TextColumn
+def census(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row a verdict, a column a way of deciding: narrow enough for a narrow screen."""
+    heads = {verdict: about.short for verdict, about in sentences.VERDICTS.items()}
+    heads["pillars_needed"] = "needed Pillars"
+    return [
+        {"tokens": head} | {_way(how): n for how, n in zip(found.how, found[name], strict=True)}
+        for name, head in heads.items()
+    ]
+
+
+def _way(how: str) -> str:
+    """The beginning of what says how."""
+    return how.split(":")[0].split(",")[0].replace("Benjamini–Hochberg", "BH")
+
+
+def ways(found: pd.DataFrame) -> dict[str, Any]:
     return {
-        "how": text("decided by", width="medium"),
+        "tokens": st.column_config.TextColumn("tokens", help="That were candidates, each once."),
         **{
-            verdict: _number(about.short, "%d", about.meaning)
-            for verdict, about in sentences.VERDICTS.items()
+            _way(how): _number(
+                f"{_way(how)} ✓" if decides else _way(how),
+                "%d",
+                f"{how}{', which decides here' if decides else ''}",
+            )
+            for how, decides in zip(found.how, found.decides, strict=True)
         },
-        "pillars_needed": _number(
-            "Pillars that the answer needs",
-            "%d",
-            "Of the Pillars: ids without which no answer can be written.",
-        ),
-        "decides": st.column_config.CheckboxColumn("here", help="Gives the verdicts of this page."),
     }
 
 

@@ -62,7 +62,7 @@ def named(kind: str, token: str, ids: int) -> str:
     shown = words.visible(token)
     return {
         "steered": f"{shown} +{ids - 1} spelling{'s' * (ids != 2)}",
-        "window": f"W({shown}), {ids} ids",
+        "window": f"W({shown}), {ids} id{'s' * (ids != 1)}",
         "random": f"{shown} (random)",
     }.get(kind, shown)
 
@@ -99,13 +99,26 @@ def screen_line(found: data.knockouts.Knockouts, name: str) -> str:
 def unfinished(far: data.knockouts.Progress) -> str:
     return (
         f"This screen is not finished: {far.done} of {far.planned} candidates. What is shown rests "
-        "on these, and its corrections on their number; the verdicts will change. It goes on where "
-        "it stopped:"
+        "on these, and its corrections on their number; the verdicts will change. While it is at "
+        "work, reload (press R) for what has come since; otherwise it goes on where it stopped:"
     )
 
 
 def counted(verdicts: Iterable[str], verdict: str) -> int:
     return sum(each == verdict for each in verdicts)
+
+
+def decided(rows: Any) -> str:
+    """What the Pillars and stumbling blocks are so by; empty where there is none. `rows`: of
+    Knockouts.by_token.
+    """
+    by = [w for v, w in zip(rows.verdict, rows.decided_by, strict=True) if v.startswith("Strong")]
+    if "window" not in by:
+        return ""
+    return (
+        f"Of the {len(by)} that are Pillar or stumbling {by.count('token')} are so alone, "
+        f"{by.count('window')} by their window, all of whose candidates are banned together."
+    )
 
 
 def needed_pillars(rows: Any) -> str:
@@ -127,8 +140,8 @@ def about_candidate(row: Any, name: str) -> str:
         else f" Its sham: {words.points(row.sham_delta)} points."
     )
     needed = (
-        " The answer itself is written with it, so that without it no answer can be graded right: "
-        "this says nothing of the reasoning."
+        " Right answers are written with what it bans, so that none can be graded right: this says "
+        "nothing of the reasoning."
         if row.needed
         else ""
     )

@@ -66,7 +66,7 @@ def show_curves(now: data.runs.RunKey) -> None:
     left, right = st.columns(2)
     with left:
         st.plotly_chart(
-            charts.kl_curve(facts.metrics, facts.meta.name, facts.estimator),
+            charts.kl_curve(facts.kl, facts.meta.name, facts.estimator),
             key="live kl",
             alt="Mean kl so far",
         )
@@ -146,7 +146,7 @@ def follow(opened: data.runs.RunKey, wanted: int) -> None:
                 st.rerun()
             show_progress(now)
             steps = data.runs.steps(now)
-            if data.runs.facts(now).metrics.empty or not steps:
+            if data.runs.facts(now).kl.empty or not steps:
                 return
             show_curves(now)
             st.subheader("What the student writes now")

@@ -22,6 +22,7 @@ st.badge(
     "tokens.",
 )
 st.text(f"Student: {meta.student} · teacher: {meta.teacher} · {data.runs.status(run)}")
+st.text(facts.objective)
 
 
 def say_what_is_missing(texts: list[str]) -> None:
@@ -49,7 +50,7 @@ def say_what_is_missing(texts: list[str]) -> None:
 
 
 def show_figures() -> None:
-    last = facts.metrics.iloc[-1]
+    last, known = facts.metrics.iloc[-1], facts.kl.iloc[-1]
     columns = st.columns(3)
     columns[0].metric(
         "Tokens logged",
@@ -63,8 +64,8 @@ def show_figures() -> None:
     )
     columns[2].metric(
         "Last mean kl",
-        f"{last.kl_mean:.4f} nats",
-        help=f"{last.interval[:1].upper()}{last.interval[1:]}.",
+        f"{known.kl_mean:.4f} nats",
+        help=f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
     )
 
 
@@ -82,7 +83,7 @@ def draw_accuracies() -> None:
 
 
 steps = data.runs.steps(run)
-if not steps or facts.metrics.empty:
+if not steps or facts.kl.empty:
     say_what_is_missing(data.runs.logged_texts(run))
     if not facts.evals.empty:
         show_accuracies()
@@ -94,20 +95,23 @@ show_accuracies()
 
 st.subheader("Where the loss sits")
 top = selection.count(
-    "top", "Token types counted as rocks, by Rock Score", 1, 10_000, 20, width=320
+    "top", "So many token types, the highest by Rock Score", 1, 10_000, 20, width=320
 )
 share = data.runs.concentration(run, steps[-1], top)
 for sentence in sentences.concentration(steps[-1], share):
     st.markdown(sentence)
+st.caption(
+    "A high score alone is no Rock Token: which types are, or that no set is stable, says a rule."
+)
 left, right, _ = st.columns([1, 1, 2])
 with left:
-    selection.link("rock_tokens", "See which ones")
+    selection.link("rock_tokens", "See the Rock Tokens by a rule")
 with right:
     selection.link("gradients", "See who takes the gradient")
 
 st.subheader("Over the training")
 st.plotly_chart(
-    charts.kl_curve(facts.metrics, meta.name, facts.estimator),
+    charts.kl_curve(facts.kl, meta.name, facts.estimator),
     key="kl",
     alt="Mean kl over steps with its interval",
 )

@@ -22,6 +22,8 @@ def show_headline(report: data.rocks.RockReport) -> None:
         place.metric(cell.label, cell.value, help=cell.about)
     if report.no_set:
         st.warning(words.literal(report.no_set))
+    else:
+        st.text(f"K = {len(report.ids)}: {report.how}.")
     st.text(funnel_line(report))
     for note in report.notes:
         st.info(words.literal(note), icon=":material/info:")
@@ -40,10 +42,23 @@ def set_cells(report: data.rocks.RockReport) -> list[Cell]:
         Cell(
             "Coverage",
             f"{report.coverage:.0%}" if k else "–",
-            f"Share of the summed {column} on tokens of these types, on the texts that chose them.",
+            f"Share of the summed {column} on tokens of these types, on the texts that chose them."
+            + elsewhere(report),
         ),
         stability_cell(report),
     ]
+
+
+def elsewhere(report: data.rocks.RockReport) -> str:
+    """The coverage on texts that did not choose."""
+    share = report.covered_elsewhere
+    if math.isnan(share.value):
+        return ""
+    return (
+        f" Where one half of the rollouts chooses as many and the other is measured: "
+        f"{share.value:.0%} ({report.rule.draws} splits, middle 95 % {share.low:.0%} to "
+        f"{share.high:.0%})."
+    )
 
 
 def stability_cell(report: data.rocks.RockReport) -> Cell:

@@ -107,7 +107,8 @@ def show_progress(run: data.runs.RunKey) -> None:
         return
     st.progress(
         far.step / max(far.steps, 1),
-        f"Step {far.step} of {far.steps} · mean kl {far.kl_mean:.4f} nats",
+        f"Step {far.step} of {far.steps}"
+        + ("" if far.kl_mean is None else f" · mean kl {far.kl_mean:.4f} nats"),
     )
 
 

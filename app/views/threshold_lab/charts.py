@@ -53,10 +53,10 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
         )
     figure.add_hline(y=marked.least, line={"color": TEACHER, "width": 1, "dash": "dash"})
     if marked.k:
-        _line(figure, marked.k, f"K = {marked.k}", "solid", "top right")
+        _line(figure, marked.k, f"K = {marked.k}", "solid", "top left")
         _line(figure, marked.knee, f"knee {marked.knee}", "dot", "bottom right")
     if marked.enough and marked.enough != marked.k:
-        _line(figure, marked.enough, f"enough loss: {marked.enough}", "dash", "bottom left")
+        _line(figure, marked.enough, f"{marked.enough} hold enough", "dash", "top right")
     figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
     figure.update_layout(hovermode="x unified")
     return finish(
