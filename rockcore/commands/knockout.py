@@ -194,16 +194,16 @@ class _Bar:
         self.bar.update(self.tasks[now.phase], completed=now.done, phase=phase)
 
 
-_COLUMNS = {  # heading -> cell
+_COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
     "token": lambda r: repr(r["token"]) if r["kind"] != "window" else f"W({r['token']!r})",
-    "kind": lambda r: r["kind"] if len(r["ids"]) == 1 else f"{r['kind']}, {len(r['ids'])} ids",
-    "Δ, points": lambda r: f"{100 * r['delta']:+.2f}",
+    "kind": lambda r: r["kind"] if len(r["ids"]) == 1 else f"{r['kind']} of {len(r['ids'])}",
+    "Δ points": lambda r: f"{100 * r['delta']:+.2f}",
     "95 %": lambda r: f"{100 * r['low']:+.2f} to {100 * r['high']:+.2f}",
-    "changed": lambda r: f"{r['changed']:.0%}",
-    "p": lambda r: f"{r['p']:.3f}",
-    "BH": lambda r: f"{r['q_bh']:.3f}",
-    "max-T": lambda r: f"{r['p_max']:.3f}",
     "verdict": lambda r: r["verdict"] + (", needed" if r["needed"] else ""),
+    "max-T": lambda r: f"{r['p_max']:.3f}",
+    "BH": lambda r: f"{r['q_bh']:.3f}",
+    "p": lambda r: f"{r['p']:.3f}",
+    "changed": lambda r: f"{r['changed']:.0%}",
     "instead": lambda r: r["replaced"],
 }
 
@@ -217,11 +217,13 @@ def _table(found: Knockouts, top: int) -> Table:
         f"{plan.rollouts} rollouts, {min(top, n)} of {n} candidates"
     )
     table = Table(title=Text(title), title_justify="left")
-    for name in _COLUMNS:
+    width = out.width
+    shown = list(_COLUMNS.items())[: 5 if width < 90 else 9 if width < 130 else len(_COLUMNS)]
+    for name, _ in shown:
         left = name in ("token", "kind", "verdict", "instead")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "instead")
     for row in found.candidates.head(top).to_dict("records"):
-        table.add_row(*(Text(cell(row)) for cell in _COLUMNS.values()))
+        table.add_row(*(Text(cell(row)) for _, cell in shown))
     return table
 
 
@@ -230,7 +232,7 @@ def summary(found: Knockouts) -> list[str]:
     accuracy, naive, centred = found.accuracy, found.signs.naive, found.signs.centred
     lines = [
         f"Baseline accuracy {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}); "
-        f"ε = {100 * found.levels.epsilon:g} points, level {found.levels.alpha:g}."
+        f"ε = {100 * found.levels.epsilon:g} in points, level {found.levels.alpha:g}."
     ]
     for row in found.census.to_dict("records"):
         counts = ", ".join(

@@ -8,45 +8,22 @@ one that is done takes more candidates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from rockcore.analysis.knockout_candidates import Wanted, choose, joined
 from rockcore.analysis.knockout_tests import expected_spread, power
 from rockcore.analysis.knockout_texts import needed_ids
 from rockcore.analysis.knockouts import LEVELS
-from rockcore.config import BadConfig, ResolvedConfig
-from rockcore.log import Run
-from rockcore.log.screens import Screen, ScreenWriter, why_not
-from rockcore.schema import Prompt, tokenizer_hash
-from rockcore.schema.screen import Candidate, ScreenPlan
+from rockcore.log.screens import Screen, ScreenWriter
 from rockcore.spelling import visible
-from rockcore.tasks import Tasks
-from rockcore.training import loading
-from rockcore.training.checkpoints import Checkpoints, NoCheckpoint
-from rockcore.training.knockout import Job, Row, Writer, first_banned
-from rockcore.training.models import Model
-from rockcore.training.resume import config_of
-from rockcore.training.screen_workers import Source, Workers
+from rockcore.training.knockout import Job, Row, first_banned
+from rockcore.training.screen_plan import Ready, ScreenSettings, prepare
+from rockcore.training.screen_workers import Workers
 
-PROBLEMS, ROLLOUTS, LEAST_ROLLOUTS, KEPT_TEXTS = 200, 4, 4, 40
-
-
-@dataclass(frozen=True)
-class ScreenSettings:
-    """What is asked of a screen. None: as the screen that is there has it, else the default."""
-
-    wanted: Wanted | None = None  # None: those of the screen that is there, else Wanted()
-    problems: int | None = None  # PROBLEMS, or all where the run has fewer
-    rollouts: int | None = None  # ROLLOUTS: answers to each problem, each with its noise
-    seed: int | None = None  # of the noise; 0
-    kept_texts: int = KEPT_TEXTS  # changed rollouts of a candidate whose text is kept, at most
-    device: str | None = None
-    processes: int | None = None  # a small model on a CPU: one a core
+__all__ = ["ScreenProgress", "ScreenSettings", "prepare", "run"]
 
 
 class ScreenProgress(NamedTuple):
@@ -72,7 +49,8 @@ def run(
 
     Raises before anything is written: NoCheckpoint, BadConfig (no answers, too few rollouts or
     problems, a setting that contradicts the screen that is there), BadCandidates, BadRockSet,
-    ModelNotFound, BadResponse; LogWriteError later, with every finished candidate kept.
+    BadIntervention, ModelNotFound, BadResponse; LogWriteError later, with every finished candidate
+    kept.
 
     Small models on a CPU answer in processes of their own, which import the main module again: a
     script that calls this keeps the call under `if __name__ == "__main__":`.
@@ -92,143 +70,6 @@ def run(
         _tell_needed(screen, say)
         _candidates(screen, jobs, writer, workers, listen)
     return Screen(ready.run)
-
-
-class Ready(NamedTuple):
-    """A screen that nothing speaks against."""
-
-    run: Run
-    plan: ScreenPlan
-    tasks: Sequence[Prompt]
-    writer: Writer
-    source: Source
-
-
-def prepare(
-    path: str | Path, settings: ScreenSettings, say: Callable[[str], object] = lambda _: None
-) -> Ready:
-    """Everything that can be checked before anything is written; see `run` for what it raises."""
-    found = Run.open(path)
-    there = Screen(found).plan if Screen.exists(found.path) else None
-    if why := why_not(found):
-        raise NoCheckpoint(why, "There is no student to ask", "Give a run that was trained here")
-    rollouts = _agreed("rollouts", settings.rollouts, there)
-    rollouts = ROLLOUTS if rollouts is None else rollouts
-    if rollouts < LEAST_ROLLOUTS:
-        raise BadConfig(
-            f"--rollouts {rollouts}",
-            "Every difference is taken against the same baseline answers: with fewer than "
-            f"{LEAST_ROLLOUTS} replicates their luck shifts all candidates together",
-            f"Give --rollouts {LEAST_ROLLOUTS} or more",
-        )
-    config, tasks = _tasks(found, _agreed("problems", settings.problems, there))
-    checkpoints = Checkpoints(found.path / "checkpoints")
-    step = checkpoints.steps()[-1]
-    source = Source(
-        str(checkpoints.path(step)),
-        loading.usable_device(settings.device),
-        config.dtype,
-        found.meta.vocab_size,
-    )
-    candidates = _chosen(found, settings, there, say)
-    model = source.load()
-    plan = ScreenPlan(
-        step=step,
-        student=found.meta.student,
-        tokenizer_hash=tokenizer_hash(model.tokenizer.get_vocab()),
-        vocab_size=model.vocab_size,
-        problems=len(tasks),
-        rollouts=rollouts,
-        seed=_agreed("seed", settings.seed, there) or 0,
-        temperature=float(config.temperature),
-        max_new_tokens=config.max_new_tokens,
-        stop_ids=tuple(sorted(model.stop_ids)),
-        kept_texts=there.kept_texts if there else settings.kept_texts,
-        candidates=candidates,
-    )
-    _refuse_another(found, plan, there)
-    writer = _writer(model, tasks, plan)
-    _warn_of_grading(found, plan, say)
-    return Ready(found, plan, tasks, writer, source)
-
-
-def _agreed(name: str, asked: int | None, there: ScreenPlan | None) -> int | None:
-    """What is asked, else what the screen has, else None. Raises BadConfig where these differ."""
-    has = None if there is None else getattr(there, name)
-    if asked is not None and has is not None and asked != has:
-        raise BadConfig(
-            f"--{name} {asked}, but the screen that is there has {has}",
-            "All its candidates are paired with one baseline",
-            f"Leave --{name} away, or move the folder knockout away and screen anew",
-        )
-    return has if asked is None else asked
-
-
-def _tasks(found: Run, problems: int | None) -> tuple[ResolvedConfig, Sequence[Prompt]]:
-    """The held-out problems with an answer, as many as are wanted. Raises BadConfig for too few."""
-    config = config_of(found)
-    if config.is_builtin:  # an endless supply, always in the same order
-        config = replace(config, held_out=max(config.held_out, problems or PROBLEMS))
-    graded = [p for p in Tasks.of(config).held_out if p.answer is not None]
-    if not graded:
-        raise BadConfig(
-            f"{found.path.name} has no held-out problems with an answer",
-            "A screen counts right answers",
-            "Train with prompts that have an answer, and --held-out N",
-        )
-    if problems is not None and not 2 <= problems <= len(graded):
-        raise BadConfig(
-            f"--problems {problems}, and {found.path.name} has {len(graded)} held-out problems "
-            "with an answer",
-            "A screen resamples problems: it takes two at least, and each once",
-            f"Give --problems between 2 and {len(graded)}",
-        )
-    return config, graded[: problems or PROBLEMS]
-
-
-def _chosen(
-    found: Run, settings: ScreenSettings, there: ScreenPlan | None, say: Callable[[str], object]
-) -> tuple[Candidate, ...]:
-    known = there.candidates if there else ()
-    if known and settings.wanted is None:
-        return known
-    return joined(known, choose(found, settings.wanted or Wanted(), say))
-
-
-def _refuse_another(found: Run, plan: ScreenPlan, there: ScreenPlan | None) -> None:
-    """Raises BadConfig unless the student is the run's, and that of the screen that is there."""
-    if plan.tokenizer_hash != found.meta.tokenizer_hash or plan.vocab_size != found.meta.vocab_size:
-        raise BadConfig(
-            f"The checkpoint of step {plan.step} has another tokenizer than {found.path.name} says",
-            "Its ids mean other tokens",
-            "Restore the checkpoint, or train the run again",
-        )
-    for name in ("step", "problems", "temperature", "max_new_tokens", "stop_ids"):
-        if there is not None and getattr(plan, name) != getattr(there, name):
-            raise BadConfig(
-                f"The screen that is there has {name} = {getattr(there, name)}, the run now "
-                f"{getattr(plan, name)}",
-                "All candidates of a screen are paired with one baseline of one student",
-                "Move the folder knockout away and screen anew",
-            )
-
-
-def _writer(model: Model, tasks: Sequence[Prompt], plan: ScreenPlan) -> Writer:
-    prompts = [model.encode(p.prompt) for p in tasks]
-    model.check_room(max(map(len, prompts)) + plan.max_new_tokens)
-    answers = [p.answer or "" for p in tasks]
-    return Writer(model, prompts, answers, plan.seed, plan.temperature, plan.max_new_tokens)
-
-
-def _warn_of_grading(found: Run, plan: ScreenPlan, say: Callable[[str], object]) -> None:
-    """Say which candidates make answers that cannot be graded."""
-    texts = found.vocab.set_index("token_id").token
-    ends = [c for c in plan.candidates if set(c.ids) & set(plan.stop_ids)]
-    boxes = [c for c in plan.candidates if any("boxed" in str(texts.get(i)) for i in c.ids)]
-    for chosen, why in ((ends, "no answer can end"), (boxes, "no answer can be boxed")):
-        if chosen:
-            names = ", ".join(visible(str(texts.get(c.token_id))) for c in chosen)
-            say(f"Grading will fail without {names}: {why}. Their Δ says that, and no more.")
 
 
 def _baseline(ready: Ready, writer: ScreenWriter, workers: Workers, listen: Listener) -> None:

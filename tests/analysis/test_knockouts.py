@@ -21,6 +21,7 @@ from rockcore.analysis.knockout_tests import (
     sign_flips,
     sign_test,
 )
+from rockcore.analysis.knockout_verdicts import verdicts_of
 from rockcore.analysis.knockouts import (
     LEVELS,
     NEUTRAL,
@@ -28,7 +29,6 @@ from rockcore.analysis.knockouts import (
     STUMBLING,
     UNDECIDED,
     VERDICTS,
-    _verdicts,
     examine,
 )
 from rockcore.log.screens import NoScreen
@@ -50,7 +50,7 @@ def judged(difference_IJ: np.ndarray, flipped_J: np.ndarray, levels: Levels = LE
         }
     )
     return frame.assign(
-        **{name: _verdicts(frame, frame[name], levels) for name in ("p", "p_max", "q_bh")},
+        **{name: verdicts_of(frame, frame[name], levels) for name in ("p", "p_max", "q_bh")},
         raw=frame.p,
     )
 
