@@ -2,7 +2,8 @@
 the runs, the figures.
 
     python sample_runs/make.py              models and runs, about 35 minutes on two cores
-    python sample_runs/make.py --only runs  the runs and their figures, from the models here
+    python sample_runs/make.py --only runs  the runs with their screens and figures, from the models
+    python sample_runs/make.py --only arms  the comparisons of arms and their figures
     python sample_runs/make.py --only sweep whether a plateau is real (rate, seed, length)
 
 1. A tokenizer is trained on the built-in world.
@@ -34,19 +35,23 @@ import tyro
 from rich.progress import Progress, track
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rockcore import schema, world
+from rockcore import cli, schema, world
+from rockcore.analysis.knockout_candidates import Wanted
 from rockcore.config import TUNED, ScenarioName, SessionConfig
 from rockcore.log import Run, RunWriter
 from rockcore.log.files import table_files, write_table
 from rockcore.log.writer import type_sums
 from rockcore.tasks import epochs
-from rockcore.training import evals, loading
+from rockcore.training import evals, loading, screen
 from rockcore.training.llama import FastLlama
 from rockcore.training.models import Ids, Model
 from rockcore.training.session import train
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
+SCREENED, KEPT_TEXTS = 25, 12  # candidates by score, and texts of each
+ARMS = "baseline,rock-freeze,random-freeze,dynamic"
+COMPARED: tuple[ScenarioName, ...] = ("habit", "hidden")  # skill has no set to freeze
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{{ '<user>' if m.role == 'user' else '<assistant>' "
     "}}{{ m.content }}"
@@ -222,8 +227,8 @@ def make_student(
 
 
 def make_run(scenario: ScenarioName, seed: int) -> None:
-    """One run of a scenario at its tuned settings, logged at every sixth of it, without
-    checkpoints: it has to stay small.
+    """One run of a scenario at its tuned settings, logged at every sixth of it, with a screen of
+    its last student; the checkpoints, which the screen needs, are left out in the end.
     """
     out, every = HERE / scenario, -(-int(TUNED[scenario]["steps"]) // 6)
     shutil.rmtree(out, ignore_errors=True)
@@ -245,8 +250,25 @@ def make_run(scenario: ScenarioName, seed: int) -> None:
                 task, completed=p.step, total=p.steps, description=f"{scenario}: KL {p.kl:.3f}"
             ),
         )
+    settings = screen.ScreenSettings(Wanted(count=SCREENED), kept_texts=KEPT_TEXTS)
+    screen.run(out, settings, say=print)
     shutil.rmtree(out / "checkpoints")
     slim(out)
+
+
+def make_arms(scenario: ScenarioName, processes: int) -> None:
+    """Arms of a scenario, the same seeds for each, and what comparing them came to; the runs
+    themselves are left out.
+    """
+    out = HERE / "arms" / scenario
+    shutil.rmtree(out, ignore_errors=True)
+    cli.main(
+        ["arms", "--scenario", scenario, "--arms", ARMS, "--seeds", "5", "--out", str(out)]
+        + ["--processes", str(processes)]
+    )
+    cli.main(["compare-arms", str(out)])
+    for folder in ("runs", "scout"):
+        shutil.rmtree(out / folder)
 
 
 def slim(run: Path) -> None:
@@ -289,7 +311,11 @@ def rounded(table: pa.Table) -> dict[str, Any]:
     return values
 
 
-def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0) -> None:
+def main(
+    only: Literal["all", "models", "runs", "arms", "sweep"] = "all",
+    seed: int = 0,
+    processes: int = 1,
+) -> None:
     """Rebuild the sample models and runs."""
     if only in ("all", "models"):
         make_teacher(seed)
@@ -298,6 +324,10 @@ def main(only: Literal["all", "models", "runs", "sweep"] = "all", seed: int = 0)
     if only in ("all", "runs"):
         for scenario in get_args(ScenarioName):
             make_run(scenario, seed)
+        figures.write_readme()
+    if only in ("all", "arms"):
+        for scenario in COMPARED:
+            make_arms(scenario, processes)
         figures.write_readme()
     if only == "sweep":
         figures.sweep()

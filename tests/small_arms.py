@@ -42,7 +42,7 @@ def write_small_arms(path: Path, seeds: int = 3, arms: tuple[str, ...] = ARMS) -
 
 def _end_without_update(run: Path) -> None:
     """As in a real run, the last step is not followed by one."""
-    _change(run, "metrics", STEPS[-1], update_norm=np.nan)
+    change(run, "metrics", STEPS[-1], update_norm=np.nan)
 
 
 def _weigh(run: Path, ids: tuple[int, ...], weight: float) -> None:
@@ -50,11 +50,11 @@ def _weigh(run: Path, ids: tuple[int, ...], weight: float) -> None:
     for step in STEPS:
         token_id = pq.read_table(table_file(run, "tokens", step))["token_id"].to_numpy()
         given = np.where(np.isin(token_id, ids), weight, 1.0)
-        _change(run, "tokens", step, weight=given)
-        _change(run, "metrics", step, trained=(given > 0).sum())
+        change(run, "tokens", step, weight=given)
+        change(run, "metrics", step, trained=(given > 0).sum())
 
 
-def _change(run: Path, table: str, step: int, **columns: Any) -> None:
+def change(run: Path, table: str, step: int, **columns: Any) -> None:
     frame = pq.read_table(table_file(run, table, step)).to_pandas().assign(**columns)
     values = {name: frame[name].to_numpy() for name in frame}
     RunWriter.reopen(run).write(table, values, step)

@@ -65,7 +65,8 @@ def screen(of: ScreenKey) -> Screen:
 
 def examined(of: ScreenKey) -> Knockouts:
     """Verdicts, intervals, corrections: everything that a page shows of a screen."""
-    return work(of, lambda pulse: knockouts.examine(screen(of)), "Weighing the screen")
+    opened = screen(of)  # here: the work is done in a thread that Streamlit does not know
+    return work(of, lambda pulse: knockouts.examine(opened), "Weighing the screen")
 
 
 def command(run: RunKey, ids: Iterable[int | str] = ()) -> str:
@@ -214,8 +215,9 @@ def measured(run: RunKey, at_once: bool = False) -> Measured:
 
 
 def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str], set[int]]:
+    opened = screen(of)
     rows = work(
-        ("verdicts", of), lambda pulse: knockouts.token_verdicts(screen(of)), "Weighing the screen"
+        ("verdicts", of), lambda pulse: knockouts.token_verdicts(opened), "Weighing the screen"
     )
     ids, verdicts = rows.token_id.tolist(), [SHORT[v] for v in rows.verdict]
     by_window = {i for i, by in zip(ids, rows.decided_by, strict=True) if by == "window"}

@@ -9,13 +9,21 @@ arms, within each measure. Nothing here trains or loads torch.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from rockcore.analysis.arms_costs import costs, progress
-from rockcore.analysis.arms_outcomes import accuracy, fresh_kl, measured_tests, text_kl
+from rockcore.analysis.arms_outcomes import (
+    accuracy,
+    differences,
+    fresh_kl,
+    measured_tests,
+    text_kl,
+)
 from rockcore.analysis.arms_texts import rock_kl, texts_of_arms, type_weights
+from rockcore.interventions import dynamic
 from rockcore.log import Run
 from rockcore.log.arms import BASELINE, ArmsFolder, Cell
 from rockcore.log.comparisons import Comparison
@@ -71,6 +79,7 @@ def compare(folder: ArmsFolder) -> Comparison:
         "text_kl": text_kl(runs),
         "fresh_kl": fresh_kl(runs),
         "rock_kl": rock_kl(runs, () if rocks is None else rocks.ids),
+        "differences": differences(runs),
         "tests": measured_tests(runs),
         "costs": costs(runs),
         "weights": type_weights(runs),
@@ -92,7 +101,7 @@ def _about(
     """What is said once: settings, what is missing, the set, how the times were taken, verdicts."""
     plan, first = folder.plan, next(iter(finished.runs.values()))
     metas = [run.meta for run in finished.runs.values()]
-    machines = sorted({f"{m.device}, {m.threads} threads" for m in metas})
+    machines = sorted({f"{m.device}, {m.threads} thread{'s' * (m.threads != 1)}" for m in metas})
     tokens = first.vocab.set_index("token_id").token
     return {
         "name": folder.path.resolve().name,
@@ -108,9 +117,17 @@ def _about(
         "rock_tokens": [] if rocks is None else [str(tokens.get(i, f"id {i}")) for i in rocks.ids],
         "rocks_from": _where_from(folder, rocks),
         "verdicts": verdicts(tests),
+        "weight_rule": weight_rule() if "dynamic" in plan.arms else "",
         "notes": _notes(plan.arms, finished, missing, machines, metas),
         "paper": PAPER,
     }
+
+
+def weight_rule() -> str:
+    """How the arm dynamic moves its weights: the equation and the constants in it."""
+    names = ("PROGRESS", "RATE", "FLOOR")
+    constants = ", ".join(f"{name} = {getattr(dynamic, name):g}" for name in names)
+    return f"{inspect.cleandoc(dynamic.__doc__ or '')}\n\n{constants}"
 
 
 def _where_from(folder: ArmsFolder, rocks: RockSet | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore.analysis.crossed import mean_over_seeds
+from rockcore.analysis.shares import projection_share
 from rockcore.log import Run
 from rockcore.log.arms import BASELINE
 from rockcore.schema import PHASES
@@ -61,7 +62,8 @@ def costs(runs: Runs) -> pd.DataFrame:
     """One row an arm: schema.comparison."""
     times = {arm: [_times(run) for run in of.values()] for arm, of in runs.items()}
     base = dict(zip(runs.get(BASELINE, {}), times.get(BASELINE, []), strict=True))
-    projection = np.mean([t["projection_s"] / t["step_s"] for t in base.values()] or [np.nan])
+    shares = [projection_share(run, TRAINING).share for run in runs.get(BASELINE, {}).values()]
+    projection = np.mean([np.nan if share is None else share for share in shares] or [np.nan])
     return pd.DataFrame(
         [_cost(arm, of, times[arm], base, float(projection)) for arm, of in runs.items()],
         columns=list(COMPARISON["costs"]),

@@ -83,45 +83,60 @@ def fresh_kl(runs: Runs) -> pd.DataFrame:
     return _frame("fresh_kl", found)
 
 
-def measured_tests(runs: Runs) -> pd.DataFrame:
-    """Each arm against the baseline at the last milestone that both reached, for each measure:
-    schema.comparison, Holm within each measure.
+MEASURES = (*DECODINGS, "text_kl")
+
+
+def differences(runs: Runs) -> pd.DataFrame:
+    """Each arm less the baseline at every milestone that both reached: schema.comparison.
 
     y_sp in the model of `crossed_mean` is the difference of the two arms for seed s and problem (or
-    text) p: right answers are 1, wrong ones 0.
+    text) p: right answers are 1, wrong ones 0. What two arms of a seed share, the problems and how
+    well a student of this seed does, is not in it; so it is told far better than either arm.
+    """
+    found = []
+    for arm, measure in _compared(runs):
+        for step, cells in _paired(runs, arm, measure):
+            mean = crossed_mean(cells)
+            about = {"arm": arm, "measure": measure, "step": step, "seeds": mean.seeds}
+            found.append(about | {"difference": mean.mean, "low": mean.low, "high": mean.high})
+    return _frame("differences", found)
+
+
+def measured_tests(runs: Runs) -> pd.DataFrame:
+    """Each arm against the baseline at the last milestone that both reached, for each measure, with
+    Holm's correction over the arms of a measure: schema.comparison. The differences are those of
+    `differences`; one milestone is tested, so that there is one answer.
     """
     found: list[dict[str, Any]] = []
-    for measure in (*DECODINGS, "text_kl"):
-        tested = [
-            row
-            for arm in runs
-            if arm != BASELINE and (row := _against_baseline(runs, arm, measure)) is not None
-        ]
-        corrected = holm(np.array([row["p"] for row in tested], float))
-        found += [row | {"p_holm": p} for row, p in zip(tested, corrected, strict=True)]
+    for arm, measure in _compared(runs):
+        if paired := _paired(runs, arm, measure):
+            mean = crossed_mean(paired[-1][1])
+            told = {name: getattr(mean, name) for name in _TOLD}
+            found.append(
+                {"arm": arm, "measure": measure, "difference": mean.mean, **told, **_size(mean)}
+            )
+    for measure in MEASURES:
+        family = [row for row in found if row["measure"] == measure]
+        corrected = holm(np.array([row["p"] for row in family], float))
+        for row, p in zip(family, corrected, strict=True):
+            row["p_holm"] = p
     return _frame("tests", found)
 
 
-def _against_baseline(runs: Runs, arm: str, measure: str) -> dict[str, Any] | None:
-    """None where nothing is measured in both."""
-    pairs = [
-        _difference(_measured(base, measure), _measured(of, measure))
-        for seed, base in runs.get(BASELINE, {}).items()
-        if (of := runs[arm].get(seed)) is not None
-    ]
-    pairs = [row for row in pairs if not row.empty]
-    table = pd.concat(pairs, join="inner", axis=0) if pairs else pd.DataFrame()
-    if table.empty:
-        return None
-    mean = crossed_mean(table.to_numpy(float))
-    return {
-        "arm": arm,
-        "measure": measure,
-        "difference": mean.mean,
-        **{n: getattr(mean, n) for n in ("low", "high", "p", "dof")},
-        **{n: getattr(mean, n) for n in ("seed_sd", "problem_sd", "rest_sd")},
-        **_size(mean),
-    }
+_TOLD = ("low", "high", "p", "dof", "seed_sd", "problem_sd", "rest_sd")
+
+
+def _compared(runs: Runs) -> list[tuple[str, str]]:
+    """Every measure of every arm but the baseline."""
+    return [(arm, measure) for measure in MEASURES for arm in runs if arm != BASELINE]
+
+
+def _paired(runs: Runs, arm: str, measure: str) -> list[tuple[int, np.ndarray]]:
+    """The arm less the baseline at each milestone of both, (seeds, problems) for what all have."""
+    base = runs.get(BASELINE, {})
+    both = [seed for seed in base if seed in runs[arm]]
+    ends = [[_measured(of[seed], measure) for seed in both] for of in (runs[arm], base)]
+    return _by_step([mine - other for mine, other in zip(*ends, strict=True)])
 
 
 def _measured(run: Run, measure: str) -> pd.DataFrame:
@@ -132,26 +147,18 @@ def _measured(run: Run, measure: str) -> pd.DataFrame:
     return _table(found.loc[found.decoding == measure])
 
 
-def _difference(base: pd.DataFrame, arm: pd.DataFrame) -> pd.DataFrame:
-    """The arm less the baseline at the last milestone of both, one row, a column a problem."""
-    steps = base.index.intersection(arm.index)
-    if not len(steps):
-        return pd.DataFrame()
-    ends = [frame.loc[[steps.max()]].astype(float) for frame in (arm, base)]
-    return (ends[0] - ends[1]).dropna(axis=1)
-
-
 def _table(graded: pd.DataFrame) -> pd.DataFrame:
     return graded.pivot(index="step", columns="problem_id", values="correct").astype(float)
 
 
 def _by_step(tables: list[pd.DataFrame]) -> list[tuple[int, np.ndarray]]:
     """(seeds, problems) at each milestone that all seeds have, for the problems that all have."""
-    if not tables or any(table.empty for table in tables):
+    known = [table.dropna(how="all").dropna(axis=1) for table in tables]
+    if not known or any(table.empty for table in known):
         return []
-    columns = sorted(set.intersection(*(set(table.columns) for table in tables)))
-    steps = sorted(set.intersection(*(set(table.index) for table in tables)))
-    return [(int(s), np.stack([t.loc[s, columns].to_numpy(float) for t in tables])) for s in steps]
+    columns = sorted(set.intersection(*(set(table.columns) for table in known)))
+    steps = sorted(set.intersection(*(set(table.index) for table in known)))
+    return [(int(s), np.stack([t.loc[s, columns].to_numpy(float) for t in known])) for s in steps]
 
 
 def _size(mean: Any) -> dict[str, int]:

@@ -37,7 +37,8 @@ def group_length(geometry: Geometry, token_ids: Collection[int]) -> GroupLength:
     inside = np.isin(geometry.types, list(token_ids))
     inside &= np.isfinite(geometry.lengths(np.ones(FOLDS)).squared)
     if not inside.any():
-        return GroupLength(geometry.step, geometry.texts, 0, 0, *[np.nan] * 3, False, np.nan)
+        nan = float("nan")
+        return GroupLength(geometry.step, geometry.texts, 0, 0, nan, nan, nan, False, nan)
 
     def mean_square(w: np.ndarray) -> np.ndarray:
         """(1,); types that are gone with the folds left out are not counted."""

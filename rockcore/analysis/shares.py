@@ -200,6 +200,25 @@ class GivenUp:
     steps: int  # whose times were measured
 
 
+class ProjectionShare(NamedTuple):
+    """How much of a step's time the vocabulary projections and the losses take."""
+
+    share: float | None  # None where it was not measured
+    steps: int  # that it was measured at
+
+
+def projection_share(run: Run, phases: Iterable[str] = PHASES) -> ProjectionShare:
+    """The part of a step that leaving positions out can shorten: the median over the steps that
+    were followed by an update, of which the first is warm-up. `phases`: what counts as the step.
+    """
+    metrics = run.metrics().sort_values("step")
+    trained = metrics[metrics.update_norm.notna() & metrics.projection_s.notna()]
+    trained = trained.iloc[1:] if len(trained) > 1 else trained
+    step_s = trained[list(phases)].sum(axis=1)
+    share = float((trained.projection_s / step_s).median()) if len(trained) else None
+    return ProjectionShare(share, len(trained))
+
+
 def given_up(
     run: Run, token_ids: Iterable[int], table: str = "tokens", norm: str = "grad_norm"
 ) -> GivenUp:
@@ -209,15 +228,11 @@ def given_up(
     A skipped position still has to be written and read, because later positions see it; what
     shrinks is its way through the vocabulary projections of both models, the loss, and back. Their
     time is measured in each step (`projection_s`), so the bound is their share of the step times
-    the share of tokens skipped. Medians over steps; the first is warm-up.
+    the share of tokens skipped.
     """
     types = type_shares(run, table, norm)
     skipped = types[types.token_id.isin(list(token_ids))]
-    metrics = run.metrics().sort_values("step")
-    trained = metrics[metrics.update_norm.notna() & metrics.projection_s.notna()]
-    trained = trained.iloc[1:] if len(trained) > 1 else trained
-    step_s = trained[list(PHASES)].sum(axis=1)
-    share = float((trained.projection_s / step_s).median()) if len(trained) else None
+    share, steps = projection_share(run)
     tokens, of_tokens = int(skipped.n.sum()), int(types.n.sum())
     return GivenUp(
         tokens=tokens,
@@ -228,5 +243,5 @@ def given_up(
         of_gradient=float(types.gradient.sum()),
         projection_share=share,
         time_saved=None if share is None else share * tokens / max(of_tokens, 1),
-        steps=len(trained),
+        steps=steps,
     )

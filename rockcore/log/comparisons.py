@@ -19,9 +19,9 @@ from rockcore.log.arms import COMPARISON as FOLDER
 from rockcore.log.arms import PLAN, ArmsFolder, Plan
 from rockcore.log.files import commit, write_table
 from rockcore.schema import DamagedRun, RockError
-from rockcore.schema.comparison import COMPARISON
+from rockcore.schema.comparison import ABOUT, COMPARISON
 
-ABOUT = "comparison.json"
+ABOUT_FILE = "comparison.json"
 
 
 class NotCompared(RockError, FileNotFoundError):
@@ -52,7 +52,7 @@ def write(folder: ArmsFolder, comparison: Comparison) -> Path:
         frame = comparison.tables[name]
         write_table(place / f"{name}.parquet", columns, {n: frame[n].to_numpy() for n in columns})
     text = json.dumps(comparison.about, indent=2, ensure_ascii=False, allow_nan=False)
-    commit(place / ABOUT, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+    commit(place / ABOUT_FILE, lambda tmp: tmp.write_text(text, encoding="utf-8"))
     return place
 
 
@@ -65,20 +65,28 @@ def read(path: str | Path) -> Comparison:
     place = folder.path / FOLDER
     again = f"Compare again: rockcore compare-arms {folder.path}"
     try:
-        about = json.loads((place / ABOUT).read_bytes())
+        about = json.loads((place / ABOUT_FILE).read_bytes())
     except FileNotFoundError as e:
         raise NotCompared(
-            f"{folder.path} has no {FOLDER}/{ABOUT}",
+            f"{folder.path} has no {FOLDER}/{ABOUT_FILE}",
             "Its runs were not compared yet",
             f"rockcore compare-arms {folder.path}",
         ) from e
     except (OSError, ValueError) as e:
         raise NotCompared(
-            f"{place / ABOUT} cannot be read ({e})", "It says what was compared", again
+            f"{place / ABOUT_FILE} cannot be read ({e})", "It says what was compared", again
         ) from e
     absent = [name for name in COMPARISON if not (place / f"{name}.parquet").is_file()]
-    if absent or not isinstance(about, dict):
-        raise NotCompared(f"{place} lacks {', '.join(absent)}", "A page shows all of it", again)
+    if isinstance(about, dict):
+        absent += [name for name, kind in ABOUT.items() if not isinstance(about.get(name), kind)]
+    else:
+        absent.append(ABOUT_FILE)
+    if absent:
+        raise NotCompared(
+            f"{place} lacks {', '.join(absent)}",
+            "It is damaged, or of another version of this program",
+            again,
+        )
     try:
         tables = {
             name: duck.rows(columns, [place / f"{name}.parquet"])

@@ -10,6 +10,7 @@ _ARM = Column(pa.string(), "", "The arm.")
 _STEP = Column(pa.int32(), "updates", "The student had been updated this often.")
 _SEEDS = Column(pa.int32(), "", "How many seeds it rests on.")
 _SEED = Column(pa.int32(), "", "The seed of the run.")
+_MEASURE = Column(pa.string(), "", "greedy or sampled accuracy, or text_kl in nats.")
 _TOKEN = Column(pa.string(), "", "Its text.")
 
 
@@ -63,9 +64,17 @@ COMPARISON: dict[str, dict[str, Column]] = {
         "change_low": _real("nats", "Lower end of its 95 % interval over seeds."),
         "change_high": _real("nats", "Its upper end."),
     },
+    "differences": {
+        "arm": _ARM,
+        "measure": _MEASURE,
+        "step": _STEP,
+        "seeds": _SEEDS,
+        "difference": _real("", "The arm less the baseline, paired by seed and problem."),
+        **_interval("", "seeds and problems"),
+    },
     "tests": {
         "arm": _ARM,
-        "measure": Column(pa.string(), "", "greedy or sampled accuracy, or text_kl."),
+        "measure": _MEASURE,
         "difference": _real("", "The arm less the baseline, at the last milestone."),
         **_interval("", "seeds and problems"),
         "p": _real("", "Two-sided; of one seed null."),
@@ -127,4 +136,24 @@ COMPARISON: dict[str, dict[str, Column]] = {
         "rollout_id": TOKENS["rollout_id"],
         "prompt": Column(pa.string(), "", "What the student read, the same in all arms."),
     },
+}
+
+# comparison.json: what is said once, and what each of it is
+ABOUT: dict[str, type] = {
+    "name": str,
+    "student": str,
+    "teacher": str,
+    "estimator": str,
+    "normalisers": list,
+    "machines": list,  # on which the times were taken
+    "steps": int,
+    "runs": int,  # that are finished
+    "missing": list,  # names of those that are not
+    "rock_ids": list,
+    "rock_tokens": list,  # their texts
+    "rocks_from": str,
+    "weight_rule": str,  # how the arm dynamic moves its weights; empty without that arm
+    "verdicts": list,  # sentences
+    "notes": list,  # sentences on what limits the comparison
+    "paper": str,
 }

@@ -94,10 +94,8 @@ class Probes:
         gradients and of those of the further texts behind them; alternatives are kept of the first
         texts only, or they would fill the log.
         """
-        tops, own = (
-            Alternatives(sum(texts.lengths[: self.config.probes])),
-            self._own(probe_set, texts),
-        )
+        tops = Alternatives(sum(texts.lengths[: self.config.probes]))
+        own = self._own(probe_set, texts)
         added = None
         if sums and self.config.gradients != "off":
             added = gradient_sums.sums_of(self.student, texts)

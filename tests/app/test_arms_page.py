@@ -21,6 +21,7 @@ from app.components.packing import unpacked
 from app.views.arms import charts
 from rockcore.analysis.arms import compare
 from rockcore.config import ArmName
+from rockcore.interventions import dynamic
 from rockcore.log import comparisons
 from rockcore.log.arms import ArmsFolder
 
@@ -56,6 +57,8 @@ def test_the_page_shows_every_part(open_app, compared: ArmsFolder) -> None:
     for line in (*found.about["verdicts"], found.about["paper"]):
         assert line in shown
     assert "9 of 9 runs of 20 steps" in shown and "crossed" in shown
+    assert f"PROGRESS = {dynamic.PROGRESS:g}" in app.code[0].value
+    assert "w_v ← w_v + RATE (1 − w_v)" in app.code[0].value
 
 
 def test_the_table_has_a_row_a_test_with_its_interval_and_corrected_p(open_app, compared) -> None:

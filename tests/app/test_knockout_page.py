@@ -5,6 +5,7 @@ library, a state that travels in the link, plain words for what is missing.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +344,17 @@ def test_the_lab_counts_the_pillars_at_risk_as_the_rule_moves(
 def test_a_quotation_mark_is_shown_as_one_in_charts() -> None:
     """Plotly reads &lt;, &gt; and &amp;, and leaves &quot; as it is."""
     assert app_charts.label('<a href="x">\'&') == '&lt;a href="x"&gt;\'&amp;'
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_screen_of_two_problems_and_one_rare_token_speaks_plainly(
+    seed: int, open_app, tiny_run: RunFactory
+) -> None:
+    """Too little to tell anything: no page says nan or None, and none fails."""
+    run = tiny_run("small")
+    write_screen(run, {ID[HOSTILE[-1]]: 0.0}, problems=2, length=4, seed=seed)
+    app = open_app("knockout", run)
+    assert not app.exception and metric(app, "Undecided") == "1 of 1"
+    assert not re.search(r"\b(nan|None|inf)\b", said(app))
+    drawn = " ".join(str(c.proto.spec) for c in app.get("plotly_chart"))
+    assert not re.search(r"\b(nan|None|inf)\b", drawn)

@@ -64,6 +64,11 @@ def test_the_command_line_says_so(capsys, tmp_path: Path) -> None:
     assert "A: No stable set. 1 type" in out and "B: No stable set" not in out
 
 
+def test_the_overview_calls_no_type_a_rock_for_its_score_alone(open_app) -> None:
+    text = shown(open_app("overview", SKILL))
+    assert "A high score alone is no Rock Token" in text and "counted as rocks" not in text
+
+
 def one_checkpoint(run: Path) -> Path:
     """Fresh rollouts and the texts of the final student, at the last step only."""
     for table in ("tokens", "types", "rollouts", "probe/final", "probe/first"):

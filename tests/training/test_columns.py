@@ -15,7 +15,8 @@ def summary(kl_by_rollout: list[np.ndarray]) -> dict[str, Any]:
     n = len(kl_by_rollout)
     responses = [[5] * len(kl) for kl in kl_by_rollout]
     rollouts = Rollouts([Prompt("a", "a", None)] * n, [[1]] * n, [[1]] * n, responses, [""] * n)
-    return step_summary(0, rollouts, Judged({"kl": np.concatenate(kl_by_rollout)}))
+    kl = np.concatenate(kl_by_rollout)
+    return step_summary(0, rollouts, Judged({"kl": kl}, np.ones(len(kl), bool)))
 
 
 @pytest.mark.parametrize("R", [2, 8, 32])

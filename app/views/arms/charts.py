@@ -71,6 +71,19 @@ def accuracy(frames: dict[str, pd.DataFrame], decoding: str, x: str, about: str)
     return finish(figure, title, AXES[x], "share right", 400)
 
 
+def differences(frames: dict[str, pd.DataFrame], y: str, about: str) -> go.Figure:
+    """Each arm less the baseline over the steps: difference, low, high. `y`: what it is, with its
+    unit.
+    """
+    figure = go.Figure()
+    hover = "%{y:+.4f}, 95 %: %{customdata[0]:+.4f} to %{customdata[1]:+.4f}"
+    for arm, frame in frames.items():
+        _curve(figure, arm, frame, "step", "difference", hover)
+    figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
+    title = f"Difference to the baseline, paired, 95 % over seeds and problems<br>{about}"
+    return finish(figure, title, AXES["step"], y, 400)
+
+
 def kl(frames: dict[str, pd.DataFrame], title: str, about: str) -> go.Figure:
     """Mean kl by arm over the steps: kl, low, high."""
     figure = go.Figure()
@@ -106,7 +119,7 @@ def phase_times(costs: pd.DataFrame, about: str) -> go.Figure:
             marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             hovertemplate="%{y}: %{x:.4f} s<extra>" + phase + "</extra>",
         )
-    figure.update_layout(barmode="stack")
+    figure.update_layout(barmode="stack", legend_traceorder="normal")
     title = f"Time per phase of a step, median over steps, mean over seeds<br>{about}"
     finish(figure, title, "time (s)", "", 190 + 40 * len(costs))
     figure.update_yaxes(autorange="reversed")

@@ -96,19 +96,29 @@ def show_curves(key: data.arms.ArmsKey) -> None:
         )
     else:
         st.text("No held-out accuracy is logged: the prompts have no known answers.")
+    if differences := data.arms.by_arm(key, "differences", measure=decoding):
+        st.plotly_chart(
+            charts.differences(differences, "share right, less the baseline's", about["name"]),
+            key="arms difference",
+            alt="Difference in accuracy to the baseline with intervals",
+        )
+        st.caption(
+            "Paired by seed and problem, so far narrower than the curves above: all arms of a seed "
+            "meet the same problems. The last milestone is the one that is tested."
+        )
     fixed, fresh = data.arms.by_arm(key, "text_kl"), data.arms.by_arm(key, "fresh_kl")
     left, right = st.columns(2)
     with left:
-        title = "kl on the fixed texts of the starting student, 95 % over seeds and texts"
+        detail = "the starting student's, the same in all arms of a seed"
         st.plotly_chart(
-            charts.kl(fixed, title, f"{about['name']} · the same texts in all arms of a seed"),
+            charts.kl(fixed, "kl on the fixed texts", f"{detail}, 95 % over seeds and texts"),
             key="arms fixed kl",
             alt="Mean kl of the fixed texts by arm",
         )
     with right:
-        title = "kl of each arm's own fresh rollouts, 95 % over seeds"
+        detail = "each arm's own, where all tokens were judged"
         st.plotly_chart(
-            charts.kl(fresh, title, f"{about['name']} · where all tokens were judged"),
+            charts.kl(fresh, "kl of fresh rollouts", f"{detail}, 95 % over seeds"),
             key="arms fresh kl",
             alt="Mean kl of fresh rollouts by arm",
         )
@@ -136,7 +146,7 @@ def show_costs(key: data.arms.ArmsKey) -> None:
         column_order=["arm", "seeds", "trained", "seconds", "gain"]
         + [f"gain_per_{x}{end}" for x in ("minute", "million") for end in ("", "_low", "_high")],
         column_config={
-            "trained": number("tokens trained", format="localized"),
+            "trained": number("tokens trained", format="%d"),
             "seconds": number("training time (s)", format="%.1f"),
             "gain": number("gain", format="percent", help=per.rstrip(", ") + "."),
             "gain_per_minute": number(
@@ -178,7 +188,7 @@ def show_left_out(key: data.arms.ArmsKey) -> None:
     rollout = selection.choose("text", st.segmented_control, "Text", rollouts, 0, required=True)
     st.text(
         "Each student wrote its own text on the same prompt. Blue: the token weighed less in the "
-        "update, the darkest not at all. Orange: it weighed more."
+        "update, the strongest not at all. Orange: it weighed more."
     )
     places = st.columns(2)
     for i, arm in enumerate(data.arms.comparison(key).plan.arms):
@@ -200,6 +210,7 @@ def show_left_out(key: data.arms.ArmsKey) -> None:
 
 
 def show_weights(key: data.arms.ArmsKey) -> None:
+    """For arms that give each token type a weight: which, and by what rule."""
     found = data.arms.comparison(key)
     weights = data.arms.by_arm(key, "weights")
     for arm in found.plan.arms:
@@ -213,6 +224,8 @@ def show_weights(key: data.arms.ArmsKey) -> None:
                 key=f"arms weights {arm}",
                 alt="Weight of token types over the steps",
             )
+            st.text("The types that weighed least. How a weight moves:")
+            st.code(found.about["weight_rule"], language=None)
 
 
 st.title("Arms")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEEDED = {"shown": "shown", "out": "left out"}
+COUNTED = "Of the tokens that were candidates; random types beside them are not counted."
 MOST_ROWS = 60  # of the chart; the table holds all
 
 
@@ -40,7 +41,7 @@ def show_counts(found: data.knockouts.Knockouts) -> None:
     rows = found.by_token.loc[found.by_token.kind == "token"]
     for place, (verdict, about) in zip(st.columns(4), sentences.VERDICTS.items(), strict=True):
         n = sentences.counted(rows.verdict, verdict)
-        place.metric(about.heading, f"{n} of {len(rows)}", help=f"Tokens. {about.meaning}")
+        place.metric(about.heading, f"{n} of {len(rows)}", help=f"{about.meaning} {COUNTED}")
     for line in (sentences.decided(rows), sentences.needed_pillars(rows)):
         if line:
             st.text(line)

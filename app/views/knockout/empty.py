@@ -17,7 +17,7 @@ def explain_no_screen(run: data.runs.RunKey) -> None:
     if why := data.knockouts.why_not(run):
         st.text(f"This run cannot be screened as it is. {why}")
         st.text("A run of this program keeps both:")
-        st.code("rockcore train --out runs/mine\nrockcore knockout runs/mine", language="sh")
+        st.code("rockcore train --out runs/mine\nrockcore knockout runs/mine", language=None)
         return
     st.text("Screen the candidates of its Rock Tokens:")
-    st.code(data.knockouts.command(run), language="sh")
+    st.code(data.knockouts.command(run), language=None)

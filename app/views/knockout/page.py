@@ -30,7 +30,7 @@ def show_progress(key: data.knockouts.ScreenKey) -> bool:
     far = data.knockouts.progress(key)
     if not far.is_whole:
         st.info(words.literal(sentences.unfinished(far)), icon=":material/hourglass_top:")
-        st.code(data.knockouts.command(run), language="sh")
+        st.code(data.knockouts.command(run), language=None)
     return far.done > 0
 
 

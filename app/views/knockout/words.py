@@ -99,8 +99,8 @@ def screen_line(found: data.knockouts.Knockouts, name: str) -> str:
 def unfinished(far: data.knockouts.Progress) -> str:
     return (
         f"This screen is not finished: {far.done} of {far.planned} candidates. What is shown rests "
-        "on these, and its corrections on their number; the verdicts will change. It goes on where "
-        "it stopped:"
+        "on these, and its corrections on their number; the verdicts will change. While it is at "
+        "work, reload (press R) for what has come since; otherwise it goes on where it stopped:"
     )
 
 

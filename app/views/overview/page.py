@@ -95,14 +95,17 @@ show_accuracies()
 
 st.subheader("Where the loss sits")
 top = selection.count(
-    "top", "Token types counted as rocks, by Rock Score", 1, 10_000, 20, width=320
+    "top", "So many token types, the highest by Rock Score", 1, 10_000, 20, width=320
 )
 share = data.runs.concentration(run, steps[-1], top)
 for sentence in sentences.concentration(steps[-1], share):
     st.markdown(sentence)
+st.caption(
+    "A high score alone is no Rock Token: which types are, or that no set is stable, says a rule."
+)
 left, right, _ = st.columns([1, 1, 2])
 with left:
-    selection.link("rock_tokens", "See which ones")
+    selection.link("rock_tokens", "See the Rock Tokens by a rule")
 with right:
     selection.link("gradients", "See who takes the gradient")
 
