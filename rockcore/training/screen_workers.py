@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -36,9 +38,12 @@ class Source:
     vocab_size: int
 
     def load(self) -> Model:
-        """The student as it was trained: ids beyond the run's vocabulary are never predicted."""
-        model = loading.load(self.folder, self.device, self.dtype, trained=True)
-        model.net.requires_grad_(False)
+        """The student, in the run's precision; ids beyond the run's vocabulary are never predicted.
+
+        Weights are of that precision too, as nothing is trained: cast anew at every token, those of
+        a model of half a billion parameters wrote half as fast on a GPU.
+        """
+        model = loading.load(self.folder, self.device, self.dtype)
         if self.vocab_size < model.vocab_size:
             model.shared_ids = self.vocab_size
         return model
@@ -103,8 +108,18 @@ _mine: list[Writer] = []  # of a process of its own
 
 
 def _begin(source: Source, about: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _mine.append(Writer(source.load(), *about))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes, which would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _in_process(work: Any, item: Any) -> Any:

@@ -25,7 +25,7 @@ from rockcore.config import BadConfig, SessionConfig
 from rockcore.interventions import BadIntervention
 from rockcore.log import Run, sample_runs
 from rockcore.log.screens import FOLDER, NoScreen, Screen
-from rockcore.rocks import detect
+from rockcore.rocks import RockRule, detect
 from rockcore.rocks.rockset import BadRockSet
 from rockcore.schema import RockError
 from rockcore.tasks import BadPrompts
@@ -223,16 +223,34 @@ def test_a_screen_goes_on_where_it_was_stopped_and_takes_more(
     assert files(run_with_checkpoints).items() >= files(whole).items()
 
 
+def children_of(pid: int) -> list[int]:
+    """Where the system tells them."""
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    return list(map(int, file.read_text().split())) if file.exists() else []
+
+
+def is_at_work(pid: int) -> bool:
+    """Not gone, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_screen_that_was_killed_goes_on(run_with_checkpoints):
     command = [sys.executable, "-m", "rockcore", "knockout", str(run_with_checkpoints)]
-    begun = [*command, "--problems", "8", "--processes", "1", "--count", "6", "--no-windows"]
+    begun = [*command, "--problems", "8", "--processes", "2", "--count", "6", "--no-windows"]
     process = subprocess.Popen(begun, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list(run_with_checkpoints.glob(f"{FOLDER}/outcomes/*.parquet")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
+    children = children_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while any(map(is_at_work, children)):  # none of them waits for work for ever
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     kept = files(run_with_checkpoints)
     screen.run(run_with_checkpoints, ScreenSettings(processes=1))
     done = Screen.open(run_with_checkpoints)
@@ -292,7 +310,10 @@ def test_a_set_is_taken_and_one_of_another_tokenizer_refused(run_with_checkpoint
     ready = screen.prepare(run_with_checkpoints, names(str(file)))
     assert [c.token_id for c in ready.plan.candidates if c.kind == "token"] == [5, 7]
     report = tmp_path / "report.json"
-    report.write_text(detect(run).to_json())
+    best = detect(run, RockRule(top_k=3))
+    report.write_text(best.to_json())
+    ready = screen.prepare(run_with_checkpoints, names(str(report)))
+    assert [c.token_id for c in ready.plan.candidates if c.kind == "token"] == best.ids
     for change, says in (
         ({"tokenizer_hash": "0"}, "was found under tokenizer 0"),
         ({"ids": [5, 99999]}, "names token 99999"),
