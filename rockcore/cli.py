@@ -14,6 +14,10 @@ from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
 
+# `lambda` is a word of Python's own; the flag is named here, so that a page that reads the settings
+# loads no parser of command lines (a quarter of what it takes to load them)
+SessionConfig.__annotations__["lambda_"] = Annotated[float | None, tyro.conf.arg(name="lambda")]
+
 Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-
-import tyro
+from typing import Any, Literal, NamedTuple
 
 from rockcore.schema import RockError
 
@@ -163,9 +161,7 @@ class SessionConfig:
     """The set for rock-freeze, soft and random-freeze, as `rockcore rocks RUN --json` prints it or
     the dashboard saves it.
     """
-    lambda_: Annotated[float | None, tyro.conf.arg(name="lambda")] = unless_given(
-        0.5, about(within=(0.0, 1.0))
-    )
+    lambda_: float | None = unless_given(0.5, about(within=(0.0, 1.0)))
     """Weight of the tokens of the set with --arm soft, 0 to 1; without it 0.5."""
     window: bool = False
     """Take the stretch of high kl around each token of the set along with it."""
@@ -256,7 +252,7 @@ class SessionConfig:
             )
         arm = self.arm or "baseline"
         for name in _unused(arm):
-            if getattr(self, name) is not None and getattr(self, name) is not False:
+            if is_given(getattr(self, name)):
                 users = [other for other, used in ARM_SETTINGS.items() if name in used]
                 raise BadConfig(
                     f"{flag_of(name)} with --arm {arm}",
@@ -350,6 +346,11 @@ class Setting(NamedTuple):
 def flag_of(name: str) -> str:
     """What the command line calls a setting; lambda is a word of Python's own."""
     return f"--{name.rstrip('_').replace('_', '-')}"
+
+
+def is_given(value: Any) -> bool:
+    """Whether a setting was given: 0 is, a switch that is off is not."""
+    return value is not None and value is not False
 
 
 def _unused(arm: str) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rockcore.config import SessionConfig, flag_of
+from rockcore.interventions import load_set
 from rockcore.log.folders import STDOUT
 from rockcore.schema import RockError
 
@@ -49,7 +50,8 @@ def can_train() -> bool:
 
 def start(settings: Mapping[str, Any], folder: Path) -> None:
     """Start the training that writes its run to `folder`; raises CannotStart if the folder is taken
-    or a setting is missing, BadConfig if one cannot work.
+    or a setting is missing, BadConfig if one cannot work, BadRockSet, BadRule or BadIntervention if
+    the set cannot.
     """
     if any(name in settings for name in PAIR) and not all(settings.get(name) for name in PAIR):
         raise CannotStart(
@@ -58,9 +60,13 @@ def start(settings: Mapping[str, Any], folder: Path) -> None:
             "Fill in the three fields",
         )
     given = {name: value for name, value in settings.items() if value not in ("", None)}
-    if "prompts" in given:
-        given["prompts"] = Path(given["prompts"])
-    SessionConfig(**given).resolved()  # what is wrong is told here, not by a process that has died
+    given |= {name: Path(given[name]) for name in ("prompts", "rocks") if name in given}
+    # what is wrong is told here, not by a process that has died
+    config = SessionConfig(**given)
+    config.refuse_unused()
+    config.resolved()
+    if config.rocks is not None:
+        load_set(config.rocks)
     command = [sys.executable, "-m", "rockcore", "train", "--out", str(folder.resolve())]
     command += flags(settings)
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -20,7 +20,7 @@ from app.data import children, runs
 from app.data.children import CannotStart, can_train
 from app.data.runs import RunKey
 from rockcore import config
-from rockcore.config import OWN_PAIR, TUNED, Setting, free_folder
+from rockcore.config import ARM_SETTINGS, OWN_PAIR, TUNED, Setting, free_folder
 from rockcore.log import request_stop
 from rockcore.schema import RockError
 
@@ -58,6 +58,16 @@ def start_training(settings: Mapping[str, Any], name: str) -> Path:
 def asked_for() -> list[Setting]:
     """The settings that a form asks for; all others are for the command line."""
     return [setting for setting in config.settings() if setting.in_form]
+
+
+def arms() -> dict[str, bool]:
+    """The arms of a training, each with whether it needs a set."""
+    return {arm: "rocks" in used for arm, used in ARM_SETTINGS.items()}
+
+
+def about(name: str) -> str:
+    """What the command line says of a setting."""
+    return next(setting.help for setting in config.settings() if setting.name == name)
 
 
 def pair() -> list[Setting]:

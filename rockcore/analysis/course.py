@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from rockcore.config import ARM_SETTINGS, flag_of
+from rockcore.config import ARM_SETTINGS, flag_of, is_given
 from rockcore.log import Run
 from rockcore.schema import PHASES, RunMeta, Texts
 from rockcore.world import SCENARIOS
@@ -120,7 +120,7 @@ def _objective(meta: RunMeta) -> str:
     how = [
         flag_of(name) if value is True else f"{flag_of(name)} {value}"
         for name, value in given
-        if value is not None and value is not False
+        if is_given(value)
     ]
     over = _OVER.get(meta.normaliser, meta.normaliser)
     return f"Arm: {' '.join([arm, *how])} · weighted kl over {over}"

@@ -18,6 +18,7 @@ from rockcore.config import (
     defaults,
     flag_of,
     free_folder,
+    is_given,
 )
 from rockcore.interventions import check_set, load_set
 from rockcore.log.arms import BASELINE, PLAN, ArmsFolder, Cell, Plan
@@ -111,7 +112,7 @@ def _settings_of(command: Arms, arms: tuple[str, ...]) -> dict[str, Any]:
     own = {name: getattr(command, name) for name in OF_ARMS if name != "rocks"}
     used = {name for arm in arms for name in ARM_SETTINGS[arm]}
     for name, value in own.items():
-        if value not in (None, False) and name not in used:
+        if is_given(value) and name not in used:
             users = [arm for arm, names in ARM_SETTINGS.items() if name in names]
             raise BadConfig(
                 f"{flag_of(name)} with --arms {','.join(arms)}",
@@ -176,7 +177,7 @@ def _refuse_changes(command: Arms, folder: ArmsFolder, given: RockSet | None) ->
         asked["seeds"] = command.seeds, len(plan.seeds)
     for field in fields(SessionConfig):
         value = getattr(command, field.name)
-        if field.name not in (*_OF_A_RUN, *FREE) and value not in (None, False):
+        if field.name not in (*_OF_A_RUN, *FREE) and is_given(value):
             asked[field.name] = _plain(field.name, value), plan.settings.get(field.name)
     changed = {name: pair for name, pair in asked.items() if pair[0] != pair[1]}
     there = digest(load_set(folder.rocks)) if folder.rocks.exists() else plan.rocks
@@ -210,7 +211,7 @@ def flags(config: SessionConfig, free: dict[str, Any]) -> tuple[str, ...]:
     the settings of FREE.
     """
     values = {f.name: getattr(config, f.name) for f in fields(SessionConfig)} | free
-    given = {n: v for n, v in values.items() if v not in (None, False) and n != "out"}
+    given = {n: v for n, v in values.items() if is_given(v) and n != "out"}
     return tuple(flag_of(n) if v is True else f"{flag_of(n)}={v}" for n, v in given.items())
 
 

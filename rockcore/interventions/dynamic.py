@@ -63,7 +63,7 @@ def moved(run: Run, previous: int, step: int, weight: np.ndarray) -> Moved:
             "token_id": ids,
             "weight": whole[ids],
             **{name: change[name] for name in ("change", "low", "high")},
-            "moved": up.astype(np.int8) - down.astype(np.int8),
+            "moved": np.sign(whole[ids] - weight[ids]).astype(np.int8),
         }
     )
     return Moved(whole, table)

@@ -12,7 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from rockcore.config import ARM_SETTINGS, BadConfig, ResolvedConfig, SessionConfig, flag_of
+from rockcore.config import (
+    ARM_SETTINGS,
+    BadConfig,
+    ResolvedConfig,
+    SessionConfig,
+    flag_of,
+    is_given,
+)
 from rockcore.interventions import check_set, load_set
 from rockcore.log import Run, RunWriter
 from rockcore.log.files import commit
@@ -118,9 +125,9 @@ def _refuse_contradictions(asked: SessionConfig, has: ResolvedConfig) -> None:
         alike = _same_place(wanted, there) if name in _PLACES else wanted == there
         if name == "rocks" and wanted is not None and there is not None and Path(wanted).exists():
             alike = load_set(Path(wanted)) == load_set(has.out / ROCKS)
-        if wanted is not None and wanted is not False and not alike:
+        if is_given(wanted) and not alike:
             flag = flag_of(name)
-            found = f"no {flag}" if there is None or there is False else f"{there}"
+            found = f"{there}" if is_given(there) else f"no {flag}"
             raise BadConfig(
                 f"{flag} {wanted} with --resume, but the run has {found}",
                 "One run has one setting",

@@ -227,6 +227,26 @@ def test_a_setting_out_of_its_range_starts_nothing(wrong: dict[str, float], tmp_
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"arm": "rock-freeze"}, "--arm rock-freeze without --rocks"),
+        ({"arm": "baseline", "rocks": "gone.json"}, "--rocks with --arm baseline"),
+        ({"arm": "soft", "rocks": "gone.json"}, "gone.json cannot be read"),
+    ],
+)
+def test_an_arm_without_its_set_starts_nothing_and_the_page_says_why(
+    wrong: dict[str, str], says: str, open_app
+) -> None:
+    app = open_app("session")
+    arm = next(box for box in app.selectbox if box.label == "Arm")
+    arm.set_value(wrong["arm"])
+    next(box for box in app.text_input if box.label == "Rock set").set_value(wrong.get("rocks", ""))
+    next(b for b in app.button if b.label == "Start training").click().run()
+    assert not app.exception and says in words(app)
+    assert not Path("runs").exists()
+
+
 def wait_for_the_end(folder: Path) -> None:
     if child := data.children._children.get(folder.resolve()):
         child.wait(120)

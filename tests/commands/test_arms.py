@@ -299,10 +299,11 @@ def test_each_run_gets_the_settings_that_its_arm_looks_at_and_the_others_do_not(
 
     command = Arms(
         arms="baseline,soft,random-freeze,top-entropy",
-        lambda_=0.25,
+        lambda_=0.0,
         share=0.4,
         match_kl=True,
         steps=7,
+        held_out=0,
         normaliser="weights",
     )
     plan = arm_plan._planned(command, None)
@@ -310,7 +311,7 @@ def test_each_run_gets_the_settings_that_its_arm_looks_at_and_the_others_do_not(
     folder = ArmsFolder(tmp_path, plan)
     expected = {
         "baseline": {},
-        "soft": {"lambda_": 0.25},
+        "soft": {"lambda_": 0.0},
         "random-freeze": {"match_kl": True},
         "top-entropy": {"share": 0.4},
     }
@@ -324,6 +325,7 @@ def test_each_run_gets_the_settings_that_its_arm_looks_at_and_the_others_do_not(
                 name, SessionConfig.__dataclass_fields__[name].default
             )
         assert (read.arm, read.seed, read.steps, read.normaliser) == (arm, 3, 7, "weights")
+        assert read.held_out == 0
         assert (read.rocks is not None) == (arm in ("soft", "random-freeze"))
 
 

@@ -66,16 +66,18 @@ def test_what_is_hard_and_does_not_move_goes_down_and_what_moves_comes_back(tmp_
     start = np.ones(V, np.float32)
     one = dynamic.moved(run, 0, 5, start)
     table = one.table.set_index("token_id")
-    assert table.moved.to_dict() == {EASY: 0, STUCK: -1, FALLS: 1, NOISY: 0, RARE: 0}
+    assert table.moved.to_dict() == {EASY: 0, STUCK: -1, FALLS: 0, NOISY: 0, RARE: 0}
     assert table.change[FALLS] == pytest.approx(-0.5) and table.change[STUCK] == pytest.approx(0)
     assert one.weight[STUCK] == np.float32(1 - RATE) and one.weight[FALLS] == 1
     assert one.weight[[0, 1, EASY, NOISY, RARE, 7]].tolist() == [1] * 6
     assert start.tolist() == [1] * V  # what is handed in stays as it is
     low = np.full(V, np.float32(0.2))
     two = dynamic.moved(run, 5, 10, low)
+    assert two.table.set_index("token_id").moved[FALLS] == 1
     assert two.weight[FALLS] == np.float32(0.2 + RATE * (1 - np.float64(np.float32(0.2))))
     least = dynamic.moved(run, 5, 10, np.full(V, np.float32(FLOOR)))
     assert least.weight[STUCK] == np.float32(FLOOR)
+    assert least.table.set_index("token_id").moved[STUCK] == 0
 
 
 def test_a_move_follows_from_the_logged_interval_alone(tmp_path):

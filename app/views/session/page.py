@@ -34,6 +34,18 @@ def ask_numbers(scenario: str) -> dict[str, int | float | None]:
     return values
 
 
+def ask_arm() -> dict[str, str]:
+    """What is trained on, and by which set; the baseline asks for none."""
+    arms = data.trainings.arms()
+    left, right = st.columns([1, 2])
+    arm = left.selectbox("Arm", list(arms), help=data.trainings.about("arm"))
+    users = ", ".join(name for name, needs_set in arms.items() if needs_set)
+    rocks = right.text_input(
+        "Rock set", placeholder=f"file, for {users}", help=data.trainings.about("rocks")
+    )
+    return {"arm": arm or "", "rocks": rocks.strip()}
+
+
 def ask_what_to_train() -> None:
     """Ask what to train, and start it."""
     picked = selection.choose(
@@ -58,7 +70,7 @@ def ask_what_to_train() -> None:
                 setting.name: st.text_input(setting.label, placeholder=HINTS[setting.name]).strip()
                 for setting in data.trainings.pair()
             }
-        values = ask_numbers(scenario)
+        values = ask_numbers(scenario) | ask_arm()
         name = st.text_input(
             "Name", value=data.trainings.free_name(scenario), help="The run goes to ./runs/NAME."
         )
