@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from app import charts, data, pages
 from app import words as app_words
 from rockcore.log import Run, sample_runs
+from rockcore.rocks.ranking import concentration
 
 # What a page cannot do without: one element of each of its kinds, or of one of them after another.
 CONTENT = {
@@ -176,14 +177,15 @@ def test_the_shares_on_the_page_are_those_of_the_log(open_app, tiny_run: RunFact
     tokens = Run.open(run).types(STEPS[-1]).sort_values("kl_sum", ascending=False)
     head = tokens.head(5)
     app = open_app("overview", run, top="5")
-    share, kl, gradient = (
-        round(100 * head[c].sum() / tokens[c].sum()) for c in ("n", "kl_sum", "grad_norm_sum")
+    kl, gradient = (
+        f"{100 * head[c].sum() / tokens[c].sum():.0f} %" for c in ("kl_sum", "grad_norm_sum")
     )
-    said = (
-        f"**{share} %** of the {tokens.n.sum():,} tokens, **{kl} %** of their summed kl and "
-        f"**{gradient} %** of their gradient norm"
-    )
-    assert said in words(app)
+    assert f"(naive): {kl} of the kl, {gradient} of the gradient norm." in words(app)
+    crossed = concentration(Run.open(run), STEPS[-1], 5).crossed
+    assert crossed is not None and crossed.gradient is not None
+    for share in crossed:
+        assert f"**{100 * share.value:.0f} %** ({100 * share.low:.0f}–" in words(app)
+    assert f"of the {tokens.n.sum():,} tokens" in words(app)
 
 
 def test_names_in_a_title_are_shown_as_they_are() -> None:
