@@ -18,11 +18,16 @@ from rich.console import Console
 from scipy.stats import bootstrap
 
 from rockcore import world
+from rockcore.analysis.arms import MEASURES, spelled_tests
+from rockcore.analysis.knockouts import VERDICTS, examine
 from rockcore.config import TUNED, ScenarioName, SessionConfig
-from rockcore.log import Run
+from rockcore.log import Run, comparisons
+from rockcore.log.arms import BASELINE
+from rockcore.log.screens import Screen
 from rockcore.rocks import search
 from rockcore.rocks.rule import preset
 from rockcore.schema import Prompt
+from rockcore.spelling import visible
 from rockcore.stats import Interval, proportion
 from rockcore.training import evals, loading
 from rockcore.training.session import train
@@ -220,6 +225,60 @@ def sweep_rows() -> list[str]:
     return rows
 
 
+def screen_rows() -> list[str]:
+    rows = []
+    for scenario in world.SCENARIOS:
+        found = examine(Screen(Run.open(HERE / scenario)))
+        alone = found.candidates.query("kind == 'token'")
+        verdicts = alone.verdict.value_counts()
+        largest = ", ".join(
+            f"{escaped(c.token)} {100 * c.delta:+.1f} ({100 * c.low:+.1f} to {100 * c.high:+.1f})"
+            for c in alone[~alone.needed].head(4).itertuples()
+        )
+        band, naive = found.placebo, found.signs.naive
+        cells = [
+            scenario,
+            f"{found.plan.problems} × {found.plan.rollouts}, {percent(found.accuracy)}",
+            f"{len(alone)}, {int(alone.needed.sum())} needed",
+            " / ".join(str(verdicts.get(verdict, 0)) for verdict in VERDICTS),
+            f"{int((alone.p < found.levels.alpha).sum())}",
+            "–" if band is None else f"{100 * band.low:+.1f} to {100 * band.high:+.1f}",
+            f"{naive.negative}:{naive.positive}, p = {naive.p:.2g}; "
+            f"{found.signs.centred.negative}:{found.signs.centred.positive}, "
+            f"p = {found.signs.centred.p:.2g}",
+            largest or "–",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def escaped(token: str) -> str:
+    """A token as code in a cell of a table."""
+    return f"`{visible(token)}`".replace("|", "\\|")
+
+
+def arms_rows() -> list[str]:
+    rows = []
+    for folder in sorted((HERE / "arms").iterdir()):
+        found = comparisons.read(folder)
+        costs = found.costs.set_index("arm")
+        tests = spelled_tests(found.tests).set_index(["arm", "measure"])
+        rocks = found.rock_kl.query("tokens == 'rocks'").sort_values("step")
+        for arm in found.plan.arms:
+            cells = [folder.name, arm, f"{costs.left_out[arm]:.1%}"]
+            for measure in MEASURES.values():
+                if arm == BASELINE:
+                    cells.append("–")
+                else:
+                    t = tests.loc[(arm, measure.name)]
+                    cells.append(f"{t.difference} ({t.interval}), p = {t.p_holm:.2g}")
+            kl = rocks[rocks.arm == arm].kl
+            cells.append(f"{kl.iloc[0]:.2f} → {kl.iloc[-1]:.2f}")
+            cells.append(f"{1000 * costs.step_s[arm]:.0f} ms")
+            rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
 def write_readme() -> None:
     """Fill the tables of README.md between their markers; the sentences around them are written by
     people.
@@ -231,6 +290,8 @@ def write_readme() -> None:
         "training": training_rows,
         "detection": detection_rows,
         "sweep": sweep_rows,
+        "screens": screen_rows,
+        "arms": arms_rows,
     }
     for name, rows in tables.items():
         before, rest = text.split(f"<!-- {name} -->\n")
