@@ -360,3 +360,15 @@ def test_the_bound_is_the_share_of_the_projection_times_what_is_left_out(copy):
     rows = arms.compare(copy).costs
     np.testing.assert_allclose(rows.bound, 0.27 / 1.35 * rows.left_out)  # of 1.35 s without the log
     assert (rows.bound > 0).sum() == 1
+
+
+def test_an_arm_that_trained_on_nothing_gains_nothing_by_its_tokens(copy):
+    for cell in copy.plan.cells:
+        for step in STEPS:
+            if cell.arm == "rock-freeze":
+                change(copy.run(cell), "metrics", step, trained=0)
+    costs = arms.compare(copy).costs.set_index("arm")
+    names = [name for name in costs if name.startswith("gain_per_million")]
+    assert costs.loc["rock-freeze", names].isna().all()
+    others = costs.drop(index="rock-freeze")
+    assert np.isfinite(others[[n for n in costs if n.startswith("gain")]].to_numpy()).all()

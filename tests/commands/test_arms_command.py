@@ -285,6 +285,23 @@ def test_hostile_tokens_are_printed_as_text(tmp_path, capsys):
     assert "[red]a" in capsys.readouterr().out
 
 
+def test_a_narrow_terminal_shows_every_number_and_json_every_digit(tmp_path, capsys, monkeypatch):
+    from rockcore.analysis.arms import compare
+    from rockcore.commands.console import out
+
+    folder = write_small_arms(tmp_path / "small", seeds=2)
+    tests = compare(folder).tests
+    monkeypatch.setattr(out, "_width", 80)
+    main(["compare-arms", str(folder.path)])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert all(f"{row.p:.2g}" in shown and f"{row.dof:.1f}" in shown for row in tests.itertuples())
+    main(["compare-arms", str(folder.path), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [row["p"] for row in found["tests"]] == tests.p.tolist()
+    assert all(row["projection_s"] is None for row in found["costs"])
+
+
 def test_a_run_that_fails_is_told_with_the_end_of_its_output(tmp_path):
     from rockcore.commands.arm_runs import ArmFailed
 
