@@ -304,7 +304,10 @@ def test_a_folder_without_a_plan_says_how_to_make_one(tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [{"arms": []}, {"arms": ["../x"]}, {"arms": ["a", "a"]}, {"seeds": [-1]}, {"seeds": ["1"]}]
-    + [{"seeds": 3}, {"settings": []}, {"version": 2}],
+    + [{"seeds": 3}, {"settings": []}, {"version": 2}, {"arms": ["baseline", "frozen"]}]
+    + [{"settings": {"normaliser": "tokens"}}, {"scout_seed": "0"}]
+    + [{"settings": {"steps": 9, "normaliser": "tokens", "speed": 1}}]
+    + [{"settings": {"steps": "9", "normaliser": "tokens"}}, {"arms": "baseline"}],
     ids=str,
 )
 def test_a_plan_that_cannot_be_one_is_refused(copy, changes):

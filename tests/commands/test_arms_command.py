@@ -266,6 +266,17 @@ def test_a_set_of_another_tokenizer_is_refused_before_anything_is_written(
     assert "tokenizer" in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 
+def test_windows_of_a_set_without_a_threshold_are_refused_before_anything_is_written(
+    tmp_path, bundled, capsys
+):
+    rocks = write_set(tmp_path / "set.json", (5,), bundled)
+    arms = ["--arms=baseline,rock-freeze", "--window"]
+    with pytest.raises(SystemExit):
+        main(["arms", f"--out={tmp_path / 'new'}", f"--rocks={rocks}", *arms])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "set.json, whose rule has no tau_post" in said and not (tmp_path / "new").exists()
+
+
 def test_a_folder_with_other_files_is_refused(tiny_run, capsys):
     with pytest.raises(SystemExit):
         main(["arms", f"--out={tiny_run()}"])
