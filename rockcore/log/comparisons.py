@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pandas as pd
 
@@ -66,19 +66,22 @@ def read(path: str | Path) -> Comparison:
     again = f"Compare again: rockcore compare-arms {folder.path}"
     try:
         about = json.loads((place / ABOUT_FILE).read_bytes())
+        json.dumps(about, ensure_ascii=False).encode()  # "\\ud800" is half a letter
     except FileNotFoundError as e:
         raise NotCompared(
             f"{folder.path} has no {FOLDER}/{ABOUT_FILE}",
             "Its runs were not compared yet",
             f"rockcore compare-arms {folder.path}",
         ) from e
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise NotCompared(
-            f"{place / ABOUT_FILE} cannot be read ({e})", "It says what was compared", again
+            f"{place / ABOUT_FILE} cannot be read ({type(e).__name__})",
+            "It says what was compared",
+            again,
         ) from e
     absent = [name for name in COMPARISON if not (place / f"{name}.parquet").is_file()]
     if isinstance(about, dict):
-        absent += [name for name, kind in ABOUT.items() if not isinstance(about.get(name), kind)]
+        absent += [name for name, kind in ABOUT.items() if not _is_a(kind, about.get(name))]
     else:
         absent.append(ABOUT_FILE)
     if absent:
@@ -99,6 +102,13 @@ def read(path: str | Path) -> Comparison:
             again,
         ) from e
     return Comparison(folder.plan, about, tables)
+
+
+def _is_a(kind: Any, value: Any) -> bool:
+    """Whether a value of comparison.json is of its kind."""
+    if get_origin(kind) is not list:
+        return type(value) is kind
+    return isinstance(value, list) and all(type(part) is get_args(kind)[0] for part in value)
 
 
 def fingerprint(path: str | Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 from rockcore.schema.columns import METRICS, PHASES, TOKENS, Column
@@ -139,21 +141,21 @@ COMPARISON: dict[str, dict[str, Column]] = {
 }
 
 # comparison.json: what is said once, and what each of it is
-ABOUT: dict[str, type] = {
+ABOUT: dict[str, Any] = {
     "name": str,
     "student": str,
     "teacher": str,
     "estimator": str,
-    "normalisers": list,
-    "machines": list,  # on which the times were taken
+    "normalisers": list[str],
+    "machines": list[str],  # on which the times were taken
     "steps": int,
     "runs": int,  # that are finished
-    "missing": list,  # names of those that are not
-    "rock_ids": list,
-    "rock_tokens": list,  # their texts
+    "missing": list[str],  # names of those that are not
+    "rock_ids": list[int],
+    "rock_tokens": list[str],  # their texts
     "rocks_from": str,
     "weight_rule": str,  # how the arm dynamic moves its weights; empty without that arm
-    "verdicts": list,  # sentences
-    "notes": list,  # sentences on what limits the comparison
+    "verdicts": list[str],  # sentences
+    "notes": list[str],  # sentences on what limits the comparison
     "paper": str,
 }

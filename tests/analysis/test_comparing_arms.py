@@ -218,7 +218,19 @@ def test_a_table_that_is_damaged_or_gone_is_told_with_the_way_to_write_it_again(
             comparisons.read(copy)
 
 
-@pytest.mark.parametrize("value", [None, 3, "absent"])
+@pytest.mark.parametrize(
+    "text", ['{"name": "\\ud800"}', "[" * 100_000, "{"], ids=["half", "deep", "cut"]
+)
+def test_a_comparison_that_is_no_json_is_told(folder, found, tmp_path, text):
+    comparisons.write(folder, found)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder.path, copy, ignore=lambda _, names: {"runs"} & {*names})
+    (copy / "comparison" / "comparison.json").write_text(text)
+    with pytest.raises(NotCompared, match="cannot be read.*rockcore compare-arms"):
+        comparisons.read(copy)
+
+
+@pytest.mark.parametrize("value", [None, 3, "absent", [1.5], [None, "x"]])
 @pytest.mark.parametrize("name", list(ABOUT))
 def test_a_comparison_of_another_version_is_told(folder, found, tmp_path, name, value):
     comparisons.write(folder, found)
