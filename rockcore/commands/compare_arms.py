@@ -74,9 +74,7 @@ def _table(title: str, *columns: str) -> Table:
     narrow = out.width < 100
     table = Table(title=Text(title), title_justify="left", padding=(0, 0 if narrow else 1))
     for i, name in enumerate(columns):  # what does not fit is broken, not cut: it is the result
-        table.add_column(
-            name, justify="right" if i else "left", overflow="fold", no_wrap=not i or None
-        )
+        table.add_column(name, justify="right" if i else "left", overflow="fold", no_wrap=not i)
     return table
 
 
