@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rockcore.analysis.knockout_candidates import Wanted, choose, joined
 from rockcore.config import BadConfig, ResolvedConfig
 from rockcore.log import Run
-from rockcore.log.screens import Screen, why_not
+from rockcore.log.screens import FOLDER, PLAN, Screen, why_not
 from rockcore.schema import Prompt, tokenizer_hash
 from rockcore.schema.screen import Candidate, ScreenPlan
 from rockcore.spelling import visible
@@ -56,6 +56,7 @@ def prepare(
     """All that can be checked before anything is written; see screen.run for what it raises."""
     found = Run.open(path)
     there = Screen(found).plan if Screen.exists(found.path) else None
+    _refuse_leftovers(found, there)
     if why := why_not(found):
         raise NoCheckpoint(why, "There is no student to ask", "Give a run that was trained here")
     rollouts = _agreed("rollouts", settings.rollouts, there)
@@ -116,10 +117,11 @@ def _tasks(found: Run, problems: int | None) -> tuple[ResolvedConfig, Sequence[P
     if config.is_builtin:  # an endless supply, always in the same order
         config = replace(config, held_out=max(config.held_out, problems or PROBLEMS))
     graded = [p for p in Tasks.of(config).held_out if p.answer is not None]
-    if not graded:
+    if len(graded) < 2:
         raise BadConfig(
-            f"{found.path.name} has no held-out problems with an answer",
-            "A screen counts right answers",
+            f"{found.path.name} has {'only one' if graded else 'no'} held-out "
+            f"problem{'s' * (not graded)} with an answer",
+            "A screen counts right answers, and resamples the problems",
             "Train with prompts that have an answer, and --held-out N",
         )
     if problems is not None and not 2 <= problems <= len(graded):
@@ -157,6 +159,24 @@ def _refuse_another(found: Run, plan: ScreenPlan, there: ScreenPlan | None) -> N
                 "All candidates of a screen are paired with one baseline of one student",
                 "Move the folder knockout away and screen anew",
             )
+
+
+def _refuse_leftovers(found: Run, there: ScreenPlan | None) -> None:
+    """Raises BadConfig for answers of which nothing says what they were written by: they would be
+    taken for those of this screen.
+    """
+    folder = found.path / FOLDER
+    baseline, outcomes = folder / "baseline.parquet", list(folder.glob("outcomes/*.parquet"))
+    needs = PLAN if there is None else baseline.name
+    left = [baseline.name] * baseline.exists() if there is None else []
+    if there is None or not baseline.exists():
+        left += [f.name for f in outcomes[:1]]
+    if left:
+        raise BadConfig(
+            f"{folder} holds {left[0]} and no {needs}",
+            "It cannot be told of which student and which problems its answers are",
+            "Move the folder knockout away and screen anew",
+        )
 
 
 def _writer(model: Model, tasks: Sequence[Prompt], plan: ScreenPlan) -> Writer:

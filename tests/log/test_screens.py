@@ -68,6 +68,9 @@ def test_a_screen_of_an_earlier_student_is_stale(screen, tiny_run):
     assert write_screen(longer, {7: 0.0}).stale
 
 
+_TOKEN = {"key": "token-7", "kind": "token", "token_id": 7, "ids": [7]}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -82,6 +85,21 @@ def test_a_screen_of_an_earlier_student_is_stale(screen, tiny_run):
             "token-1",
         ),
         ({"stop_ids": [True]}, "stop_ids is"),
+        ({"problems": 1}, "1 problems"),
+        ({"rollouts": 0}, "0 rollouts"),
+        ({"vocab_size": 7}, "token-7 bans 7, beyond"),
+        ({"candidates": [_TOKEN, _TOKEN]}, "a key stands twice"),
+        (
+            {
+                "candidates": [
+                    _TOKEN,
+                    _TOKEN
+                    | {"key": "random-7", "kind": "random", "ids": [8], "same_as": "token-7"},
+                ]
+            },
+            "random-7 bans other ids than 'token-7'",
+        ),
+        ({"candidates": [_TOKEN | {"same_as": "token-7"}]}, "token-7 bans other ids"),
     ],
 )
 def test_a_damaged_plan_is_named(screen, change, says):
@@ -110,3 +128,31 @@ def test_damaged_tables_are_named(screen):
     ScreenWriter(screen.run.path, plan).write_baseline(np.ones((3, 4), bool), [[1]] * 12)
     with pytest.raises(DamagedRun, match="12 rows that are not 12 problems × 4"):
         _ = Screen.open(screen.run.path).baseline
+
+
+@pytest.mark.parametrize("change", ["branch", "beyond", "before", "twice", "problem", "other ids"])
+def test_outcomes_that_cannot_be_of_this_baseline_are_refused(screen, change):
+    """Those of another screen, under the name of one of ours."""
+    old = screen.outcomes("token-7")
+    rows = {n: getattr(old, n).copy() for n in old._fields[:6]}
+    rows |= {"sham_correct": old.sham_correct, "ids": [None] * len(old.branch)}
+    key = "token-8" if change == "other ids" else "token-7"
+    if change == "branch":
+        first = screen.baseline.texts[int(old.problem[0] * 4 + old.rollout[0])]
+        rows["branch"][0] = next(t for t, i in enumerate(first) if i != 7)
+    elif change in ("beyond", "before"):
+        rows["branch"][-1] = 10_000 if change == "beyond" else -1
+    elif change == "twice":
+        for name in ("problem", "rollout", "branch"):
+            rows[name][1] = rows[name][0]
+    elif change == "problem":
+        rows["problem"][-1] = 12
+    ScreenWriter(screen.run.path, screen.plan).write_outcomes(key, rows)
+    with pytest.raises(DamagedRun, match=rf"{key}\.parquet speaks of"):
+        screen.outcomes(key)
+
+
+def test_problems_of_another_screen_are_refused(screen):
+    ScreenWriter(screen.run.path, screen.plan).write_problems(["p"] * 11, ["1"] * 11)
+    with pytest.raises(DamagedRun, match="does not hold 12 problems"):
+        _ = Screen.open(screen.run.path).problems
