@@ -256,10 +256,12 @@ def _table(file: Path, columns: dict[str, Column]) -> pa.Table:
     if not check_schema(file, columns):
         raise gone(file)
     try:
-        return pq.ParquetFile(pa.OSFile(str(file))).read(columns=list(columns))
+        table = pq.ParquetFile(pa.OSFile(str(file))).read(columns=list(columns))
+        table.validate(full=True)  # else a text that is none is met when it is shown
+        return table
     except FileNotFoundError as e:
         raise gone(file) from e
-    except (pa.ArrowInvalid, OSError) as e:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as e:
         raise unreadable(f"{file} cannot be read", e) from e
 
 

@@ -68,6 +68,7 @@ def prepare(
             f"{LEAST_ROLLOUTS} replicates their luck shifts all candidates together",
             f"Give --rollouts {LEAST_ROLLOUTS} or more",
         )
+    seed = _seed(settings.seed, there)
     config, tasks = _tasks(found, _agreed("problems", settings.problems, there))
     checkpoints = Checkpoints(found.path / "checkpoints")
     step = checkpoints.steps()[-1]
@@ -86,7 +87,7 @@ def prepare(
         vocab_size=model.vocab_size,
         problems=len(tasks),
         rollouts=rollouts,
-        seed=_agreed("seed", settings.seed, there) or 0,
+        seed=seed,
         temperature=float(config.temperature),
         max_new_tokens=config.max_new_tokens,
         stop_ids=tuple(sorted(model.stop_ids)),
@@ -109,6 +110,17 @@ def _agreed(name: str, asked: int | None, there: ScreenPlan | None) -> int | Non
             f"Leave --{name} away, or move the folder knockout away and screen anew",
         )
     return has if asked is None else asked
+
+
+def _seed(asked: int | None, there: ScreenPlan | None) -> int:
+    seed = _agreed("seed", asked, there) or 0
+    if not 0 <= seed < 2**31:
+        raise BadConfig(
+            f"--seed {seed}",
+            "A screen keeps its seed as a whole number of 31 bits",
+            f"Give one between 0 and {2**31 - 1}",
+        )
+    return seed
 
 
 def _tasks(found: Run, problems: int | None) -> tuple[ResolvedConfig, Sequence[Prompt]]:

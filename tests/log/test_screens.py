@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from small_screens import write_screen
 
 from rockcore.log import Run
 from rockcore.log.screens import FOLDER, PLAN, NoScreen, Screen, ScreenWriter
-from rockcore.schema import DamagedRun, SchemaMismatch
+from rockcore.schema import DamagedRun, RockError, SchemaMismatch
 from rockcore.schema.screen import Candidate, ScreenPlan
 
 
@@ -156,3 +157,24 @@ def test_problems_of_another_screen_are_refused(screen):
     ScreenWriter(screen.run.path, screen.plan).write_problems(["p"] * 11, ["1"] * 11)
     with pytest.raises(DamagedRun, match="does not hold 12 problems"):
         _ = Screen.open(screen.run.path).problems
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_file_with_a_few_wrong_bytes_is_read_or_refused(screen, seed):
+    """Whatever they are: a page shows the error of a screen, and no other."""
+    rng = np.random.default_rng(seed)
+    for file in [f for f in screen.folder.rglob("*") if f.is_file()]:
+        whole = file.read_bytes()
+        for _ in range(25):
+            hurt = bytearray(whole)
+            for place in rng.integers(0, len(whole), int(rng.integers(1, 4))):
+                hurt[place] = rng.integers(256)
+            file.write_bytes(hurt)
+            with suppress(RockError):
+                again = Screen.open(screen.run.path)
+                assert len(again.problems["prompt"]) == again.plan.problems
+                for candidate in again.finished:
+                    outcomes = again.outcomes(candidate.key)
+                    assert len(again.baseline.texts) == again.baseline.correct.size
+                    assert len(outcomes.texts) == len(outcomes.branch)
+        file.write_bytes(whole)

@@ -289,6 +289,8 @@ def names(*given: str) -> ScreenSettings:
         (names("no.json"), BadRockSet, "no.json cannot be read"),
         (ScreenSettings(Wanted(count=0)), BadCandidates, "--count 0"),
         (ScreenSettings(rollouts=3), BadConfig, "--rollouts 3"),
+        (ScreenSettings(seed=2**31), BadConfig, "--seed 2147483648"),
+        (ScreenSettings(seed=-1), BadConfig, "--seed -1"),
         (ScreenSettings(problems=0), BadConfig, "--problems 0"),
         (ScreenSettings(problems=1), BadConfig, "--problems 1"),
     ],
