@@ -211,11 +211,13 @@ def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
 
 
 def exact(norm: str, texts: str, found: data.gradients.Correlation) -> str:
-    return (
-        f"{norm} against the gradient in all parameters: correlation of the logarithms "
-        f"{found.value:.3f} (95 % {found.low:.3f} to {found.high:.3f}, {found.n} positions of "
-        f"{texts})."
-    )
+    about = f"{norm} against the gradient in all parameters: correlation of the logarithms"
+    if math.isnan(found.value):
+        return f"{about} unknown: {found.n} positions of {texts} are alike in one of them."
+    between = f"95 % {found.low:.3f} to {found.high:.3f}"
+    if math.isnan(found.low):
+        between = "no interval from a single text"
+    return f"{about} {found.value:.3f} ({between}, {found.n} positions of {texts})."
 
 
 def adam(found: data.gradients.Correlation) -> str:
