@@ -329,6 +329,15 @@ def test_an_arm_that_was_stopped_goes_on_bit_for_bit_without_the_original_set(
     assert logged(out) == logged(arms[label])
 
 
+def test_a_run_that_was_killed_before_it_kept_its_set_goes_on_with_the_original(rocks, tmp_path):
+    out = tmp_path / "r"
+    train(config(out, arm="rock-freeze", rocks=rocks), stop_after(1, out))
+    (out / "rocks.json").unlink()
+    train(SessionConfig(out=out, resume=True, rocks=rocks))
+    assert Run.open(out).meta.status == "finished"
+    assert RockSet.from_json((out / "rocks.json").read_bytes()).ids
+
+
 def test_dynamic_logs_what_each_type_weighs_and_the_loss_uses_it(arms):
     run = Run.open(arms["dynamic"])
     assert run.steps("weights") == [2, 4]
