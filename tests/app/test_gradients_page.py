@@ -170,6 +170,11 @@ def test_where_rocks_and_rare_types_are_alike_their_naive_medians_decide_nothing
     assert all("cannot be told" in sentences.beside_the_paper(f) for f in found)
 
 
+def test_one_rock_has_no_ratio_for_the_true_reason() -> None:
+    said = sentences.beside_the_paper(compared(0.1, rocks=1))
+    assert "cannot be told (no interval of a ratio from fewer than two types)" in said
+
+
 def test_a_second_moment_is_not_said_to_shorten_steps() -> None:
     said = sentences.adam(data.gradients.Correlation(0.6, 0.5, 0.7, 100))
     assert "m/√v" in said and "does not say how long a step is" in said

@@ -152,6 +152,8 @@ def _ratio(row: Any) -> str:
         return f"medians at least {row.ratio_low:.2g} to 1, approximate 95 %"
     if math.isfinite(row.ratio_high):
         return f"medians at most {row.ratio_high:.2g} to 1, approximate 95 %"
+    if min(row.n_rocks, row.n_other) < 2:
+        return "no interval of a ratio from fewer than two types"
     return "no ratio, for the medians are not told from 0"
 
 
