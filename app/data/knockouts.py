@@ -187,6 +187,7 @@ class Measured(NamedTuple):
     missing: str  # what to say where nothing is measured
     others: str  # what to say of a token that is not; {id} stands for its id
     later: bool = False  # whether more can be known in a moment
+    note: str = ""  # what is to be said beside all of it
 
     @property
     def pillars(self) -> set[int]:
@@ -208,7 +209,9 @@ def measured(run: RunKey, at_once: bool = False) -> Measured:
         if at_once and known(("verdicts", of)) is None:
             weighed = "its screen is being weighed"
             return Measured({}, {}, set(), weighed, weighed, later=True)
-        return Measured(*_told(of), missing, others)
+        opened = screen(of)
+        note = f"{knockouts.trained_on(opened)}." if opened.stale else ""
+        return Measured(*_told(of), missing, others, note=note)
     except RockError as e:
         unread = f"{NOT_MEASURED}, as its screen cannot be read. {e}"
         return Measured({}, {}, set(), unread, unread)
@@ -219,11 +222,12 @@ def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str], set[int]]:
     rows = work(
         ("verdicts", of), lambda pulse: knockouts.token_verdicts(opened), "Weighing the screen"
     )
+    of_step = f" · the student after step {opened.plan.step}" if opened.stale else ""
     ids, verdicts = rows.token_id.tolist(), [SHORT[v] for v in rows.verdict]
     by_window = {i for i, by in zip(ids, rows.decided_by, strict=True) if by == "window"}
     told = {
         i: f"{verdict}{' by its window:' * (i in by_window)} {words.delta(value, low, high)}"
-        f"{' · needed by the answer' * needed}"
+        f"{' · needed by the answer' * needed}{of_step}"
         for i, verdict, value, low, high, needed in zip(
             ids, verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
         )

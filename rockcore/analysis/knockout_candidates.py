@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -119,7 +120,7 @@ def named_ids(run: Run, names: Sequence[str]) -> tuple[int, ...]:
 
 def _ids_of(run: Run, name: str) -> tuple[int, ...]:
     known = run.vocab.token_id
-    if name.lstrip("-").isdigit() and name.isascii():
+    if re.fullmatch(r"-?[0-9]{1,18}", name):
         if int(name) not in set(known):
             raise BadCandidates(
                 f"The id {name} is outside the vocabulary of {run.path.name} "

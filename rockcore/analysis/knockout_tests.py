@@ -31,7 +31,9 @@ def intervals(
 
     Widened for few problems with a difference (stats.percentile_interval). Where fewer than two
     have one there is nothing to resample: then |Δ| is at most the share of rollouts whose grade
-    changes, `flipped_J` of I · rollouts, whose upper Wilson bound is taken.
+    changes, `flipped_J` of I · rollouts, whose upper Wilson bound is taken. Nor is there where all
+    problems differ by the same, as when no answer is right without the box: then the share of
+    problems that would not is bounded so, and those may differ by anything in -1 to 1.
     """
     n = len(difference_IJ)
     weights_DI = stats.resampled(n, draws, seed)
@@ -41,6 +43,11 @@ def intervals(
     for j in np.flatnonzero(np.isnan(low)):
         most = stats.proportion(int(flipped_J[j]), n * rollouts).high
         low[j], high[j] = -most, most
+    other = stats.proportion(0, n).high
+    for j in np.flatnonzero((np.ptp(difference_IJ, 0) == 0) & ~np.isnan(found[0])):
+        same = difference_IJ[0, j]
+        low[j] = min(same, (1 - other) * same - other)
+        high[j] = max(same, (1 - other) * same + other)
     spread = difference_IJ.std(0, ddof=1) if n > 1 else np.full(len(low), np.nan)
     return Intervals(low, high, spread / np.sqrt(n))
 
@@ -129,13 +136,17 @@ def power(
     between: float, within: float, problems: int, rollouts: int, tests: int, settings: Levels
 ) -> Power:
     """`between`: variance of the expected difference over problems; `within`: mean variance of one
-    rollout's difference about it. Var Δ = (between + within / rollouts) / problems.
+    rollout's difference about it. Var Δ = (between + within / rollouts) / problems. Where both are
+    0, as no grade changed, `within` is at most the share of rollouts whose grade would, of which
+    the upper Wilson bound is taken: such a screen does not see everything.
     """
     from scipy.stats import norm
 
     def reach(alpha: float) -> float:
         return float(norm.isf(alpha / 2) + norm.ppf(0.8))
 
+    if between + within == 0:
+        within = stats.proportion(0, problems * rollouts).high
     variance = between + within / rollouts
     stderr = float(np.sqrt(variance / problems))
     wanted = (settings.epsilon / reach(settings.alpha)) ** 2  # variance of Δ that shows epsilon

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rockcore.analysis.texts import spelled
 from rockcore.grading import box_span
 from rockcore.log.screens import Screen
 from rockcore.spelling import visible
@@ -18,12 +19,13 @@ def needed_ids(screen: Screen) -> frozenset[int]:
 
     To knock one of them out makes answers ungradable or wrong, whatever it does to the reasoning.
     """
-    texts = screen.run.vocab.set_index("token_id").token
-    correct = screen.baseline.correct.ravel()
+    baseline = screen.baseline
+    known = np.unique(baseline.texts.ids)
+    pieces = dict(zip(known.tolist(), spelled(screen.run, known), strict=True))
     needed: set[int] = set()
-    for n in np.flatnonzero(correct):
-        ids = screen.baseline.texts[int(n)]
-        needed |= _inside_box(ids, [str(t) for t in texts.loc[ids]])
+    for n in np.flatnonzero(baseline.correct.ravel()):
+        ids = baseline.texts[int(n)]
+        needed |= _inside_box(ids, [pieces[i] for i in ids])
         needed |= set(ids[-1:]) & set(screen.plan.stop_ids)
     return frozenset(needed)
 
@@ -42,9 +44,8 @@ def replacements(screen: Screen, key: str) -> pd.DataFrame:
     first.
     """
     ids, n = np.unique(screen.outcomes(key).replacement, return_counts=True)
-    texts = screen.run.vocab.set_index("token_id").token
     frame = pd.DataFrame(
-        {"token_id": ids, "token": texts.reindex(ids).to_numpy(), "n": n, "share": n / n.sum()}
+        {"token_id": ids, "token": spelled(screen.run, ids), "n": n, "share": n / n.sum()}
     )
     return frame.sort_values(["n", "token_id"], ascending=[False, True], ignore_index=True)
 

@@ -44,6 +44,9 @@ def by_token(frame: pd.DataFrame, levels: Levels) -> pd.DataFrame:
     """
     windows = frame[frame.kind == "window"].set_index("token_id")
     alone: Any = frame[frame.kind.isin(["token", "random"])]
+    # drawn at random in one call and named in another: it speaks as the token that was asked for
+    alone = alone.sort_values("kind", key=lambda k: k == "random", kind="stable")
+    alone = alone.drop_duplicates("token_id").sort_index()
     rows = []
     for row in alone.to_dict("records"):
         both = [row]

@@ -49,7 +49,7 @@ from rockcore.analysis.knockout_verdicts import (
 )
 from rockcore.log.screens import NoScreen, Screen
 from rockcore.schema.screen import Candidate, ScreenPlan
-from rockcore.stats import Interval
+from rockcore.stats import Interval, proportion
 
 __all__ = [
     "NEUTRAL",
@@ -60,6 +60,7 @@ __all__ = [
     "Knockouts",
     "examine",
     "token_verdicts",
+    "trained_on",
 ]
 LEVELS, DRAWS, SEED = Levels(), 10_000, 0
 
@@ -151,7 +152,7 @@ def examine(
     alone: Any = frame[(frame.kind == "token") & ~frame.needed]
     notes = [known.why_missing] if known.why_missing else []
     if screen.stale:
-        notes.append(f"The run was trained on: this screen is of its student of {screen.plan.step}")
+        notes.append(trained_on(screen))
     return Knockouts(
         screen,
         screen.plan,
@@ -167,6 +168,11 @@ def examine(
         _power(measured, frame, screen.plan, levels),
         tuple(notes),
     )
+
+
+def trained_on(screen: Screen) -> str:
+    """What is to be said of a screen that is stale."""
+    return f"The run was trained on: this screen is of its student after step {screen.plan.step}"
 
 
 def token_verdicts(
@@ -301,9 +307,12 @@ def _power(measured: Measured, frame: pd.DataFrame, plan: ScreenPlan, levels: Le
 
 
 def _accuracy(screen: Screen, draws: int, seed: int) -> Interval:
-    """Of the baseline, with its bootstrap interval over problems."""
-    by_problem = screen.baseline.correct.mean(1)[:, None]
-    found = intervals(by_problem, np.array([0]), screen.plan.rollouts, draws, seed)
-    value = float(by_problem.mean())
-    low, high = float(found.low[0]), float(found.high[0])
-    return Interval(value, low if 0 < value < 1 else value, high if 0 < value < 1 else value)
+    """Of the baseline, with its bootstrap interval over problems; where all of them but one at most
+    are always right, or never, Wilson's of as many problems.
+    """
+    by_problem = screen.baseline.correct.mean(1)
+    n, value = len(by_problem), float(by_problem.mean())
+    if min((by_problem > 0).sum(), (by_problem < 1).sum()) < 2 or np.ptp(by_problem) == 0:
+        return proportion(round(value * n), n)._replace(value=value)
+    found = intervals(by_problem[:, None], np.array([0]), screen.plan.rollouts, draws, seed)
+    return Interval(value, float(found.low[0]), float(found.high[0]))

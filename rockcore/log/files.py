@@ -192,7 +192,7 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
         found = _footer(name, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         return frozenset()
-    except (pa.ArrowInvalid, OSError) as e:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as e:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
     if found.fitting.get(id(columns)) is columns:
         return found.names

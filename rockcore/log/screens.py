@@ -112,7 +112,17 @@ class Screen:
     @cached_property
     def problems(self) -> dict[str, list]:
         """prompt and answer of every problem."""
-        table = _table(self.folder / "problems.parquet", PROBLEMS)
+        file = self.folder / "problems.parquet"
+        table = _table(file, PROBLEMS)
+        order = np.arange(self.plan.problems)
+        if not np.array_equal(_numbers(table, "problem"), order) or any(
+            table[name].null_count for name in ("prompt", "answer")
+        ):
+            raise DamagedRun(
+                f"{file} does not hold {len(order)} problems in their order",
+                "The answers are told beside them",
+                f"Move {self.folder} away and screen again",
+            )
         return {name: table[name].to_pylist() for name in ("prompt", "answer")}
 
     @cached_property
@@ -146,13 +156,10 @@ class Screen:
         table = _table(self._file(candidate.same_as or key), OUTCOMES)
         sham = table["sham_correct"]
         columns = {n: _numbers(table, n) for n in Outcomes._fields[:6]}
-        outside = (columns["problem"] >= self.plan.problems) | (
-            columns["rollout"] >= self.plan.rollouts
-        )
-        if outside.any() or (columns["problem"] < 0).any() or (columns["rollout"] < 0).any():
+        if not self._are_paired(columns, candidate):
             raise DamagedRun(
-                f"{self._file(candidate.same_as or key)} speaks of problems or rollouts that the "
-                "baseline does not have",
+                f"{self._file(candidate.same_as or key)} speaks of rollouts that the baseline does "
+                f"not have, twice of one, or of places where none of {list(candidate.ids)} stands",
                 "They cannot be paired",
                 "Delete this file, and the screen writes it again",
             )
@@ -162,6 +169,20 @@ class Screen:
             sham_correct=_numbers(table, "sham_correct") if known else None,
             texts=_texts(table["ids"]),
         )
+
+    def _are_paired(self, columns: dict[str, np.ndarray], candidate: Candidate) -> bool:
+        """Whether these are rollouts of the baseline, each once, with a banned id at `branch`."""
+        shape, ends = (self.plan.problems, self.plan.rollouts), self.baseline.texts.ends
+        for name, most in zip(("problem", "rollout"), shape, strict=True):
+            if not ((columns[name] >= 0) & (columns[name] < most)).all():
+                return False
+        rows = columns["problem"].astype(np.int64) * shape[1] + columns["rollout"]
+        places = np.append(0, ends)[rows] + columns["branch"]
+        if len(np.unique(rows)) < len(rows) or (columns["branch"] < 0).any():
+            return False
+        if (places >= ends[rows]).any():
+            return False
+        return bool(np.isin(self.baseline.texts.ids[places], candidate.ids).all())
 
     def _file(self, key: str) -> Path:
         return self.folder / "outcomes" / f"{key}.parquet"
@@ -235,10 +256,12 @@ def _table(file: Path, columns: dict[str, Column]) -> pa.Table:
     if not check_schema(file, columns):
         raise gone(file)
     try:
-        return pq.ParquetFile(pa.OSFile(str(file))).read(columns=list(columns))
+        table = pq.ParquetFile(pa.OSFile(str(file))).read(columns=list(columns))
+        table.validate(full=True)  # else a text that is none is met when it is shown
+        return table
     except FileNotFoundError as e:
         raise gone(file) from e
-    except (pa.ArrowInvalid, OSError) as e:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as e:
         raise unreadable(f"{file} cannot be read", e) from e
 
 

@@ -112,10 +112,24 @@ class ScreenPlan:
         except (TypeError, KeyError) as e:
             raise _damaged(path, f"candidates: {type(e).__name__}") from e
         plan = _checked(cls, data | {"candidates": candidates}, path)
-        keys = [c.key for c in candidates]
-        if len(set(keys)) < len(keys) or {c.same_as for c in candidates} - {*keys, ""}:
-            raise _damaged(path, "candidates: a key stands twice, or one that is named is missing")
+        if plan.problems < 2 or not plan.rollouts:
+            raise _damaged(path, f"{plan.problems} problems × {plan.rollouts} rollouts")
+        _check_candidates(plan, path)
         return plan
+
+
+def _check_candidates(plan: ScreenPlan, path: Path) -> None:
+    """Raises DamagedRun unless each stands there once, in the vocabulary, and one that refers to
+    another bans the same.
+    """
+    own = {c.key: c.ids for c in plan.candidates if not c.same_as}
+    if len({c.key for c in plan.candidates}) < len(plan.candidates):
+        raise _damaged(path, "candidates: a key stands twice")
+    for c in plan.candidates:
+        if c.same_as and own.get(c.same_as) != c.ids:
+            raise _damaged(path, f"candidates: {c.key} bans other ids than {ascii(c.same_as)[:80]}")
+        if max(c.ids) >= plan.vocab_size:
+            raise _damaged(path, f"candidates: {c.key} bans {max(c.ids)}, beyond the vocabulary")
 
 
 _FITS = {

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rockcore.analysis.knockout_candidates import Wanted, choose, joined
 from rockcore.config import BadConfig, ResolvedConfig
 from rockcore.log import Run
-from rockcore.log.screens import Screen, why_not
+from rockcore.log.screens import FOLDER, PLAN, Screen, why_not
 from rockcore.schema import Prompt, tokenizer_hash
 from rockcore.schema.screen import Candidate, ScreenPlan
 from rockcore.spelling import visible
@@ -56,6 +56,7 @@ def prepare(
     """All that can be checked before anything is written; see screen.run for what it raises."""
     found = Run.open(path)
     there = Screen(found).plan if Screen.exists(found.path) else None
+    _refuse_leftovers(found, there)
     if why := why_not(found):
         raise NoCheckpoint(why, "There is no student to ask", "Give a run that was trained here")
     rollouts = _agreed("rollouts", settings.rollouts, there)
@@ -67,6 +68,7 @@ def prepare(
             f"{LEAST_ROLLOUTS} replicates their luck shifts all candidates together",
             f"Give --rollouts {LEAST_ROLLOUTS} or more",
         )
+    seed = _seed(settings.seed, there)
     config, tasks = _tasks(found, _agreed("problems", settings.problems, there))
     checkpoints = Checkpoints(found.path / "checkpoints")
     step = checkpoints.steps()[-1]
@@ -85,7 +87,7 @@ def prepare(
         vocab_size=model.vocab_size,
         problems=len(tasks),
         rollouts=rollouts,
-        seed=_agreed("seed", settings.seed, there) or 0,
+        seed=seed,
         temperature=float(config.temperature),
         max_new_tokens=config.max_new_tokens,
         stop_ids=tuple(sorted(model.stop_ids)),
@@ -110,16 +112,28 @@ def _agreed(name: str, asked: int | None, there: ScreenPlan | None) -> int | Non
     return has if asked is None else asked
 
 
+def _seed(asked: int | None, there: ScreenPlan | None) -> int:
+    seed = _agreed("seed", asked, there) or 0
+    if not 0 <= seed < 2**31:
+        raise BadConfig(
+            f"--seed {seed}",
+            "A screen keeps its seed as a whole number of 31 bits",
+            f"Give one between 0 and {2**31 - 1}",
+        )
+    return seed
+
+
 def _tasks(found: Run, problems: int | None) -> tuple[ResolvedConfig, Sequence[Prompt]]:
     """The held-out problems with an answer, as many as are wanted. Raises BadConfig for too few."""
     config = config_of(found)
     if config.is_builtin:  # an endless supply, always in the same order
         config = replace(config, held_out=max(config.held_out, problems or PROBLEMS))
     graded = [p for p in Tasks.of(config).held_out if p.answer is not None]
-    if not graded:
+    if len(graded) < 2:
         raise BadConfig(
-            f"{found.path.name} has no held-out problems with an answer",
-            "A screen counts right answers",
+            f"{found.path.name} has {'only one' if graded else 'no'} held-out "
+            f"problem{'s' * (not graded)} with an answer",
+            "A screen counts right answers, and resamples the problems",
             "Train with prompts that have an answer, and --held-out N",
         )
     if problems is not None and not 2 <= problems <= len(graded):
@@ -157,6 +171,24 @@ def _refuse_another(found: Run, plan: ScreenPlan, there: ScreenPlan | None) -> N
                 "All candidates of a screen are paired with one baseline of one student",
                 "Move the folder knockout away and screen anew",
             )
+
+
+def _refuse_leftovers(found: Run, there: ScreenPlan | None) -> None:
+    """Raises BadConfig for answers of which nothing says what they were written by: they would be
+    taken for those of this screen.
+    """
+    folder = found.path / FOLDER
+    baseline, outcomes = folder / "baseline.parquet", list(folder.glob("outcomes/*.parquet"))
+    needs = PLAN if there is None else baseline.name
+    left = [baseline.name] * baseline.exists() if there is None else []
+    if there is None or not baseline.exists():
+        left += [f.name for f in outcomes[:1]]
+    if left:
+        raise BadConfig(
+            f"{folder} holds {left[0]} and no {needs}",
+            "It cannot be told of which student and which problems its answers are",
+            "Move the folder knockout away and screen anew",
+        )
 
 
 def _writer(model: Model, tasks: Sequence[Prompt], plan: ScreenPlan) -> Writer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +33,8 @@ from rockcore.analysis.knockouts import (
     VERDICTS,
     examine,
 )
-from rockcore.log.screens import NoScreen
+from rockcore.log.screens import NoScreen, Screen, ScreenWriter
+from rockcore.schema.screen import Candidate
 
 
 def judged(difference_IJ: np.ndarray, flipped_J: np.ndarray, levels: Levels = LEVELS):
@@ -132,6 +135,33 @@ def test_a_ban_that_changes_nothing_is_known_as_well_as_the_rollouts_allow():
     assert found.low[0] == -most and found.high[0] == most < LEVELS.epsilon
     few = intervals(np.zeros((50, 1)), np.array([0]), 4, 100, 0)
     assert few.high[0] > LEVELS.epsilon
+
+
+@pytest.mark.parametrize("n", [2, 20, 200])
+@pytest.mark.parametrize("same", [-1.0, -0.25, 0.5, 1.0])
+def test_problems_that_all_differ_alike_do_not_make_an_interval_of_no_width(n, same):
+    """As without the box, where every answer was right."""
+    found = intervals(np.full((n, 1), same), np.array([4 * n]), 4, 100, 0)
+    low, high = float(found.low[0]), float(found.high[0])
+    assert -1 <= low <= same <= high <= 1 and high - low >= 1 / (n + 4)
+
+
+def test_nothing_that_changed_is_no_power_to_see_everything():
+    told = power(0.0, 0.0, 200, 4, 50, LEVELS)
+    alike = power(0.0, stats.proportion(0, 800).high, 200, 4, 50, LEVELS)
+    assert told == alike and 0.004 < told.detectable < told.detectable_of_all
+    assert power(0.0, 0.0, 20, 4, 50, LEVELS).detectable > LEVELS.epsilon
+
+
+@pytest.mark.parametrize("right", [0, 1, 4, 8 * 4 - 4, 8 * 4 - 1, 8 * 4])
+def test_an_accuracy_near_an_end_has_an_interval(right, tiny_run):
+    screen = write_screen(tiny_run("ends"), {7: 0.0}, problems=8)
+    correct = (np.arange(32) < right).reshape(8, 4)
+    texts = [screen.baseline.texts[n] for n in range(32)]
+    ScreenWriter(screen.run.path, screen.plan).write_baseline(correct, texts)
+    found = examine(Screen.open(screen.run.path)).accuracy
+    assert found.value == right / 32 and 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0.2
 
 
 def test_sign_flips_are_those_of_every_combination():
@@ -274,3 +304,36 @@ def test_another_correction_may_decide(screened):
     assert frame.census.decides.tolist() == [False, False, True, False]
     with pytest.raises(ValueError, match="max-T or BH"):
         examine(screened, Levels(correction="none"))
+
+
+@pytest.mark.parametrize("first", ["token", "random"])
+def test_a_token_that_was_also_drawn_at_random_speaks_once_as_the_token(first, tiny_run):
+    """Named in one call and drawn in another, with a window: two tests."""
+    screen = write_screen(tiny_run(first), {7: -0.7, 9: 0.0}, {9: (7, 9)}, problems=100)
+    token, random = (Candidate(f"{k}-9", k, 9, (9,)) for k in ("token", "random"))
+    twins = (token, replace(random, same_as="token-9"))
+    if first == "random":
+        outcomes = screen.folder / "outcomes"
+        (outcomes / "token-9.parquet").rename(outcomes / "random-9.parquet")
+        twins = (random, replace(token, same_as="random-9"))
+    others = [c for c in screen.candidates if c.key != "token-9"]
+    ScreenWriter(screen.run.path, screen.plan).save_plan([*twins, *others])
+    found = examine(Screen.open(screen.run.path))
+    assert len(found.candidates) == 4 and found.by_token.token_id.is_unique
+    row = found.by_token.set_index("token_id").loc[9]
+    two = found.candidates.set_index("candidate").loc[["token-9", "window-9"], "p"]
+    assert row.kind == "token" and row.p == pytest.approx(min(1, 2 * two.min()))
+
+
+def test_ids_that_the_vocabulary_lacks_are_named(screened, tiny_run):
+    """Of a screen that was copied from elsewhere."""
+    screen = write_screen(tiny_run("foreign"), {7: 0.0}, problems=8)
+    texts = [[*screen.baseline.texts[n], 9999] for n in range(32)]
+    ScreenWriter(screen.run.path, screen.plan).write_baseline(np.ones((8, 4), bool), texts)
+    old = screen.outcomes("token-7")
+    rows = {n: getattr(old, n) for n in old._fields[:6]}
+    rows |= {"replacement": np.full(len(old.branch), 9999)}
+    rows |= {"sham_correct": old.sham_correct, "ids": [[9999]] * len(old.branch)}
+    ScreenWriter(screen.run.path, screen.plan).write_outcomes("token-7", rows)
+    found = examine(Screen.open(screen.run.path))
+    assert found.candidates.replaced[0] == "id␣9999 100 %"

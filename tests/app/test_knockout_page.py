@@ -341,6 +341,24 @@ def test_the_lab_counts_the_pillars_at_risk_as_the_rule_moves(
     assert "0 of 2 known Pillars are in the set." in said(app)
 
 
+def test_a_screen_of_an_earlier_student_says_so_wherever_its_verdicts_stand(
+    open_app, tiny_run: RunFactory
+) -> None:
+    run = tiny_run("longer", steps=(0, 10, 20, 30))
+    write_screen(run, EFFECTS)
+    for page in ("knockout", "rock_tokens", "threshold_lab"):
+        app = open_app(page, run, rule=LENIENT)
+        assert "trained on: this screen is of its student after step 20" in said(app), page
+    views = [p for p in panes(open_app("trace", run, rule=LENIENT)) if p.get("part") == "view"]
+    assert views[-1]["knockouts"]["of"][str(LET)].endswith("· the student after step 20")
+
+
+def test_a_cell_without_a_number_is_a_dash(open_app, screened: Path) -> None:
+    app = open_app("knockout", screened)
+    assert app.dataframe[0].value.sham_delta.isna().any()
+    assert app.dataframe[0].proto.placeholder == app.dataframe[2].proto.placeholder == "–"
+
+
 def test_a_quotation_mark_is_shown_as_one_in_charts() -> None:
     """Plotly reads &lt;, &gt; and &amp;, and leaves &quot; as it is."""
     assert app_charts.label('<a href="x">\'&') == '&lt;a href="x"&gt;\'&amp;'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from small_screens import write_screen
 
 from rockcore.log import Run
 from rockcore.log.screens import FOLDER, PLAN, NoScreen, Screen, ScreenWriter
-from rockcore.schema import DamagedRun, SchemaMismatch
+from rockcore.schema import DamagedRun, RockError, SchemaMismatch
 from rockcore.schema.screen import Candidate, ScreenPlan
 
 
@@ -68,6 +69,9 @@ def test_a_screen_of_an_earlier_student_is_stale(screen, tiny_run):
     assert write_screen(longer, {7: 0.0}).stale
 
 
+_TOKEN = {"key": "token-7", "kind": "token", "token_id": 7, "ids": [7]}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -82,6 +86,21 @@ def test_a_screen_of_an_earlier_student_is_stale(screen, tiny_run):
             "token-1",
         ),
         ({"stop_ids": [True]}, "stop_ids is"),
+        ({"problems": 1}, "1 problems"),
+        ({"rollouts": 0}, "0 rollouts"),
+        ({"vocab_size": 7}, "token-7 bans 7, beyond"),
+        ({"candidates": [_TOKEN, _TOKEN]}, "a key stands twice"),
+        (
+            {
+                "candidates": [
+                    _TOKEN,
+                    _TOKEN
+                    | {"key": "random-7", "kind": "random", "ids": [8], "same_as": "token-7"},
+                ]
+            },
+            "random-7 bans other ids than 'token-7'",
+        ),
+        ({"candidates": [_TOKEN | {"same_as": "token-7"}]}, "token-7 bans other ids"),
     ],
 )
 def test_a_damaged_plan_is_named(screen, change, says):
@@ -110,3 +129,52 @@ def test_damaged_tables_are_named(screen):
     ScreenWriter(screen.run.path, plan).write_baseline(np.ones((3, 4), bool), [[1]] * 12)
     with pytest.raises(DamagedRun, match="12 rows that are not 12 problems × 4"):
         _ = Screen.open(screen.run.path).baseline
+
+
+@pytest.mark.parametrize("change", ["branch", "beyond", "before", "twice", "problem", "other ids"])
+def test_outcomes_that_cannot_be_of_this_baseline_are_refused(screen, change):
+    """Those of another screen, under the name of one of ours."""
+    old = screen.outcomes("token-7")
+    rows = {n: getattr(old, n).copy() for n in old._fields[:6]}
+    rows |= {"sham_correct": old.sham_correct, "ids": [None] * len(old.branch)}
+    key = "token-8" if change == "other ids" else "token-7"
+    if change == "branch":
+        first = screen.baseline.texts[int(old.problem[0] * 4 + old.rollout[0])]
+        rows["branch"][0] = next(t for t, i in enumerate(first) if i != 7)
+    elif change in ("beyond", "before"):
+        rows["branch"][-1] = 10_000 if change == "beyond" else -1
+    elif change == "twice":
+        for name in ("problem", "rollout", "branch"):
+            rows[name][1] = rows[name][0]
+    elif change == "problem":
+        rows["problem"][-1] = 12
+    ScreenWriter(screen.run.path, screen.plan).write_outcomes(key, rows)
+    with pytest.raises(DamagedRun, match=rf"{key}\.parquet speaks of"):
+        screen.outcomes(key)
+
+
+def test_problems_of_another_screen_are_refused(screen):
+    ScreenWriter(screen.run.path, screen.plan).write_problems(["p"] * 11, ["1"] * 11)
+    with pytest.raises(DamagedRun, match="does not hold 12 problems"):
+        _ = Screen.open(screen.run.path).problems
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_file_with_a_few_wrong_bytes_is_read_or_refused(screen, seed):
+    """Whatever they are: a page shows the error of a screen, and no other."""
+    rng = np.random.default_rng(seed)
+    for file in [f for f in screen.folder.rglob("*") if f.is_file()]:
+        whole = file.read_bytes()
+        for _ in range(25):
+            hurt = bytearray(whole)
+            for place in rng.integers(0, len(whole), int(rng.integers(1, 4))):
+                hurt[place] = rng.integers(256)
+            file.write_bytes(hurt)
+            with suppress(RockError):
+                again = Screen.open(screen.run.path)
+                assert len(again.problems["prompt"]) == again.plan.problems
+                for candidate in again.finished:
+                    outcomes = again.outcomes(candidate.key)
+                    assert len(again.baseline.texts) == again.baseline.correct.size
+                    assert len(outcomes.texts) == len(outcomes.branch)
+        file.write_bytes(whole)

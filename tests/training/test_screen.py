@@ -139,6 +139,10 @@ def screened(trained: Path) -> Screen:
     return screen.run(trained, SMALL)
 
 
+def test_a_screen_of_the_last_student_is_not_stale(screened):
+    assert not screened.stale
+
+
 def test_a_planted_pillar_is_found(screened):
     """Without a digit, or the box, answers cannot be right."""
     found = examine(screened).candidates.set_index("token")
@@ -278,11 +282,15 @@ def names(*given: str) -> ScreenSettings:
     [
         (names("99999"), BadCandidates, "99999 is outside the vocabulary"),
         (names("-1"), BadCandidates, "-1 is outside the vocabulary"),
+        (names("--1"), BadCandidates, "is no single token"),
+        (names("9" * 5000), BadCandidates, "is no single token"),
         (names("two words"), BadCandidates, "is no single token"),
         (names("the"), BadCandidates, "There is ' the'"),
         (names("no.json"), BadRockSet, "no.json cannot be read"),
         (ScreenSettings(Wanted(count=0)), BadCandidates, "--count 0"),
         (ScreenSettings(rollouts=3), BadConfig, "--rollouts 3"),
+        (ScreenSettings(seed=2**31), BadConfig, "--seed 2147483648"),
+        (ScreenSettings(seed=-1), BadConfig, "--seed -1"),
         (ScreenSettings(problems=0), BadConfig, "--problems 0"),
         (ScreenSettings(problems=1), BadConfig, "--problems 1"),
     ],
@@ -360,6 +368,11 @@ def test_own_prompts_are_asked_as_the_run_held_them_out(run_with_checkpoints, tm
     with pytest.raises(BadConfig, match="no held-out problems with an answer"):
         screen.run(run_with_checkpoints)
     prompts(answers=True)
+    with_one = {**config, "held_out": 1}
+    file.write_text(json.dumps({**data, "config": with_one}))
+    with pytest.raises(BadConfig, match="has only one held-out problem with an answer"):
+        screen.run(run_with_checkpoints)
+    file.write_text(json.dumps({**data, "config": config}))
     with pytest.raises(BadConfig, match="has 8 held-out problems"):
         screen.run(run_with_checkpoints, ScreenSettings(problems=9))
     assert not (run_with_checkpoints / FOLDER).exists()
@@ -385,6 +398,29 @@ def test_a_screen_of_another_student_is_not_gone_on_with(run_with_checkpoints):
     os.rename(last, last.with_name("step=000003"))
     with pytest.raises(BadConfig, match="has step = 2, the run now 3"):
         screen.run(run_with_checkpoints, ScreenSettings(processes=1))
+
+
+@pytest.mark.parametrize(
+    ("gone", "says"),
+    [
+        ("screen.json", "holds baseline.parquet and no screen.json"),
+        ("baseline.parquet", "token-1.parquet and no baseline.parquet"),
+    ],
+)
+def test_answers_that_are_left_over_are_not_taken_for_those_of_this_screen(
+    run_with_checkpoints, gone, says
+):
+    folder = run_with_checkpoints / FOLDER
+    (folder / "outcomes").mkdir(parents=True)
+    plan = screen.prepare(run_with_checkpoints, names(" the")).plan
+    (folder / "screen.json").write_text(plan.to_json())
+    for file in ("baseline.parquet", "outcomes/token-1.parquet"):
+        (folder / file).write_bytes(b"of another student")
+    (folder / gone).unlink()
+    before = files(run_with_checkpoints)
+    with pytest.raises(BadConfig, match=says):
+        screen.run(run_with_checkpoints, names(" the"))
+    assert files(run_with_checkpoints) == before
 
 
 def test_without_a_screen_there_is_none(trained, tiny_run):

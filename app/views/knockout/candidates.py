@@ -116,6 +116,7 @@ def show_table(rows: pd.DataFrame, names: list[str]) -> int | None:
         selection_mode="single-row",
         key="candidates",
         column_config=columns.config(),
+        placeholder=columns.UNKNOWN,
         alt="Candidates by rising change of accuracy",
     )
     picked = event.selection.rows if event else []

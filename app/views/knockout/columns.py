@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARES = ("delta", "low", "high", "stderr", "sham_delta")
+UNKNOWN = "–"  # in a cell: a window has no sham, a predictor may not be known
 ORDER = """name verdict kind delta low high changed needed p q_bh p_max sham_delta stderr
 banned""".split()
 

@@ -32,6 +32,7 @@ def show_predictors(asked: Asked) -> None:
         hide_index=True,
         column_order=["label", "r", "low", "high", "p", "n", "bound"],
         column_config=columns.correlations(),
+        placeholder=columns.UNKNOWN,
         alt="Correlation of the change of accuracy with each predictor",
     )
 

@@ -80,6 +80,8 @@ def explain_knockouts(found: Found) -> None:
     measured = data.knockouts.measured(found.run)
     if measured.verdicts:
         selection.link("knockout", "What the knockouts did to the answers")
+        if measured.note:
+            st.caption(words.literal(measured.note))
     else:
         st.caption(words.literal(f"Knockout {measured.missing}"))
 

@@ -144,6 +144,8 @@ def show_pillars(run: data.runs.RunKey, report: data.rocks.RockReport) -> None:
         f"{f': {shown}' if at_risk else ''}. Knocked out: {k - len(unknown)} of its {k} types."
         f"{'' if data.knockouts.why_not(run) else rest}"
     )
+    if found.note:
+        st.text(found.note)
 
 
 def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
