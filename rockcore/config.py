@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from rockcore.schema import RockError
 
@@ -194,6 +194,7 @@ class SessionConfig:
 
     def resolved(self) -> ResolvedConfig:
         """The same configuration with its gaps filled. Raises BadConfig if it cannot work."""
+        self._refuse_strangers()
         own = [
             name for name in ("student", "teacher", "prompts") if getattr(self, name) is not None
         ]
@@ -228,6 +229,16 @@ class SessionConfig:
         resolved = ResolvedConfig(**filled)
         resolved.check()
         return resolved
+
+    def _refuse_strangers(self) -> None:
+        """Raises BadConfig for an arm or a normaliser that there is none of."""
+        for name, known in (("arm", get_args(ArmName)), ("normaliser", ("tokens", "weights"))):
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise BadConfig(
+                    f"{flag_of(name)} {value}",
+                    f"It is one of {', '.join(known)}",
+                    f"Give {flag_of(name)} one of them, or leave it away",
+                )
 
     def refuse_unused(self) -> None:
         """Raises BadConfig for a setting that was given and that nothing would look at."""

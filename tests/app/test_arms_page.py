@@ -24,7 +24,7 @@ from rockcore.analysis.arms import compare
 from rockcore.config import ArmName
 from rockcore.interventions import dynamic
 from rockcore.log import comparisons
-from rockcore.log.arms import ArmsFolder
+from rockcore.log.arms import ArmsFolder, Cell
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,15 @@ def test_what_no_run_has_measured_is_told_in_words(open_app, tmp_path) -> None:
     figure = charts.kl({"dynamic": fresh[fresh.arm == "dynamic"]}, "kl", "x").to_dict()
     assert "no interval" in figure["data"][0]["hovertemplate"]
     assert "customdata[0]" not in figure["data"][0]["hovertemplate"]
+
+
+def test_the_rule_of_dynamic_is_stated_where_no_weight_has_moved(open_app, tmp_path) -> None:
+    folder = write_small_arms(tmp_path / "still", seeds=1)
+    shutil.rmtree(folder.run(Cell("dynamic", 1)) / "weights")
+    comparisons.write(folder, compare(folder))
+    app = open_app("arms", folder.path, comparison="still")
+    assert not app.exception and "No weight of a type has moved" in words(app)
+    assert f"PROGRESS = {dynamic.PROGRESS:g}" in app.code[0].value
 
 
 def test_hostile_token_text_stays_text(compared: ArmsFolder) -> None:

@@ -406,6 +406,8 @@ def test_another_set_cannot_go_on_with_a_run_but_its_own_can_be_named_again(arms
 @pytest.mark.parametrize(
     ("settings", "error", "says"),
     [
+        ({"arm": "frozen"}, BadConfig, "--arm frozen"),
+        ({"normaliser": "mean"}, BadConfig, "--normaliser mean"),
         ({"arm": "rock-freeze"}, BadConfig, "--arm rock-freeze without --rocks"),
         ({"arm": "soft"}, BadConfig, "--arm soft without --rocks"),
         ({"arm": "random-freeze"}, BadConfig, "--arm random-freeze without --rocks"),

@@ -223,22 +223,25 @@ def show_left_out(key: data.arms.ArmsKey) -> None:
 
 
 def show_weights(key: data.arms.ArmsKey) -> None:
-    """For arms that give each token type a weight: which, and by what rule."""
+    """For an arm that gives each token type a weight: which, and by what rule."""
     found = data.arms.comparison(key)
+    if not found.about["weight_rule"]:
+        return
     weights = data.arms.by_arm(key, "weights")
-    for arm in found.plan.arms:
-        if arm in weights:
-            st.subheader(f"What {arm} weighed")
-            frame = weights[arm]
-            st.plotly_chart(
-                charts.type_weights(
-                    frame, [words.visible(t) for t in frame.token], found.about["name"]
-                ),
-                key=f"arms weights {arm}",
-                alt="Weight of token types over the steps",
-            )
-            st.text("The types that weighed least. How a weight moves:")
-            st.code(found.about["weight_rule"], language=None, wrap_lines=True)
+    for arm, frame in weights.items():
+        st.subheader(f"What {words.literal(arm)} weighed")
+        st.plotly_chart(
+            charts.type_weights(
+                frame, [words.visible(t) for t in frame.token], found.about["name"]
+            ),
+            key=f"arms weights {arm}",
+            alt="Weight of token types over the steps",
+        )
+        st.text("The types that weighed least. How a weight moves:")
+    if not weights:
+        st.subheader("What dynamic weighed")
+        st.text("No weight of a type has moved in its finished runs. How one would move:")
+    st.code(found.about["weight_rule"], language=None, wrap_lines=True)
 
 
 st.title("Arms")
