@@ -180,7 +180,7 @@ def test_what_no_run_has_measured_is_told_in_words(open_app, tmp_path) -> None:
     for chart in app.get("plotly_chart"):
         assert json.loads(chart.proto.spec)["data"]
     fresh = comparisons.read(folder.path).accuracy.assign(kl=0.5, low=np.nan, high=np.nan)
-    figure = charts.kl({"dynamic": fresh[fresh.arm == "dynamic"]}, "kl", "x").to_dict()
+    figure = charts.kl({"dynamic": fresh.loc[fresh.arm == "dynamic"]}, "kl", "x").to_dict()
     assert "no interval" in figure["data"][0]["hovertemplate"]
     assert "customdata[0]" not in figure["data"][0]["hovertemplate"]
 

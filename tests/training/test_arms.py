@@ -47,7 +47,7 @@ FAMILIES = ("llama", "qwen2", "gemma2")  # the fast path, the general one, one t
 def pair(request, tmp_path_factory) -> tuple[Model, Model]:
     root = tmp_path_factory.mktemp("pair")
     paths = [small_pairs.save(root / n, request.param, i) for i, n in enumerate(("s", "t"))]
-    return loading.load_pair(*paths, "cpu", "float32")
+    return loading.load_pair(paths[0], paths[1], "cpu", "float32")
 
 
 def naive_gradient(
