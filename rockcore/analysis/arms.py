@@ -231,20 +231,25 @@ def verdicts(tests: pd.DataFrame) -> list[str]:
     """In sentences, arm by arm: the differences to the baseline, then what cannot be told from it,
     then what could not be tested.
     """
-    rows = spelled_tests(tests)
+    rows = spelled_tests(tests).assign(seeds=tests.seeds.to_numpy())
     sentences = []
     for arm in dict.fromkeys(rows.arm):
         of: list[Any] = list(rows[rows.arm == arm].itertuples())
         told = [row for row in of if row.p_holm < 0.05]
         open_ = [row for row in of if row.p_holm >= 0.05]
         unknown = [row for row in of if pd.isna(row.p_holm)]
+        alike = [row for row in unknown if row.seeds > 1]  # without spread there is no chance
         sentences += [f"{arm} differs from the {BASELINE} in {_named(row)}." for row in told]
         if open_:
             listed = "; ".join(map(_named, open_))
             sentences.append(f"{arm} cannot be told from the {BASELINE} in {listed}.")
-        if unknown:
-            listed = "; ".join(f"{row.measure} ({row.difference})" for row in unknown)
-            sentences.append(f"{arm} is not tested, for want of seeds, in {listed}.")
+        for why, those in (
+            ("for want of seeds", [row for row in unknown if row.seeds < 2]),
+            ("as its differences do not vary", alike),
+        ):
+            if those:
+                listed = "; ".join(f"{row.measure} ({row.difference})" for row in those)
+                sentences.append(f"{arm} is not tested, {why}, in {listed}.")
     return sentences
 
 
