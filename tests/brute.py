@@ -322,12 +322,17 @@ def automatic_k(
     shares: tuple[Fraction, Fraction, float],
 ) -> tuple[int, str]:
     """K and how it was chosen: the types that hold at least the first share of the loss and more
-    than so many even ones, as far as halves agree on them. `jaccard`: for K = 1, 2, …
+    than so many even ones, but at most the largest number on which halves agree better than
+    random orders are expected to. `jaccard`: for K = 1, 2, …
     """
     least, even, agree = shares
     held = [s for s in scores.values() if s > 0 and loss > 0]
     enough = sum(h >= least * loss and h > even * loss / types for h in held)
-    for k in range(enough, 0, -1):
-        if jaccard[k - 1] >= agree:
-            return k, "share" if k == enough else "stability"
-    return 0, "none" if enough else "share"
+    if not enough:
+        return 0, "share"
+    stable = 0
+    for k, agreed in enumerate(jaccard, 1):
+        if agreed >= agree and (k <= enough or k / (2 * len(held) - k) < agree):
+            stable = k
+    k = min(enough, stable)
+    return k, "share" if k == enough else "stability" if k else "none"

@@ -246,6 +246,8 @@ def verdict(
         why = f"The rule judges other texts (source {read}): no occurrence here is kept by it."
     elif report.occurrences["consistent"] is None:
         why = f"Which occurrences are persistent is not known ({report.mode})."
+    elif not occurrences.judges(done, rollout, ids):
+        why = f"The rule judges the texts of step {report.steps[-1]}: this is another one."
     marks = "" if why else packed(occurrences.marks_of(done, rollout), "u1")
     verdict = Verdict(report.rule.tau_post, list(CLASSES), classes, marks, why)
     return verdict._replace(no_set=report.no_set)

@@ -85,9 +85,8 @@ def _cost(
     paired = [(mine, base[seed]) for seed, mine in zip(of, times, strict=True) if seed in base]
     saved = mean_over_seeds(np.array([1 - a["step_s"] / b["step_s"] for a, b in paired]))
     left_out = 1 - float(sums["trained"].sum() / max(sums["tokens"].sum(), 1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        per_minute = mean_over_seeds(gains / (sums["seconds"] / 60))
-        per_million = mean_over_seeds(gains / (sums["trained"] / 1e6))
+    per_minute = mean_over_seeds(_by(gains, sums["seconds"] / 60))
+    per_million = mean_over_seeds(_by(gains, sums["trained"] / 1e6))
     return {
         "arm": arm,
         "seeds": len(of),
@@ -101,6 +100,11 @@ def _cost(
         **_interval("gain_per_minute", per_minute),
         **_interval("gain_per_million", per_million),
     }
+
+
+def _by(gains: np.ndarray, spent: np.ndarray) -> np.ndarray:
+    """NaN where nothing was spent: an arm without a trained token gains nothing by its tokens."""
+    return np.divide(gains, spent, out=np.full(len(gains), np.nan), where=spent > 0)
 
 
 def _interval(name: str, mean: Any) -> dict[str, float]:

@@ -95,7 +95,8 @@ class Course:
 def course(run: Run) -> Course:
     """What the metrics, the evals and the meta data of a run say. Raises DamagedRun."""
     metrics = run.metrics().sort_values("step", ignore_index=True)
-    around = 1.96 * metrics.kl_stderr  # 95 %, rollouts taken as the independent units
+    # 95 %, rollouts taken as the independent units; logs of old say 0 for a single one
+    around = 1.96 * metrics.kl_stderr.where(metrics.rollouts > 1)
     low, high = (metrics.kl_mean - around).clip(lower=0), metrics.kl_mean + around
     words = [_interval(a, b, int(n)) for a, b, n in zip(low, high, metrics.rollouts, strict=True)]
     metrics = metrics.assign(low=low, high=high, interval=words)

@@ -71,7 +71,7 @@ class Ranking:
         return cls(
             found.name,
             "rule",
-            rule.score,
+            found.score,
             rule.column,
             found.steps,
             Texts(found.source),

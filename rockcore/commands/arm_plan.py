@@ -20,7 +20,7 @@ from rockcore.config import (
     free_folder,
     is_given,
 )
-from rockcore.interventions import check_set, load_set
+from rockcore.interventions import Arm, check_set, load_set
 from rockcore.log.arms import BASELINE, PLAN, ArmsFolder, Cell, Plan
 from rockcore.log.files import commit
 from rockcore.rocks import RockSet
@@ -165,6 +165,9 @@ def _refuse_what_cannot_train(command: Arms, plan: Plan, given: RockSet | None) 
     if given is not None and command.rocks is not None:
         known = tokenizer_hash(student.tokenizer.get_vocab())
         check_set(command.rocks, given, known, student.vocab_size)
+        for arm in plan.arms:
+            config = config_of(ArmsFolder(place, plan), Cell(arm, FIRST_SEED))
+            Arm.of(replace(config, rocks=command.rocks).resolved(), given)
 
 
 def _refuse_changes(command: Arms, folder: ArmsFolder, given: RockSet | None) -> None:

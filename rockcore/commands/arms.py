@@ -85,7 +85,7 @@ def _headline(folder: ArmsFolder) -> str:
     return (
         f"{folder.path}: {len(plan.arms)} arms ({', '.join(plan.arms)}) of {len(plan.seeds)} "
         f"seeds, {missing} of {len(plan.cells)} runs to train, normaliser "
-        f"{plan.settings['normaliser']}"
+        f"{plan.settings.get('normaliser', 'tokens')}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.table import Table
+from rich.text import Text
 
 from rockcore.commands.console import err, out
 from rockcore.schema import PHASES
@@ -60,7 +61,9 @@ def _as_dict(found: Comparison) -> dict[str, Any]:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return json.loads(str(frame.to_json(orient="records")))
+    """Rows with every digit; null for what is not known."""
+    known = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in row.items()} for row in known.to_dict("records")]
 
 
 def _rows(frame: pd.DataFrame) -> Iterator[Any]:
@@ -68,9 +71,12 @@ def _rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    narrow = out.width < 100
+    table = Table(title=Text(title), title_justify="left", padding=(0, 0 if narrow else 1))
+    for i, name in enumerate(columns):  # what does not fit is broken, not cut: it is the result
+        table.add_column(
+            name, justify="right" if i else "left", overflow="fold", no_wrap=not i or None
+        )
     return table
 
 
@@ -164,8 +170,6 @@ def _times(found: Comparison) -> Table:
 
 
 def _rocks(found: Comparison) -> Table:
-    from rich.text import Text
-
     shown = " ".join(visible(token) for token in found.about["rock_tokens"][:12])
     more = " …" if len(found.about["rock_tokens"]) > 12 else ""
     table = _table("", "arm", "tokens", "kl first", "kl last", "change (95 % over seeds)")

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rockcore.config import ARM_SETTINGS, SessionConfig
 from rockcore.log.files import commit
 from rockcore.log.folders import META, PLAN, ROCKS, RUNS, read_run
 from rockcore.schema import RockError
@@ -72,13 +73,24 @@ class Plan:
             arms, seeds = tuple(found.arms), tuple(found.seeds)
         except (ValueError, TypeError, KeyError, RecursionError) as e:
             raise _refused(f"{path} is no plan ({type(e).__name__}: {e})") from e
-        whole = all(type(s) is int and 0 <= s < 2**63 for s in seeds)
-        named = all(isinstance(a, str) and Path(a).name == a for a in arms)
-        if not (whole and named and arms and seeds and isinstance(found.settings, dict)):
+        scouted = [] if found.scout_seed is None else [found.scout_seed]
+        whole = all(type(s) is int and 0 <= s < 2**63 for s in [*seeds, *scouted])
+        named = all(isinstance(a, str) and a in ARM_SETTINGS for a in arms)
+        if not (whole and named and arms and seeds):
             raise _refused(f"{path} names no arms and seeds")
+        if not _are_settings(found.settings):
+            raise _refused(f"{path} holds no settings of a training")
         if len({*arms}) < len(arms) or len({*seeds}) < len(seeds) or found.version != 1:
             raise _refused(f"{path} names an arm or a seed twice, or is of another version")
         return cls(arms, seeds, found.scout_seed, str(found.rocks), found.settings)
+
+
+def _are_settings(found: Any) -> bool:
+    """Whether every name is one of SessionConfig, and the number of steps is among them."""
+    if not isinstance(found, dict) or found.keys() - {f.name for f in fields(SessionConfig)}:
+        return False
+    steps = found.get("steps")
+    return type(steps) is int and 1 <= steps < 2**31
 
 
 def _refused(what: str) -> BadPlan:

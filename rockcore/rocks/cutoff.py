@@ -139,10 +139,13 @@ def cut(
     agreement_up_to: Callable[[int], Agreement] | None,
 ) -> Cutoff:
     """K: as given (`given`, `tau_rock`), or the `enough` types that hold enough of the loss
-    (`share`); where disjoint halves of the rollouts do not agree on these, the largest number below
-    on which they do (`stability`); 0 where they agree on none (`none`).
+    (`share`), but at most the largest number of types on which disjoint halves of the rollouts
+    agree (`stability`); 0 where they agree on none (`none`).
 
-    With more text every ranking becomes stable, so stability bounds K and does not choose it.
+    With more text every ranking becomes stable, so stability bounds K and does not choose it. Where
+    the largest stable number is beyond `enough`, halves may agree less on the set than on that many
+    types, because a share cuts where it likes, also between types that are alike: see
+    `Cutoff.stability`.
     `loss_V` is the summed loss of the types in the order of rank. The curves reach at least as far
     as the set, whatever its size. `agreement_up_to` gives the agreement for K = 1 .. k_max; None
     where a single rollout has no halves.
@@ -158,7 +161,7 @@ def cut(
     jaccard, low, high = over_draws(agree.halves)
     knee = stats.knee(coverage[: min(ranked, k_max)]) + 1 if ranked else 0
     if wanted is None:
-        k, how = _choose(rule, jaccard, enough)
+        k, how = _choose(rule, jaccard, enough, ranked)
     else:
         k, how = wanted, "given" if rule.tau_rock is None else "tau_rock"
     return Cutoff(
@@ -191,12 +194,16 @@ def asked(rule: RockRule, scores_V: np.ndarray) -> int | None:
     return None if rule.top_k is None else min(rule.top_k, len(scored))
 
 
-def _choose(rule: RockRule, jaccard: np.ndarray, enough: int) -> tuple[int, str]:
-    """Larger sets than `enough` are not looked at: in a closed vocabulary any two halves agree on
-    all types there are.
+def _choose(rule: RockRule, jaccard: np.ndarray, enough: int, ranked: int) -> tuple[int, str]:
+    """Beyond `enough` a number of types counts as stable only where two random orders of the
+    `ranked` types would agree less than the rule asks for: any two halves of a closed vocabulary
+    agree on all types there are.
     """
     if not enough:
         return 0, "share"
-    stable = np.flatnonzero(jaccard[:enough] >= rule.min_jaccard)
-    k = int(stable[-1]) + 1 if len(stable) else 0
+    sizes = np.arange(1, len(jaccard) + 1)
+    by_chance = sizes / (2 * ranked - sizes)  # K^2 / n of K types are expected in both
+    counts = (sizes <= enough) | (by_chance < rule.min_jaccard)
+    largest = int(sizes[counts & (jaccard >= rule.min_jaccard)].max(initial=0))
+    k = min(enough, largest)
     return k, "share" if k == enough else "stability" if k else "none"

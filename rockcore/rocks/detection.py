@@ -30,6 +30,7 @@ from rockcore.rocks.scores import (
     SCORES,
     Spread,
     TypeStats,
+    ranking_score,
     whole_of,
 )
 from rockcore.rocks.thresholds import Quantiles
@@ -86,11 +87,7 @@ class Detection:
         """The score that ranks: the rule's, but without persistent occurrences R_ctx is unknown and
         R takes its place.
         """
-        return (
-            "rock_score"
-            if self.rule.score == "rock_score_ctx" and self.material.mode == "bounds"
-            else self.rule.score
-        )
+        return ranking_score(self.rule.score, self.material.mode)
 
     @cached_property
     def high(self) -> np.ndarray | None:

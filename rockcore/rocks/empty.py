@@ -46,10 +46,11 @@ def _unstable(found: Detection) -> str:
     jaccard = found.cutoff.jaccard[:n]
     best = int(jaccard.argmax())
     return (
-        f"{start}disjoint halves of the {rollouts:,} rollouts do not agree on {them}: their "
-        f"Jaccard index is {jaccard[best]:.2f} at most (K = {best + 1}), and min_jaccard asks for "
-        f"{rule.min_jaccard:g}. So the ranking is unstable: other texts may put other types first. "
-        "More rollouts (--final-probes) settle it, or give top_k to take so many all the same."
+        f"{start}disjoint halves of the {rollouts:,} rollouts do not agree on {them}, nor on any "
+        f"other number of types: their Jaccard index is {jaccard[best]:.2f} at most so far (K = "
+        f"{best + 1}), and min_jaccard asks for {rule.min_jaccard:g}. So the ranking is unstable: "
+        "other texts may put other types first. More rollouts (--final-probes) settle it, or give "
+        "top_k to take so many all the same."
     )
 
 

@@ -67,6 +67,12 @@ def _on_set(found: Detection) -> Iterator[str]:
         )
     if cut.chosen_by == "stability" and cut.k == K_MAX:
         yield f"K is searched for up to {K_MAX} types; more may be stable too. Give top_k to see."
+    if rule.automatic and cut.stability.value < rule.min_jaccard:
+        yield (
+            f"Halves of the rollouts agree on larger sets (J of at least {rule.min_jaccard:g}), "
+            f"but on this very one only with J = {cut.stability.value:.3f}: types near its end "
+            "are much alike, and other texts may swap them."
+        )
     if cut.k and math.isnan(cut.stability.value):
         yield (
             "These texts are one rollout, which has no halves: how stable the set is, is unknown."

@@ -23,7 +23,8 @@ _EDGES = np.geomspace(1e-4, 20.0, 121)
 def examples(found: Examined, token_id: int) -> pd.DataFrame:
     """Occurrences of a type in context, those in the set first, then kept, then by loss.
 
-    Columns: left, shown, right, before, after (nats), verdict, rollout, position.
+    Columns: left, shown, right, before (only where texts are paired), after (nats), verdict,
+    rollout, position.
     """
     corpus, (marked, marks) = found.material.last, found.marks
     at = np.flatnonzero(corpus.token_id == token_id)
@@ -33,12 +34,16 @@ def examples(found: Examined, token_id: int) -> pd.DataFrame:
     there[there] = marked[place[there]] == at[there]
     mark[there] = marks[place[there]]
     order = np.lexsort((-corpus.losses[-1][at], -mark))[:_EXAMPLES]
+    known = found.report.occurrences["persistent"] is not None
     texts = found.run.vocab.set_index("token_id").token
     rows = [
-        _in_context(found.material, int(i), texts) | {"verdict": VERDICTS[m]}
+        _in_context(found.material, int(i), texts)
+        | {"verdict": VERDICTS[m] if known else "unknown"}
         for i, m in zip(at[order], mark[order], strict=True)
     ]
     columns = ["left", "shown", "right", "before", "after", "verdict", "rollout", "position"]
+    if not found.material.paired:
+        columns.remove("before")
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -67,6 +72,16 @@ def by_kept(found: Examined) -> list[int]:
     corpus, (at, mark) = found.material.last, found.marks
     kept = np.bincount(corpus.rollout[at[mark > 1]], minlength=corpus.rollouts)
     return corpus.rollout_ids[np.argsort(-kept, kind="stable")].tolist()
+
+
+def judges(found: Examined, rollout: int, ids_T: np.ndarray) -> bool:
+    """Whether the rule judged this very text: fresh rollouts of another step bear the same ids."""
+    corpus = found.material.last
+    b = int(np.searchsorted(corpus.rollout_ids, rollout))
+    if b == corpus.rollouts or corpus.rollout_ids[b] != rollout:
+        return False
+    begin = int(corpus.starts[b])
+    return np.array_equal(corpus.token_id[begin : begin + int(corpus.lengths[b])], ids_T)
 
 
 def marks_of(found: Examined, rollout: int) -> np.ndarray:

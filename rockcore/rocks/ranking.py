@@ -89,8 +89,8 @@ def concentration(run: Run, step: int, top: int, draws: int = 1000, seed: int = 
     """How much of a step's tokens, of their kl and of their gradient norm falls on the `top` token
     types of highest Rock Score.
 
-    Types picked because their sum was high hold less of it when they are measured again, so the
-    rollouts of even id choose and those of odd id measure, and the other way round; the mean of
+    Types picked because their sum was high hold less of it when they are measured again, so every
+    second rollout by id chooses and the others measure, and the other way round; the mean of
     both is given, with an interval that resamples the rollouts that measure. None from fewer than
     four rollouts. Raises RunNotFound for a step that is not logged.
     """
@@ -115,7 +115,7 @@ def concentration(run: Run, step: int, top: int, draws: int = 1000, seed: int = 
     naive = {name: float(_share(*pair, every[None])[0]) for name, pair in held.items()}
     crossed: dict[str, Interval] = {}
     if len(rollouts) >= 4:
-        even = rollouts % 2 == 0
+        even = np.arange(len(rollouts)) % 2 == 0  # their ids may all be even
         for name, x in sums.items():
             ways = [
                 (_held(x, best(half.astype(float))[column], row, len(rollouts)), ~half)

@@ -14,6 +14,7 @@ import pandas as pd
 from rockcore.rocks.rockset import BadRockSet, RockSet
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
+from rockcore.rocks.scores import ranking_score
 from rockcore.schema import Texts
 from rockcore.stats import Interval
 
@@ -66,6 +67,13 @@ class RockReport:
         return self.mode == "single"
 
     @property
+    def score(self) -> str:
+        """What ranks the types: without persistent occurrences not what the rule names, see
+        Detection.score.
+        """
+        return ranking_score(self.rule.score, self.mode)
+
+    @property
     def unstable(self) -> bool:
         """Whether there is no set because halves of the rollouts agree on none: the ranking stands,
         and may be another on other texts.
@@ -85,6 +93,8 @@ class RockReport:
         """How K was chosen, in words; empty if there is no set."""
         if not self.ids:
             return ""
+        if self.enough is None:  # a report of old
+            return HOW_OF_OLD.get(self.chosen_by) or HOW.get(self.chosen_by, self.chosen_by)
         return HOW.get(self.chosen_by, self.chosen_by).format(enough=self.enough)
 
     @property
@@ -207,6 +217,10 @@ HOW = {  # Cutoff.chosen_by in words
     "tau_rock": "by the threshold on the score",
     "share": "all that hold enough of the loss",
     "stability": "of {enough} that hold enough of the loss, as many as are stable",
+}
+HOW_OF_OLD = {
+    "stability": "as many as are stable",
+    "knee": "at the knee of coverage, for no number of types was stable",
 }
 _AGAIN = "Write it again: rockcore rocks RUN --json"
 _AS_IT_IS = """run name fingerprint tokenizer_hash estimator mode chosen_by knee hard_from

@@ -165,6 +165,13 @@ def whole_of(score: str, stats: TypeStats) -> float:
     return float(SCORES[score](stats).sum() if score in MEANS else stats.kl_sum.sum())
 
 
+def ranking_score(score: str, mode: str) -> str:
+    """The score that ranks where a rule asks for `score`: in bounds mode no occurrence is known to
+    be persistent, so R takes the place of R_ctx.
+    """
+    return "rock_score" if score == "rock_score_ctx" and mode == "bounds" else score
+
+
 def rank_order(score_V: np.ndarray, token_id_V: np.ndarray) -> np.ndarray:
     """Indices by falling score; ties by token id."""
     return np.lexsort((token_id_V, -score_V))

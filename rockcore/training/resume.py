@@ -123,8 +123,9 @@ def _refuse_contradictions(asked: SessionConfig, has: ResolvedConfig) -> None:
         if name == "scenario" and not has.is_builtin:
             there = None
         alike = _same_place(wanted, there) if name in _PLACES else wanted == there
-        if name == "rocks" and wanted is not None and there is not None and Path(wanted).exists():
-            alike = load_set(Path(wanted)) == load_set(has.out / ROCKS)
+        own = has.out / ROCKS
+        if name == "rocks" and wanted and there and Path(wanted).exists() and own.exists():
+            alike = load_set(Path(wanted)) == load_set(own)
         if is_given(wanted) and not alike:
             flag = flag_of(name)
             found = f"{there}" if is_given(there) else f"no {flag}"
@@ -187,7 +188,8 @@ def set_of(config: ResolvedConfig) -> RockSet | None:
     """
     if config.rocks is None or "rocks" not in ARM_SETTINGS[config.arm]:
         return None
-    return load_set(config.out / ROCKS if config.resume else config.rocks)
+    own = config.out / ROCKS  # not there where a kill came right after the run had begun
+    return load_set(own if config.resume and own.exists() else config.rocks)
 
 
 def checked_set(config: ResolvedConfig, rocks: RockSet | None, student: Model) -> RockSet | None:

@@ -235,3 +235,26 @@ def test_looks_of_several_sessions_share_one_state(
 def test_a_run_says_what_was_trained_on(tiny_run, config, normaliser, says):
     run = Run.open(tiny_run("arm", config=config, normaliser=normaliser))
     assert course.course(run).objective == says
+
+
+def test_a_log_of_old_that_says_0_for_one_rollout_has_no_interval_either(tmp_path: Path) -> None:
+    path = write_many_on_one_prompt(tmp_path / "one", 1)
+    for step in (0, 10):
+        metrics = Run.open(path).metrics().set_index("step", drop=False).loc[[step]]
+        row = {name: list(values) for name, values in metrics.items()}
+        RunWriter.reopen(path).append("metrics", step, row | {"kl_stderr": [0.0]})
+    metrics = course.course(Run.open(path)).metrics
+    assert metrics.low.isna().all() and set(metrics.interval) == {"no interval from 1 rollout"}
+
+
+def test_rollouts_are_halved_whatever_their_ids_are(tmp_path: Path) -> None:
+    log = brute.eighths(1, rollouts=6, length=20, types=9)
+    shares = []
+    for name, ids in (("plain", range(6)), ("even", range(0, 12, 2)), ("odd", range(1, 60, 10))):
+        columns = log.columns(0, 0)
+        columns |= {"rollout_id": np.array(ids)[columns["rollout_id"]].astype(np.int32)}
+        run = brute.write(tmp_path / name)
+        RunWriter.reopen(run.path).append("tokens", 0, columns)
+        shares.append(ranking.concentration(Run.open(run.path), 0, 3).crossed)
+    assert shares[0] is not None and np.isfinite([i.low for i in shares[0] if i is not None]).all()
+    assert shares[0] == shares[1] == shares[2]

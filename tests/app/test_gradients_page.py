@@ -21,6 +21,7 @@ from pages import RunFactory, words
 from app import data
 from app.views.gradients import words as sentences
 from rockcore.analysis import groups
+from rockcore.analysis.correlations import Correlation
 from rockcore.config import SessionConfig
 from rockcore.log import Run
 from rockcore.schema import Texts
@@ -169,6 +170,11 @@ def test_where_rocks_and_rare_types_are_alike_their_naive_medians_decide_nothing
     assert all("cannot be told" in sentences.beside_the_paper(f) for f in found)
 
 
+def test_one_rock_has_no_ratio_for_the_true_reason() -> None:
+    said = sentences.beside_the_paper(compared(0.1, rocks=1))
+    assert "cannot be told (no interval of a ratio from fewer than two types)" in said
+
+
 def test_a_second_moment_is_not_said_to_shorten_steps() -> None:
     said = sentences.adam(data.gradients.Correlation(0.6, 0.5, 0.7, 100))
     assert "m/√v" in said and "does not say how long a step is" in said
@@ -315,3 +321,13 @@ def test_a_clicked_type_is_explained(tab: Tab, trained: Path) -> None:
     token = int(tab.parameters["token"])
     assert token >= 0
     playwright.expect(page.get_by_text("of the gradient norm at step").first).to_be_visible()
+
+
+def test_a_correlation_that_is_not_known_is_told_in_words() -> None:
+    nan = float("nan")
+    one_text = sentences.exact("grad_norm", "texts", Correlation(0.5, nan, nan, 9))
+    alike = sentences.exact("grad_norm", "texts", Correlation(nan, nan, nan, 9))
+    known = sentences.exact("grad_norm", "texts", Correlation(0.5, 0.1, 0.8, 9))
+    assert "0.500 (no interval from a single text, 9 positions of texts)" in one_text
+    assert "unknown: 9 positions" in alike and "95 % 0.100 to 0.800" in known
+    assert "nan" not in one_text + alike

@@ -267,3 +267,26 @@ def test_the_preview_marks_what_the_detection_kept(tiny_run: RunFactory) -> None
     counts = data.rocks.found(key, rule).report.rollouts.set_index("rollout_id")
     assert sum(m == 3 for m in text["marks"]) == counts.occurrence[rollout]
     json.dumps(text, allow_nan=False)
+
+
+def test_a_rule_marks_only_the_very_texts_that_it_judged(open_app, tiny_run: RunFactory) -> None:
+    """Matched fresh texts: rollout 0 of another step is another text."""
+    run = tiny_run()
+    key, text = data.runs.key(str(run)), f'{LENIENT};mode="matched";min_rollouts=0;min_support=0'
+    rule, log = RockRule.from_short(text), Run.open(run)
+    assert data.rocks.found(key, rule).material.source == "fresh"
+    for step, why in ((20, ""), (0, "The rule judges the texts of step 20: this is another one.")):
+        ids = log.trace(step, 0).token_id.to_numpy()
+        found = data.rocks.verdict(key, rule, "fresh", 0, ids)
+        assert found.why == why and bool(found.marks) == (not why)
+        assert data.rocks.verdict(key, rule, "fresh", 99, ids).marks == ""
+        assert not open_app("trace", run, source="fresh", step=str(step), rule=text).exception
+
+
+@pytest.mark.parametrize("mode", ["bounds", "matched"])
+def test_what_is_not_known_of_an_occurrence_is_not_denied(mode: str, tiny_run: RunFactory) -> None:
+    key, rule = data.runs.key(str(tiny_run())), RockRule(mode=mode, top_k=3)
+    token = int(data.rocks.found(key, rule).report.tokens.token_id[0])
+    rows = data.rocks.examples(key, rule, token)
+    assert len(rows) and "before" not in rows
+    assert (set(rows.verdict) == {"unknown"}) == (mode == "bounds")

@@ -117,6 +117,19 @@ def test_runs_and_models_stay_small():
     assert max(f.stat().st_size for f in files) <= 5e6
 
 
+@pytest.mark.parametrize("name", ["teacher", "student-mixed", "student-styled"])
+def test_models_are_kept_in_half_the_space_and_read_in_full(name):
+    import torch
+    from safetensors.torch import load_file
+
+    from rockcore.training import loading
+
+    folder = FOLDER / "models" / name
+    assert {x.dtype for x in load_file(folder / "model.safetensors").values()} == {torch.float16}
+    model = loading.load(str(folder), "cpu", "float32", trained=True)
+    assert {p.dtype for p in model.net.parameters()} == {torch.float32}
+
+
 def test_the_tables_of_the_readme_are_filled():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for name, least in (("accuracy", 6), ("training", 3), ("detection", 6), ("sweep", 5)):

@@ -309,3 +309,9 @@ def test_no_module_unpickles():
     for file in [*FILES, *APP, *(ROOT / "sample_runs").glob("*.py")]:
         assert not {"pickle", "dill", "joblib"} & imports(file), file
         assert "torch.load(" not in file.read_text(encoding="utf-8"), file
+
+
+def test_no_two_test_files_have_one_name():
+    """They are no packages: pytest then takes the second for the first, and collects nothing."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

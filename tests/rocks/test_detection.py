@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rockcore import stats
+from rockcore.rocks import cutoff
+from rockcore.rocks.cutoff import Agreement
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.empty import why_empty
 from rockcore.rocks.examined import Examined
@@ -207,17 +209,44 @@ def test_types_that_are_all_alike_hold_an_even_share_each_and_none_holds_more():
         assert (found.cutoff.k, found.cutoff.enough, found.cutoff.chosen_by) == (0, 0, "share")
 
 
-def test_where_halves_do_not_agree_on_all_of_them_k_is_the_largest_below_on_which_they_do():
+def test_k_is_at_most_the_largest_number_on_which_halves_agree():
     log = brute.eighths(2, 12, 40, 8, seed=3)
     found = examined(log, replace(ALL, even_share=0, min_jaccard=0.6))
     assert found.cutoff.enough == 8 and found.cutoff.jaccard[7] == 1, "a closed vocabulary"
+    ways = set()
     for even in (0.5, 0.9, 0.97, 1.0, 1.05):
         cut = examined(log, replace(ALL, even_share=even, min_jaccard=0.6)).cutoff
-        stable = [k for k in range(1, cut.enough + 1) if cut.jaccard[k - 1] >= 0.6]
-        assert cut.k == max(stable, default=0)
+        stable = [k for k in range(1, 9) if k <= max(cut.enough, 5) and cut.jaccard[k - 1] >= 0.6]
+        assert cut.k == min(cut.enough, max(stable, default=0))
         how = "share" if cut.k == cut.enough else "stability" if stable else "none"
         assert cut.chosen_by == how
-        assert not cut.k or cut.stability.value == cut.jaccard[cut.k - 1] >= 0.6
+        ways.add(how)
+    assert len(ways) > 1
+
+
+def by_jaccard(jaccard: list[float], enough: int, ranked: int) -> tuple[int, str]:
+    """K and how it is chosen of so many types, on which halves agree so far."""
+    agree = Agreement(*[np.array([jaccard], float)] * 3)
+    scores = np.arange(ranked, 0.0, -1)
+    cut = cutoff.cut(RockRule(), scores, scores, enough, lambda _: agree)
+    return cut.k, cut.chosen_by
+
+
+def test_a_set_that_ends_between_like_types_does_not_collapse():
+    """Halves agree on 20 types and on 3, a hair less on the 15 that hold enough of the loss."""
+    jaccard = [0.5, 0.6, 0.9, *[0.6] * 11, 0.69, *[0.6] * 4, 0.8, *[0.5] * 10]
+    assert by_jaccard(jaccard, 15, 30) == (15, "share")
+    assert by_jaccard(jaccard, 21, 30) == (20, "stability")
+    assert by_jaccard([*jaccard[:19], *[0.6] * 11], 15, 30) == (3, "stability")
+    assert by_jaccard([0.69] * 30, 15, 30) == (0, "none")
+    assert by_jaccard(jaccard, 0, 30) == (0, "share")
+
+
+def test_that_halves_agree_on_all_there_is_bounds_nothing():
+    """Two random orders of 30 types have 0.69 of the 25 or 26 first in common, and so on to 1."""
+    assert by_jaccard([0.5] * 24 + [0.71, 0.76, 0.82, 0.87, 0.93, 1.0], 4, 30) == (0, "none")
+    assert by_jaccard([0.5] * 23 + [0.71, 0.71, 0.76, 0.82, 0.87, 0.93, 1.0], 4, 30) == (4, "share")
+    assert by_jaccard([0.5] * 29 + [1.0], 30, 30) == (30, "share"), "all of them hold enough"
 
 
 @brute.examples(60)
@@ -253,10 +282,11 @@ def test_k_is_that_of_the_definition(log, score, least, even, agree):
         * (1 if score == "rock_score" else Fraction(int(kept[v]), int(n)))
         for v, n in zip(log.types, found.stats.n, strict=True)
     }
-    jaccard = np.nan_to_num(found.cutoff.jaccard).tolist() if len(log.tokens) > 1 else [-1.0] * 9
-    want = brute.automatic_k(exact, loss, len(log.types), jaccard, (least, even, agree))
-    assert (found.cutoff.k, found.cutoff.chosen_by) == want
-    assert not found.cutoff.k or found.cutoff.stability.value >= agree
+    cut = found.cutoff
+    jaccard = cut.jaccard if len(log.tokens) > 1 else np.full(len(cut.jaccard), -1.0)
+    want = brute.automatic_k(exact, loss, len(log.types), jaccard.tolist(), (least, even, agree))
+    assert (cut.k, cut.chosen_by) == want
+    assert not cut.k or cut.stability.value == cut.jaccard[cut.k - 1]
     assert found.in_set.sum() == found.cutoff.k
 
 

@@ -2,6 +2,7 @@
 own name.
 """
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from brute import Log
 from hypothesis import given
 from test_detection import ALL, chosen, examined, one_type_each, where
 
+from rockcore.analysis.standings import Ranking
+from rockcore.rocks import RockReport
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.search import detect
@@ -101,3 +104,23 @@ def test_the_joint_score_of_two_runs_is_high_only_where_both_are():
         ]
         found = Examined(runs[0], replace(ALL, score="joint"), other=runs[1]).detection
     assert found.scores.tolist() == pytest.approx([0, 0.5 / 1.75, 0.25 / 1.75])
+
+
+def test_a_report_and_a_comparison_name_the_score_that_ranks(tmp_path):
+    log = brute.eighths(2, 8, 12, 4)
+    fresh = [Log(log.tokens, [each]) for each in log.losses]
+    rule = RockRule(top_k=2)
+    bounds = detect(brute.write(tmp_path / "bounds", None, fresh), rule)
+    paired = detect(brute.write(tmp_path / "paired", log), rule)
+    assert (bounds.score, paired.score) == ("rock_score", "rock_score_ctx")
+    assert bounds.rule.score == "rock_score_ctx", "the rule stays as it was given"
+    assert Ranking.of_set(bounds).score == "rock_score"
+
+
+def test_how_a_report_of_old_chose_k_is_told_in_words(tmp_path):
+    log = brute.eighths(2, 8, 12, 4)
+    report = detect(brute.write(tmp_path / "r", log), RockRule(score="rock_score", top_k=2))
+    for chosen_by, says in (("stability", "as many as are stable"), ("knee", "at the knee")):
+        old = {k: v for k, v in report.to_dict().items() if k not in ("enough", "why_empty")}
+        how = RockReport.from_json(json.dumps(old | {"chosen_by": chosen_by})).how
+        assert how.startswith(says) and "None" not in how

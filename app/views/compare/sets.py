@@ -64,13 +64,10 @@ def choose_rankings(asked: Asked) -> data.compare.Sides:
 def rank_by_rule(asked: Asked) -> data.compare.Sides:
     rule = data.rocks.rule(selection.text("rule", "default"))
     found = data.compare.ranked_by_rule(asked.a, asked.b, rule)
-    a, b = (
-        f"steps {side.steps[0]} to {side.steps[-1]}, {side.source.label.lower()}" for side in found
-    )
+    a, b = (f"{side.where}, {side.source.label.lower()}, by {side.score}" for side in found)
     st.text(
-        f"Each run by the rule {rule.short()}, first against last checkpoint: A {a}; B {b}. "
-        f"Types rank by {found.a.score}. "
-        "The steps chosen above do not enter."
+        f"Each run by the rule {rule.short()}, its first checkpoint against its last where it has "
+        f"two: A {a}; B {b}. The steps chosen above do not enter."
     )
     selection.link("threshold_lab", "Change the rule in the Threshold lab")
     return found
@@ -114,8 +111,9 @@ def show_ranks(found: data.compare.Sides, table: pd.DataFrame, facts: data.runs.
     drawn = table.head(DRAWN)
     loss = facts.estimator if found.a.column == "kl" else found.a.column
     about = f"A: {found.a.name}, {found.a.where}<br>B: {found.b.name}, {found.b.where}"
+    score = " and ".join(dict.fromkeys(side.score for side in found))
     st.plotly_chart(
-        charts.ranks(drawn, f"{about}<br>{found.a.score} · {loss}"),
+        charts.ranks(drawn, f"{about}<br>{score} · {loss}"),
         key="ranks",
         alt="Rank of token types in A and in B; the table below holds the numbers",
     )

@@ -152,6 +152,8 @@ def _ratio(row: Any) -> str:
         return f"medians at least {row.ratio_low:.2g} to 1, approximate 95 %"
     if math.isfinite(row.ratio_high):
         return f"medians at most {row.ratio_high:.2g} to 1, approximate 95 %"
+    if min(row.n_rocks, row.n_other) < 2:
+        return "no interval of a ratio from fewer than two types"
     return "no ratio, for the medians are not told from 0"
 
 
@@ -211,11 +213,13 @@ def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
 
 
 def exact(norm: str, texts: str, found: data.gradients.Correlation) -> str:
-    return (
-        f"{norm} against the gradient in all parameters: correlation of the logarithms "
-        f"{found.value:.3f} (95 % {found.low:.3f} to {found.high:.3f}, {found.n} positions of "
-        f"{texts})."
-    )
+    about = f"{norm} against the gradient in all parameters: correlation of the logarithms"
+    if math.isnan(found.value):
+        return f"{about} unknown: {found.n} positions of {texts} are alike in one of them."
+    between = f"95 % {found.low:.3f} to {found.high:.3f}"
+    if math.isnan(found.low):
+        between = "no interval from a single text"
+    return f"{about} {found.value:.3f} ({between}, {found.n} positions of {texts})."
 
 
 def adam(found: data.gradients.Correlation) -> str:

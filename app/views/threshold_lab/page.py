@@ -128,7 +128,7 @@ def page() -> None:
 
 
 def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
-    about = f"{facts.meta.name} · {report.mode} · score {rule.score}"
+    about = f"{facts.meta.name} · {report.mode} · score {report.score}"
     marked = charts.Marked(
         len(report.ids), report.knee, report.enough or 0, rule.min_jaccard, rule.draws
     )
