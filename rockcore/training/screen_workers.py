@@ -89,18 +89,19 @@ class Workers:
                 yield item, work(self.writer, item)
             return
         pool = self.pool or self._start()
-        futures: dict[Future, Any] = {pool.submit(_in_process, work, item): item for item in items}
-        for future in as_completed(futures):
-            try:
-                done = future.result()
-            except BrokenProcessPool as e:
-                raise WorkersLost(
-                    "A process that wrote answers was ended from outside",
-                    "Each holds a student of its own: there may be too little memory for "
-                    f"{self.processes} of them",
-                    "Run the command again with --processes 1: what is finished is kept",
-                ) from e
-            yield futures[future], done
+        try:
+            futures: dict[Future, Any] = {
+                pool.submit(_in_process, work, item): item for item in items
+            }
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as e:
+            raise WorkersLost(
+                "A process that wrote answers was ended from outside",
+                "Each holds a student of its own: there may be too little memory for "
+                f"{self.processes} of them",
+                "Run the command again with --processes 1: what is finished is kept",
+            ) from e
 
     def _start(self) -> Executor:
         w = self.writer
