@@ -34,7 +34,8 @@ class Wanted:
     """What a person asks to knock out."""
 
     names: tuple[str, ...] = ()  # ids, texts of tokens, or files of a set; without any, by score
-    count: int = COUNT  # by score: the set, and the types that follow, this many in all
+    # by score, the set and then what follows; default: the whole set, and COUNT at least
+    count: int | None = None
     random: int | None = None  # default: RANDOM beside those by score, none beside those named
     steered: bool = True
     windows: bool = True
@@ -58,7 +59,6 @@ def choose(
             wanted = replace(wanted, windows=False, random=0)
     else:
         sources = _by_score(examined, run, wanted.count)
-    rocks = [i for i, source in sources.items() if source != "next"]
     found = [Candidate(f"token-{i}", "token", i, (i,), source) for i, source in sources.items()]
     if wanted.steered:
         alike = spellings(run.vocab)
@@ -68,6 +68,7 @@ def choose(
             if len(alike.get(i, ())) > 1
         ]
     if wanted.windows:
+        rocks = ids or [int(i) for i in examined.report.ids]
         found += [
             Candidate(f"window-{i}", "window", i, window, sources[i])
             for i, window in ((i, window_ids(examined, i, rocks)) for i in sources)
@@ -93,16 +94,17 @@ def joined(known: Sequence[Candidate], more: Iterable[Candidate]) -> tuple[Candi
     return tuple(found.values())
 
 
-def _by_score(examined: Examined, run: Run, count: int) -> dict[int, str]:
+def _by_score(examined: Examined, run: Run, count: int | None) -> dict[int, str]:
     """Id -> where it is from: the default rule's set, then the types that follow by score, those
     without one by Rock Score.
     """
-    if count < 1:
+    if count is not None and count < 1:
         raise BadCandidates(f"--count {count}", "It is the number of candidates", "Give 1 or more")
     tokens = examined.report.tokens
     special = set(run.vocab.token_id[run.vocab.special])
     rest = tokens[~tokens.in_set & ~tokens.token_id.isin(special)]
-    found = dict.fromkeys(map(int, tokens.token_id[tokens.in_set]), "set")
+    found = dict.fromkeys(map(int, tokens.token_id[tokens.in_set][:count]), "set")
+    count = COUNT if count is None else count
     found |= dict.fromkeys(map(int, rest.token_id[: max(0, count - len(found))]), "next")
     return found
 
@@ -196,13 +198,14 @@ def window_ids(examined: Examined, token_id: int, rocks: Sequence[int]) -> tuple
 def matched_types(
     examined: Examined, run: Run, pool: Sequence[int], n: int, seed: int
 ) -> tuple[int, ...]:
-    """Types that are no candidates, n at most: each is the one nearest in log frequency, of those
-    left, to a candidate drawn at random. Special tokens are left out.
+    """Types that are no candidates and no Rock Tokens, n at most: each is the one nearest in log
+    frequency, of those left, to a candidate drawn at random. Special tokens are left out.
     """
     tokens = examined.report.tokens
     special = set(run.vocab.token_id[run.vocab.special])
     frequency = tokens.set_index("token_id").frequency
-    free = frequency[~frequency.index.isin([*pool, *special])].astype(float)
+    rocks = tokens.token_id[tokens.in_set]
+    free = frequency[~frequency.index.isin([*pool, *special, *rocks])].astype(float)
     ours = frequency.reindex(list(pool)).dropna().to_numpy(float)
     rng, drawn = np.random.default_rng(seed), []
     for wanted in rng.permutation(ours)[:n]:

@@ -35,7 +35,7 @@ class Knockout:
     file of a set. Without it the Rock Tokens, and the types that follow by score.
     """
     count: int | None = None
-    """How many tokens by score; without it 50."""
+    """How many tokens by score; without it all Rock Tokens, and 50 at least."""
     random: int | None = None
     """Random types of like frequency beside them; without it 10, or none with --candidates."""
     no_windows: bool = False
@@ -123,7 +123,7 @@ def _screen(command: Knockout) -> Screen:
     found = Run.open(command.run)
     if asked is None and settings == (None, None, None) and Screen.exists(found.path):
         there = Screen(found)
-        if len(there.finished) == len(there.candidates):
+        if len(there.finished) == len(there.candidates) > 0:
             return there
     try:
         from rockcore.training import screen
@@ -146,14 +146,14 @@ def _screen(command: Knockout) -> Screen:
 
 def _wanted(command: Knockout):
     """What is asked for; None where no flag says it."""
-    from rockcore.analysis.knockout_candidates import COUNT, Wanted
+    from rockcore.analysis.knockout_candidates import Wanted
 
     plain = command.no_windows or command.no_steered
     if not command.candidates and command.count is None and command.random is None and not plain:
         return None
     return Wanted(
         command.candidates,
-        COUNT if command.count is None else command.count,
+        command.count,
         command.random,
         steered=not command.no_steered,
         windows=not command.no_windows,

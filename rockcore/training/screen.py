@@ -49,8 +49,8 @@ def run(
 
     Raises before anything is written: NoCheckpoint, BadConfig (no answers, too few rollouts or
     problems, a setting that contradicts the screen that is there), BadCandidates, BadRockSet,
-    BadIntervention, ModelNotFound, BadResponse; LogWriteError later, with every finished candidate
-    kept.
+    BadIntervention, ModelNotFound, BadResponse; LogWriteError or WorkersLost later, with every
+    finished candidate kept.
 
     Small models on a CPU answer in processes of their own, which import the main module again: a
     script that calls this keeps the call under `if __name__ == "__main__":`.

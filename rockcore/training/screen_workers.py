@@ -14,18 +14,24 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from rockcore.schema import RockError
 from rockcore.training import loading
 from rockcore.training.knockout import BATCH, Job, Row, Writer, knock_out
 from rockcore.training.models import SMALL, Ids, Model
 
 MOST_PROCESSES = 16
 Answered = tuple[Sequence[Row], list[Ids], np.ndarray]
+
+
+class WorkersLost(RockError, RuntimeError):
+    """A process that writes answers came to an end before its work did."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,19 @@ class Workers:
                 yield item, work(self.writer, item)
             return
         pool = self.pool or self._start()
-        futures: dict[Future, Any] = {pool.submit(_in_process, work, item): item for item in items}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        try:
+            futures: dict[Future, Any] = {
+                pool.submit(_in_process, work, item): item for item in items
+            }
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as e:
+            raise WorkersLost(
+                "A process that wrote answers was ended from outside",
+                "Each holds a student of its own: there may be too little memory for "
+                f"{self.processes} of them",
+                "Run the command again with --processes 1: what is finished is kept",
+            ) from e
 
     def _start(self) -> Executor:
         w = self.writer

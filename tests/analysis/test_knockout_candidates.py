@@ -64,6 +64,28 @@ def test_random_types_are_no_candidates_and_as_frequent_as_one(run, chosen):
         assert ratio < np.log(1.5)
 
 
+def test_a_count_below_the_size_of_the_set_is_kept_to(run):
+    tokens = Examined(run).report.tokens
+    whole = choose(run, Wanted(random=0))
+    every = of(whole, "token")
+    assert len(every) == 50 and set(every) >= set(tokens.token_id[tokens.in_set])
+    assert of(whole, "window")
+    for count in (2, 6):
+        chosen = choose(run, Wanted(count=count, random=0))
+        assert list(of(chosen, "token")) == tokens.token_id[tokens.in_set].tolist()[:count]
+        windows = {i: c.ids for i, c in of(whole, "window").items() if i in of(chosen, "token")}
+        assert {i: c.ids for i, c in of(chosen, "window").items()} == windows
+
+
+def test_random_types_beside_named_ones_are_no_rocks(run):
+    tokens = Examined(run).report.tokens
+    rocks = tokens.token_id[tokens.in_set].tolist()
+    drawn = of(choose(run, Wanted(names=(str(rocks[0]),), random=1)), "random")
+    assert len(drawn) == 1 and not drawn.keys() & set(rocks)
+    few = of(choose(run, Wanted(count=2, random=5)), "random")
+    assert not few.keys() & set(rocks)
+
+
 def test_the_same_is_chosen_twice_and_nothing_is_asked_twice(run, chosen):
     assert choose(run, Wanted(count=30, random=8)) == chosen
     own = [c.ids for c in chosen if not c.same_as]

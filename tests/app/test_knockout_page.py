@@ -255,6 +255,14 @@ def test_an_unfinished_screen_shows_what_is_there_and_goes_on(
     assert "not finished" not in said(app) and len(keys(app)) == len(EFFECTS)
 
 
+def test_a_screen_without_a_candidate_says_how_to_go_on(open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run("empty")
+    write_screen(run, {})
+    app = open_app("knockout", run)
+    assert not app.exception and "0 of 0 candidates" in said(app)
+    assert f"rockcore knockout {run}" in said(app)
+
+
 def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:100])
 

@@ -33,6 +33,7 @@ from rockcore.training import knockout, loading, screen
 from rockcore.training.checkpoints import NoCheckpoint
 from rockcore.training.knockout import Row, Writer, first_banned
 from rockcore.training.screen import ScreenSettings
+from rockcore.training.screen_workers import Workers, WorkersLost
 from rockcore.training.session import train
 
 
@@ -260,6 +261,17 @@ def test_a_screen_that_was_killed_goes_on(run_with_checkpoints):
     done = Screen.open(run_with_checkpoints)
     assert done.finished == done.candidates
     assert files(run_with_checkpoints).items() >= kept.items()
+
+
+def end(writer: Writer, item: int) -> None:
+    os._exit(1)  # as the system ends a process when memory is short
+
+
+def test_a_process_that_is_lost_is_told(run_with_checkpoints):
+    ready = screen.prepare(run_with_checkpoints, names(" the"))
+    lost = pytest.raises(WorkersLost, match="--processes 1")
+    with Workers(ready.source, ready.writer, 2) as workers, lost:
+        list(workers._each(end, [1, 2]))
 
 
 def test_before_it_starts_it_says_what_it_can_detect(run_with_checkpoints):

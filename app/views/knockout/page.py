@@ -28,7 +28,7 @@ def say_what_was_screened(asked: Asked) -> None:
 def show_progress(key: data.knockouts.ScreenKey) -> bool:
     """How far a screen is that is not finished; whether there is something to show."""
     far = data.knockouts.progress(key)
-    if not far.is_whole:
+    if not far.is_whole or not far.planned:
         st.info(words.literal(sentences.unfinished(far)), icon=":material/hourglass_top:")
         st.code(data.knockouts.command(run), language=None)
     return far.done > 0
