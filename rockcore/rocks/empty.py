@@ -64,11 +64,17 @@ def _too_small(found: Detection) -> str:
             "hold a share. Rank by kl (column), or give top_k."
         )
     return (
-        f"None of the {(scores > 0).sum():,} types with a score holds enough of the loss: by "
+        f"{_none_of(int((scores > 0).sum()))} enough of the loss: by "
         f"{found.score} {scores.max() / whole:.3%} at most, where least_share asks for "
         f"{rule.least_share:.3%} and even_share for more than {rule.even_share / len(scores):.3%} "
         f"({rule.even_share:g} × 1/{len(scores):,}). Lower these, or give top_k."
     )
+
+
+def _none_of(types: int) -> str:
+    if types == 1:
+        return "The one type with a score does not hold"
+    return f"Not one of the {types:,} types with a score holds"
 
 
 def _no_persistent(found: Detection) -> str:
