@@ -16,13 +16,14 @@ to move, and come back. This is ours: arXiv 2605.09253 leaves dynamic weights to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rockcore.log import Run
-from rockcore.rocks.change import relative_change
+from rockcore.rocks.change import LEAST_ROLLOUTS, relative_change
 from rockcore.rocks.examined import RULE
 from rockcore.rocks.gather import gather
 from rockcore.rocks.history import History
@@ -67,6 +68,25 @@ def moved(run: Run, previous: int, step: int, weight: np.ndarray) -> Moved:
         }
     )
     return Moved(whole, table)
+
+
+def doubts(lengths: Sequence[int], probe_every: int, steps: int) -> list[str]:
+    """Sentences on why no weight can move in a run with fixed texts of these lengths (tokens), so
+    that it trains as the baseline does.
+    """
+    found, texts = [], sum(n > 0 for n in lengths)
+    if texts < LEAST_ROLLOUTS:
+        found.append(
+            f"--arm dynamic: {texts} of the fixed texts hold a token, and below {LEAST_ROLLOUTS} "
+            "there is no interval, so no weight moves: it trains as the baseline does. Give more "
+            "--probes"
+        )
+    if probe_every >= steps:
+        found.append(
+            f"--arm dynamic: weights move every {probe_every} steps (--probe-every), and there are "
+            f"{steps}, so it trains as the baseline does"
+        )
+    return found
 
 
 def weight_of(run: Run, vocab_size: int) -> tuple[int, np.ndarray]:

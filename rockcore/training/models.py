@@ -183,7 +183,7 @@ class Model:
             for b, (p, r) in enumerate(zip(prompts, responses, strict=True))
             for t in range(len(r))
         ]
-        at_N = torch.tensor(at, device=self.device)
+        at_N = torch.tensor(at, dtype=torch.long, device=self.device)  # there may be none
         if self.fast is not None:
             out_BTD = self.fast.hidden(ids_BT)
         else:

@@ -14,6 +14,7 @@ import torch
 from rockcore.config import ResolvedConfig
 from rockcore.interventions import Arm, Batch, dynamic, weights
 from rockcore.log import Run, RunWriter
+from rockcore.rocks.gather import NothingToCompare
 from rockcore.training.clock import Clock
 from rockcore.training.columns import refuse_non_finite
 from rockcore.training.models import Model
@@ -76,7 +77,10 @@ class Objective:
         run = Run(writer.path, writer.meta)
         if self.by_type is None:
             self.by_type = np.ones(self.student.vocab_size, np.float32)
-        found = dynamic.moved(run, self.moved_at, step, self.by_type)
+        try:
+            found = dynamic.moved(run, self.moved_at, step, self.by_type)
+        except NothingToCompare:  # no fixed text holds a token, which the run has said at its start
+            return
         self.moved_at, self.by_type = step, found.weight
         columns = {str(name): values.to_numpy() for name, values in found.table.items()}
         writer.append("weights", step, columns)

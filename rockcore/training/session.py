@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rockcore.config import ResolvedConfig, SessionConfig
-from rockcore.interventions import Arm
+from rockcore.interventions import Arm, dynamic
 from rockcore.log import RunWriter
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
@@ -134,6 +134,10 @@ class Session:
         self.say = say
         if self.student.restricted or self.teacher.restricted:
             say(loading.restriction(self.student, self.teacher))
+        if self.config.arm == "dynamic":
+            lengths = self.first_texts.lengths if self.first_texts is not None else []
+            for sentence in dynamic.doubts(lengths, self.config.probe_every, self.config.steps):
+                say(sentence)
         if self.config.gradients == "full":
             say(self.probes.exact_price(self.first_texts))
 

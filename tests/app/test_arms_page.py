@@ -9,11 +9,12 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from chrome import charts_of
-from conftest import HOSTILE
+from conftest import HOSTILE, STEPS
 from pages import words
-from small_arms import ARMS, write_small_arms
+from small_arms import ARMS, change, write_small_arms
 
 from app import data
 from app.components import colours
@@ -161,6 +162,27 @@ def test_what_is_missing_is_told_and_one_seed_is_not_tested(open_app, tmp_path) 
     shown = words(app)
     assert not app.exception and "not tested, for want of seeds" in shown
     assert "3 of 6 runs are not finished" in "".join(str(i.value) for i in app.info)
+
+
+def test_what_no_run_has_measured_is_told_in_words(open_app, tmp_path) -> None:
+    """One seed has no interval; no fixed texts, and no step whose tokens were all judged."""
+    folder = write_small_arms(tmp_path / "bare", seeds=1)
+    for cell in folder.plan.cells:
+        shutil.rmtree(folder.run(cell) / "probe")
+        for step in STEPS:
+            change(folder.run(cell), "metrics", step, kl_mean=np.nan, kl_stderr=np.nan)
+    comparisons.write(folder, compare(folder))
+    app = open_app("arms", folder.path, comparison="bare")
+    shown = words(app)
+    assert not app.exception
+    assert "No fixed texts were scored" in shown and "No step has judged all tokens" in shown
+    assert all(table.proto.placeholder == "–" for table in app.dataframe)
+    for chart in app.get("plotly_chart"):
+        assert json.loads(chart.proto.spec)["data"]
+    fresh = comparisons.read(folder.path).accuracy.assign(kl=0.5, low=np.nan, high=np.nan)
+    figure = charts.kl({"dynamic": fresh[fresh.arm == "dynamic"]}, "kl", "x").to_dict()
+    assert "no interval" in figure["data"][0]["hovertemplate"]
+    assert "customdata[0]" not in figure["data"][0]["hovertemplate"]
 
 
 def test_hostile_token_text_stays_text(compared: ArmsFolder) -> None:

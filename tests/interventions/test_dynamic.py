@@ -113,3 +113,19 @@ def test_the_weights_are_read_back_as_they_were_logged(tmp_path):
         at, again = dynamic.weight_of(run, V)
         seen = found.table.token_id
         assert at == step and np.array_equal(again[seen], weight[seen])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "probe_every", "says"),
+    [
+        ([3, 0, 2, 5], 2, ["3 of the fixed texts"]),
+        ([], 2, ["0 of the fixed texts"]),
+        ([1] * 4, 9, ["every 9 steps"]),
+        ([1] * 3, 12, ["3 of the fixed texts", "every 12 steps"]),
+        ([1] * 4, 8, []),
+    ],
+)
+def test_a_run_in_which_no_weight_can_move_says_so(lengths, probe_every, says):
+    found = dynamic.doubts(lengths, probe_every, steps=9)
+    assert len(found) == len(says)
+    assert all(part in sentence for part, sentence in zip(says, found, strict=True))

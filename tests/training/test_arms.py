@@ -25,7 +25,7 @@ from rockcore.log.files import read_columns, table_file
 from rockcore.rocks import Examined, RockRule, RockSet, detect
 from rockcore.rocks.rockset import BadRockSet
 from rockcore.schema import Prompt
-from rockcore.training import loading, train
+from rockcore.training import loading, probes, train
 from rockcore.training.clock import Clock
 from rockcore.training.models import Model
 from rockcore.training.objective import Objective, normalised
@@ -166,6 +166,17 @@ def test_with_no_weight_at_all_there_is_no_gradient_and_no_nan(pair):
         assert not divided.any()
         judge_texts(student, teacher, rollouts, Clock(), Learning(divided))
         assert all(p.grad is None for p in student.net.parameters())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_texts_without_a_single_token_are_judged_as_nothing(pair, whole):
+    student, teacher = pair
+    rollouts = rollouts_of(student, teacher, TASKS, [[], [], []])
+    student.net.zero_grad()
+    for learn in (None, Learning(torch.zeros(0), whole)):
+        found = judge_texts(student, teacher, rollouts, Clock(), learn)
+        assert len(found.known) == 0 and all(len(v) == 0 for v in found.losses.values())
+    assert all(p.grad is None for p in student.net.parameters())
 
 
 # Sessions.
@@ -336,6 +347,20 @@ def test_a_run_that_was_killed_before_it_kept_its_set_goes_on_with_the_original(
     train(SessionConfig(out=out, resume=True, rocks=rocks))
     assert Run.open(out).meta.status == "finished"
     assert RockSet.from_json((out / "rocks.json").read_bytes()).ids
+
+
+def test_dynamic_trains_to_its_end_where_no_fixed_text_holds_a_token(tmp_path, monkeypatch):
+    original, said = probes.rollouts_of, []
+
+    def silent(student, teacher, prompts, responses):
+        return original(student, teacher, prompts, [[] for _ in responses])
+
+    monkeypatch.setattr(probes, "rollouts_of", silent)
+    train(config(tmp_path / "r", arm="dynamic"), say=said.append)
+    run = Run.open(tmp_path / "r")
+    assert run.meta.status == "finished" and not run.steps("weights")
+    assert (run.trace(4, 0).weight == 1).all()
+    assert sum("no weight moves" in sentence for sentence in said) == 1
 
 
 def test_dynamic_logs_what_each_type_weighs_and_the_loss_uses_it(arms):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -33,17 +33,25 @@ _PHASES = {
 _ROW = 20  # pixels of a type
 
 
+class Hover(NamedTuple):
+    """What a point says: its value, and its interval, of low (0) and high (1)."""
+
+    value: str
+    interval: str
+
+
 def _look(arm: str) -> tuple[str, str, str]:
     return LOOKS.get(arm, (NEUTRAL, "dot", "circle-open"))
 
 
 def _curve(
-    figure: go.Figure, arm: str, frame: pd.DataFrame, x: str, y: str, hover: str, name: str = ""
+    figure: go.Figure, arm: str, frame: pd.DataFrame, x: str, y: str, hover: Hover, name: str = ""
 ) -> None:
-    """One arm with its interval; `hover` may show low (0), high (1) and seeds (2)."""
+    """One arm with its interval, where one is known."""
     colour, dash, symbol = _look(arm)
     places = frame if x == "step" else frame.drop(columns="step").rename(columns={x: "step"})
-    if frame.low.notna().all():
+    known = bool(frame.low.notna().all())
+    if known:
         band(figure, places, colour, f"{arm} {name}")
     figure.add_scatter(
         x=frame[x],
@@ -54,7 +62,8 @@ def _curve(
         line={"color": colour, "dash": dash},
         marker={"symbol": symbol if not name else f"{symbol}-open", "size": 7},
         customdata=frame[["low", "high", "seeds", "step"]],
-        hovertemplate=f"step %{{customdata[3]}}<br>{hover}<br>%{{customdata[2]}} seeds"
+        hovertemplate=f"step %{{customdata[3]}}<br>{hover.value}"
+        f"{hover.interval if known else ', no interval'}<br>seeds: %{{customdata[2]}}"
         "<extra>%{fullData.name}</extra>",
     )
 
@@ -62,7 +71,7 @@ def _curve(
 def accuracy(frames: dict[str, pd.DataFrame], decoding: str, x: str, about: str) -> go.Figure:
     """Held-out accuracy by arm over `x` of AXES: accuracy, low, high, problems."""
     figure = go.Figure()
-    hover = "%{y:.1%} right, 95 %: %{customdata[0]:.1%}–%{customdata[1]:.1%}"
+    hover = Hover("%{y:.1%} right", ", 95 %: %{customdata[0]:.1%}–%{customdata[1]:.1%}")
     for arm, frame in frames.items():
         _curve(figure, arm, frame, x, "accuracy", hover)
     figure.update_yaxes(tickformat=".0%")
@@ -76,7 +85,7 @@ def differences(frames: dict[str, pd.DataFrame], y: str, about: str) -> go.Figur
     unit.
     """
     figure = go.Figure()
-    hover = "%{y:+.4f}, 95 %: %{customdata[0]:+.4f} to %{customdata[1]:+.4f}"
+    hover = Hover("%{y:+.4f}", ", 95 %: %{customdata[0]:+.4f} to %{customdata[1]:+.4f}")
     for arm, frame in frames.items():
         _curve(figure, arm, frame, "step", "difference", hover)
     figure.add_hline(y=0, line={"color": NEUTRAL, "width": 1})
@@ -87,7 +96,7 @@ def differences(frames: dict[str, pd.DataFrame], y: str, about: str) -> go.Figur
 def kl(frames: dict[str, pd.DataFrame], title: str, about: str) -> go.Figure:
     """Mean kl by arm over the steps: kl, low, high."""
     figure = go.Figure()
-    hover = "%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}"
+    hover = Hover("%{y:.4f} nats", ", 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}")
     for arm, frame in frames.items():
         _curve(figure, arm, frame, "step", "kl", hover)
     return finish(figure, f"{title}<br>{about}", AXES["step"], "kl (nats)", 400)
@@ -98,7 +107,7 @@ def rock_kl(
 ) -> go.Figure:
     """Mean kl of the set's types, filled markers, and of all other tokens, open ones."""
     figure = go.Figure()
-    hover = "%{y:.4f} nats, 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}"
+    hover = Hover("%{y:.4f} nats", ", 95 %: %{customdata[0]:.4f}–%{customdata[1]:.4f}")
     for name, frames in (("", rocks), (", others", others)):
         for arm, frame in frames.items():
             _curve(figure, arm, frame, "step", "kl", hover, name)

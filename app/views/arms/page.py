@@ -12,6 +12,7 @@ from app.views.arms import charts
 from app.views.arms import words as arm_words
 
 MAKE = "rockcore arms --arms baseline,rock-freeze,random-freeze,dynamic --seeds 5 --out runs/arms"
+UNKNOWN = "–"  # in a cell
 AXES = {"step": "updates", "seconds": "training time", "trained": "tokens trained on"}
 
 
@@ -58,6 +59,7 @@ def show_outcome(key: data.arms.ArmsKey) -> None:
                 "dof": number("dof", format="%.1f"),
                 "size": text("seeds × problems"),
             },
+            placeholder=UNKNOWN,
             alt="Paired differences of each arm to the baseline with intervals and corrected p",
         )
         st.caption(arm_words.MODEL)
@@ -106,22 +108,32 @@ def show_curves(key: data.arms.ArmsKey) -> None:
             "Paired by seed and problem: what the arms share, how hard a problem is and how good a "
             "seed, is not in it. The last milestone is the one that is tested."
         )
+    show_kl(key)
+
+
+def show_kl(key: data.arms.ArmsKey) -> None:
     fixed, fresh = data.arms.by_arm(key, "text_kl"), data.arms.by_arm(key, "fresh_kl")
     left, right = st.columns(2)
     with left:
         detail = "the starting student's, the same in all arms of a seed"
-        st.plotly_chart(
-            charts.kl(fixed, "kl on the fixed texts", f"{detail}, 95 % over seeds and texts"),
-            key="arms fixed kl",
-            alt="Mean kl of the fixed texts by arm",
-        )
+        if fixed:
+            st.plotly_chart(
+                charts.kl(fixed, "kl on the fixed texts", f"{detail}, 95 % over seeds and texts"),
+                key="arms fixed kl",
+                alt="Mean kl of the fixed texts by arm",
+            )
+        else:
+            st.text("No fixed texts were scored, so kl is not followed on the same texts.")
     with right:
         detail = "each arm's own, where all tokens were judged"
-        st.plotly_chart(
-            charts.kl(fresh, "kl of fresh rollouts", f"{detail}, 95 % over seeds"),
-            key="arms fresh kl",
-            alt="Mean kl of fresh rollouts by arm",
-        )
+        if fresh:
+            st.plotly_chart(
+                charts.kl(fresh, "kl of fresh rollouts", f"{detail}, 95 % over seeds"),
+                key="arms fresh kl",
+                alt="Mean kl of fresh rollouts by arm",
+            )
+        else:
+            st.text("No step has judged all tokens of its fresh rollouts in all seeds of an arm.")
 
 
 def show_costs(key: data.arms.ArmsKey) -> None:
@@ -160,6 +172,7 @@ def show_costs(key: data.arms.ArmsKey) -> None:
             "gain_per_million_low": number("95 %: from", format="percent"),
             "gain_per_million_high": number("to ", format="percent"),
         },
+        placeholder=UNKNOWN,
         alt="Tokens, time and accuracy gained for either by arm",
     )
 
