@@ -328,11 +328,11 @@ def automatic_k(
     least, even, agree = shares
     held = [s for s in scores.values() if s > 0 and loss > 0]
     enough = sum(h >= least * loss and h > even * loss / types for h in held)
-    if not enough:
-        return 0, "share"
     stable = 0
     for k, agreed in enumerate(jaccard, 1):
         if agreed >= agree and (k <= enough or k / (2 * len(held) - k) < agree):
             stable = k
     k = min(enough, stable)
-    return k, "share" if k == enough else "stability" if k else "none"
+    if not stable and held and (enough or jaccard[0] >= 0):
+        return 0, "none"
+    return k, "share" if k == enough else "stability"

@@ -140,7 +140,7 @@ def cut(
 ) -> Cutoff:
     """K: as given (`given`, `tau_rock`), or the `enough` types that hold enough of the loss
     (`share`), but at most the largest number of types on which disjoint halves of the rollouts
-    agree (`stability`); 0 where they agree on none (`none`).
+    agree (`stability`); 0 where they agree on none (`none`), whether or not any type holds enough.
 
     With more text every ranking becomes stable, so stability bounds K and does not choose it. Where
     the largest stable number is beyond `enough`, halves may agree less on the set than on that many
@@ -194,16 +194,20 @@ def asked(rule: RockRule, scores_V: np.ndarray) -> int | None:
     return None if rule.top_k is None else min(rule.top_k, len(scored))
 
 
-def _choose(rule: RockRule, jaccard: np.ndarray, enough: int, ranked: int) -> tuple[int, str]:
-    """Beyond `enough` a number of types counts as stable only where two random orders of the
-    `ranked` types would agree less than the rule asks for: any two halves of a closed vocabulary
-    agree on all types there are.
+def telling(rule: RockRule, k_max: int, enough: int, ranked: int) -> np.ndarray:
+    """(k_max,) bool: the numbers of types at which agreement says something. Beyond `enough` these
+    are where two random orders of the `ranked` types would agree less than the rule asks for: any
+    two halves of a closed vocabulary agree on all types there are.
     """
-    if not enough:
-        return 0, "share"
-    sizes = np.arange(1, len(jaccard) + 1)
-    by_chance = sizes / (2 * ranked - sizes)  # K^2 / n of K types are expected in both
-    counts = (sizes <= enough) | (by_chance < rule.min_jaccard)
-    largest = int(sizes[counts & (jaccard >= rule.min_jaccard)].max(initial=0))
+    sizes = np.arange(1, k_max + 1)
+    by_chance = sizes / np.maximum(2 * ranked - sizes, 1)  # K^2 / n of K are expected in both
+    return (sizes <= enough) | (by_chance < rule.min_jaccard)
+
+
+def _choose(rule: RockRule, jaccard: np.ndarray, enough: int, ranked: int) -> tuple[int, str]:
+    stable = telling(rule, len(jaccard), enough, ranked) & (jaccard >= rule.min_jaccard)
+    largest = int(stable.nonzero()[0].max(initial=-1)) + 1
     k = min(enough, largest)
-    return k, "share" if k == enough else "stability" if k else "none"
+    if not enough and (largest or not ranked or np.isnan(jaccard[0])):
+        return 0, "share"
+    return k, "none" if not largest else "share" if k == enough else "stability"

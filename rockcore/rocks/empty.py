@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rockcore.rocks.cutoff import telling
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.scores import MEANS, SCORES, whole_of
 
@@ -33,8 +34,11 @@ def why_empty(found: Detection) -> str:
 
 
 def _unstable(found: Detection) -> str:
-    """Why there is no set though types hold enough of the loss."""
-    rule, n, rollouts = found.rule, found.cutoff.enough, found.corpus.rollouts
+    """Why no number of types is stable."""
+    n, rollouts = found.cutoff.enough, found.corpus.rollouts
+    unstable = "So the ranking is unstable: other texts may put other types first"
+    if not n:
+        return f"{_too_small(found)} Besides, {_agree_at_most(found)}. {unstable}."
     who, them = ("1 type holds", "it") if n == 1 else (f"{n:,} types hold", "them")
     start = f"{who} enough of the loss, but "
     if rollouts < 2:
@@ -43,14 +47,21 @@ def _unstable(found: Detection) -> str:
             "Log more rollouts, or give top_k: the ranking stands, and how stable it is stays "
             "unknown."
         )
-    jaccard = found.cutoff.jaccard[:n]
-    best = int(jaccard.argmax())
     return (
-        f"{start}disjoint halves of the {rollouts:,} rollouts do not agree on {them}, nor on any "
-        f"other number of types: their Jaccard index is {jaccard[best]:.2f} at most so far (K = "
-        f"{best + 1}), and min_jaccard asks for {rule.min_jaccard:g}. So the ranking is unstable: "
-        "other texts may put other types first. More rollouts (--final-probes) settle it, or give "
-        "top_k to take so many all the same."
+        f"{start}{_agree_at_most(found, f' on {them}, nor')}. {unstable}. More rollouts "
+        "(--final-probes) settle it, or give top_k to take so many all the same."
+    )
+
+
+def _agree_at_most(found: Detection, on: str = "") -> str:
+    """How far halves of the rollouts agree where they agree best, and what would be enough."""
+    rule, cut, ranked = found.rule, found.cutoff, int((found.scores > 0).sum())
+    tells = telling(rule, len(cut.jaccard), cut.enough, ranked)
+    best = int(np.where(tells, cut.jaccard, -1.0).argmax())
+    return (
+        f"disjoint halves of the {found.corpus.rollouts:,} rollouts do not agree{on} on any "
+        f"number of types: their Jaccard index is {cut.jaccard[best]:.2f} at most (K = "
+        f"{best + 1}), and min_jaccard asks for {rule.min_jaccard:g}"
     )
 
 
@@ -64,11 +75,17 @@ def _too_small(found: Detection) -> str:
             "hold a share. Rank by kl (column), or give top_k."
         )
     return (
-        f"None of the {(scores > 0).sum():,} types with a score holds enough of the loss: by "
+        f"{_none_of(int((scores > 0).sum()))} enough of the loss: by "
         f"{found.score} {scores.max() / whole:.3%} at most, where least_share asks for "
         f"{rule.least_share:.3%} and even_share for more than {rule.even_share / len(scores):.3%} "
         f"({rule.even_share:g} × 1/{len(scores):,}). Lower these, or give top_k."
     )
+
+
+def _none_of(types: int) -> str:
+    if types == 1:
+        return "The one type with a score does not hold"
+    return f"Not one of the {types:,} types with a score holds"
 
 
 def _no_persistent(found: Detection) -> str:

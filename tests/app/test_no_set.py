@@ -15,7 +15,7 @@ from rockcore.cli import main
 from rockcore.log import sample_runs
 
 SKILL = sample_runs() / "skill"
-WHY = "disjoint halves of the 96 rollouts do not agree on it"
+WHY = "disjoint halves of the 96 rollouts do not agree on"
 # pages that show a set, with what makes them do so
 ASK: dict[str, dict[str, str]] = {
     "trace": {"source": "final"},
@@ -33,7 +33,7 @@ def test_every_page_says_that_there_is_no_stable_set_and_why(page: str, open_app
     app = open_app(page, *places, run="skill", **ASK[page])
     stands(app)
     text = shown(app).replace("\\", "")
-    assert "No stable set. 1 type holds enough of the loss, but" in text and WHY in text
+    assert "No stable set. " in text and WHY in text
 
 
 @pytest.mark.parametrize("page", ["rock_tokens", "threshold_lab"])
@@ -57,11 +57,11 @@ def test_the_ranking_is_shown_and_called_unstable(open_app) -> None:
 def test_the_command_line_says_so(capsys, tmp_path: Path) -> None:
     main(["rocks", str(SKILL)])
     out = " ".join(capsys.readouterr().out.split())
-    assert "an unstable ranking" in out and "No stable set. 1 type holds enough" in out
-    assert WHY in out and "K = 7" not in out and "●" not in out
+    assert "an unstable ranking" in out and "No stable set. " in out
+    assert WHY in out and "K = 7 (" not in out and "●" not in out
     main(["compare", str(SKILL), str(sample_runs() / "habit")])
     out = " ".join(capsys.readouterr().out.split())
-    assert "A: No stable set. 1 type" in out and "B: No stable set" not in out
+    assert "A: No stable set. " in out and "B: No stable set" not in out
 
 
 def test_the_overview_calls_no_type_a_rock_for_its_score_alone(open_app) -> None:

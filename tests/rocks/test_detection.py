@@ -238,7 +238,7 @@ def test_a_set_that_ends_between_like_types_does_not_collapse():
     assert by_jaccard(jaccard, 15, 30) == (15, "share")
     assert by_jaccard(jaccard, 21, 30) == (20, "stability")
     assert by_jaccard([*jaccard[:19], *[0.6] * 11], 15, 30) == (3, "stability")
-    assert by_jaccard([0.69] * 30, 15, 30) == (0, "none")
+    assert by_jaccard([0.69] * 30, 15, 30) == by_jaccard([0.69] * 30, 0, 30) == (0, "none")
     assert by_jaccard(jaccard, 0, 30) == (0, "share")
 
 

@@ -20,6 +20,10 @@ from rockcore.rocks import RockReport, RockRule, RockSet, detect
 
 CASES: dict[str, tuple[dict, str]] = {
     "K of nothing": ({"top_k": 0}, "top_k is 0"),
+    "none holds enough": (
+        {"score": "rock_score", "even_share": 999.0},
+        "types with a score holds enough of the loss",
+    ),
     "a score beyond all": ({"tau_rock": 1e9, "score": "rock_score"}, "tau_rock asks for 1e+09"),
     "nothing high": ({"tau_pre": 99.0, "tau_post": 99.0}, "No occurrence is persistent"),
     "nothing high after": ({"tau_pre": 0.0, "tau_post": 99.0}, "and 0 after it"),

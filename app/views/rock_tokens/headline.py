@@ -32,7 +32,7 @@ def show_headline(report: data.rocks.RockReport) -> None:
 def set_cells(report: data.rocks.RockReport) -> list[Cell]:
     """Its size, coverage and stability; those that an empty set does not have are dashes."""
     k, column = len(report.ids), report.rule.column
-    none = "no stable set" if report.unstable else "None is in it"
+    none = "no stable set" if report.unstable else "no type is in it"
     return [
         Cell(
             "Rock Tokens K",
