@@ -347,9 +347,10 @@ def test_a_set_is_taken_and_one_of_another_tokenizer_refused(run_with_checkpoint
 
 def test_a_run_without_checkpoints_or_settings_is_refused(tiny_run, run_with_checkpoints):
     for path in (sample_runs() / "habit", tiny_run("plain")):
+        there = sorted(path.rglob("*"))
         with pytest.raises(NoCheckpoint, match="has no checkpoints"):
             screen.run(path)
-        assert not (path / FOLDER).exists()
+        assert sorted(path.rglob("*")) == there
     file = run_with_checkpoints / "run.json"
     data = json.loads(file.read_text())
     file.unlink()
