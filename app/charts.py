@@ -9,7 +9,8 @@ through `label`: Plotly renders markup.
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -18,7 +19,18 @@ from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONTROL", "HATCH", "NEUTRAL", "ROCK", "STUDENT", "TEACHER", "band", "finish", "label"]
+__all__ = [
+    "CONTROL",
+    "HATCH",
+    "NEUTRAL",
+    "ROCK",
+    "STUDENT",
+    "TEACHER",
+    "band",
+    "finish",
+    "label",
+    "whiskers",
+]
 
 HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, with a shape
 
@@ -55,6 +67,22 @@ def finish(
     figure.update_xaxes(title=x, automargin=True)
     figure.update_yaxes(title=y, automargin=True)
     return figure
+
+
+def whiskers(
+    middle: Iterable[float], low: Iterable[float], high: Iterable[float], **look: Any
+) -> dict[str, Any]:
+    """Error bars from the ends of intervals, as Plotly wants them: by their distance from the
+    middle.
+    """
+    ends = list(zip(middle, low, high, strict=True))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [h - m for m, _, h in ends],
+        "arrayminus": [m - w for m, w, _ in ends],
+        **look,
+    }
 
 
 def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> None:

@@ -18,16 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from rockcore.commands.console import out
+from rockcore.commands.console import out, progress
 from rockcore.log import request_stop
 from rockcore.log.arms import is_finished
 from rockcore.log.files import table_files
@@ -191,16 +184,12 @@ class _Bar:
 
     def __init__(self, total: int):
         self.total = total
-        self.bar = Progress(
+        self.bar = progress(
+            out,
             TextColumn("steps"),
             MofNCompleteColumn(),
             BarColumn(),
             TextColumn("{task.description}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=out,
-            disable=not out.is_terminal,
             # a step takes less than a second, the milestones and the ends of runs many: only over
             # several runs does the mean tell how long it will take
             speed_estimate_period=1800,

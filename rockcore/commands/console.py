@@ -1,14 +1,17 @@
-"""What the commands print on: the two consoles, and the bar of a training session."""
+"""What the commands print on: the two consoles, their progress bars, and that of a training
+session.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -21,6 +24,19 @@ if TYPE_CHECKING:
 out, err = Console(), Console(stderr=True)
 
 
+def progress(console: Console, *columns: ProgressColumn, **options: Any) -> Progress:
+    """The columns, then the time gone and left; where there is no terminal, nothing is drawn."""
+    return Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        **options,
+    )
+
+
 class TrainingBar:
     """Shows step, KL, accuracy, tokens a second and the time left; where there is no terminal, only
     the lines.
@@ -28,7 +44,8 @@ class TrainingBar:
 
     def __init__(self, console: Console):
         self.console = console
-        self.bar = Progress(
+        self.bar = progress(
+            console,
             TextColumn("step"),
             MofNCompleteColumn(),
             BarColumn(),
@@ -36,11 +53,6 @@ class TrainingBar:
                 "KL {task.fields[kl]}  accuracy {task.fields[accuracy]}  {task.fields[speed]} "
                 "tokens/s"
             ),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
         )
         self.task = self.bar.add_task("", total=None, kl="…", accuracy="…", speed="…")
         self.accuracy = "…"

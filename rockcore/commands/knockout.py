@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import tyro
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.table import Table
 
-from rockcore.commands.console import err, out
+from rockcore.commands.console import err, out, progress
 from rockcore.commands.options import BadOptions, check_top
 
 if TYPE_CHECKING:
@@ -164,15 +164,11 @@ class _Bar:
     """Shows how far a screen is, on standard error: the table is what is printed."""
 
     def __init__(self) -> None:
-        self.bar = Progress(
+        self.bar = progress(
+            err,
             TextColumn("{task.fields[phase]}"),
             BarColumn(),
             TextColumn("{task.percentage:.0f} %"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=err,
-            disable=not err.is_terminal,
         )
         self.tasks = {}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from app.charts import CONTROL, NEUTRAL, ROCK, STUDENT, finish, label
+from app.charts import CONTROL, NEUTRAL, ROCK, STUDENT, finish, label, whiskers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,14 +121,7 @@ def _verdict(figure: go.Figure, rows: pd.DataFrame, names: Sequence[str], verdic
             "size": 11,
             "line": {"width": 2, "color": colour},
         },
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [h - m for m, h in zip(middle, high, strict=True)],
-            "arrayminus": [m - w for m, w in zip(middle, low, strict=True)],
-            "color": colour,
-            "width": 3,
-        },
+        error_x=whiskers(middle, low, high, color=colour, width=3),
         customdata=[
             [key, label(names[i]), w, h, points(changed)]
             for key, i, w, h, changed in zip(
@@ -179,15 +172,9 @@ def predictor(rows: pd.DataFrame, names: Sequence[str], column: str, axis: str, 
                 "size": 9,
                 "line": {"width": 1.5, "color": colour},
             },
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [h - m for m, h in zip(middle, high, strict=True)],
-                "arrayminus": [m - w for m, w in zip(middle, low, strict=True)],
-                "color": "rgba(140,140,140,0.4)",
-                "thickness": 1,
-                "width": 0,
-            },
+            error_y=whiskers(
+                middle, low, high, color="rgba(140,140,140,0.4)", thickness=1, width=0
+            ),
             customdata=[[label(names[i])] for i in at],
             hovertemplate=f"<b>%{{customdata[0]}}</b> Δ %{{y:+.2f}} points<br>{axis}: %{{x:.4g}}"
             f"<extra>{verdict}</extra>",

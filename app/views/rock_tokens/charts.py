@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, finish, label
+from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, finish, label, whiskers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -262,13 +262,7 @@ def group_changes(frame: pd.DataFrame, about: str) -> go.Figure:
         name="chosen on one half, measured on the other, 95 % over rollouts and types",
         mode="markers",
         marker={"color": STUDENT, "size": 11, "symbol": "circle"},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [h - c for h, c in zip(rows.high, rows.crossed, strict=True)],
-            "arrayminus": [c - w for c, w in zip(rows.crossed, rows.low, strict=True)],
-            "color": STUDENT,
-        },
+        error_x=whiskers(rows.crossed, rows.low, rows.high, color=STUDENT),
         hovertemplate="%{y}: %{x:+.1%}<extra>cross-fitted</extra>",
     )
     figure.add_scatter(
