@@ -60,41 +60,61 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
     """The same as a table; raises likewise."""
     there = checked(path)
     try:
-        return _read(path, [name for name in names if name in there])
+        with _opened(path) as parquet:
+            return _values(path, parquet, [name for name in names if name in there])
     except FileNotFoundError as e:
         raise gone(path) from e
 
 
+_FEW = 2**16  # rows that are read at once and by one thread
+
+
 @lru_cache(maxsize=1 << 17)  # what raises is not remembered
 def _checked(path: str, size: int, mtime_ns: int, inode: int) -> frozenset[str]:
-    """Look a file through as it is at this moment."""
+    """Look a file through as it is at this moment, its key first: of rows that may be there, there
+    are not more than a machine can hold, but a file of few bytes can have any number of equal ones.
+    """
     file = Path(path)
     place = place_of(file)
     of = place.table
     names = check_schema(file, of.columns)
-    columns = {n: c for n, c in of.columns.items() if n in names and (n in of.key or _binds(c))}
-    table = _read(file, list(columns))
-    _check_rows(file, place, table)
-    ids = any(column.holds.in_vocab for column in columns.values())
-    known = vocabulary(place.root) if ids else None
-    for name, column in columns.items():
-        if fault := _fault(table, name, column.holds, known):
-            raise _damaged(file, of, f"{fault} in {name!r}", f"{name}: {column.meaning}")
+    with _opened(file) as parquet:
+        _check_count(file, of, parquet.metadata.num_rows)
+        wanted = [n for n, c in of.columns.items() if n in names and (n in of.key or _binds(c))]
+        first = [n for n in wanted if n in of.key or n == "step"]
+        if parquet.metadata.num_rows < _FEW:  # in one go: twice as fast
+            table = _values(file, parquet, wanted)
+            _check_keys(file, place, table.select(first))
+        else:
+            table = _values(file, parquet, first)
+            _check_keys(file, place, table)
+            others = _values(file, parquet, [name for name in wanted if name not in first])
+            for name in others.column_names:
+                table = table.append_column(name, others[name])
+    _check_columns(file, place, table.drop_columns(first))
     for relation in of.relations:
         if fault := relation(table):
             raise _damaged(file, of, fault, "What is computed from these rows would be wrong")
-    _check_key(file, of, table)
     return names
 
 
-def _read(path: Path, names: Sequence[str]) -> pa.Table:
-    """Raises FileNotFoundError, or DamagedRun for pages that cannot be read."""
+def _opened(path: Path) -> pq.ParquetFile:
+    """Raises FileNotFoundError, or DamagedRun for what is no such file."""
     try:
-        table = pq.ParquetFile(pa.OSFile(str(path))).read(columns=list(names)).combine_chunks()
-        table.validate(full=True)  # else a text that is none is met when it is shown
-        return table
+        return pq.ParquetFile(pa.OSFile(str(path)))
     except FileNotFoundError:
         raise
+    except NOT_PARQUET as e:
+        raise unreadable(f"{path} is no readable Parquet file", e) from e
+
+
+def _values(path: Path, parquet: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
+    """Some columns. Raises DamagedRun for pages that cannot be read."""
+    try:
+        threads = parquet.metadata.num_rows >= _FEW
+        table = parquet.read(columns=list(names), use_threads=threads).combine_chunks()
+        table.validate(full=True)  # else a text that is none is met when it is shown
+        return table
     except NOT_PARQUET as e:
         raise unreadable(f"{path} cannot be read", e) from e
 
@@ -106,15 +126,30 @@ def _binds(column: Column) -> bool:
     return pa.types.is_floating(column.type)
 
 
-def _check_rows(file: Path, place: Place, table: pa.Table) -> None:
-    """How many rows there are, and that they are of the step that the file is called after."""
-    of = place.table
-    if not of.key and len(table) != 1:
-        raise _damaged(file, of, f"has {len(table)} rows instead of one", "It sums up one step")
-    if of.filled and not len(table):
+def _check_count(file: Path, of: LogTable, rows: int) -> None:
+    if not of.key and rows != 1:
+        raise _damaged(file, of, f"has {rows} rows instead of one", "It sums up one step")
+    if of.filled and not rows:
         raise _damaged(file, of, "has no rows", "It is written where there is something to write")
-    if place.step is not None and len(table):
-        steps = table["step"].drop_null().to_numpy()
+
+
+def _check_columns(file: Path, place: Place, table: pa.Table) -> None:
+    """Each by itself."""
+    columns = {name: place.table.columns[name] for name in table.column_names}
+    ids = any(column.holds.in_vocab for column in columns.values())
+    known = vocabulary(place.root) if ids else None
+    for name, column in columns.items():
+        if fault := _fault(table, name, column.holds, known):
+            what = f"{fault} in {name!r}"
+            raise _damaged(file, place.table, what, f"{name}: {column.meaning}")
+
+
+def _check_keys(file: Path, place: Place, table: pa.Table) -> None:
+    """`table`: step and what tells the rows apart."""
+    of = place.table
+    _check_columns(file, place, table)
+    if place.step is not None:
+        steps = table["step"].to_numpy()
         if len(other := np.flatnonzero(steps != place.step)):
             raise _damaged(
                 file,
@@ -123,6 +158,8 @@ def _check_rows(file: Path, place: Place, table: pa.Table) -> None:
                 f"The file is called after step {place.step}, and its values would land at "
                 "another one",
             )
+    if of.key and len(table):
+        _check_key(file, of, table)
 
 
 def _fault(table: pa.Table, name: str, holds: Holds, vocabulary: np.ndarray | None) -> str:
@@ -198,13 +235,13 @@ def _beyond(ids: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
 def _vocabulary_ids(vocab: State) -> np.ndarray:
     """Raises FileNotFoundError, or DamagedRun."""
     _checked(*vocab)
-    return np.sort(_read(Path(vocab.path), ["token_id"])["token_id"].to_numpy())
+    file = Path(vocab.path)
+    with _opened(file) as parquet:
+        return np.sort(_values(file, parquet, ["token_id"])["token_id"].to_numpy())
 
 
 def _check_key(file: Path, of: LogTable, table: pa.Table) -> None:
     """No row twice, and no gap where the last of the key counts."""
-    if not of.key or not len(table):
-        return
     key, order = [_numbers(table[name]) for name in of.key], None
     if not _ascends(key):
         order = np.lexsort(key[::-1])

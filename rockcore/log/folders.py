@@ -27,6 +27,7 @@ def read_run(path: Path) -> RunMeta:
     Raises RunNotFound if there is none, DamagedRun if a file is missing or unreadable,
     SchemaMismatch if it was written under another version of the schema.
     """
+    _refuse_nameless(path)
     meta = _read_meta(path)
     for name, table in schema.TABLES.items():
         files = table_files(path, name)
@@ -39,6 +40,18 @@ def read_run(path: Path) -> RunMeta:
             )
     vocabulary(path)  # every page names tokens; other files are read when they are asked for
     return meta
+
+
+def _refuse_nameless(path: Path) -> None:
+    """Raises DamagedRun for a path that is no text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as e:
+        raise DamagedRun(
+            f"The path {ascii(str(path))} is not UTF-8",
+            "It can be neither shown nor handed to the database",
+            "Rename the folder",
+        ) from e
 
 
 def _read_meta(path: Path) -> RunMeta:
