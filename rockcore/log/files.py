@@ -210,14 +210,18 @@ def state_of(path: Path) -> State:
     return State(name, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def read_whole(path: Path, most: int) -> bytes:
+_MOST = 2**24  # bytes of a JSON file: a hundred times the largest that we write
+
+
+def read_whole(path: Path) -> bytes:
     """All bytes of a small file. Raises DamagedRun for one that cannot be read, holds more than
-    `most` bytes or is no regular file; FileNotFoundError or NotADirectoryError where there is none.
+    any of its kind or is no regular file; FileNotFoundError or NotADirectoryError where there is
+    none.
     """
     try:
         state_of(path)
         with path.open("rb") as file:
-            text = file.read(most + 1)
+            text = file.read(_MOST + 1)
     except (FileNotFoundError, NotADirectoryError, DamagedRun):
         raise
     except (OSError, ValueError) as e:
@@ -227,9 +231,9 @@ def read_whole(path: Path, most: int) -> bytes:
             "It says what the numbers beside it mean",
             "Mend the path or the permissions",
         ) from e
-    if len(text) > most:
+    if len(text) > _MOST:
         raise DamagedRun(
-            f"{path} is larger than {most:,} bytes",
+            f"{path} is larger than {_MOST:,} bytes",
             "No file of its kind is, so it holds something else",
             "Copy it from a backup, or train or import the run again",
         )
