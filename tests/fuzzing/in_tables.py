@@ -381,8 +381,6 @@ MUTATIONS = (
     Mutation("rows are dropped", Effect.ANY, dropped),
     Mutation("the same rows, stored otherwise", Effect.SAME, row_groups),
     Mutation("empty row groups", Effect.SAME, empty_row_groups),
-    Mutation("a cell of a hundred megabytes", Effect.KEPT, bomb),
-    Mutation("thirty million rows", Effect.KEPT, many_rows),
     Mutation("a key beyond all there is", Effect.KEPT, key_beyond),
     Mutation("a key in the wrong place", Effect.ANY, other_key),
     Mutation("another step inside", Effect.KEPT, other_step_inside),
@@ -393,4 +391,8 @@ MUTATIONS = (
     Mutation("a text that is none", Effect.KEPT, broken_text),
     Mutation("a list of another length", Effect.ANY, odd_list),
     Mutation("odd bytes", Effect.ANY, odd_bytes),
+)
+HEAVY = (
+    Mutation("a cell of a hundred megabytes", Effect.KEPT, bomb),
+    Mutation("thirty million rows", Effect.KEPT, many_rows),
 )

@@ -282,7 +282,6 @@ MUTATIONS = tuple(
         ("run.json is no object", Effect.REFUSED, no_object),
         ("another schema version", Effect.REFUSED, other_version),
         ("a field of tomorrow", Effect.SAME, unknown_field),
-        ("fifty megabytes in a field", Effect.ANY, huge_field),
         ("brackets without end in a field", Effect.ANY, deep_field),
         ("another layout of run.json", Effect.SAME, other_layout),
         ("another encoding of run.json", Effect.KEPT, other_encoding),
@@ -294,3 +293,4 @@ MUTATIONS = tuple(
         ("other categories", Effect.ANY, other_categories),
     )
 )
+HEAVY = (Mutation("fifty megabytes in a field", Effect.ANY, of_words(huge_field)),)

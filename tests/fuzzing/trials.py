@@ -29,14 +29,17 @@ from fuzzing.damage import (
 from rockcore.log import Run
 from rockcore.schema import RockError
 
-MUTATIONS: tuple[Mutation, ...] = (
+LIGHT: tuple[Mutation, ...] = (
     *in_files.MUTATIONS,
     *in_tables.MUTATIONS,
     *in_words.MUTATIONS,
     *in_paths.MUTATIONS,
 )
+HEAVY: tuple[Mutation, ...] = (*in_tables.HEAVY, *in_words.HEAVY)  # take seconds
+MUTATIONS = LIGHT + HEAVY
 NEVER_ASKED, FAILED = object(), object()  # in place of an answer
-ALSO_ASKED = 0.15  # the share of questions asked whose files are as before
+# how many questions are asked in a trial: of those whose files were touched, and of the others
+ASKED, ALSO_ASKED = 24, 6
 # most often one mutation alone: of what several do together less can be said
 DEPTHS = (1, 1, 1, 1, 1, 1, 2, 2, 3)
 
@@ -137,13 +140,18 @@ def trial(number: int, with_pages: bool = False, only: str | None = None) -> Res
     return result
 
 
+def is_heavy(number: int) -> bool:
+    """Whether the trial of this number takes seconds by what it does."""
+    return number % len(MUTATIONS) >= len(LIGHT)
+
+
 def _damage(target: Target, number: int, result: Result, only: str | None) -> Effect:
     """Apply what is drawn; the first mutation goes through all kinds in turn."""
     effects: list[Effect] = []
     depth = 1 if only else target.rng.choice(DEPTHS)
     drawn = [m for m in MUTATIONS if m.name == only] or [MUTATIONS[number % len(MUTATIONS)]]
     for _ in range(50):
-        mutation = drawn.pop() if drawn else target.rng.choice(MUTATIONS)
+        mutation = drawn.pop() if drawn else target.rng.choice(LIGHT)
         kept = len(target.said)
         try:
             effect = mutation.apply(target)
@@ -174,9 +182,7 @@ def _judge(target: Target, start: Before, effect: Effect, result: Result) -> Non
     now = contents(target.run)
     touched = {p for p in now.keys() | start.contents.keys() if now.get(p) != start.contents.get(p)}
     seen = set()
-    for question in questions(run, start.steps):
-        if not question.depends_on(touched) and target.rng.random() > ALSO_ASKED:
-            continue
+    for question in _drawn(list(questions(run, start.steps)), touched, target.rng):
         found, was = _ask(question, run, result), start.answer(question.name)
         seen.add(_judged(question, found, was, effect, touched, result))
     seen.add(_judge_commands(target, start, effect, touched, result))
@@ -187,6 +193,17 @@ def _judge(target: Target, start: Before, effect: Effect, result: Result) -> Non
         result.outcome = "another answer" if "another answer" in seen else "unchanged"
     if moved and touched and effect is Effect.SAME:
         result.failures.append(f"the mutation itself touched {sorted(touched)[:3]}")
+
+
+def _drawn(all_of_them: list[Question], touched: set[str], rng: Random) -> list[Question]:
+    """Those that are asked in one trial: most of them about what was touched."""
+    about = [q for q in all_of_them if q.depends_on(touched)]
+    others = [q for q in all_of_them if not q.depends_on(touched)]
+    return [
+        q
+        for of, most in ((about, ASKED), (others, ALSO_ASKED))
+        for q in rng.sample(of, len(of))[:most]
+    ]
 
 
 def _ask(question: Question, run: Run, result: Result) -> Any:

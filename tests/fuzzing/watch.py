@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 LIMIT_S = 20  # of processor time, for all that is asked in one trial
-PATIENCE_S = 60  # of waiting: the machines are shared
+PATIENCE_S = 120  # of waiting: the machines are shared
 MEMORY = 8 << 30
 HERE = Path(__file__).parents[1]
 
@@ -34,6 +34,7 @@ class Worker:
     def _start(self) -> subprocess.Popen[str]:
         path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
         env = os.environ | {"PYTHONPATH": path, "FUZZ_FOLDER": str(self.folder)}
+        env["OMP_NUM_THREADS"] = "1"  # of the small matrices here, threads cost more than they give
         self.errors = tempfile.TemporaryFile("w+", dir=self.folder)  # noqa: SIM115
         return subprocess.Popen(
             [sys.executable, "-m", "fuzzing.watch"],
