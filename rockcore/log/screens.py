@@ -22,7 +22,7 @@ from rockcore.log.checks import read_table
 from rockcore.log.files import Columns, commit, unreadable, write_table
 from rockcore.log.lock import Lock
 from rockcore.log.run import Run
-from rockcore.schema import DamagedRun, RockError
+from rockcore.schema import Column, DamagedRun, RockError
 from rockcore.schema.screen import BASELINE, OUTCOMES, PROBLEMS, Candidate, ScreenPlan
 
 FOLDER, PLAN = "knockout", "screen.json"
