@@ -112,8 +112,10 @@ def _array(values: Any, type: pa.DataType) -> pa.Array:
     return pa.array(values, type=type, from_pandas=True)
 
 
-def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None:
-    """Write a Parquet file with exactly these columns; raises LogWriteError."""
+def write_table(
+    path: Path, columns: dict[str, Column], values: Columns, within: Path | None = None
+) -> None:
+    """Write a Parquet file with exactly these columns, as `commit` does; raises LogWriteError."""
     table = to_arrow(columns, values)
     leaves = {
         f"{n}.list.element" if pa.types.is_list(c.type) else n: c.type for n, c in columns.items()
@@ -141,27 +143,50 @@ def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None
         with tmp.open("wb") as file:  # of the path itself, Arrow would take s3:/r for an address
             pq.write_table(table, file, **how)
 
-    commit(path, write)
+    commit(path, write, within)
 
 
-def commit(path: Path, write: Callable[[Path], Any]) -> None:
+def commit(path: Path, write: Callable[[Path], Any], within: Path | None = None) -> None:
     """Let `write` fill a temporary file, then rename it: a reader meets the whole file or none.
-    Raises LogWriteError.
+
+    Folders are made, but `within` and those above it, which has to be there. Raises LogWriteError.
     """
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent, within)
         write(tmp)
         os.replace(tmp, path)
     except OSError as e:
-        with suppress(OSError):
-            tmp.unlink()
         raise LogWriteError(
             f"{path} could not be written ({e.strerror or e})",
             "The log would have a hole from here on, so the run stops; everything logged before "
             "is complete",
             "Free space or fix the permissions, then go on with --resume",
         ) from e
+    finally:
+        with suppress(OSError):  # there where it was not renamed, also for an interrupt
+            tmp.unlink()
+
+
+def make_folders(folder: Path, within: Path | None = None) -> None:
+    """Make a folder and those above it, as far as they lie within another one, which has to be
+    there: what somebody has deleted is not begun anew. Raises OSError.
+    """
+    if within is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif folder != within:
+        make_folders(folder.parent, within)
+        folder.mkdir(exist_ok=True)
+
+
+def sweep(folder: Path, deep: bool = True) -> None:
+    """Delete the half-written files that killed processes left in a folder, `deep` in those within
+    it too; nobody may be writing there now.
+    """
+    for file in folder.glob("**/.*.tmp" if deep else ".*.tmp"):
+        with suppress(OSError):  # it takes room, but nothing reads it
+            if file.is_file() and not file.is_symlink():
+                file.unlink()
 
 
 def unreadable(what: str, cause: Exception) -> DamagedRun:

@@ -15,6 +15,7 @@ from rockcore import schema, stats
 from rockcore.categories import RULES, Rule, load_rules
 from rockcore.log import duck, folders, sums, texts
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
+from rockcore.log.holders import Holder, holder_of
 from rockcore.schema import RunMeta, moment
 
 
@@ -55,6 +56,21 @@ class Run:
     def fingerprint(self) -> str:
         """Changes whenever a file of the run does: the key of every cache."""
         return folders.fingerprint(self.path)
+
+    def holder(self) -> Holder | None:
+        """Who trains or screens the run now, or did until it was killed (`alive` is False); None
+        where no lock was left.
+        """
+        return holder_of(self.path)
+
+    def is_in_training(self) -> bool | None:
+        """Whether a process trains the run now; None where only `age_s` tells: no lock was left, as
+        by an earlier version.
+        """
+        if self.meta.status != "running":
+            return False
+        holder = self.holder()
+        return None if holder is None else holder.alive and holder.doing == "training"
 
     def age_s(self) -> float:
         """Seconds since the run last wrote a step, by the clock of the files. Raises RunNotFound.

@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from rockcore.log.checks import read_table
 from rockcore.log.files import Columns, commit, read_whole, unreadable, write_table
+from rockcore.log.lock import Lock
 from rockcore.log.run import Run
-from rockcore.schema import DamagedRun, RockError
+from rockcore.schema import Column, DamagedRun, RockError
 from rockcore.schema.screen import BASELINE, OUTCOMES, PROBLEMS, Candidate, ScreenPlan
 
 FOLDER, PLAN = "knockout", "screen.json"
@@ -185,20 +186,24 @@ class Screen:
 
 
 class ScreenWriter:
-    """Writes the screen of a run, one file a finished part."""
+    """Writes the screen of a run, one file a finished part; with its `lock`, RunGone is raised
+    where the run was deleted, renamed or replaced, and nothing is written there.
+    """
 
-    def __init__(self, run: Path, plan: ScreenPlan):
-        self.folder, self.plan = run / FOLDER, plan
+    def __init__(self, run: Path, plan: ScreenPlan, lock: Lock | None = None):
+        self.folder, self.plan, self.lock = run / FOLDER, plan, lock
+        self._within = None if lock is None else run
 
     def save_plan(self, candidates: Sequence[Candidate]) -> None:
         """Write screen.json with these candidates; raises LogWriteError."""
         self.plan = replace(self.plan, candidates=tuple(candidates))
-        text = self.plan.to_json()
-        commit(self.folder / PLAN, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+        text, file = self.plan.to_json(), self.folder / PLAN
+        self._check()
+        commit(file, lambda tmp: tmp.write_text(text, encoding="utf-8"), self._within)
 
     def write_problems(self, prompts: Sequence[str], answers: Sequence[str]) -> None:
         rows = {"problem": np.arange(len(prompts)), "prompt": prompts, "answer": answers}
-        write_table(self.folder / "problems.parquet", PROBLEMS, rows)
+        self._write("problems.parquet", PROBLEMS, rows)
 
     def write_baseline(self, correct_IB: np.ndarray, texts: Sequence[Sequence[int]]) -> None:
         """`texts` by problem, then rollout; raises LogWriteError."""
@@ -209,13 +214,21 @@ class ScreenWriter:
             "correct": correct_IB.ravel(),
             "ids": list(texts),
         }
-        write_table(self.folder / "baseline.parquet", BASELINE, rows)
+        self._write("baseline.parquet", BASELINE, rows)
 
     def write_outcomes(self, key: str, rows: Columns) -> None:
         """The columns of OUTCOMES for one candidate; a text that is not kept is None. Raises
         LogWriteError.
         """
-        write_table(self.folder / "outcomes" / f"{key}.parquet", OUTCOMES, rows)
+        self._write(f"outcomes/{key}.parquet", OUTCOMES, rows)
+
+    def _write(self, name: str, columns: dict[str, Column], rows: Columns) -> None:
+        self._check()
+        write_table(self.folder / name, columns, rows, self._within)
+
+    def _check(self) -> None:
+        if self.lock is not None:
+            self.lock.check()
 
     def drop(self, keys: Sequence[str]) -> None:
         for key in keys:
