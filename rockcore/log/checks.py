@@ -7,9 +7,11 @@ nobody looks at. What was found to hold is remembered for as long as the file st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,11 +30,37 @@ def checked(path: Path) -> frozenset[str]:
     resumed run has just dropped it. Raises DamagedRun, which names the file and what is wrong.
     """
     try:
-        return _checked(*state_of(path))
+        state = state_of(path)
+        if before := _refused.get(state):
+            _refuse_again(path, state, before)
+        return _checked(*state)
     except FileNotFoundError:
         return frozenset()
     except OSError as e:
         raise unreadable(f"{path} cannot be read", e) from e
+
+
+def _refuse_again(path: Path, state: State, before: _Refusal) -> None:
+    """Raise what was found wrong with a file before, unless its vocabulary was mended since."""
+    if before.vocabulary == _state_of_vocabulary(place_of(path).root):
+        raise DamagedRun(*before.parts)
+    _refused.pop(state, None)
+
+
+class _Refusal(NamedTuple):
+    parts: tuple[str, str, str]
+    vocabulary: State | None  # what its ids were held against
+
+
+_refused: dict[State, _Refusal] = {}
+_MOST_REFUSED = 1 << 12
+
+
+def _state_of_vocabulary(run: Path) -> State | None:
+    try:
+        return state_of(run / TABLES["vocab"].file())
+    except (OSError, DamagedRun):
+        return None
 
 
 def vocabulary(run: Path) -> np.ndarray | None:
@@ -69,33 +97,45 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
 _FEW = 2**16  # rows that are read at once and by one thread
 
 
-@lru_cache(maxsize=1 << 17)  # what raises is not remembered
+@lru_cache(maxsize=1 << 17)  # what raises is remembered in _refused
 def _checked(path: str, size: int, mtime_ns: int, inode: int) -> frozenset[str]:
-    """Look a file through as it is at this moment, its key first: of rows that may be there, there
-    are not more than a machine can hold, but a file of few bytes can have any number of equal ones.
-    """
     file = Path(path)
     place = place_of(file)
-    of = place.table
-    names = check_schema(file, of.columns)
-    with _opened(file) as parquet:
-        _check_count(file, of, parquet.metadata.num_rows)
-        wanted = [n for n, c in of.columns.items() if n in names and (n in of.key or _binds(c))]
-        first = [n for n in wanted if n in of.key or n == "step"]
-        if parquet.metadata.num_rows < _FEW:  # in one go: twice as fast
-            table = _values(file, parquet, wanted)
-            _check_keys(file, place, table.select(first))
-        else:
-            table = _values(file, parquet, first)
-            _check_keys(file, place, table)
-            others = _values(file, parquet, [name for name in wanted if name not in first])
-            for name in others.column_names:
-                table = table.append_column(name, others[name])
+    names = check_schema(file, place.table.columns)
+    against = _state_of_vocabulary(place.root)
+    try:
+        with _opened(file) as parquet:
+            _look_through(file, place, names, parquet)
+    except DamagedRun as e:
+        if not isinstance(e.__cause__, OSError):  # that may be of the disk
+            if len(_refused) >= _MOST_REFUSED:
+                _refused.clear()
+            _refused[State(path, size, mtime_ns, inode)] = _Refusal(e.parts, against)
+        raise
+    return names
+
+
+def _look_through(file: Path, place: Place, names: frozenset[str], parquet: pq.ParquetFile) -> None:
+    """Its key first: of rows that may be there, there are not more than a machine can hold, but a
+    file of few bytes can have any number of equal ones. Raises DamagedRun.
+    """
+    of, rows = place.table, parquet.metadata.num_rows
+    _check_count(file, place, rows)
+    wanted = [n for n, c in of.columns.items() if n in names and (n in of.key or _binds(c))]
+    first = [n for n in wanted if n in of.key or n == "step"]
+    if rows < _FEW:  # in one go: twice as fast
+        table = _values(file, parquet, wanted)
+        _check_keys(file, place, table.select(first))
+    else:
+        table = _values(file, parquet, first)
+        _check_keys(file, place, table)
+        others = _values(file, parquet, [name for name in wanted if name not in first])
+        for name in others.column_names:
+            table = table.append_column(name, others[name])
     _check_columns(file, place, table.drop_columns(first))
     for relation in of.relations:
         if fault := relation(table):
             raise _damaged(file, of, fault, "What is computed from these rows would be wrong")
-    return names
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -126,11 +166,36 @@ def _binds(column: Column) -> bool:
     return pa.types.is_floating(column.type)
 
 
-def _check_count(file: Path, of: LogTable, rows: int) -> None:
+def _check_count(file: Path, place: Place, rows: int) -> None:
+    """As the footer has it, before a row is read."""
+    of = place.table
     if not of.key and rows != 1:
         raise _damaged(file, of, f"has {rows} rows instead of one", "It sums up one step")
     if of.filled and not rows:
         raise _damaged(file, of, "has no rows", "It is written where there is something to write")
+    if of.key and rows > (most := _most_rows(place)):
+        keys = " and ".join(of.key)
+        raise _damaged(
+            file,
+            of,
+            f"has {rows} rows, and there are only {most:.0f} different ones by {keys}",
+            "Sums over them would count some twice",
+        )
+
+
+def _most_rows(place: Place) -> float:
+    """How many different keys there can be."""
+    most = 1.0
+    for name in place.table.key:
+        holds = place.table.columns[name].holds
+        known = vocabulary(place.root) if holds.in_vocab else None
+        if known is not None:
+            most *= len(known)
+        elif holds.least is not None and holds.most is not None:
+            most *= holds.most - holds.least + 1
+        else:
+            return math.inf
+    return most
 
 
 def _check_columns(file: Path, place: Place, table: pa.Table) -> None:

@@ -42,9 +42,9 @@ def steps_and_files(run: Path, table: str) -> list[tuple[int, Path]]:
     folder = run / of.folder
     try:
         names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
-    except OSError as e:
+    except OSError as e:  # also of a file in its place
         raise unreadable(f"{folder} cannot be listed", e) from e
     found = [(step, folder / name) for name in names if (step := of.step_of(name)) is not None]
     return sorted(found)
@@ -191,8 +191,9 @@ def sweep(folder: Path, deep: bool = True) -> None:
 
 def unreadable(what: str, cause: Exception) -> DamagedRun:
     """The error for a file whose contents are lost; `what` names it."""
+    said = ascii(str(cause).partition("\n")[0])[1:-1]  # it may quote the file's own bytes
     return DamagedRun(
-        f"{what} ({str(cause).splitlines()[0]})",
+        f"{what} ({said if len(said) <= 160 else said[:159] + '…'})",
         "Its rows cannot be recovered from what is there",
         "Copy it from a backup, or delete it: the rest of the run opens without it",
     )
