@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from rockcore.log.checks import read_table
-from rockcore.log.files import Columns, commit, unreadable, write_table
+from rockcore.log.files import Columns, commit, read_whole, unreadable, write_table
 from rockcore.log.lock import Lock
 from rockcore.log.run import Run
 from rockcore.schema import Column, DamagedRun, RockError
@@ -104,7 +104,7 @@ class Screen:
         digest = hashlib.sha256()
         files = [self.folder / PLAN, *sorted(self.folder.rglob("*.parquet"))]
         for file in files:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 stat = file.stat()
                 name = file.relative_to(self.folder)
                 digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
@@ -249,15 +249,13 @@ def why_not(run: Run) -> str:
 
 def _read_plan(file: Path) -> ScreenPlan:
     try:
-        text = file.read_bytes()
+        text = read_whole(file)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise NoScreen(
             f"{file.parent.parent} has no knockout screen",
             "What a token does to the answers is known once it was knocked out",
             f"Run rockcore knockout {file.parent.parent}",
         ) from e
-    except OSError as e:
-        raise unreadable(f"{file} cannot be read", e) from e
     return ScreenPlan.from_json(text, file)
 
 
