@@ -108,7 +108,8 @@ class Run:
         if not files:
             return pd.DataFrame(columns=columns)
         sql = f"""SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
-                  FROM {duck.parquet("files")} GROUP BY step, decoding ORDER BY step, decoding"""
+                  FROM {duck.source(schema.EVALS, files)}
+                  GROUP BY step, decoding ORDER BY step, decoding"""
         frame = duck.ask(sql, files)
         intervals = [
             stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)
@@ -136,7 +137,7 @@ class Run:
         they are not logged.
         """
         file = logged_file(self.path, f"gradients/{probe_set}", step)
-        sql = f"SELECT * FROM {duck.parquet('files')} ORDER BY token_id, fold"
+        sql = f"SELECT * FROM {duck.source(schema.GRADIENTS, [file])} ORDER BY token_id, fold"
         frame = duck.ask(sql, [file])
         flat = np.frombuffer(b"".join(frame.direction), "<f2").reshape(len(frame), -1)
         return GradientRows(
