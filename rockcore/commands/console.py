@@ -4,6 +4,7 @@ session.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -65,7 +66,11 @@ class TrainingBar:
         self.bar.stop()
 
     def say(self, sentence: str) -> None:
-        self.console.print(sentence, markup=False, highlight=False)
+        """Print a line; one that cannot be printed, on a full disk or a terminal that is gone, ends
+        no training.
+        """
+        with suppress(OSError):
+            self.console.print(sentence, markup=False, highlight=False)
 
     def listen(self, step: StepProgress) -> None:
         if step.accuracy is not None:
@@ -74,8 +79,7 @@ class TrainingBar:
                 or "not graded"
             )
             kl = "not known" if step.kl is None else f"{step.kl:.4f} nats"
-            line = f"step {step.step} of {step.steps}: KL {kl}, accuracy {self.accuracy}"
-            self.console.print(line, markup=False, highlight=False)
+            self.say(f"step {step.step} of {step.steps}: KL {kl}, accuracy {self.accuracy}")
         speed = f"{step.tokens / step.seconds:,.0f}"
         self.bar.update(
             self.task,
