@@ -246,11 +246,14 @@ def trainings(
         read = "import sys; open(sys.argv[1]).read()"
         return [sys.executable, "-c", read, str(pipes / folder.name)]
 
+    def wait_for(name: str) -> None:
+        for after in [t for t in threading.enumerate() if t.name == f"waits for {name}"]:
+            after.join(30)
+            assert not after.is_alive()
+
     def end(name: str) -> None:
         (pipes / name).write_text("")  # waits until it is read
-        (after,) = [t for t in threading.enumerate() if t.name == f"waits for {name}"]
-        after.join(30)
-        assert not after.is_alive()
+        wait_for(name)
 
     monkeypatch.setattr(children, "command_of", command)
     terms()
@@ -259,6 +262,7 @@ def trainings(
         data.trainings.cancel_training(folder.name)
     for folder in children.running():
         data.trainings.cancel_training(folder.name)
+        wait_for(folder.name)
 
 
 def start(*names: str) -> None:
