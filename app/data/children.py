@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from app import access
 from rockcore.config import SessionConfig, flag_of, refuse_beyond_form
 from rockcore.interventions import load_set
 from rockcore.log.folders import STDOUT
+from rockcore.log.holders import holder_of
 from rockcore.schema import RockError
 
 OUTPUT = STDOUT
@@ -33,6 +34,8 @@ _waiting: OrderedDict[Path, list[str]] = OrderedDict()  # the commands of those 
 _ended: OrderedDict[Path, int] = OrderedDict()  # the exit codes of those that ended last
 _never_began: OrderedDict[Path, str] = OrderedDict()  # why, of those whose turn came in vain
 _lock = threading.RLock()
+_LOOK_S = 2.0  # between two looks at a training that is no child of this server
+_pause = threading.Event()  # never set
 
 
 class CannotStart(RockError, ValueError):
@@ -72,10 +75,12 @@ def start(settings: Mapping[str, Any], folder: Path) -> None:
         _sweep()
         _refuse_taken(folder)
         _never_began.pop(folder, None)
-        if not _waiting and len(_children) < access.terms().trainings:
+        if not _waiting and _has_room(folder.parent):
             _launch(command, folder)
         elif len(_waiting) < _MOST_WAITING:
             _waiting[folder] = command
+            for stranger in _strangers(folder.parent):
+                _call_after(stranger, lambda stranger=stranger: _wait_for_lock(stranger))
         else:
             raise CannotStart(
                 f"{len(_waiting)} trainings are waiting already",
@@ -141,16 +146,41 @@ def _launch(command: list[str], folder: Path) -> None:
         ) from e
     _children[folder] = child
     _ended.pop(folder, None)
-    name = f"waits for {folder.name}"
-    threading.Thread(target=_start_next_after, args=(child,), name=name, daemon=True).start()
+    _call_after(folder, child.wait)
 
 
-def _start_next_after(child: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a training, and start those whose turn it is then."""
-    child.wait()
+def _has_room(runs: Path) -> bool:
+    return len(_children) + len(_strangers(runs)) < access.terms().trainings
+
+
+def _strangers(runs: Path) -> list[Path]:
+    """Where in a folder of runs a training goes on that another dashboard had started."""
+    folders = (file.parent.resolve() for file in runs.glob(f"*/{OUTPUT}"))
+    holders = {folder: holder_of(folder) for folder in folders if folder not in _children}
+    return [folder for folder, holder in holders.items() if holder is not None and holder.alive]
+
+
+def _wait_for_lock(folder: Path) -> None:
+    while (holder := holder_of(folder)) is not None and holder.alive:
+        _pause.wait(_LOOK_S)
+
+
+def _call_after(folder: Path, ends: Callable[[], object]) -> None:
+    """Once the training in `folder` has ended, start those whose turn it is then."""
+
+    def wait() -> None:
+        ends()
+        _start_next(folder.parent)
+
+    name = f"waits for {folder}"
+    if all(thread.name != name for thread in threading.enumerate()):
+        threading.Thread(target=wait, name=name, daemon=True).start()
+
+
+def _start_next(runs: Path) -> None:
     with _lock:
         _sweep()
-        while _waiting and len(_children) < access.terms().trainings:
+        while _waiting and _has_room(runs):
             folder, command = _waiting.popitem(last=False)
             try:
                 _launch(command, folder)

@@ -18,6 +18,7 @@ from app.access import Terms
 from app.data import children
 from rockcore.config import BadConfig, SessionConfig, refuse_beyond_form, settings
 from rockcore.interventions.sets import BadIntervention
+from rockcore.log.lock import locked
 from rockcore.rocks.rule import RockRule
 
 
@@ -230,6 +231,11 @@ def test_a_set_that_holds_no_token_starts_nothing(may_act: None, terms, tmp_path
 # One after another.
 
 
+def waits_for(name: str) -> str:
+    """The name of the thread that waits for the end of a training."""
+    return f"waits for {Path('runs', name).resolve()}"
+
+
 @pytest.fixture
 def trainings(
     terms, may_act: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -247,7 +253,7 @@ def trainings(
         return [sys.executable, "-c", read, str(pipes / folder.name)]
 
     def wait_for(name: str) -> None:
-        for after in [t for t in threading.enumerate() if t.name == f"waits for {name}"]:
+        for after in [t for t in threading.enumerate() if t.name == waits_for(name)]:
             after.join(30)
             assert not after.is_alive()
 
@@ -292,6 +298,21 @@ def test_as_many_run_at_once_as_the_command_line_says(trainings, terms) -> None:
     assert running() == ["a", "b"] and data.trainings.queue() == ["c", "d"]
     trainings("b")
     assert running() == ["a", "c"]
+
+
+def test_a_training_of_an_earlier_dashboard_counts_as_one(
+    trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "_LOOK_S", 0.01)
+    old = Path("runs/old")
+    old.mkdir(parents=True)
+    (old / "output.txt").write_text("")
+    with locked(old, "training"):
+        start("a")
+        assert running() == [] and data.trainings.queue() == ["a"]
+        (after,) = [t for t in threading.enumerate() if t.name == waits_for("old")]
+    after.join(30)
+    assert running() == ["a"] and data.trainings.queue() == []
 
 
 def test_what_waits_can_be_taken_out_of_the_queue(trainings) -> None:
