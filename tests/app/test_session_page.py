@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import access, data
 from app.access import Terms
-from app.data import children
+from app.data import children, turns
 from rockcore.config import BadConfig, SessionConfig, refuse_beyond_form, settings
 from rockcore.interventions.sets import BadIntervention
 from rockcore.log.lock import locked
@@ -53,7 +53,7 @@ def test_who_may_only_look_has_no_controls_and_reads_what_is_missing(
 
 ACTS: dict[str, Callable[[], object]] = {
     "start": lambda: data.trainings.start_training({"scenario": "habit"}, "x"),
-    "start behind the page": lambda: children.start({"scenario": "habit"}, Path("runs/x")),
+    "start behind the page": lambda: turns.start({"scenario": "habit"}, Path("runs/x")),
     "cancel": lambda: data.trainings.cancel_training("x"),
     "stop": lambda: data.trainings.request_stop(data.runs.RunKey("/", "")),
     "save a rule": lambda: data.rules.save(RockRule(), "mine"),
@@ -99,7 +99,7 @@ def test_a_setting_out_of_its_range_starts_nothing(
     wrong: dict[str, float], may_act: None, tmp_path: Path
 ) -> None:
     with pytest.raises(data.runs.RockError, match=next(iter(wrong))):
-        children.start({"scenario": "habit"} | wrong, tmp_path / "new")
+        turns.start({"scenario": "habit"} | wrong, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -142,7 +142,7 @@ def test_an_own_pair_needs_all_three_fields(
 ) -> None:
     form = {"student": "", "teacher": "", "prompts": ""} | given
     with pytest.raises(data.trainings.CannotStart):
-        children.start(form, tmp_path / "own")
+        turns.start(form, tmp_path / "own")
 
 
 def test_an_arm_without_its_set_starts_nothing_and_the_page_says_why(
@@ -264,7 +264,7 @@ def trainings(
     monkeypatch.setattr(children, "command_of", command)
     terms()
     yield end
-    for folder in children.waiting():
+    for folder in turns.waiting():
         data.trainings.cancel_training(folder.name)
     for folder in children.running():
         data.trainings.cancel_training(folder.name)
@@ -303,7 +303,7 @@ def test_as_many_run_at_once_as_the_command_line_says(trainings, terms) -> None:
 def test_a_training_of_an_earlier_dashboard_counts_as_one(
     trainings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "_LOOK_S", 0.01)
+    monkeypatch.setattr(turns, "_LOOK_S", 0.01)
     old = Path("runs/old")
     old.mkdir(parents=True)
     (old / "output.txt").write_text("")
@@ -340,7 +340,7 @@ def test_where_its_turn_comes_in_vain_the_reason_is_kept_and_the_next_one_starts
 
 
 def test_a_queue_is_bounded(trainings) -> None:
-    start("a", *(f"w{i}" for i in range(children._MOST_WAITING)))
+    start("a", *(f"w{i}" for i in range(turns.MOST_WAITING)))
     with pytest.raises(data.trainings.CannotStart, match="are waiting already"):
         start("z")
 
