@@ -5,9 +5,9 @@ anyone relies on them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
+from rockcore.log.listing import names_as
 from rockcore.schema import Column, DamagedRun, LogTable, LogWriteError, RunNotFound
 
 # column name -> array of equal length; lists as (N, k), where a masked row is null
@@ -39,13 +40,31 @@ def steps_and_files(run: Path, table: str) -> list[tuple[int, Path]]:
         return [(0, run / of.file())] if (run / of.file()).exists() else []
     folder = run / of.folder
     try:
-        names = os.listdir(folder)
+        return list(names_as(folder, partial(_in_order, of, folder)).files)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as e:
         raise unreadable(f"{folder} cannot be listed", e) from e
-    found = [(step, folder / name) for name in names if (step := of.step_of(name)) is not None]
-    return sorted(found)
+
+
+class _InOrder(NamedTuple):
+    """The names in a table's folder, with what they stand for; None for a stranger."""
+
+    by_name: dict[str, tuple[int, Path] | None]
+    files: list[tuple[int, Path]]  # by step
+
+
+def _in_order(
+    of: LogTable, folder: Path, names: Iterable[str], before: _InOrder | None
+) -> _InOrder:
+    known = before.by_name if before else {}
+    by_name = {name: known[name] if name in known else _file(of, folder, name) for name in names}
+    return _InOrder(by_name, sorted(file for file in by_name.values() if file is not None))
+
+
+def _file(of: LogTable, folder: Path, name: str) -> tuple[int, Path] | None:
+    step = of.step_of(name)
+    return None if step is None else (step, folder / name)
 
 
 def logged_file(run: Path, table: str, step: int) -> Path:
