@@ -29,6 +29,7 @@ __all__ = [
     "band",
     "finish",
     "label",
+    "look",
     "whiskers",
 ]
 
@@ -48,9 +49,17 @@ def finish(
     """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names
     from a log are shown as they are.
     """
+    figure.update_layout(look(title, height, legend))
+    figure.update_xaxes(title=x, automargin=True)
+    figure.update_yaxes(title=y, automargin=True)
+    return figure
+
+
+def look(title: str, height: int, legend: bool = True) -> dict[str, Any]:
+    """The layout that all figures share: see `finish`."""
     heading, *about = (html.escape(line, quote=False) for line in title.split("<br>"))
-    figure.update_layout(
-        title={
+    return {
+        "title": {
             "text": heading,
             "subtitle": {"text": "<br>".join(about)},
             "font": {"size": 15},
@@ -59,14 +68,11 @@ def finish(
             "y": 0.97,
             "yanchor": "top",
         },
-        height=height,
-        margin={"l": 10, "r": 10, "t": 75, "b": 80 if legend else 45},
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-    )
-    figure.update_xaxes(title=x, automargin=True)
-    figure.update_yaxes(title=y, automargin=True)
-    return figure
+        "height": height,
+        "margin": {"l": 10, "r": 10, "t": 75, "b": 80 if legend else 45},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        "hovermode": "closest",
+    }
 
 
 def whiskers(

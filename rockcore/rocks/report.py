@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -103,7 +104,7 @@ class RockReport:
         first, last = self.steps[0], self.steps[-1]
         return f"step {last}" if len(self.steps) == 1 else f"steps {first} to {last}"
 
-    @property
+    @cached_property
     def ids(self) -> list[int]:
         """The token ids in the set, the best first."""
         return self.tokens.token_id[self.tokens.in_set].tolist()
