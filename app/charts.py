@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
+from rockcore.spelling import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ def label(shown: str) -> str:
     """A token, its whitespace made visible, that Plotly shows as it is: it reads tags and some
     entities, and &quot; is none of them.
     """
+    shown = printable(shown)
     return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=False)
 
 
@@ -48,7 +50,7 @@ def finish(
     """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names
     from a log are shown as they are.
     """
-    heading, *about = (html.escape(line, quote=False) for line in title.split("<br>"))
+    heading, *about = (html.escape(line, quote=False) for line in printable(title).split("<br>"))
     figure.update_layout(
         title={
             "text": heading,

@@ -40,7 +40,7 @@ class Matches:
     def __init__(self, path: str, rules: Sequence[tuple[str, str]]):
         """`rules`: category and pattern of each."""
         self.path, self.rules = path, rules
-        self._of: dict[str, tuple[int, ...]] = {}
+        self.known: dict[str, tuple[int, ...]] = {}  # text -> the patterns that match all of it
         self._refused: tuple[str, str, str] | None = None  # what went wrong goes wrong again
         self._lock = threading.Lock()
 
@@ -50,25 +50,15 @@ class Matches:
         Raises BadRules for a pattern that is none, or that takes too long on one of the texts.
         """
         with self._lock:
-            new = [text for text in dict.fromkeys(texts) if text not in self._of]
-            if self._refused is None and (new or not self._of):
+            new = [text for text in dict.fromkeys(texts) if text not in self.known]
+            if self._refused is None and (new or not self.known):
                 self._try(new)
             if self._refused is not None:
                 raise BadRules(*self._refused)
 
-    def of(self, text: str) -> tuple[int, ...]:
-        """The patterns that match a text as a whole, by their place in the file. Raises
-        BadRules.
-        """
-        found = self._of.get(text)
-        if found is None:
-            self.learn([text])
-            found = self._of[text]
-        return found
-
     def _try(self, texts: list[str]) -> None:
-        if len(self._of) + len(texts) > _MOST_TEXTS:
-            self._of = {}
+        if len(self.known) + len(texts) > _MOST_TEXTS:
+            self.known = {}
         patterns = [pattern for _, pattern in self.rules]
         answer = _ask({"patterns": patterns, "texts": texts, "most_s": MOST_S})
         if "found" not in answer:
@@ -78,7 +68,7 @@ class Matches:
         for number, places in enumerate(answer["found"]):
             for place in places:
                 found[place] += (number,)
-        self._of.update(zip(texts, found, strict=True))
+        self.known.update(zip(texts, found, strict=True))
 
     def _reason(self, answer: dict[str, Any], texts: list[str]) -> tuple[str, str, str]:
         """The three parts of the error."""
@@ -126,7 +116,9 @@ class OwnPattern:
 
     def fullmatch(self, text: str) -> bool:
         """Whether it matches the whole text; raises BadRules."""
-        return self.number in self.matches.of(text)
+        while (found := self.matches.known.get(text)) is None:
+            self.matches.learn([text])
+        return self.number in found
 
 
 def _ask(question: dict[str, Any]) -> dict[str, Any]:

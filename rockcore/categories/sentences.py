@@ -32,7 +32,7 @@ def sentence_marks(texts: Iterable[str]) -> np.ndarray:
     """
 
     def mark(text: str) -> int:
-        if _ENDS.match(text[::-1]):
+        if not text[-1:].isalnum() and _ENDS.match(text[::-1]):
             return ENDS
         return BETWEEN if _BETWEEN.fullmatch(text) else BREAKS if _BREAKS.match(text) else PLAIN
 

@@ -56,7 +56,8 @@ function buildToken(token, i) {
       mark.setAttribute("aria-hidden", "true");
       span.append(mark, "\n");
     } else if (part) {
-      span.append(/[\p{Cc}\p{Cf}]/u.test(part.replace("\t", "")) ? visible(part) : part);
+      const hidden = part.replaceAll("\t", "").search(OBEYED) >= 0;
+      span.append(hidden ? visible(part) : part);
     }
   }
   return span;
