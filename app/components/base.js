@@ -4,7 +4,7 @@
 const BLANKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
 // what no text shows but turns its order, breaks its lines or cannot stand in a file of XML
 const OBEYED = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]/gu;
-const STAYING = new Set(["\n", "\t", "\u200c", "\u200d"]); // the joiners of Persian words and of emoji
+const STAYING = new Set(["\n", "\t", "\u200c", "\u200d"]); // joiners of Persian words, of emoji
 const PATIENCE_MS = 10_000; // after this long without an answer, Python's next word counts
 
 // Elements.
