@@ -1,30 +1,76 @@
-"""Starts the dashboard's server: streamlit, which meanwhile loads what the first page will need.
+"""Starts the dashboard's server behind its door, and meanwhile loads what the first page will need.
 
-    python app/serve.py run app/main.py -- RUN_OR_FOLDER ...
+    python app/serve.py '{"host": "127.0.0.1", "port": 8501, …}'
 
-The browser takes a second or two to load Streamlit's own files; the server would sit idle, and then
-import pandas.
+The fields are those of `rockcore app`, which calls it. The secrets are made here, so that no list
+of processes shows them. The browser takes a second or two to load Streamlit's own files; the server
+would sit idle, and then import pandas.
 """
 
+from __future__ import annotations
+
 import importlib
+import json
+import re
 import sys
 import threading
 import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-sys.path[0] = str(
-    Path(__file__).resolve().parent.parent
-)  # not this folder, whose modules are a package
+HERE = Path(__file__).resolve().parent
+sys.path[0] = str(HERE.parent)  # not this folder, whose modules are a package
 
+import streamlit  # noqa: E402
 from streamlit import runtime  # noqa: E402
-from streamlit.web import cli  # noqa: E402
+from streamlit.starlette import App  # noqa: E402
+
+from app import access, browser, opening  # noqa: E402
+from app.door import Door  # noqa: E402
+from rockcore.schema import RockError  # noqa: E402
 
 FIRST = (
     "pandas",
     "pyarrow.parquet",
     "duckdb",
     "rockcore.rocks",
-)  # never app: components want a page to register
+)  # never a page or a component: that wants a script run to register in
+
+
+class Guarded(App):
+    """The dashboard as an ASGI application behind its door."""
+
+    def __init__(self, wanted: Mapping[str, Any]):
+        super().__init__(HERE / "main.py", lifespan=self._announce)
+        self.wanted, self.terms = wanted, opening.terms_of(wanted)
+        self.door = Door(super().__call__, self.terms, inline_scripts())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.door(scope, receive, send)
+
+    @asynccontextmanager
+    async def _announce(self, _: App) -> AsyncGenerator[None, None]:
+        """Once the port is taken: print the links, and open a browser."""
+        self.terms = replace(self.terms, port=streamlit.get_option("server.port"))
+        self.door.terms = self.terms
+        access.open_on(self.terms)
+        host = self.wanted["host"]
+        print(opening.announcement(host, self.terms), flush=True)
+        link = opening.link_to_act(host, self.terms)
+        with nullcontext() if self.wanted["headless"] else browser.opened_at(link):
+            yield
+        children = sys.modules.get("app.data.children")  # not loaded, none was started
+        if children and (left := opening.left_waiting(children.waiting())):
+            print(left, flush=True)
+
+
+def inline_scripts() -> tuple[str, ...]:
+    """The scripts inside Streamlit's own page."""
+    page = Path(streamlit.__file__).parent / "static" / "index.html"
+    return tuple(re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.S))
 
 
 def load() -> None:
@@ -35,6 +81,25 @@ def load() -> None:
         importlib.import_module(name)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    sys.argv = [str(HERE / "main.py"), *wanted["runs"]]  # what the script reads
+    try:
+        guarded = Guarded(wanted)
+    except RockError as e:
+        raise SystemExit(f"error: {type(e).__name__}\n{e}") from None
     threading.Thread(target=load, daemon=True).start()
-    cli.main(prog_name="streamlit")
+    # all that does not change from call to call stands in app/.streamlit/config.toml, which
+    # Streamlit reads beside main.py
+    options = {
+        "server.address": wanted["host"],
+        "server.port": wanted["port"],
+        "server.allowedHosts": ["*"],  # the door knows better
+        "logger.hideWelcomeMessage": True,
+    }
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        guarded.run(config=options)
+
+
+if __name__ == "__main__":
+    main()

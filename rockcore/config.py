@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import count, pairwise
@@ -53,13 +53,15 @@ def about(
     unit: str = "",
     in_form: bool = False,
     within: tuple[float, float] | None = None,
+    most: float | None = None,
 ) -> Mapping[str, Any]:
     """What is known of a setting beside its type, as the metadata of its field: the check and the
     form of the dashboard follow from it.
 
     `label`: in words of a page. `least`: it counts something, and is at least this. `above`: it is
     a finite number greater than this. `in_form`: whether the dashboard asks for it. `within`: it
-    lies between these two, which it may be too.
+    lies between these two, which it may be too. `most`: the dashboard takes no more, the command
+    line does.
     """
     return {
         "label": label,
@@ -68,6 +70,7 @@ def about(
         "unit": unit,
         "in_form": in_form,
         "within": within,
+        "most": most,
     }
 
 
@@ -100,13 +103,17 @@ class SessionConfig:
     """Folder or hub name of the teacher; same tokenizer as the student."""
     prompts: Path | None = field(default=None, metadata=about("Prompts"))
     """JSONL or Parquet with `prompt`, and optionally `teacher_prompt` and `answer`."""
-    steps: int | None = field(default=None, metadata=about("Steps", least=1, in_form=True))
+    steps: int | None = field(
+        default=None, metadata=about("Steps", least=1, in_form=True, most=100_000)
+    )
     """Updates of the student."""
     rollouts: int | None = field(
-        default=None, metadata=about("Rollouts a step", least=1, in_form=True)
+        default=None, metadata=about("Rollouts a step", least=1, in_form=True, most=1024)
     )
     """Fresh rollouts a step."""
-    lr: float | None = field(default=None, metadata=about("Learning rate", above=0, in_form=True))
+    lr: float | None = field(
+        default=None, metadata=about("Learning rate", above=0, in_form=True, most=1)
+    )
     """Peak learning rate (AdamW, ten steps of warm-up, linear decay that stops at a tenth)."""
     max_new_tokens: int | None = field(default=None, metadata=about(least=1, unit="tokens"))
     """Longest response."""
@@ -114,7 +121,7 @@ class SessionConfig:
     """Sampling temperature of the rollouts; 1, as without it, makes the objective an unbiased
     estimate of the reverse KL.
     """
-    seed: int | None = unless_given(0, about("Seed", least=0, in_form=True))
+    seed: int | None = unless_given(0, about("Seed", least=0, in_form=True, most=2**32 - 1))
     """Fixes prompts, sampling and the log: bit for bit on the same CPU. Without it 0."""
     log_every: int | None = unless_given(1, about(least=1, unit="steps"))
     """Log the fresh rollouts of every n-th step (and of the first and last), without it of all;
@@ -352,6 +359,22 @@ class Setting(NamedTuple):
     unit: str
     in_form: bool
     within: tuple[float, float] | None
+    most: float | None
+
+
+def refuse_beyond_form(config: SessionConfig) -> None:
+    """Raises BadConfig for a number that the dashboard does not take: the trainings of one person
+    are in the way of all others there.
+    """
+    for setting in settings():
+        value = getattr(config, setting.name)
+        if setting.most is not None and value is not None and value > setting.most:
+            raise BadConfig(
+                f"{setting.name} = {value if value < 1e15 else float(value):,}",
+                f"From a page it is at most {setting.most:,}: a slip of the hand would keep the "
+                "machine busy for all",
+                f"Give less, or train on the command line with {setting.flag}",
+            )
 
 
 def flag_of(name: str) -> str:
@@ -405,9 +428,10 @@ def _sentences() -> dict[str, str]:
     }
 
 
-def free_folder(name: str) -> Path:
-    """The first of ./runs/NAME-1, ./runs/NAME-2, … that does not exist."""
-    return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
+def free_folder(name: str, taken: Collection[str] = ()) -> Path:
+    """The first of ./runs/NAME-1, ./runs/NAME-2, … that does not exist and is not taken."""
+    numbered = (Path("runs") / f"{name}-{i}" for i in count(1))
+    return next(path for path in numbered if path.name not in taken and not path.exists())
 
 
 FINAL_PROBES = 128

@@ -172,9 +172,16 @@ def _read(path: Path) -> list[Any]:
     )
 
 
+def _kind(value: Any) -> str:
+    """What a value of JSON or Parquet is, in a word."""
+    kinds: dict[type, str] = {bool: "truth value", int: "number", float: "number", str: "text"}
+    return (kinds | {list: "list", type(None): "null"}).get(type(value), "object")
+
+
 def _prompt(where: str, row: Any) -> Prompt:
     if not isinstance(row, dict) or "prompt" not in row:
-        found = ", ".join(row) if isinstance(row, dict) else repr(row)[:80]
+        # never what it says: a page shows this to who may not read the file
+        found = f"{len(row)} other fields" if isinstance(row, dict) else f"a {_kind(row)}"
         raise BadPrompts(
             f"{where} has no 'prompt' (found: {found})", "There is nothing to answer", _SHAPE
         )
@@ -183,7 +190,7 @@ def _prompt(where: str, row: Any) -> Prompt:
     for name, text in (("prompt", prompt), ("teacher_prompt", teacher)):
         if not isinstance(text, str) or not text.strip():
             raise BadPrompts(
-                f"{where}: {name} is {repr(text)[:80]}",
+                f"{where}: {name} is {'empty' if isinstance(text, str) else f'a {_kind(text)}'}",
                 "A prompt is a text that is not empty",
                 _SHAPE,
             )

@@ -43,6 +43,7 @@ AT_REST = """() => new Promise(done => {
     watch.observe(document.body, what);
     again();
 })"""
+SECRET = "of-the-tests-and-of-nobody-else"  # who shows it may act
 APP = Path(__file__).parent.parent / "app"
 PAGES = [page.name for page in pages.PAGES]  # the names of the views
 
@@ -65,6 +66,10 @@ class Tab:
     def open(self, path: str) -> None:
         self.page.goto(self.server + path)
         self.settle()
+
+    def enter(self) -> None:
+        """Show the secret: from now on this browser may act."""
+        self.open(f"/?access={SECRET}")
 
     def settle(self) -> None:
         self.page.wait_for_selector(DONE)

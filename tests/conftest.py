@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from chrome import CHROMIUM, FLAGS, PROBES, Tab, serving
+from chrome import CHROMIUM, FLAGS, PROBES, SECRET, Tab, serving
 from hypothesis import settings
 from pages import MAIN
 from small_logs import write_small_log
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from app import access
 from rockcore.log import RunWriter, sample_runs
 from rockcore.schema import TOP_ALTERNATIVES, RunMeta
 
@@ -228,9 +229,15 @@ def run_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def may_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The visitor has shown the secret, as behind the link of `rockcore app`."""
+    monkeypatch.setattr(access, "may_act", lambda: True)
+
+
+@pytest.fixture
 def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AppTest]:
     """open_app(page, place, …, step="10") runs that page on these places with this URL; the folder
-    is an empty one.
+    is an empty one. The visitor may only look, but for a test that also asks for `may_act`.
     """
     monkeypatch.chdir(tmp_path)
 
@@ -295,7 +302,7 @@ def server(served: Path, refused: Path, tmp_path_factory: pytest.TempPathFactory
     with serving(
         lambda port: ["-m", "rockcore", "app", *runs, "--port", port, "--headless"],
         folder,
-        os.environ | {"PYTHONPATH": path},
+        os.environ | {"PYTHONPATH": path, "ROCKCORE_TOKEN": SECRET},
     ) as address:
         yield address
 

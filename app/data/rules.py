@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from app import access
 from rockcore.log.files import commit
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import BadRule, is_name
@@ -52,8 +53,9 @@ def named(name: str) -> RockRule:
 
 def save(rule: RockRule, name: str) -> Path:
     """Write a rule under a name of its own; raises BadRule for a name that is no file's, or a
-    preset's.
+    preset's, and Refused for a visitor who may not act.
     """
+    access.require("Saving a rule")
     saved = replace(rule, name=name)  # raises for a name that could lead out of the folder
     if name in PRESETS:
         raise BadRule(f"The name {name!r}", "Presets keep their names", "Choose another")

@@ -123,17 +123,21 @@ def status(run: RunKey) -> str:
         ended = words.moment(meta.ended)
         return f"{meta.status}{reason}{f' · ended {ended}' if ended else ''}"
     steps, age = opened.steps("metrics"), opened.age_s()
-    silent = (
-        "" if age < _SILENT_S else " · nothing for long: the process that trains it may have died"
-    )
     stands = f"step {steps[-1]} of {meta.steps_planned}" if steps else "no step finished yet"
-    return f"running: {stands} · last written {words.duration(age)} ago{silent}"
+    stands += f" · last written {words.duration(age)} ago"
+    trained = opened.is_in_training()
+    if trained is False:
+        return f"ended without a word: {stands} · rockcore train --resume goes on with it"
+    silent = trained is None and age >= _SILENT_S
+    doubt = " · nothing for long: the process that trains it may have died" if silent else ""
+    return f"running: {stands}{doubt}"
 
 
 def is_live(run: RunKey) -> bool:
-    """Whether the run is in training and has been heard of lately."""
+    """Whether the run is in training: its lock says so, or without one what was written lately."""
     opened = log(run)
-    return opened.meta.status == "running" and opened.age_s() < _SILENT_S
+    trained = opened.is_in_training()
+    return opened.age_s() < _SILENT_S if trained is None else trained
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

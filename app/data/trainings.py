@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,48 +16,44 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from app import access
 from app.data import children, runs
 from app.data.children import CannotStart, can_train
+from app.data.orders import RUNS, asked_for, offered, start_training
 from app.data.runs import RunKey
-from rockcore import config
+from rockcore import config, log
 from rockcore.config import ARM_SETTINGS, OWN_PAIR, TUNED, Setting, free_folder
-from rockcore.log import request_stop
 from rockcore.schema import RockError
 
-__all__ = ["CannotStart", "can_train", "request_stop"]
+__all__ = ["CannotStart", "asked_for", "can_train", "offered", "start_training"]
 
 _SHARE = 0.2  # of one core, at most, on average
-_RUNS = Path("runs")  # where a page lets its trainings write
 
 
 class Watched(NamedTuple):
     """A training as its page shows it: the log once there is one, whether to look again, and what
-    it printed.
+    it printed. `place`: in the queue, from 1; None for one that has left it.
     """
 
     run: RunKey | None
     running: bool
     line: str
     output: str
+    place: int | None = None
 
 
-def start_training(settings: Mapping[str, Any], name: str) -> Path:
-    """Start a training that writes to ./runs/NAME, with settings by their names in SessionConfig.
-    Raises CannotStart if that cannot be.
+def request_stop(run: RunKey) -> None:
+    """Ask a training to end after its current step. Raises Refused for a visitor who may not act,
+    RunNotFound for a run that is not among those offered.
     """
-    if not name or Path(name).name != name or name.startswith("."):
-        raise CannotStart(
-            f"{name!r} is no name for a folder",
-            "Runs started here go to ./runs/NAME",
-            "Use letters, digits and dashes",
+    access.require("Stopping a training")
+    if run.path not in runs.offered().values():
+        raise runs.RunNotFound(
+            f"{Path(run.path).name} is not among the runs here",
+            "Only they can be stopped from a page",
+            "Open the run in the sidebar",
         )
-    children.start(settings, _RUNS / name)
-    return _RUNS / name
-
-
-def asked_for() -> list[Setting]:
-    """The settings that a form asks for; all others are for the command line."""
-    return [setting for setting in config.settings() if setting.in_form]
+    log.request_stop(run.path)
 
 
 def arms() -> dict[str, bool]:
@@ -81,14 +77,24 @@ def defaults(scenario: str) -> dict[str, Any]:
 
 
 def free_name(scenario: str) -> str:
-    """A name under ./runs that is not taken yet."""
-    return free_folder(scenario or "own").name
+    """A name under ./runs that is not taken yet, by a training in the queue neither."""
+    return free_folder(scenario or "own", queue()).name
+
+
+def queue() -> list[str]:
+    """Names of the trainings that wait for their turn, the next one first."""
+    return [folder.name for folder in children.waiting()]
+
+
+def at_once() -> int:
+    """How many trainings may run at a time."""
+    return access.terms().trainings
 
 
 def trainings() -> list[str]:
-    """Names under ./runs that were started from a page, the latest first."""
-    outputs = sorted(_RUNS.glob(f"*/{children.OUTPUT}"), key=_written_at, reverse=True)
-    return [f.parent.name for f in outputs]
+    """Names under ./runs that were started from a page, the latest first, then those that wait."""
+    outputs = sorted(RUNS.glob(f"*/{children.OUTPUT}"), key=_written_at, reverse=True)
+    return list(dict.fromkeys([*(f.parent.name for f in outputs), *queue()]))
 
 
 def _written_at(file: Path) -> float:
@@ -99,8 +105,10 @@ def _written_at(file: Path) -> float:
 
 
 def cancel_training(name: str) -> None:
-    """End a training that is still loading its models."""
-    children.cancel(_RUNS / name)
+    """Take a training out of the queue, or end one that is still loading its models. Raises Refused
+    for a visitor who may not act.
+    """
+    children.cancel(RUNS / name)
 
 
 def name_in_sidebar(run: RunKey) -> str:
@@ -110,7 +118,11 @@ def name_in_sidebar(run: RunKey) -> str:
 
 def watch(name: str) -> Watched:
     """How the training in ./runs/NAME stands."""
-    folder = _RUNS / name
+    folder = RUNS / name
+    if name in (waiting := queue()):
+        return _waiting(waiting.index(name) + 1, len(waiting))
+    if (why := children.why_it_never_began(folder)) is not None:
+        return Watched(None, False, f"Its turn came, and it could not be started: {why}", "")
     code, alive = children.exit_code(folder), children.is_alive(folder)
     printed = children.output(folder)
     if not (folder / "run.json").exists():
@@ -126,6 +138,14 @@ def watch(name: str) -> Watched:
             "step is there."
         )
     return Watched(run, claims and code is None, line, printed)
+
+
+def _waiting(place: int, of: int) -> Watched:
+    line = (
+        f"Waiting, place {place} of {of} in the queue: {at_once()} may train at a time. It starts "
+        "by itself, also when no browser looks; if the dashboard ends before its turn, it does not."
+    )
+    return Watched(None, True, line, "", place)
 
 
 def _without_a_log(code: int | None, alive: bool) -> str:

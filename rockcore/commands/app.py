@@ -1,19 +1,31 @@
-"""`rockcore app`: the dashboard, served on this machine only."""
+"""`rockcore app`: the dashboard, for this machine, or for a network where that is asked for."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from rockcore.schema import RockError
+
+Several = tyro.conf.UseAppendAction  # --models A --models B: what follows may be a run
+
+
+class NoFolder(RockError, NotADirectoryError):
+    """A folder that the dashboard was told to offer is none."""
 
 
 @dataclass(frozen=True)
 class App:
-    """Open the dashboard in a browser, on this machine only."""
+    """Open the dashboard in a browser. It prints a link: whoever has it may start and stop
+    trainings and save rules; to look on this machine needs none.
+    """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Runs, folders of runs, or comparisons of arms; default: the sample runs and ./runs."""
@@ -21,6 +33,30 @@ class App:
     """Port on localhost."""
     headless: bool = False
     """Do not open a browser window."""
+    private: bool = False
+    """Let nobody look without a link either: for a machine that others use too."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Any but this machine's own (127.0.0.1) opens the dashboard to the
+    network: then nobody may look without a link, and two are printed, to look and also to act.
+    """
+    allow_host: Annotated[tuple[str, ...], Several] = ()
+    """A further name that browsers may call this server by, such as that of a proxy before it, with
+    :PORT where they show one; may be given several times.
+    """
+    trainings: int = 1
+    """How many trainings started from the page run at once; the others wait in a queue."""
+    models: Annotated[tuple[Path, ...], Several] = ()
+    """A folder of models that the page may train; may be given several times. Default: ./models and
+    those of the sample runs.
+    """
+    prompts: Annotated[tuple[Path, ...], Several] = ()
+    """A folder of prompts that the page may train on; may be given several times. Default:
+    ./prompts.
+    """
+    sets: Annotated[tuple[Path, ...], Several] = ()
+    """A folder of rock sets that the page may train by, beside those of the runs; may be given
+    several times. Default: ./sets.
+    """
 
 
 def run(command: App) -> None:
@@ -32,19 +68,17 @@ def run(command: App) -> None:
             from rockcore.log import Run  # a second to load: only to say what is wrong
 
             Run.open(place)
-    app = Path(__file__).parents[2] / "app"
-    # all that does not change from call to call stands in app/.streamlit/config.toml, which
-    # Streamlit reads beside main.py
-    options = {
-        "server.address": "127.0.0.1",
-        "server.port": command.port,
-        "server.headless": str(command.headless).lower(),
-    }
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    runs = [str(p.resolve()) for p in command.runs]
-    child = subprocess.Popen(
-        [sys.executable, str(app / "serve.py"), "run", str(app / "main.py"), *flags, "--", *runs]
-    )
+    for name in ("models", "prompts", "sets"):
+        for folder in getattr(command, name):
+            if not folder.is_dir():
+                raise NoFolder(
+                    f"--{name} {folder} is no folder",
+                    "The page Session offers what lies in it",
+                    "Give a folder that exists",
+                )
+    serve = Path(__file__).parents[2] / "app" / "serve.py"
+    wanted = json.dumps(asdict(command), default=lambda path: str(path.resolve()))
+    child = subprocess.Popen([sys.executable, str(serve), wanted])
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the child too, which then ends by itself

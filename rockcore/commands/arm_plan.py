@@ -22,7 +22,8 @@ from rockcore.config import (
 )
 from rockcore.interventions import Arm, check_set, load_set
 from rockcore.log.arms import BASELINE, PLAN, ArmsFolder, Cell, Plan
-from rockcore.log.files import commit
+from rockcore.log.files import commit, sweep
+from rockcore.log.holders import LOCK
 from rockcore.rocks import RockSet
 from rockcore.schema import RockError, tokenizer_hash
 
@@ -54,6 +55,7 @@ def opened(command: Arms) -> ArmsFolder:
     BadRockSet, BadIntervention or ModelNotFound for what cannot work.
     """
     place = command.out or free_folder("arms")
+    sweep(place, deep=False)
     given = None if command.rocks is None else load_set(command.rocks)
     if (place / PLAN).exists():
         folder = ArmsFolder.open(place)
@@ -63,7 +65,7 @@ def opened(command: Arms) -> ArmsFolder:
             write_set(folder, given)
             folder = ArmsFolder.create(place, replace(folder.plan, rocks=digest(given)))
         return folder
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    if place.exists() and (not place.is_dir() or {p.name for p in place.iterdir()} - {LOCK}):
         raise PlanChanged(
             f"{place} holds files and no arms.json",
             "The runs of a comparison would mix with them",

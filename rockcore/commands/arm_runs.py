@@ -2,19 +2,18 @@
 
 A child prints into output.txt of its run's folder. A run that is finished is kept, one that is half
 done goes on with --resume, so the same call is right after any interruption. One process at a time
-may work on a comparison: its lock is inherited by the children, and falls with the last of them.
+may work on a comparison: the children inherit its lock, which falls with the last of them.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,20 +24,17 @@ from rockcore.log import request_stop
 from rockcore.log.arms import is_finished
 from rockcore.log.files import table_files
 from rockcore.log.folders import META, STDOUT, STOP
+from rockcore.log.lock import Lock
 from rockcore.schema import RockError
+from rockcore.training.ending import as_interrupt
 
 _LOOK_EVERY_S = 0.25
-_LOCK = ".lock"
-_PATIENCE_S = 3  # a process that was just killed takes a moment to go
+_PATIENCE_S = 10  # for a child that is to quit at once, to say so in its run
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 class ArmFailed(RockError, RuntimeError):
     """A run of a comparison ended before its last step."""
-
-
-class AtWork(RockError, RuntimeError):
-    """Another process trains this comparison."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +46,22 @@ class Job:
     flags: tuple[str, ...] = ()
 
 
-def run_jobs(place: Path, jobs: Sequence[Job], steps: int, processes: int) -> None:
-    """Train those of the jobs that are not finished, at most `processes` at once.
+def run_jobs(lock: Lock, jobs: Sequence[Job], steps: int, processes: int) -> None:
+    """Train those of the jobs that are not finished, at most `processes` at once; `lock` is that of
+    the comparison.
 
-    Raises ArmFailed with the end of the run's own output, AtWork, and whatever Run.open raises for
-    a damaged run; KeyboardInterrupt after all children have come to a clean stop.
+    Raises ArmFailed with the end of the run's own output, and whatever Run.open raises for a
+    damaged run; KeyboardInterrupt after all children have come to a clean stop.
     """
     todo = [job for job in jobs if not is_finished(job.folder)]
     done, started = len(jobs) - len(todo), time.monotonic()
     running: dict[subprocess.Popen[bytes], Job] = {}
-    with _locked(place) as lock, _Bar(len(jobs) * (steps + 1)) as bar, _terminated_as_interrupt():
+    with as_interrupt(), _Bar(len(jobs) * (steps + 1)) as bar:
         try:
             while todo or running:
                 while todo and len(running) < processes:
                     job = todo.pop(0)
-                    running[_start(job, lock)] = job
+                    running[_start(job, lock.fd)] = job
                 for child in [c for c in running if c.poll() is not None]:
                     job = running.pop(child)
                     _check(job, child.returncode)
@@ -96,7 +93,7 @@ def _start(job: Job, lock: int) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | environment,
-            pass_fds=(lock,) if lock >= 0 else (),
+            pass_fds=(lock,) if os.name != "nt" else (),
         )
 
 
@@ -131,8 +128,7 @@ def _stop(running: dict[subprocess.Popen[bytes], Job]) -> None:
                         request_stop(job.folder)
             time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
-        for child in running:
-            child.kill()
+        _quit(list(running))
         raise
     finally:
         for child, job in running.items():
@@ -140,41 +136,17 @@ def _stop(running: dict[subprocess.Popen[bytes], Job]) -> None:
             (job.folder / STOP).unlink(missing_ok=True)
 
 
-@contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
-    """Within it, SIGTERM ends this process as Ctrl-C does, with its children."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _quit(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let every child end at once, and say so in its run; one that does not is killed."""
+    deadline = time.monotonic() + _PATIENCE_S
     try:
-        yield
+        while any(c.poll() is None for c in children) and time.monotonic() < deadline:
+            for child in children:
+                child.terminate()  # the first asks, the second interrupts
+            time.sleep(_LOOK_EVERY_S)
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _locked(place: Path) -> Iterator[int]:
-    """The comparison's lock, as a file descriptor that children inherit; -1 where the system has
-    none. Raises AtWork.
-    """
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        yield -1
-        return
-    with (place / _LOCK).open("w") as file:
-        deadline = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as e:
-                if time.monotonic() > deadline:
-                    raise AtWork(
-                        f"{place} is being trained by another process",
-                        "Two would write the same runs",
-                        "Wait for it, or stop it: `rockcore app` shows how far it is",
-                    ) from e
-                time.sleep(_LOOK_EVERY_S)
-        yield file.fileno()
+        for child in children:
+            child.kill()
 
 
 class _Bar:

@@ -15,9 +15,11 @@ import tyro
 
 from rockcore.commands.arm_runs import Job, run_jobs
 from rockcore.commands.console import err, out
-from rockcore.config import ARM_SETTINGS, ArmName, BadConfig, SessionConfig
+from rockcore.config import ARM_SETTINGS, ArmName, BadConfig, SessionConfig, free_folder
 from rockcore.log.arms import BASELINE, SCOUT, ArmsFolder, Cell, is_finished
+from rockcore.log.lock import Lock, locked
 from rockcore.schema import RockError
+from rockcore.training.ending import as_interrupt
 
 
 class NoRockSet(RockError, ValueError):
@@ -65,6 +67,12 @@ def run(command: Arms) -> None:
         raise BadConfig(
             f"--processes {command.processes}", "It is a number of runs", "Give 1 or more"
         )
+    place = command.out or free_folder("arms")
+    with as_interrupt(), locked(place, "arms") as lock:
+        _train(replace(command, out=place), lock)
+
+
+def _train(command: Arms, lock: Lock) -> None:
     from rockcore.commands.arm_plan import FREE, config_of, flags, opened
 
     folder = opened(command)
@@ -74,9 +82,9 @@ def run(command: Arms) -> None:
     if command.processes > 1:
         free["threads"] = 1
     if plan.scout_seed is not None and not folder.rocks.exists():
-        _scout(folder, plan.scout_seed, free)
+        _scout(folder, plan.scout_seed, free, lock)
     jobs = [Job(c.name, folder.run(c), flags(config_of(folder, c), free)) for c in plan.cells]
-    run_jobs(folder.path, jobs, plan.settings["steps"], command.processes)
+    run_jobs(lock, jobs, plan.settings["steps"], command.processes)
     out.print(f"compare them: rockcore compare-arms {folder.path}", markup=False, highlight=False)
 
 
@@ -89,7 +97,7 @@ def _headline(folder: ArmsFolder) -> str:
     )
 
 
-def _scout(folder: ArmsFolder, seed: int, free: dict[str, Any]) -> None:
+def _scout(folder: ArmsFolder, seed: int, free: dict[str, Any], lock: Lock) -> None:
     """Train the run on which the set is looked for, find it by the default rule, and write it.
 
     Nobody is chosen and measured on the same run: types that were chosen because they stayed high
@@ -103,7 +111,7 @@ def _scout(folder: ArmsFolder, seed: int, free: dict[str, Any]) -> None:
     if not is_finished(folder.scout):
         config = replace(config_of(folder, Cell(BASELINE, seed)), out=folder.scout)
         job = Job(SCOUT, folder.scout, flags(config, free))
-        run_jobs(folder.path, [job], plan.settings["steps"], 1)
+        run_jobs(lock, [job], plan.settings["steps"], 1)
     with err.status("looking for rocks") if err.is_terminal else nullcontext():
         report = detect(Run.open(folder.scout))
     if not report.ids:

@@ -127,13 +127,14 @@ def _screen(command: Knockout) -> Screen:
             return there
     try:
         from rockcore.training import screen
+        from rockcore.training.ending import as_interrupt
     except ModuleNotFoundError as e:
         raise BadOptions(
             f"{e.name} is not installed",
             "A screen lets a model answer, which needs torch and transformers",
             'python -m pip install -e ".[train]"',
         ) from e
-    with _Bar() as bar:
+    with as_interrupt(), _Bar() as bar:
         return screen.run(
             found.path,
             screen.ScreenSettings(

@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow as pa
 
 from rockcore import schema
-from rockcore.log.files import check_schema, gone, unreadable
+from rockcore.log.checks import checked
+from rockcore.log.files import gone, unreadable
 from rockcore.schema import Column, DamagedRun, RockError
 
 _SQL_TYPES = {pa.float16(): "FLOAT", pa.float32(): "FLOAT", pa.float64(): "DOUBLE"}
@@ -71,22 +72,19 @@ def rows(columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
     return ask(f"SELECT {', '.join(columns)} FROM {source(columns, files)}", files)
 
 
-def source(columns: dict[str, Column], files: Sequence[Path]) -> str:
-    """What to write after FROM for `$files`, so that optional columns which all or some of them
-    lack are null.
+def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files") -> str:
+    """What to write after FROM for the files of one parameter, whose contents are checked here: no
+    question can read others. Optional columns which all or some of them lack are null.
+
+    Raises DamagedRun for contents that cannot be right.
     """
-    found = [names for file in files if (names := check_schema(file, columns))]
+    found = [names for file in files if (names := checked(file))]
     missing = [n for n, c in columns.items() if c.optional and not any(n in f for f in found)]
     nulls = [f", CAST(NULL AS {_SQL_TYPES[columns[n].type]}) AS {n}" for n in missing]
-    return f"(SELECT *{''.join(nulls)} FROM {parquet('files', any(f != found[0] for f in found))})"
-
-
-def parquet(name: str, mixed: bool = False) -> str:
-    """What to write after FROM for the files of one parameter; `mixed` if their columns differ.
-
-    Without the first option, DuckDB would read columns out of folder names such as runs/seed=1.
-    """
-    return f"read_parquet(${name}, hive_partitioning = false, union_by_name = {str(mixed).lower()})"
+    mixed = str(any(f != found[0] for f in found)).lower()
+    # without the first option, DuckDB would read columns out of folder names such as runs/seed=1
+    read = f"read_parquet(${name}, hive_partitioning = false, union_by_name = {mixed})"
+    return f"(SELECT *{''.join(nulls)} FROM {read})"
 
 
 def exact(path: Path) -> str:

@@ -5,7 +5,8 @@ anyone relies on them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -110,8 +111,10 @@ def _array(values: Any, type: pa.DataType) -> pa.Array:
     return pa.array(values, type=type, from_pandas=True)
 
 
-def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None:
-    """Write a Parquet file with exactly these columns; raises LogWriteError."""
+def write_table(
+    path: Path, columns: dict[str, Column], values: Columns, within: Path | None = None
+) -> None:
+    """Write a Parquet file with exactly these columns, as `commit` does; raises LogWriteError."""
     table = to_arrow(columns, values)
     leaves = {
         f"{n}.list.element" if pa.types.is_list(c.type) else n: c.type for n, c in columns.items()
@@ -139,27 +142,50 @@ def write_table(path: Path, columns: dict[str, Column], values: Columns) -> None
         with tmp.open("wb") as file:  # of the path itself, Arrow would take s3:/r for an address
             pq.write_table(table, file, **how)
 
-    commit(path, write)
+    commit(path, write, within)
 
 
-def commit(path: Path, write: Callable[[Path], Any]) -> None:
+def commit(path: Path, write: Callable[[Path], Any], within: Path | None = None) -> None:
     """Let `write` fill a temporary file, then rename it: a reader meets the whole file or none.
-    Raises LogWriteError.
+
+    Folders are made, but `within` and those above it, which has to be there. Raises LogWriteError.
     """
     tmp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent, within)
         write(tmp)
         os.replace(tmp, path)
     except OSError as e:
-        with suppress(OSError):
-            tmp.unlink()
         raise LogWriteError(
             f"{path} could not be written ({e.strerror or e})",
             "The log would have a hole from here on, so the run stops; everything logged before "
             "is complete",
             "Free space or fix the permissions, then go on with --resume",
         ) from e
+    finally:
+        with suppress(OSError):  # there where it was not renamed, also for an interrupt
+            tmp.unlink()
+
+
+def make_folders(folder: Path, within: Path | None = None) -> None:
+    """Make a folder and those above it, as far as they lie within another one, which has to be
+    there: what somebody has deleted is not begun anew. Raises OSError.
+    """
+    if within is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif folder != within:
+        make_folders(folder.parent, within)
+        folder.mkdir(exist_ok=True)
+
+
+def sweep(folder: Path, deep: bool = True) -> None:
+    """Delete the half-written files that killed processes left in a folder, `deep` in those within
+    it too; nobody may be writing there now.
+    """
+    for file in folder.glob("**/.*.tmp" if deep else ".*.tmp"):
+        with suppress(OSError):  # it takes room, but nothing reads it
+            if file.is_file() and not file.is_symlink():
+                file.unlink()
 
 
 def unreadable(what: str, cause: Exception) -> DamagedRun:
@@ -180,6 +206,60 @@ def gone(path: Path) -> RunNotFound:
     )
 
 
+# what Arrow raises for a file whose bytes are none of Parquet's
+NOT_PARQUET = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+class State(NamedTuple):
+    """A file as it is at one moment: when it is written anew, this is another."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int  # a file that is renamed into place has a new one, however quickly it is done
+
+
+def state_of(path: Path) -> State:
+    """Raises DamagedRun for what is no regular file: to read from a pipe is to wait for ever.
+    Raises OSError, of a file that is not there FileNotFoundError.
+    """
+    name = str(path)
+    found = os.stat(name)
+    if not stat.S_ISREG(found.st_mode):
+        raise DamagedRun(
+            f"{path} is no regular file",
+            "Only those are read: a pipe or a device has no end",
+            "Put the file there, or take away what stands in its place",
+        )
+    return State(name, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """All bytes of a small file. Raises DamagedRun for one that cannot be read, holds more than
+    `most` bytes or is no regular file; FileNotFoundError or NotADirectoryError where there is none.
+    """
+    try:
+        state_of(path)
+        with path.open("rb") as file:
+            text = file.read(most + 1)
+    except (FileNotFoundError, NotADirectoryError, DamagedRun):
+        raise
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else e
+        raise DamagedRun(
+            f"{path} cannot be read ({reason})",
+            "It says what the numbers beside it mean",
+            "Mend the path or the permissions",
+        ) from e
+    if len(text) > most:
+        raise DamagedRun(
+            f"{path} is larger than {most:,} bytes",
+            "No file of its kind is, so it holds something else",
+            "Copy it from a backup, or train or import the run again",
+        )
+    return text
+
+
 def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
     """The names of the columns of `path`. Raises DamagedRun unless it is a readable Parquet file
     with these columns.
@@ -187,12 +267,10 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
     Optional ones may be missing. A file that a resumed run has just dropped has no columns.
     """
     try:
-        name = str(path)
-        stat = os.stat(name)
-        found = _footer(name, stat.st_size, stat.st_mtime_ns)
+        found = _footer(*state_of(path))
     except FileNotFoundError:
         return frozenset()
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as e:
+    except NOT_PARQUET as e:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
     if found.fitting.get(id(columns)) is columns:
         return found.names
@@ -224,7 +302,7 @@ class _Footer(NamedTuple):
 
 
 @lru_cache(maxsize=1 << 17)  # to open a run again costs a stat a file instead of a footer a file
-def _footer(path: str, size: int, mtime_ns: int) -> _Footer:
+def _footer(path: str, size: int, mtime_ns: int, inode: int) -> _Footer:
     """The columns of a file as it is at this moment."""
     return _shared(tuple((f.name, f.type) for f in pq.read_schema(pa.OSFile(path))))
 
@@ -232,16 +310,3 @@ def _footer(path: str, size: int, mtime_ns: int) -> _Footer:
 @lru_cache(maxsize=256)
 def _shared(fields: tuple[tuple[str, pa.DataType], ...]) -> _Footer:
     return _Footer(frozenset(name for name, _ in fields), dict(fields), {})
-
-
-def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the columns that the file has, whole and in the order of its rows: the way to read
-    millions of rows. Raises DamagedRun, or RunNotFound if the file is gone.
-    """
-    try:
-        table = pq.ParquetFile(pa.OSFile(str(path))).read(columns=list(names))
-    except FileNotFoundError as e:
-        raise gone(path) from e
-    except (pa.ArrowInvalid, OSError) as e:
-        raise unreadable(f"{path} cannot be read", e) from e
-    return {name: table[name].to_numpy() for name in names if name in table.column_names}

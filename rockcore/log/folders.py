@@ -9,17 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from rockcore import schema
-from rockcore.log.files import check_schema, log_files, table_file, table_files
+from rockcore.log.checks import vocabulary
+from rockcore.log.files import check_schema, log_files, read_whole, table_file, table_files
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
 PLAN, RUNS = "arms.json", "runs"  # of a comparison of arms: what belongs to it, where its runs lie
 ROCKS = "rocks.json"  # the set that a training weighed by
+_MOST_META = 2**22  # bytes of run.json: a thousand times what a training writes
 STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 
 def read_run(path: Path) -> RunMeta:
-    """The meta data of a run whose files have all been checked.
+    """The meta data of a run; all its files have the columns that they should, and its vocabulary
+    can be one. What stands in the other files is checked when it is first read.
 
     Raises RunNotFound if there is none, DamagedRun if a file is missing or unreadable,
     SchemaMismatch if it was written under another version of the schema.
@@ -27,34 +30,23 @@ def read_run(path: Path) -> RunMeta:
     meta = _read_meta(path)
     for name, table in schema.TABLES.items():
         files = table_files(path, name)
-        if table.required and not files:
+        columns = [check_schema(file, table.columns) for file in files]
+        if table.required and not any(columns):
             raise DamagedRun(
                 f"{path} has no {table.pattern}",
                 "Tokens cannot be shown by their text",
                 "Copy it from a backup, or train or import the run again",
             )
-        for file in files:
-            check_schema(file, table.columns)
+    vocabulary(path)  # every page names tokens; other files are read when they are asked for
     return meta
 
 
 def _read_meta(path: Path) -> RunMeta:
     file = path / META
     try:
-        if file.exists() and not file.is_file():
-            raise DamagedRun(
-                f"{file} is no file", "It says what the run's numbers mean", "Put the file there"
-            )
-        text = file.read_bytes()
+        text = read_whole(file, _MOST_META)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise _no_run(path) from e
-    except (OSError, ValueError) as e:
-        reason = e.strerror if isinstance(e, OSError) else e
-        raise DamagedRun(
-            f"{file} cannot be read ({reason})",
-            "It says what the run's numbers mean",
-            "Mend the path or the permissions",
-        ) from e
     return RunMeta.from_json(text, file)
 
 

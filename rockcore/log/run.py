@@ -15,6 +15,7 @@ from rockcore import schema, stats
 from rockcore.categories import RULES, Rule, load_rules
 from rockcore.log import duck, folders, sums, texts
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
+from rockcore.log.holders import Holder, holder_of
 from rockcore.schema import RunMeta, moment
 
 
@@ -56,6 +57,21 @@ class Run:
         """Changes whenever a file of the run does: the key of every cache."""
         return folders.fingerprint(self.path)
 
+    def holder(self) -> Holder | None:
+        """Who trains or screens the run now, or did until it was killed (`alive` is False); None
+        where no lock was left.
+        """
+        return holder_of(self.path)
+
+    def is_in_training(self) -> bool | None:
+        """Whether a process trains the run now; None where only `age_s` tells: no lock was left, as
+        by an earlier version.
+        """
+        if self.meta.status != "running":
+            return False
+        holder = self.holder()
+        return None if holder is None else holder.alive and holder.doing == "training"
+
     def age_s(self) -> float:
         """Seconds since the run last wrote a step, by the clock of the files. Raises RunNotFound.
 
@@ -92,7 +108,8 @@ class Run:
         if not files:
             return pd.DataFrame(columns=columns)
         sql = f"""SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
-                  FROM {duck.parquet("files")} GROUP BY step, decoding ORDER BY step, decoding"""
+                  FROM {duck.source(schema.EVALS, files)}
+                  GROUP BY step, decoding ORDER BY step, decoding"""
         frame = duck.ask(sql, files)
         intervals = [
             stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)
@@ -120,7 +137,7 @@ class Run:
         they are not logged.
         """
         file = logged_file(self.path, f"gradients/{probe_set}", step)
-        sql = f"SELECT * FROM {duck.parquet('files')} ORDER BY token_id, fold"
+        sql = f"SELECT * FROM {duck.source(schema.GRADIENTS, [file])} ORDER BY token_id, fold"
         frame = duck.ask(sql, [file])
         flat = np.frombuffer(b"".join(frame.direction), "<f2").reshape(len(frame), -1)
         return GradientRows(

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rockcore.log.files import Columns, check_schema, commit, gone, unreadable, write_table
+from rockcore.log.checks import read_table
+from rockcore.log.files import Columns, commit, unreadable, write_table
+from rockcore.log.lock import Lock
 from rockcore.log.run import Run
 from rockcore.schema import Column, DamagedRun, RockError
 from rockcore.schema.screen import BASELINE, OUTCOMES, PROBLEMS, Candidate, ScreenPlan
@@ -113,11 +114,9 @@ class Screen:
     def problems(self) -> dict[str, list]:
         """prompt and answer of every problem."""
         file = self.folder / "problems.parquet"
-        table = _table(file, PROBLEMS)
+        table = read_table(file, list(PROBLEMS))
         order = np.arange(self.plan.problems)
-        if not np.array_equal(_numbers(table, "problem"), order) or any(
-            table[name].null_count for name in ("prompt", "answer")
-        ):
+        if not np.array_equal(_numbers(table, "problem"), order):
             raise DamagedRun(
                 f"{file} does not hold {len(order)} problems in their order",
                 "The answers are told beside them",
@@ -135,7 +134,7 @@ class Screen:
                 "What a token does is told against the answers that hold it",
                 f"Go on with it: rockcore knockout {self.run.path}",
             )
-        table, shape = _table(file, BASELINE), (self.plan.problems, self.plan.rollouts)
+        table, shape = read_table(file, list(BASELINE)), (self.plan.problems, self.plan.rollouts)
         order = np.arange(shape[0] * shape[1])
         whole = len(order) == len(table) and np.array_equal(
             _numbers(table, "problem") * shape[1] + _numbers(table, "rollout"), order
@@ -153,13 +152,13 @@ class Screen:
         that the plan does not hold.
         """
         candidate = {c.key: c for c in self.candidates}[key]
-        table = _table(self._file(candidate.same_as or key), OUTCOMES)
+        table = read_table(self._file(candidate.same_as or key), list(OUTCOMES))
         sham = table["sham_correct"]
         columns = {n: _numbers(table, n) for n in Outcomes._fields[:6]}
         if not self._are_paired(columns, candidate):
             raise DamagedRun(
                 f"{self._file(candidate.same_as or key)} speaks of rollouts that the baseline does "
-                f"not have, twice of one, or of places where none of {list(candidate.ids)} stands",
+                f"not have, or of places where none of {list(candidate.ids)} stands",
                 "They cannot be paired",
                 "Delete this file, and the screen writes it again",
             )
@@ -171,15 +170,13 @@ class Screen:
         )
 
     def _are_paired(self, columns: dict[str, np.ndarray], candidate: Candidate) -> bool:
-        """Whether these are rollouts of the baseline, each once, with a banned id at `branch`."""
+        """Whether these are rollouts of the baseline, with a banned id at `branch`."""
         shape, ends = (self.plan.problems, self.plan.rollouts), self.baseline.texts.ends
         for name, most in zip(("problem", "rollout"), shape, strict=True):
-            if not ((columns[name] >= 0) & (columns[name] < most)).all():
+            if not (columns[name] < most).all():
                 return False
         rows = columns["problem"].astype(np.int64) * shape[1] + columns["rollout"]
         places = np.append(0, ends)[rows] + columns["branch"]
-        if len(np.unique(rows)) < len(rows) or (columns["branch"] < 0).any():
-            return False
         if (places >= ends[rows]).any():
             return False
         return bool(np.isin(self.baseline.texts.ids[places], candidate.ids).all())
@@ -189,20 +186,24 @@ class Screen:
 
 
 class ScreenWriter:
-    """Writes the screen of a run, one file a finished part."""
+    """Writes the screen of a run, one file a finished part; with its `lock`, RunGone is raised
+    where the run was deleted, renamed or replaced, and nothing is written there.
+    """
 
-    def __init__(self, run: Path, plan: ScreenPlan):
-        self.folder, self.plan = run / FOLDER, plan
+    def __init__(self, run: Path, plan: ScreenPlan, lock: Lock | None = None):
+        self.folder, self.plan, self.lock = run / FOLDER, plan, lock
+        self._within = None if lock is None else run
 
     def save_plan(self, candidates: Sequence[Candidate]) -> None:
         """Write screen.json with these candidates; raises LogWriteError."""
         self.plan = replace(self.plan, candidates=tuple(candidates))
-        text = self.plan.to_json()
-        commit(self.folder / PLAN, lambda tmp: tmp.write_text(text, encoding="utf-8"))
+        text, file = self.plan.to_json(), self.folder / PLAN
+        self._check()
+        commit(file, lambda tmp: tmp.write_text(text, encoding="utf-8"), self._within)
 
     def write_problems(self, prompts: Sequence[str], answers: Sequence[str]) -> None:
         rows = {"problem": np.arange(len(prompts)), "prompt": prompts, "answer": answers}
-        write_table(self.folder / "problems.parquet", PROBLEMS, rows)
+        self._write("problems.parquet", PROBLEMS, rows)
 
     def write_baseline(self, correct_IB: np.ndarray, texts: Sequence[Sequence[int]]) -> None:
         """`texts` by problem, then rollout; raises LogWriteError."""
@@ -213,13 +214,21 @@ class ScreenWriter:
             "correct": correct_IB.ravel(),
             "ids": list(texts),
         }
-        write_table(self.folder / "baseline.parquet", BASELINE, rows)
+        self._write("baseline.parquet", BASELINE, rows)
 
     def write_outcomes(self, key: str, rows: Columns) -> None:
         """The columns of OUTCOMES for one candidate; a text that is not kept is None. Raises
         LogWriteError.
         """
-        write_table(self.folder / "outcomes" / f"{key}.parquet", OUTCOMES, rows)
+        self._write(f"outcomes/{key}.parquet", OUTCOMES, rows)
+
+    def _write(self, name: str, columns: dict[str, Column], rows: Columns) -> None:
+        self._check()
+        write_table(self.folder / name, columns, rows, self._within)
+
+    def _check(self) -> None:
+        if self.lock is not None:
+            self.lock.check()
 
     def drop(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -250,19 +259,6 @@ def _read_plan(file: Path) -> ScreenPlan:
     except OSError as e:
         raise unreadable(f"{file} cannot be read", e) from e
     return ScreenPlan.from_json(text, file)
-
-
-def _table(file: Path, columns: dict[str, Column]) -> pa.Table:
-    if not check_schema(file, columns):
-        raise gone(file)
-    try:
-        table = pq.ParquetFile(pa.OSFile(str(file))).read(columns=list(columns))
-        table.validate(full=True)  # else a text that is none is met when it is shown
-        return table
-    except FileNotFoundError as e:
-        raise gone(file) from e
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as e:
-        raise unreadable(f"{file} cannot be read", e) from e
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore import schema
-from rockcore.log.duck import ask, parquet, source
+from rockcore.log.duck import ask, source
 from rockcore.log.files import logged_file, table_file, table_files
 from rockcore.schema import DamagedRun, Texts
 
@@ -23,11 +23,12 @@ SHARED = {name: column for name, column in schema.TOKENS.items() if name in sche
 
 def types(run: Run, step: int) -> pd.DataFrame:
     """Sums per token type at one step, with the token's text: schema.TYPES but the histogram."""
-    file = logged_file(run.path, "types", step)
+    file, vocab = logged_file(run.path, "types", step), table_file(run.path, "vocab")
     sql = f"""SELECT t.* EXCLUDE (step, kl_histogram), v.token, v.special
               FROM {source(schema.TYPES, [file])} t
-              LEFT JOIN {parquet("vocab")} v USING (token_id) ORDER BY token_id"""
-    return named(ask(sql, [file], vocab=table_file(run.path, "vocab")))
+              LEFT JOIN {source(schema.VOCAB, [vocab], "vocab")} v USING (token_id)
+              ORDER BY token_id"""
+    return named(ask(sql, [file], vocab=vocab))
 
 
 def type_sums(run: Run, table: str = "tokens") -> pd.DataFrame:

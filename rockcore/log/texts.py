@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore import schema
-from rockcore.log.duck import ask, parquet, rows, source
+from rockcore.log.duck import ask, rows, source
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
 from rockcore.log.sums import SHARED, check_signal, named
 
@@ -31,14 +31,14 @@ def rollout_sums(run: Run, step: int, probe_set: str | None = None) -> pd.DataFr
     NaN if not logged).
     """
     file = logged_file(run.path, _table(probe_set), step)
-    sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean FROM {parquet("files")}
-              GROUP BY rollout_id ORDER BY rollout_id"""
+    sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean
+              FROM {source(SHARED, [file])} GROUP BY rollout_id ORDER BY rollout_id"""
     return ask(sql, [file])
 
 
 def probe_ids(run: Run, probe_set: str) -> list[list[int]]:
     """The token ids of every rollout of a probe set, read from its first logged step."""
-    return _ids(table_files(run.path, f"probe/{probe_set}"))
+    return _ids(table_files(run.path, f"probe/{probe_set}")[:1])
 
 
 def summed_ids(run: Run) -> list[list[int]]:
@@ -47,12 +47,12 @@ def summed_ids(run: Run) -> list[list[int]]:
 
 
 def _ids(files: list[Path]) -> list[list[int]]:
-    """By rollout, from the first of some files."""
+    """By rollout, from a file or none."""
     if not files:
         return []
-    sql = f"""SELECT list(token_id ORDER BY position) AS ids FROM {parquet("files")}
-              GROUP BY rollout_id ORDER BY rollout_id"""
-    return [list(map(int, ids)) for ids in ask(sql, files[:1]).ids]
+    sql = f"""SELECT list(token_id ORDER BY position) AS ids
+              FROM {source(schema.SUMMED_TEXTS, files)} GROUP BY rollout_id ORDER BY rollout_id"""
+    return [list(map(int, ids)) for ids in ask(sql, files).ids]
 
 
 def trace(run: Run, step: int, rollout_id: int, probe_set: str | None = None) -> pd.DataFrame:
@@ -65,9 +65,11 @@ def trace(run: Run, step: int, rollout_id: int, probe_set: str | None = None) ->
     if probe_set is not None:
         paths["teacher"] = table_file(run.path, f"probe/{probe_set}/teacher")
         columns = schema.PROBE
-        teacher = f"LEFT JOIN {parquet('teacher')} q USING (rollout_id, position)"
+        beside = source(schema.PROBE_TEACHER, [paths["teacher"]], "teacher")
+        teacher = f"LEFT JOIN {beside} q USING (rollout_id, position)"
     sql = f"""SELECT * FROM {source(columns, [file])} t
-              LEFT JOIN {parquet("vocab")} v USING (token_id) {teacher}
+              LEFT JOIN {source(schema.VOCAB, [paths["vocab"]], "vocab")} v USING (token_id)
+              {teacher}
               WHERE rollout_id = $rollout ORDER BY position"""
     return named(ask(sql, [file], rollout=rollout_id, **paths))
 

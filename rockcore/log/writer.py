@@ -1,7 +1,8 @@
 """`RunWriter` appends to the log of a run.
 
 Every file is written under a temporary name and renamed, so a reader, in this process or another,
-never meets half a file, and a killed run keeps every step it finished.
+never meets half a file, and a killed run keeps every step it finished. Nothing is written where the
+run was deleted, renamed or replaced.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from os import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rockcore import schema
-from rockcore.log.files import Columns, commit, steps_and_files, table_file, write_table
+from rockcore.log.files import Columns, commit, steps_and_files, sweep, table_file, write_table
 from rockcore.log.folders import META, STDOUT, STOP, read_run
+from rockcore.log.holders import LOCK, holder_of
+from rockcore.log.lock import Lock, vanished
 from rockcore.schema import RockError, RunMeta
 
 
@@ -25,44 +29,80 @@ class RunExists(RockError, FileExistsError):
 
 
 class RunWriter:
-    """Appends to the folder of one run. Several processes may do so; a step written twice is the
-    later one's.
+    """Appends to the folder of one run; a step written twice is the later one's. With its `lock`,
+    nobody else does so, and each file is written only where the run still is; RunGone otherwise.
     """
 
-    def __init__(self, path: Path, meta: RunMeta):
-        self.path, self.meta = path, meta
+    def __init__(self, path: Path, meta: RunMeta, lock: Lock | None = None):
+        self.path, self.meta, self.lock = path, meta, lock
+        self._within = None if lock is None else path
+        self._stamp: tuple[int, int, int] | None = None  # of run.json as it was seen last
 
     @classmethod
-    def create(cls, path: str | Path, meta: RunMeta, vocab: Columns) -> RunWriter:
+    def create(
+        cls, path: str | Path, meta: RunMeta, vocab: Columns, lock: Lock | None = None
+    ) -> RunWriter:
         """Start a run in a folder that is missing or empty; raises RunExists otherwise."""
         path = Path(path)
         cls.refuse_existing(path)
-        writer = cls(path, meta)
-        writer.write("vocab", vocab)
-        writer.save_meta()
+        writer = cls(path, meta, lock)
+        if path.exists():
+            sweep(path)
+        write_table(table_file(path, "vocab"), schema.VOCAB, vocab, writer._within)
+        writer._write_meta()
         return writer
 
     @staticmethod
     def refuse_existing(path: Path) -> None:
-        """Raises RunExists if a new run in `path` would mix with files that are there."""
-        if path.exists() and (not path.is_dir() or any(p.name != STDOUT for p in path.iterdir())):
-            raise RunExists(
-                f"{path} already holds files",
-                "A new run would mix with them",
-                "Choose another folder, or go on with that run: --resume",
-            )
+        """Raises RunExists if a new run in `path` would mix with files that are there; what a start
+        that was killed left behind does not count.
+        """
+        files = path.iterdir() if path.is_dir() else [path] * path.exists()
+        if not any(map(_is_in_the_way, files)):
+            return
+        holder = holder_of(path)
+        used = holder is not None and holder.alive
+        raise RunExists(
+            f"{path} already holds files" + (f", and {holder} is at work on them" if used else ""),
+            "A new run would mix with them",
+            "Choose another folder" + ("" if used else ", or go on with that run: --resume"),
+        )
 
     @classmethod
-    def reopen(cls, path: str | Path) -> RunWriter:
+    def reopen(cls, path: str | Path, lock: Lock | None = None) -> RunWriter:
         """Go on with a run; raises as Run.open does."""
-        return cls(Path(path), read_run(Path(path)))
+        writer = cls(Path(path), read_run(Path(path)), lock)
+        if lock is not None:
+            writer._stamp = _stamp(writer.path / META)
+        return writer
+
+    def still_there(self) -> None:
+        """Raises RunGone unless the folder is the one that was locked, with the run.json of this
+        run in it.
+        """
+        if self.lock is None:
+            return
+        self.lock.check()
+        file = self.path / META
+        try:
+            stamp = _stamp(file)
+            started = self.meta.started
+            if stamp != self._stamp:  # someone may also have corrected a word in it
+                started = RunMeta.from_json(file.read_bytes(), file).started
+        except (OSError, ValueError) as e:
+            raise vanished(self.path, f"its {META} cannot be read") from e
+        if started != self.meta.started:
+            raise vanished(self.path, f"its {META} is another run's")
+        self._stamp = stamp
 
     def write(self, table: str, values: Columns, step: int | None = None) -> None:
         """Write one file of a table of schema.TABLES, of one step where it has a file a step.
 
         Raises LogWriteError if the file cannot be written; files written before are not touched.
         """
-        write_table(table_file(self.path, table, step), schema.TABLES[table].columns, values)
+        self.still_there()
+        file = table_file(self.path, table, step)
+        write_table(file, schema.TABLES[table].columns, values, self._within)
 
     def append(self, table: str, step: int, values: Columns) -> None:
         """Write one step of `metrics`, `rollouts`, `tokens`, `evals`, `optimizer` or `weights`;
@@ -117,16 +157,28 @@ class RunWriter:
         if "ended" not in changes and status != self.meta.status:
             now = datetime.now(timezone.utc).isoformat(timespec="seconds")
             changes["ended"] = "" if status == "running" else now
+        self.still_there()
         self.meta = replace(self.meta, **changes)
-        commit(
-            self.path / META,
-            lambda tmp: tmp.write_text(self.meta.to_json(), encoding="utf-8"),
-        )
+        self._write_meta()
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of text beside the tables; raises LogWriteError."""
+        self.still_there()
+        self._commit(name, text)
+
+    def _write_meta(self) -> None:
+        self._commit(META, self.meta.to_json())
+        if self.lock is not None:
+            self._stamp = _stamp(self.path / META)
+
+    def _commit(self, name: str, text: str) -> None:
+        commit(self.path / name, lambda tmp: tmp.write_text(text, encoding="utf-8"), self._within)
 
     def drop_from(self, step: int) -> None:
         """Forget every logged step from `step` on, and the tables of the close of a run: a resumed
-        run writes them again.
+        run writes them again. Raises RunGone.
         """
+        self.still_there()
         for name, table in schema.TABLES.items():
             for at, file in steps_and_files(self.path, name):
                 if table.closing or (table.per_step and at >= step):
@@ -137,6 +189,21 @@ class RunWriter:
 
     def clear_stop(self) -> None:
         (self.path / STOP).unlink(missing_ok=True)
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    about = stat(file)
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _is_in_the_way(file: Path) -> bool:
+    """Whether a new run cannot begin beside a file: it can beside what a start that was killed left
+    behind.
+    """
+    if file.name == "vocab.parquet":  # written before run.json; of another make without a lock
+        return not file.with_name(LOCK).exists()
+    temporary = file.name.startswith(".") and file.name.endswith(".tmp")
+    return not temporary and file.name not in (STDOUT, LOCK)
 
 
 def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from rockcore import schema
 from rockcore.log import Run
-from rockcore.log.files import read_columns, table_file
+from rockcore.log.checks import read_columns
+from rockcore.log.files import table_file
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
@@ -180,7 +180,6 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
         rows = _rows(path, column)
         if first is None:
             first = rows
-            _check_tokens(path, rows, run)
         elif not all(
             np.array_equal(rows[c], first[c]) for c in ("rollout_id", "position", "token_id")
         ):
@@ -215,28 +214,6 @@ def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
             order = np.lexsort((position, rollout))
             rows = {name: values[order] for name, values in rows.items()}
     return rows
-
-
-def _check_tokens(path: Path, rows: dict[str, np.ndarray], run: Run) -> None:
-    rollout, position = rows["rollout_id"], rows["position"]
-    fresh = np.append(True, rollout[1:] != rollout[:-1])[: len(rollout)]
-    expected = np.append(0, position[:-1] + 1)[: len(rollout)]
-    wrong = np.flatnonzero(position != np.where(fresh, 0, expected))
-    if len(wrong):
-        raise DamagedRun(
-            f"{path}: rollout {rollout[wrong[0]]} has position {position[wrong[0]]} where "
-            f"{0 if fresh[wrong[0]] else expected[wrong[0]]} "
-            "should stand",
-            "Contexts are read off neighbouring positions, so none may be missing or doubled",
-            "Log every position of a response, from 0",
-        )
-    unknown = np.setdiff1d(pd.unique(rows["token_id"]), run.vocab.token_id.to_numpy())
-    if len(unknown):
-        raise DamagedRun(
-            f"vocab.parquet lacks {len(unknown)} ids of {path.name}, e.g. {unknown[:5].tolist()}",
-            "These tokens have no text",
-            "Import the run again with its own tokenizer",
-        )
 
 
 def _checked_loss(path: Path, column: str, loss: np.ndarray, dtype: str) -> np.ndarray:

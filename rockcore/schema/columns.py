@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from rockcore.schema.holds import (
+    AMOUNT,
+    ANY,
+    COUNT,
+    KNOWN,
+    SHARE,
+    SIZE,
+    TOKEN,
+    UNBOUNDED,
+    Holds,
+)
+
 TOP_ALTERNATIVES = 8
 # rollout r belongs to fold r % FOLDS: what intervals of gradients resample, and even so that halves
 # can be told apart
 FOLDS = 16
+# 64 bins: below 1e-4 nats, 62 of equal width in log kl, above 20 nats.
+KL_EDGES: np.ndarray = np.geomspace(1e-4, 20.0, 63)
 
 
 class Column(NamedTuple):
@@ -22,17 +37,24 @@ class Column(NamedTuple):
     unit: str
     meaning: str
     optional: bool = False  # a file without it is whole
+    holds: Holds = ANY
 
 
 TOKENS: dict[str, Column] = {
     "step": Column(
-        pa.int32(), "updates", "The student had been updated this often when it wrote the token."
+        pa.int32(),
+        "updates",
+        "The student had been updated this often when it wrote the token.",
+        holds=COUNT,
     ),
-    "rollout_id": Column(pa.int32(), "", "Index of the rollout within its step."),
+    "rollout_id": Column(pa.int32(), "", "Index of the rollout within its step.", holds=COUNT),
     "position": Column(
-        pa.int32(), "tokens", "Index within the response, from 0; prompts are not counted."
+        pa.int32(),
+        "tokens",
+        "Index within the response, from 0; prompts are not counted.",
+        holds=COUNT,
     ),
-    "token_id": Column(pa.int32(), "", "The token that stands there."),
+    "token_id": Column(pa.int32(), "", "The token that stands there.", holds=TOKEN),
     "kl": Column(
         pa.float32(),
         "nats",
@@ -43,13 +65,23 @@ TOKENS: dict[str, Column] = {
         pa.float32(), "nats", "log p_student − log p_teacher of this token; may be negative."
     ),
     "student_logp": Column(
-        pa.float32(), "nats", "log probability that the student gave this token."
+        pa.float32(),
+        "nats",
+        "log probability that the student gave this token.",
+        holds=UNBOUNDED,
     ),
     "teacher_logp": Column(
-        pa.float32(), "nats", "log probability that the teacher gave this token."
+        pa.float32(),
+        "nats",
+        "log probability that the teacher gave this token.",
+        holds=UNBOUNDED,
     ),
-    "student_entropy": Column(pa.float32(), "nats", "Entropy of the student's prediction."),
-    "teacher_entropy": Column(pa.float32(), "nats", "Entropy of the teacher's prediction."),
+    "student_entropy": Column(
+        pa.float32(), "nats", "Entropy of the student's prediction.", holds=UNBOUNDED
+    ),
+    "teacher_entropy": Column(
+        pa.float32(), "nats", "Entropy of the teacher's prediction.", holds=UNBOUNDED
+    ),
     "grad_norm": Column(
         pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form.", optional=True
     ),
@@ -59,9 +91,17 @@ TOKENS: dict[str, Column] = {
         "‖∂kl/∂W‖ of the vocabulary projection W, which is ‖g‖·‖h‖ for the last hidden state h; "
         "null where a model has more between them.",
         optional=True,
+        holds=UNBOUNDED,
     ),
-    "weight": Column(pa.float32(), "", "Factor on this position's kl in the training objective."),
+    "weight": Column(
+        pa.float32(),
+        "",
+        "Factor on this position's kl in the training objective.",
+        holds=UNBOUNDED,
+    ),
 }
+# a likely token; one of the teacher's may be none of the run's vocabulary, and is shown by its id
+ALTERNATIVES = Holds(least=0, entries=(1, math.inf))
 # TOP_ALTERNATIVES entries each; float16 tells a probability to a thousandth of itself in half the
 # space
 _IDS, _LOGPS = pa.list_(pa.int32()), pa.list_(pa.float16())
@@ -72,8 +112,14 @@ PROBE: dict[str, Column] = {
         "",
         "The student's likeliest tokens at this position; null for a text logged without "
         "alternatives.",
+        holds=ALTERNATIVES,
     ),
-    "student_top_logps": Column(_LOGPS, "nats", "Their log probabilities; null where they are."),
+    "student_top_logps": Column(
+        _LOGPS,
+        "nats",
+        "Their log probabilities; null where they are.",
+        holds=Holds(finite=False, as_long_as="student_top_ids"),
+    ),
 }
 PROBE_TEACHER: dict[str, Column] = {
     "rollout_id": TOKENS["rollout_id"],
@@ -83,12 +129,20 @@ PROBE_TEACHER: dict[str, Column] = {
         "",
         "The teacher's likeliest tokens at this position; null for a text logged without "
         "alternatives.",
+        holds=ALTERNATIVES,
     ),
-    "teacher_top_logps": Column(_LOGPS, "nats", "Their log probabilities; null where they are."),
+    "teacher_top_logps": Column(
+        _LOGPS,
+        "nats",
+        "Their log probabilities; null where they are.",
+        holds=Holds(finite=False, as_long_as="teacher_top_ids"),
+    ),
 }
 ROLLOUTS: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The step whose student wrote the rollout."),
-    "rollout_id": Column(pa.int32(), "", "Index of the rollout within its step or probe set."),
+    "step": Column(pa.int32(), "updates", "The step whose student wrote the rollout.", holds=COUNT),
+    "rollout_id": Column(
+        pa.int32(), "", "Index of the rollout within its step or probe set.", holds=COUNT
+    ),
     "prompt": Column(pa.string(), "", "What the student read."),
     "teacher_prompt": Column(pa.string(), "", "What the teacher read."),
     "response": Column(pa.string(), "", "What the student wrote."),
@@ -99,21 +153,28 @@ ROLLOUTS: dict[str, Column] = {
     "truncated": Column(pa.bool_(), "", "Whether the response was cut at the length limit."),
 }
 TYPES: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The step of the rollouts."),
-    "token_id": Column(pa.int32(), "", "The token type."),
-    "n": Column(pa.int64(), "tokens", "Occurrences of the type."),
+    "step": Column(pa.int32(), "updates", "The step of the rollouts.", holds=COUNT),
+    "token_id": Column(pa.int32(), "", "The token type.", holds=TOKEN),
+    "n": Column(pa.int64(), "tokens", "Occurrences of the type.", holds=SIZE),
     "kl_sum": Column(pa.float64(), "nats", "Σ kl: the Rock Score R(v) of this step."),
-    "kl_sq_sum": Column(pa.float64(), "nats²", "Σ kl²."),
+    "kl_sq_sum": Column(pa.float64(), "nats²", "Σ kl².", holds=AMOUNT),
     "sampled_loss_sum": Column(pa.float64(), "nats", "Σ sampled_loss."),
-    "grad_norm_sum": Column(pa.float64(), "", "Σ grad_norm.", optional=True),
-    "grad_norm_sq_sum": Column(pa.float64(), "", "Σ grad_norm².", optional=True),
-    "proj_grad_norm_sum": Column(pa.float64(), "", "Σ proj_grad_norm.", optional=True),
-    "kl_histogram": Column(pa.list_(pa.int32()), "tokens", "Occurrences in each bin of KL_EDGES."),
+    "grad_norm_sum": Column(pa.float64(), "", "Σ grad_norm.", optional=True, holds=AMOUNT),
+    "grad_norm_sq_sum": Column(pa.float64(), "", "Σ grad_norm².", optional=True, holds=AMOUNT),
+    "proj_grad_norm_sum": Column(
+        pa.float64(), "", "Σ proj_grad_norm.", optional=True, holds=UNBOUNDED
+    ),
+    "kl_histogram": Column(
+        pa.list_(pa.int32()),
+        "tokens",
+        "Occurrences in each bin of KL_EDGES.",
+        holds=Holds(known=True, least=0, entries=(len(KL_EDGES) + 1, len(KL_EDGES) + 1)),
+    ),
 }
 METRICS: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The step."),
-    "rollouts": Column(pa.int32(), "", "Fresh rollouts of the step."),
-    "tokens": Column(pa.int64(), "tokens", "Their response tokens."),
+    "step": Column(pa.int32(), "updates", "The step.", holds=COUNT),
+    "rollouts": Column(pa.int32(), "", "Fresh rollouts of the step.", holds=COUNT),
+    "tokens": Column(pa.int64(), "tokens", "Their response tokens.", holds=COUNT),
     "kl_mean": Column(
         pa.float64(),
         "nats",
@@ -123,11 +184,13 @@ METRICS: dict[str, Column] = {
         pa.float64(),
         "nats",
         "Standard error of kl_mean, rollouts taken as the independent units; null for one rollout.",
+        holds=AMOUNT,
     ),
     "accuracy": Column(
         pa.float64(),
         "",
         "Share of graded training rollouts that were right; null where nothing was graded.",
+        holds=SHARE,
     ),
     **{
         f"{model}_cut": Column(
@@ -146,34 +209,42 @@ METRICS: dict[str, Column] = {
         "by one.",
     ),
     "update_norm": Column(
-        pa.float64(), "", "Gradient norm before clipping; null for the last step."
+        pa.float64(), "", "Gradient norm before clipping; null for the last step.", holds=UNBOUNDED
     ),
     "trained": Column(
         pa.float64(),  # null is read as NaN
         "tokens",
         "Tokens with a weight above 0 in that update; null for the last step.",
         optional=True,
+        holds=AMOUNT,
     ),
     "weight_sum": Column(
         pa.float64(), "", "Σ weight in that update; null for the last step.", optional=True
     ),
-    "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts."),
-    "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher."),
-    "student_s": Column(pa.float64(), "s", "Time for the student's forward and backward pass."),
+    "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts.", holds=AMOUNT),
+    "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher.", holds=AMOUNT),
+    "student_s": Column(
+        pa.float64(), "s", "Time for the student's forward and backward pass.", holds=AMOUNT
+    ),
     "projection_s": Column(
         pa.float64(),
         "s",
         "Part of teacher_s and student_s: the vocabulary projections, the losses, and the way "
         "back through the student's projection.",
         optional=True,
+        holds=AMOUNT,
     ),
     "update_s": Column(
-        pa.float64(), "s", "Time for the optimizer, and to weigh the positions before."
+        pa.float64(),
+        "s",
+        "Time for the optimizer, and to weigh the positions before.",
+        holds=AMOUNT,
     ),
     "log_s": Column(
         pa.float64(),
         "s",
         "Time to write the log of the step, and to judge what gets no weight for it.",
+        holds=AMOUNT,
     ),
 }
 PHASES = (
@@ -184,32 +255,44 @@ PHASES = (
     "log_s",
 )  # of METRICS: together the time of a step
 EVALS: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The step whose student answered."),
+    "step": Column(pa.int32(), "updates", "The step whose student answered.", holds=COUNT),
     "problem_id": Column(
-        pa.int32(), "", "Index of the held-out problem; the same problems at every step."
+        pa.int32(),
+        "",
+        "Index of the held-out problem; the same problems at every step.",
+        holds=COUNT,
     ),
-    "decoding": Column(pa.string(), "", "greedy, or sampled at the run's temperature."),
-    "correct": Column(pa.bool_(), "", "Whether the answer was right."),
+    "decoding": Column(
+        pa.string(),
+        "",
+        "greedy, or sampled at the run's temperature.",
+        holds=Holds(known=True, among=("greedy", "sampled")),
+    ),
+    "correct": Column(pa.bool_(), "", "Whether the answer was right.", holds=KNOWN),
 }
 # g is the gradient of kl in the student's logits, divergence.judge; r a rollout of the fold, n_r
 # the type's occurrences in it
 GRADIENTS: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The student had been updated this often."),
-    "token_id": Column(pa.int32(), "", "The token type."),
-    "fold": Column(pa.int32(), "", "rollout_id modulo FOLDS."),
-    "n": Column(pa.int32(), "tokens", "Occurrences of the type in this fold."),
+    "step": Column(pa.int32(), "updates", "The student had been updated this often.", holds=COUNT),
+    "token_id": Column(pa.int32(), "", "The token type.", holds=TOKEN),
+    "fold": Column(
+        pa.int32(), "", "rollout_id modulo FOLDS.", holds=Holds(known=True, least=0, most=FOLDS - 1)
+    ),
+    "n": Column(pa.int32(), "tokens", "Occurrences of the type in this fold.", holds=SIZE),
     "n_sq_sum": Column(
         pa.int64(),
         "",
         "Σ_r n_r²: the pairs of occurrences that share a rollout, each with itself included.",
+        holds=SIZE,
     ),
     "kl_sum": Column(pa.float64(), "nats", "Σ kl."),
-    "norm_sum": Column(pa.float64(), "", "Σ ‖g‖."),
-    "sq_sum": Column(pa.float64(), "", "Σ ‖g‖²."),
+    "norm_sum": Column(pa.float64(), "", "Σ ‖g‖.", holds=AMOUNT),
+    "sq_sum": Column(pa.float64(), "", "Σ ‖g‖².", holds=AMOUNT),
     "within_sq_sum": Column(
         pa.float64(),
         "",
         "Σ_r ‖Σ g over the occurrences in r‖², of the projected g where direction is projected.",
+        holds=AMOUNT,
     ),
     "texts": Column(
         pa.int32(),
@@ -217,13 +300,17 @@ GRADIENTS: dict[str, Column] = {
         "Texts that the sums are taken over: those of the probe set, and further ones of which "
         "nothing else is logged.",
         optional=True,
+        holds=AMOUNT,
     ),
-    "scale": Column(pa.float32(), "", "direction times scale is Σ g."),
+    "scale": Column(
+        pa.float32(), "", "direction times scale is Σ g.", holds=Holds(known=True, least=0)
+    ),
     "direction": Column(
         pa.binary(),  # written and read in a fifth of the time of a list
         "",
         "Σ g over scale as little-endian float16: the vocabulary, or a random projection where it "
         "is too large; small entries are 0.",
+        holds=KNOWN,
     ),
 }
 # the further texts of the first student, for a run that goes on
@@ -231,7 +318,7 @@ SUMMED_TEXTS: dict[str, Column] = {
     name: TOKENS[name] for name in ("rollout_id", "position", "token_id")
 }
 EXACT: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The student had been updated this often."),
+    "step": Column(pa.int32(), "updates", "The student had been updated this often.", holds=COUNT),
     **{
         name: TOKENS[name]
         for name in ("rollout_id", "position", "token_id", "grad_norm", "proj_grad_norm")
@@ -240,12 +327,19 @@ EXACT: dict[str, Column] = {
         pa.float32(),
         "",
         "‖∂kl/∂θ‖₂ over all parameters θ of the student, by automatic differentiation.",
+        holds=AMOUNT,
     ),
 }
 WEIGHTS: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The step from whose update on the weight holds."),
-    "token_id": Column(pa.int32(), "", "The token type; one that is not here has weight 1."),
-    "weight": Column(pa.float32(), "", "Factor on the kl of its positions."),
+    "step": Column(
+        pa.int32(), "updates", "The step from whose update on the weight holds.", holds=COUNT
+    ),
+    "token_id": Column(
+        pa.int32(), "", "The token type; one that is not here has weight 1.", holds=TOKEN
+    ),
+    "weight": Column(
+        pa.float32(), "", "Factor on the kl of its positions.", holds=Holds(known=True, least=0)
+    ),
     "change": Column(
         pa.float64(),
         "",
@@ -254,28 +348,31 @@ WEIGHTS: dict[str, Column] = {
     ),
     "low": Column(pa.float64(), "", "Lower end of its 95 % interval; null for too few texts."),
     "high": Column(pa.float64(), "", "Upper end of its 95 % interval; null for too few texts."),
-    "moved": Column(pa.int8(), "", "−1: the weight went down at this step, 1: up, 0: it stayed."),
+    "moved": Column(
+        pa.int8(),
+        "",
+        "−1: the weight went down at this step, 1: up, 0: it stayed.",
+        holds=Holds(known=True, least=-1, most=1),
+    ),
 }
 OPTIMIZER: dict[str, Column] = {
-    "step": Column(pa.int32(), "updates", "The student had been updated this often."),
-    "token_id": Column(pa.int32(), "", "The row of the vocabulary projection."),
+    "step": Column(pa.int32(), "updates", "The student had been updated this often.", holds=COUNT),
+    "token_id": Column(pa.int32(), "", "The row of the vocabulary projection.", holds=TOKEN),
     "second_moment": Column(
         pa.float32(),
         "",
         "Mean over the row of Adam's bias-corrected second moment; of the input embedding too, "
         "where the two are one.",
+        holds=AMOUNT,
     ),
 }
 VOCAB: dict[str, Column] = {
-    "token_id": Column(pa.int32(), "", "Token id."),
+    "token_id": Column(pa.int32(), "", "Token id.", holds=COUNT),
     "token": Column(
-        pa.string(), "", "Its text; a byte that is no text by itself is written \\xNN."
+        pa.string(), "", "Its text; a byte that is no text by itself is written \\xNN.", holds=KNOWN
     ),
-    "special": Column(pa.bool_(), "", "Whether the tokenizer calls it special."),
+    "special": Column(pa.bool_(), "", "Whether the tokenizer calls it special.", holds=KNOWN),
 }
-
-# 64 bins: below 1e-4 nats, 62 of equal width in log kl, above 20 nats.
-KL_EDGES: np.ndarray = np.geomspace(1e-4, 20.0, 63)
 
 
 def noise_floor(dtype: str) -> float:

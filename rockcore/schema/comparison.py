@@ -6,14 +6,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from rockcore.schema.columns import METRICS, PHASES, TOKENS, Column
+from rockcore.schema.columns import EVALS, METRICS, PHASES, TOKENS, Column
+from rockcore.schema.holds import COUNT, KNOWN
+from rockcore.schema.tables import LogTable
 
-_ARM = Column(pa.string(), "", "The arm.")
-_STEP = Column(pa.int32(), "updates", "The student had been updated this often.")
-_SEEDS = Column(pa.int32(), "", "How many seeds it rests on.")
-_SEED = Column(pa.int32(), "", "The seed of the run.")
-_MEASURE = Column(pa.string(), "", "greedy or sampled accuracy, or text_kl in nats.")
-_TOKEN = Column(pa.string(), "", "Its text.")
+_ARM = Column(pa.string(), "", "The arm.", holds=KNOWN)
+_STEP = Column(pa.int32(), "updates", "The student had been updated this often.", holds=COUNT)
+_SEEDS = Column(pa.int32(), "", "How many seeds it rests on.", holds=COUNT)
+_SEED = Column(pa.int32(), "", "The seed of the run.", holds=COUNT)
+_MEASURE = Column(pa.string(), "", "greedy or sampled accuracy, or text_kl in nats.", holds=KNOWN)
+_TOKEN = Column(pa.string(), "", "Its text.", holds=KNOWN)
 
 
 def _real(unit: str, meaning: str, optional: bool = False) -> Column:
@@ -31,9 +33,9 @@ COMPARISON: dict[str, dict[str, Column]] = {
     "accuracy": {
         "arm": _ARM,
         "step": _STEP,
-        "decoding": Column(pa.string(), "", "greedy, or sampled at the run's temperature."),
+        "decoding": EVALS["decoding"],
         "seeds": _SEEDS,
-        "problems": Column(pa.int32(), "", "Held-out problems of each seed."),
+        "problems": Column(pa.int32(), "", "Held-out problems of each seed.", holds=COUNT),
         "accuracy": _real("", "Share of right answers."),
         **_interval("", "seeds and problems"),
         "seconds": _real("s", "Training time until then, the log's aside; mean over seeds."),
@@ -43,7 +45,9 @@ COMPARISON: dict[str, dict[str, Column]] = {
         "arm": _ARM,
         "step": _STEP,
         "seeds": _SEEDS,
-        "texts": Column(pa.int32(), "", "Fixed texts of the starting student of each seed."),
+        "texts": Column(
+            pa.int32(), "", "Fixed texts of the starting student of each seed.", holds=COUNT
+        ),
         "kl": _real("nats", "Mean over texts of each text's mean kl."),
         **_interval("nats", "seeds and texts"),
     },
@@ -57,7 +61,9 @@ COMPARISON: dict[str, dict[str, Column]] = {
     "rock_kl": {
         "arm": _ARM,
         "step": _STEP,
-        "tokens": Column(pa.string(), "", "rocks: of a type in the set; others: all else."),
+        "tokens": Column(
+            pa.string(), "", "rocks: of a type in the set; others: all else.", holds=KNOWN
+        ),
         "seeds": _SEEDS,
         "n": _real("tokens", "Such tokens in the fixed texts of a seed; mean over seeds."),
         "kl": _real("nats", "Their mean kl; mean over seeds."),
@@ -83,7 +89,7 @@ COMPARISON: dict[str, dict[str, Column]] = {
         "p_holm": _real("", "The same, corrected by Holm for the arms that are compared."),
         "dof": _real("", "Degrees of freedom of its t."),
         "seeds": _SEEDS,
-        "problems": Column(pa.int32(), "", "Problems, or fixed texts, of each seed."),
+        "problems": Column(pa.int32(), "", "Problems, or fixed texts, of each seed.", holds=COUNT),
         "seed_sd": _real("", "Standard deviation of the effect of a seed."),
         "problem_sd": _real("", "Standard deviation of the effect of a problem."),
         "rest_sd": _real("", "Standard deviation of what is left."),
@@ -130,14 +136,33 @@ COMPARISON: dict[str, dict[str, Column]] = {
         "position": TOKENS["position"],
         "token_id": TOKENS["token_id"],
         "token": _TOKEN,
-        "category": Column(pa.string(), "", "The token's category in its place."),
+        "category": Column(pa.string(), "", "The token's category in its place.", holds=KNOWN),
         "kl": TOKENS["kl"],
         "weight": TOKENS["weight"],
     },
     "prompts": {
         "rollout_id": TOKENS["rollout_id"],
-        "prompt": Column(pa.string(), "", "What the student read, the same in all arms."),
+        "prompt": Column(
+            pa.string(), "", "What the student read, the same in all arms.", holds=KNOWN
+        ),
     },
+}
+
+_KEYS = {
+    "accuracy": ("arm", "step", "decoding"),
+    "text_kl": ("arm", "step"),
+    "fresh_kl": ("arm", "step"),
+    "rock_kl": ("arm", "step", "tokens"),
+    "differences": ("arm", "measure", "step"),
+    "tests": ("arm", "measure"),
+    "costs": ("arm",),
+    "weights": ("arm", "step", "token_id"),
+    "texts": ("arm", "seed", "step", "rollout_id", "position"),
+    "prompts": ("rollout_id",),
+}
+COMPARISON_TABLES: dict[str, LogTable] = {
+    name: LogTable(f"comparison/{name}.parquet", columns, _KEYS[name])
+    for name, columns in COMPARISON.items()
 }
 
 # comparison.json: what is said once, and what each of it is

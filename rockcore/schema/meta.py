@@ -58,7 +58,10 @@ class RunMeta:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """`reason` may quote anything that went wrong: it is cut, and spelled out, to be text."""
+        text = self.reason[: _LONGEST // 8].replace("\0", "\\x00")
+        reason = text.encode(errors="backslashreplace").decode()
+        return json.dumps({**asdict(self), "reason": reason}, indent=2, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes, path: Path) -> RunMeta:
@@ -87,12 +90,10 @@ class RunMeta:
             )
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         for f in fields(cls):
-            what, fits = _KINDS[str(f.type)]
-            if f.name in known and not fits(known[f.name]):
-                raise _wrong_field(path, f.name, known[f.name], what)
-        for name in ("started", "ended"):
-            if known.get(name) and moment(known[name]) is None:
-                raise _wrong_field(path, name, known[name], "a time in ISO 8601, or empty")
+            if f.name in known:
+                for what, fits in (_KINDS[str(f.type)], _BOUNDS.get(f.name, _ANYTHING)):
+                    if not fits(known[f.name]):
+                        raise _wrong_field(path, f.name, known[f.name], what)
         return cls(**known)
 
 
@@ -107,7 +108,7 @@ def moment(iso: str) -> datetime | None:
 
 def _object(text: str | bytes, path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e:
         reason = "brackets within brackets without end" if isinstance(e, RecursionError) else e
         raise DamagedRun(
@@ -122,9 +123,29 @@ def _object(text: str | bytes, path: Path) -> dict[str, Any]:
     return data
 
 
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers differ in which of two equal keys they take."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the key {ascii(double)[:80]} stands there twice")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def _is_text(value: Any) -> bool:
-    """Half of a surrogate pair is no text: it can be neither shown nor written."""
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+    """Half of a surrogate pair is no text: it can be neither shown nor written. NUL ends a text for
+    the system, so that two names which differ behind it are one.
+    """
+    return (
+        isinstance(value, str)
+        and len(value) <= _LONGEST
+        and not any("\ud800" <= c <= "\udfff" or c == "\0" for c in value)
+    )
 
 
 def _is_whole(value: Any) -> bool:
@@ -135,12 +156,57 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) <= sys.float_info.max  # nor is NaN
 
 
+def _between(least: float, most: float) -> Callable[[Any], bool]:
+    return lambda value: least <= value <= most
+
+
+def _one_of(*names: str) -> tuple[str, Callable[[Any], bool]]:
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+def _is_name(value: str) -> bool:
+    return 0 < len(value) <= _LONGEST_NAME
+
+
+def _is_moment(value: str) -> bool:
+    return not value or moment(value) is not None
+
+
+_LONGEST, _LONGEST_NAME = 2**16, 4096  # characters; a path of the system has fewer
 # what a field of RunMeta may hold, by its annotation: in words, and as a check
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "str": ("text", _is_text),
+    "str": (f"text of at most {_LONGEST:,} characters, none of them NUL", _is_text),
     "int": ("a whole number", _is_whole),
     "float": ("a finite number", _is_number),
     "dict[str, Any]": ("an object", lambda value: isinstance(value, dict)),
+}
+_ANYTHING = ("", lambda value: True)
+_COUNT = ("a number from 0 on", _between(0, 2**63))
+# a run trained into the folder "." was written without a name
+_SHORT = (
+    f"a name of at most {_LONGEST_NAME:,} characters",
+    lambda value: len(value) <= _LONGEST_NAME,
+)
+_NAME = (f"a name of 1 to {_LONGEST_NAME:,} characters", _is_name)
+_MOMENT = ("a time in ISO 8601, or empty", _is_moment)
+# and by its name
+_BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": _SHORT,
+    "student": _NAME,
+    "teacher": _NAME,
+    "tokenizer_hash": _NAME,
+    "vocab_size": ("a number from 1 to 2,147,483,647", _between(1, 2**31 - 1)),
+    "estimator": _one_of("full", "topk+tail", "absent"),
+    "temperature": _COUNT,  # 0 takes the likeliest token
+    "top_p": ("a number above 0, at most 1", lambda value: 0 < value <= 1),
+    "max_new_tokens": _COUNT,
+    "seed": _COUNT,
+    "steps_planned": _COUNT,
+    "status": _one_of("running", "finished", "stopped", "failed"),
+    "threads": _COUNT,
+    "dtype": _one_of("float64", "float32", "bfloat16", "float16"),
+    "started": _MOMENT,
+    "ended": _MOMENT,
 }
 
 

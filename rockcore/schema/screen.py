@@ -23,29 +23,41 @@ import pyarrow as pa
 
 from rockcore.schema.columns import Column
 from rockcore.schema.errors import DamagedRun, SchemaMismatch
+from rockcore.schema.holds import COUNT, KNOWN, Holds
+from rockcore.schema.tables import LogTable
 
 SCREEN_VERSION = 1
 KINDS = ("token", "steered", "window", "random")
 _IDS = pa.list_(pa.int32())
 
 PROBLEMS: dict[str, Column] = {
-    "problem": Column(pa.int32(), "", "Index of the problem, from 0."),
-    "prompt": Column(pa.string(), "", "What the student reads."),
-    "answer": Column(pa.string(), "", "The right answer."),
+    "problem": Column(pa.int32(), "", "Index of the problem, from 0.", holds=COUNT),
+    "prompt": Column(pa.string(), "", "What the student reads.", holds=KNOWN),
+    "answer": Column(pa.string(), "", "The right answer.", holds=KNOWN),
 }
 BASELINE: dict[str, Column] = {
-    "problem": Column(pa.int32(), "", "The problem that is answered."),
-    "rollout": Column(pa.int32(), "", "Which of the answers to it, from 0: each has its noise."),
-    "correct": Column(pa.bool_(), "", "Whether the answer was graded as right."),
-    "ids": Column(_IDS, "", "The tokens of the answer."),
+    "problem": Column(pa.int32(), "", "The problem that is answered.", holds=COUNT),
+    "rollout": Column(
+        pa.int32(), "", "Which of the answers to it, from 0: each has its noise.", holds=COUNT
+    ),
+    "correct": Column(pa.bool_(), "", "Whether the answer was graded as right.", holds=KNOWN),
+    "ids": Column(_IDS, "", "The tokens of the answer.", holds=COUNT),
 }
 OUTCOMES: dict[str, Column] = {
     "problem": BASELINE["problem"],
     "rollout": BASELINE["rollout"],
-    "branch": Column(pa.int32(), "tokens", "Position of the first banned token in the baseline."),
-    "replacement": Column(pa.int32(), "", "The token that is written there under the ban."),
-    "length": Column(pa.int32(), "tokens", "Length of the whole answer under the ban."),
-    "correct": Column(pa.bool_(), "", "Whether the answer under the ban was graded as right."),
+    "branch": Column(
+        pa.int32(), "tokens", "Position of the first banned token in the baseline.", holds=COUNT
+    ),
+    "replacement": Column(
+        pa.int32(), "", "The token that is written there under the ban.", holds=COUNT
+    ),
+    "length": Column(
+        pa.int32(), "tokens", "Length of the whole answer under the ban.", holds=COUNT
+    ),
+    "correct": Column(
+        pa.bool_(), "", "Whether the answer under the ban was graded as right.", holds=KNOWN
+    ),
     "sham_correct": Column(
         pa.bool_(),
         "",
@@ -53,8 +65,28 @@ OUTCOMES: dict[str, Column] = {
         "graded as right; null for kinds of candidates without a sham.",
     ),
     "ids": Column(
-        _IDS, "", "The tokens under the ban from `branch` on; null where no text is kept."
+        _IDS,
+        "",
+        "The tokens under the ban from `branch` on; null where no text is kept.",
+        holds=Holds(least=0),
     ),
+}
+
+_AWAY = "Move the folder knockout away and screen again: rockcore knockout RUN"
+SCREEN_TABLES: dict[str, LogTable] = {
+    table.name: table
+    for table in (
+        LogTable("knockout/problems.parquet", PROBLEMS, ("problem",), gapless=True, mend=_AWAY),
+        LogTable(
+            "knockout/baseline.parquet", BASELINE, ("problem", "rollout"), gapless=True, mend=_AWAY
+        ),
+        LogTable(
+            "knockout/outcomes/{key}.parquet",
+            OUTCOMES,
+            ("problem", "rollout"),
+            mend="Delete this file, and the screen writes it again: rockcore knockout RUN",
+        ),
+    )
 }
 
 

@@ -6,11 +6,15 @@ Opening, checking, writing, dropping steps and fingerprints follow from it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
 
+import pyarrow as pa
+
 from rockcore.schema import columns as c
+from rockcore.schema.relations import of_one_length, sums_of_bins
 
 
 class Texts(str, Enum):
@@ -59,10 +63,15 @@ PROBE_SETS = tuple(texts.value for texts in Texts if texts.probe_set)
 
 @dataclass(frozen=True, eq=False)
 class LogTable:
-    """One table: its files below the run's folder, and their columns."""
+    """One table: its files below the run's folder, their columns, and what holds between these."""
 
     pattern: str  # one file a step where it holds {step}, else one file a run
     columns: dict[str, c.Column]
+    key: tuple[str, ...] = ()  # no two rows of a file agree in these; without any, there is one row
+    gapless: bool = False  # the last of the key counts from 0, within the others
+    filled: bool = False  # a file has rows
+    relations: tuple[Callable[[pa.Table], str], ...] = ()  # each says what is wrong, or nothing
+    mend: str = "Copy the file from a backup, or train or import the run again"
     required: bool = False  # a run without it cannot be opened
     closing: bool = False  # written at the close of a run only: one that goes on drops it whole
 
@@ -100,27 +109,47 @@ class LogTable:
 
 _STEP_FILE = re.compile(r"step=([0-9]{6}|[1-9][0-9]{6,17})\.parquet")
 
+_BY_TOKEN, _BY_ROLLOUT, _BY_POSITION = ("token_id",), ("rollout_id",), ("rollout_id", "position")
+
+
+def _texts(pattern: str, columns: dict[str, c.Column], closing: bool = False) -> LogTable:
+    """A table of occurrences, every position of every text."""
+    return LogTable(pattern, columns, _BY_POSITION, gapless=True, closing=closing)
+
+
+def _of_probes(probe_set: str, closing: bool) -> tuple[LogTable, ...]:
+    """The tables of a probe set."""
+    probe, gradients = f"probe/{probe_set}", f"gradients/{probe_set}"
+    return (
+        LogTable(f"{probe}/rollouts.parquet", c.ROLLOUTS, _BY_ROLLOUT, closing=closing),
+        LogTable(f"{probe}/teacher.parquet", c.PROBE_TEACHER, _BY_POSITION, closing=closing),
+        _texts(f"{probe}/{{step}}.parquet", c.PROBE, closing),
+        LogTable(
+            f"{gradients}/{{step}}.parquet",
+            c.GRADIENTS,
+            ("token_id", "fold"),
+            filled=True,
+            relations=(of_one_length,),
+            closing=closing,
+        ),
+        # of the sets' texts, when all of them are written
+        LogTable(f"{gradients}/exact.parquet", c.EXACT, ("step", *_BY_POSITION), closing=True),
+    )
+
+
 TABLES: dict[str, LogTable] = {
     table.name: table
     for table in (
-        LogTable("vocab.parquet", c.VOCAB, required=True),
+        LogTable("vocab.parquet", c.VOCAB, _BY_TOKEN, required=True),
         LogTable("metrics/{step}.parquet", c.METRICS),
-        LogTable("rollouts/{step}.parquet", c.ROLLOUTS),
-        LogTable("tokens/{step}.parquet", c.TOKENS),
-        LogTable("types/{step}.parquet", c.TYPES),
-        LogTable("evals/{step}.parquet", c.EVALS),
-        LogTable("optimizer/{step}.parquet", c.OPTIMIZER),
-        LogTable("weights/{step}.parquet", c.WEIGHTS),
-        LogTable("probe/first/rollouts.parquet", c.ROLLOUTS),
-        LogTable("probe/first/teacher.parquet", c.PROBE_TEACHER),
-        LogTable("probe/first/{step}.parquet", c.PROBE),
-        LogTable("probe/final/rollouts.parquet", c.ROLLOUTS, closing=True),
-        LogTable("probe/final/teacher.parquet", c.PROBE_TEACHER, closing=True),
-        LogTable("probe/final/{step}.parquet", c.PROBE, closing=True),
-        LogTable("gradients/first/{step}.parquet", c.GRADIENTS),
-        LogTable("gradients/first/texts.parquet", c.SUMMED_TEXTS),
-        LogTable("gradients/first/exact.parquet", c.EXACT, closing=True),
-        LogTable("gradients/final/{step}.parquet", c.GRADIENTS, closing=True),
-        LogTable("gradients/final/exact.parquet", c.EXACT, closing=True),
+        LogTable("rollouts/{step}.parquet", c.ROLLOUTS, _BY_ROLLOUT),
+        _texts("tokens/{step}.parquet", c.TOKENS),
+        LogTable("types/{step}.parquet", c.TYPES, _BY_TOKEN, relations=(sums_of_bins,)),
+        LogTable("evals/{step}.parquet", c.EVALS, ("problem_id", "decoding")),
+        LogTable("optimizer/{step}.parquet", c.OPTIMIZER, _BY_TOKEN),
+        LogTable("weights/{step}.parquet", c.WEIGHTS, _BY_TOKEN),
+        *_of_probes("first", closing=False),
+        _texts("gradients/first/texts.parquet", c.SUMMED_TEXTS),
+        *_of_probes("final", closing=True),
     )
 }

@@ -7,12 +7,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from rockcore.log.files import make_folders
+from rockcore.log.lock import RunGone
 from rockcore.schema import LogWriteError, RockError
 from rockcore.training.loading import ModelNotFound, read_net
 from rockcore.training.models import Model
@@ -27,8 +31,9 @@ class NoCheckpoint(RockError, FileNotFoundError):
 class Checkpoints:
     """The folder `checkpoints/` of a run."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, still_there: Callable[[], None] = lambda: None):
+        """`still_there` raises RunGone where the run is no longer at its place."""
+        self.folder, self.still_there = folder, still_there
 
     def path(self, step: int) -> Path:
         return self.folder / f"step={step:06d}"
@@ -45,27 +50,49 @@ class Checkpoints:
         that was stopped in between had written it to be able to go on. Raises LogWriteError.
         """
         final, tmp = self.path(step), self.folder / f".step={step:06d}.{os.getpid()}.tmp"
+        self.still_there()
         try:
             self.sweep()
-            tmp.mkdir(parents=True, exist_ok=True)
+            make_folders(tmp, within=self.folder.parent)
             student.save(tmp)
             save_file(_flat(optimizer), tmp / _OPTIMIZER)
+            self.still_there()
             if final.exists():  # moved aside, so that at every moment one of the two is whole
                 os.replace(final, self.folder / f".{final.name}.old")
             os.replace(tmp, final)
+            self._drop_older(step, every)
         except (OSError, SafetensorError) as e:
-            self.sweep()
+            self.still_there()
             raise LogWriteError(
                 f"{final} could not be written ({getattr(e, 'strerror', None) or e})",
                 "Without checkpoints a run can be neither resumed nor rescored",
                 "Free space or fix the permissions, then go on with --resume",
             ) from e
+        finally:  # also after an interrupt
+            self._clear_away(tmp)
+
+    def _clear_away(self, tmp: Path) -> None:
+        """Leave nothing half done, and where the run was taken away nothing at all: whoever saves a
+        model makes the folders above it again.
+        """
+        shutil.rmtree(tmp, ignore_errors=True)
+        try:
+            self.still_there()
+        except RunGone:
+            with suppress(OSError):  # only what is empty
+                self.folder.rmdir()
+                self.folder.parent.rmdir()
+        else:
+            with suppress(OSError):  # what a disk refuses now is done when the run goes on
+                self.sweep()
+
+    def _drop_older(self, step: int, every: int) -> None:
+        """Drop the optimizers of all steps but one, and students that nobody asked to keep."""
         for other in self.steps():
             if other != step:
                 (self.path(other) / _OPTIMIZER).unlink(missing_ok=True)
                 if other % every:  # out of sight at once: half a folder must not look like a whole
                     os.replace(self.path(other), self.folder / f".step={other:06d}.gone.tmp")
-        self.sweep()
 
     def sweep(self) -> None:
         """Finish what a killed process left half done: a checkpoint that was moved aside and not

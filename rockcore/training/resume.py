@@ -5,7 +5,6 @@ is refused, one that repeats it is not, and what a killed process left half done
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -22,8 +21,9 @@ from rockcore.config import (
 )
 from rockcore.interventions import check_set, load_set
 from rockcore.log import Run, RunWriter
-from rockcore.log.files import commit
+from rockcore.log.files import sweep
 from rockcore.log.folders import ROCKS
+from rockcore.log.lock import Lock
 from rockcore.rocks.rockset import RockSet
 from rockcore.schema import DamagedRun, RunMeta, tokenizer_hash
 from rockcore.tasks import Tasks
@@ -33,17 +33,22 @@ _FREE = {"out", "resume", "steps", "device", "threads"}  # what may change when 
 _PLACES = {"student", "teacher", "prompts", "rocks"}  # folders, files or hub names
 
 
+def run_to_resume(config: SessionConfig) -> Run:
+    """The run that goes on. Raises BadConfig where none is named, and as Run.open does."""
+    if config.out is None:
+        raise BadConfig(
+            "--resume without --out", "Only a run that is named can go on", "Add --out DIR"
+        )
+    return Run.open(config.out)
+
+
 def stored_config(config: SessionConfig) -> ResolvedConfig:
     """The configuration of the run in `config.out`, for going on with it.
 
     Raises BadConfig where a flag contradicts the run, or leaves nothing to do; DamagedRun where
     run.json holds a setting that cannot be one.
     """
-    if config.out is None:
-        raise BadConfig(
-            "--resume without --out", "Only a run that is named can go on", "Add --out DIR"
-        )
-    run = Run.open(config.out)
+    run = run_to_resume(config)
     stored = _settings_of(run)
     planned = stored.pop("steps")
     resumed = SessionConfig(
@@ -204,20 +209,26 @@ def keep_set(writer: RunWriter, rocks: RockSet) -> None:
     """Write the set into the run, which then explains itself and goes on without the original.
     Raises LogWriteError.
     """
-    commit(writer.path / ROCKS, lambda tmp: tmp.write_text(rocks.to_json(), encoding="utf-8"))
+    writer.write_text(ROCKS, rocks.to_json())
 
 
-def reopened(config: ResolvedConfig, student: Model) -> RunWriter:
+def reopened(config: ResolvedConfig, student: Model, lock: Lock | None) -> RunWriter:
     """The log of a run that goes on, swept; raises BadConfig if its ids meant other tokens."""
-    writer = RunWriter.reopen(config.out)
+    writer = RunWriter.reopen(config.out, lock)
     if writer.meta.tokenizer_hash != tokenizer_hash(student.tokenizer.get_vocab()):
         raise BadConfig(
             f"The tokenizer of {student.name} is not the one this run began with",
             "Its ids mean other tokens",
             "Restore it",
         )
-    sweep_files(config.out)
+    sweep(config.out)
     return writer
+
+
+def unfinished(writer: RunWriter, step: int) -> str:
+    """A sentence on a run whose log does not say how it ended."""
+    over = "" if writer.lock is None else writer.lock.taken_over()
+    return f"{over or f'{writer.path}: it ended without a word.'} It goes on from step {step}."
 
 
 def claim(writer: RunWriter, config: ResolvedConfig, threads: int) -> None:
@@ -229,11 +240,3 @@ def claim(writer: RunWriter, config: ResolvedConfig, threads: int) -> None:
         config=settings_as_json(config),
         threads=threads,
     )
-
-
-def sweep_files(out: Path) -> None:
-    """Delete the half-written files of the log that a killed process left in the run."""
-    for file in out.rglob(".*.tmp"):
-        with suppress(OSError):  # it takes room, but nothing reads it
-            if file.is_file() and not file.is_symlink():
-                file.unlink()

@@ -17,6 +17,9 @@ import numpy as np
 from rockcore.analysis.knockout_tests import expected_spread, power
 from rockcore.analysis.knockout_texts import needed_ids
 from rockcore.analysis.knockouts import LEVELS
+from rockcore.log import Run
+from rockcore.log.files import sweep
+from rockcore.log.lock import Lock, locked
 from rockcore.log.screens import Screen, ScreenWriter
 from rockcore.spelling import visible
 from rockcore.training.knockout import Job, Row, first_banned
@@ -47,17 +50,29 @@ def run(
 ) -> Screen:
     """Screen a run, or go on with its screen; `say` takes sentences for the user.
 
-    Raises before anything is written: NoCheckpoint, BadConfig (no answers, too few rollouts or
-    problems, a setting that contradicts the screen that is there), BadCandidates, BadRockSet,
-    BadIntervention, ModelNotFound, BadResponse; LogWriteError or WorkersLost later, with every
-    finished candidate kept.
+    Raises before anything is written: FolderInUse while the run is trained or screened, as it is
+    locked meanwhile; NoCheckpoint, BadConfig (no answers, too few rollouts or problems, a setting
+    that contradicts the screen that is there), BadCandidates, BadRockSet, BadIntervention,
+    ModelNotFound, BadResponse; LogWriteError or WorkersLost later, with every finished candidate
+    kept.
 
     Small models on a CPU answer in processes of their own, which import the main module again: a
     script that calls this keeps the call under `if __name__ == "__main__":`.
     """
-    ready = prepare(path, settings, say)
-    writer = ScreenWriter(ready.run.path, ready.plan)
-    with Workers(ready.source, ready.writer, settings.processes) as workers:
+    with locked(Run.open(path).path, "screen") as lock:
+        return _run(prepare(path, settings, say), settings.processes, lock, listen, say)
+
+
+def _run(
+    ready: Ready,
+    processes: int | None,
+    lock: Lock,
+    listen: Listener,
+    say: Callable[[str], object],
+) -> Screen:
+    writer = ScreenWriter(ready.run.path, ready.plan, lock)
+    sweep(writer.folder)
+    with Workers(ready.source, ready.writer, processes) as workers:
         if not (writer.folder / "baseline.parquet").exists():
             writer.save_plan(ready.plan.candidates)
             writer.write_problems([p.prompt for p in ready.tasks], ready.writer.answers)

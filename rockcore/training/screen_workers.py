@@ -65,12 +65,16 @@ class Workers:
         alone = min(cores, MOST_PROCESSES) if small else 1
         self.processes = processes or alone
         self.pool: Executor | None = None
+        self.others: set[Any] = set()  # processes of whoever called
 
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self.pool is not None:
+            if kind is not None and issubclass(kind, KeyboardInterrupt):
+                for child in set(multiprocessing.active_children()) - self.others:
+                    child.terminate()  # what it answers now may take minutes, and would be lost
             self.pool.shutdown(wait=True, cancel_futures=True)
 
     def answered(self, rows: Sequence[Row]) -> Iterator[Answered]:
@@ -106,6 +110,7 @@ class Workers:
     def _start(self) -> Executor:
         w = self.writer
         about = (w.prompts, w.answers, w.seed, w.temperature, w.max_new_tokens)
+        self.others = set(multiprocessing.active_children())
         self.pool = ProcessPoolExecutor(
             self.processes,
             multiprocessing.get_context("spawn"),

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.interventions import Arm, dynamic
 from rockcore.log import RunWriter
+from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
 from rockcore.training import evals, loading, models, updates
@@ -27,7 +29,7 @@ from rockcore.training.columns import (
     occurrence_columns,
     rollout_columns,
 )
-from rockcore.training.ending import NotedEnding, interrupt_as_flag
+from rockcore.training.ending import Ending, endings
 from rockcore.training.models import Model
 from rockcore.training.objective import Fresh, Objective
 from rockcore.training.probes import Probes, shortfalls
@@ -37,8 +39,10 @@ from rockcore.training.resume import (
     first_meta,
     keep_set,
     reopened,
+    run_to_resume,
     set_of,
     stored_config,
+    unfinished,
 )
 from rockcore.training.rollouts import Rollouts, derived_seed, sample
 from rockcore.training.threads import threads_for
@@ -60,37 +64,59 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
+class Told(NamedTuple):
+    """To whom a session tells how it goes."""
+
+    listen: Listener
+    say: Callable[[str], object]
+
+
 def train(
     config: SessionConfig,
     listen: Listener = lambda _: None,
     say: Callable[[str], object] = lambda _: None,
 ) -> RunMeta:
-    """Run a session and return its final RunMeta; the log is in `config.out`. `say`: takes a
-    sentence for the user.
+    """Run a session and return its final RunMeta; the log is in `config.out`, locked meanwhile.
+    `say`: takes a sentence for the user.
 
-    Ends early, with a usable run, on SIGINT or when a stop is requested. Raises BadConfig,
-    BadPrompts, BadResponse, BadRockSet, BadIntervention, ModelNotFound, VocabularyMismatch or
-    RunExists before anything is written, NonFiniteLoss or LogWriteError after keeping what is
-    there; whatever else may go wrong is noted in run.json too.
+    Ends early, with a usable run, on SIGINT, SIGTERM, SIGHUP or when a stop is requested. Raises
+    BadConfig, BadPrompts, BadResponse, BadRockSet, BadIntervention, ModelNotFound,
+    VocabularyMismatch, RunExists or FolderInUse before anything is written, NonFiniteLoss or
+    LogWriteError (RunGone, where the folder was deleted or renamed) after keeping what is there;
+    whatever else may go wrong is noted in run.json too.
     """
-    settings = stored_config(config) if config.resume else config.resolved()
-    if not config.resume:
+    settings = None if config.resume else config.resolved()
+    if settings is not None:
         RunWriter.refuse_existing(settings.out)
+    out = run_to_resume(config).path if settings is None else settings.out
+    with endings() as ending, locked(out, "training") as lock:
+        # asked again where nobody else writes: the run may have gone on, or begun, since
+        if settings is None:
+            settings = stored_config(config)
+        else:
+            RunWriter.refuse_existing(out)
+        return _train(config, settings, lock, ending, Told(listen, say))
+
+
+def _train(
+    asked: SessionConfig, settings: ResolvedConfig, lock: Lock, ending: Ending, told: Told
+) -> RunMeta:
     tasks, rocks = Tasks.of(settings), set_of(settings)
-    for sentence in shortfalls(config, tasks):
-        say(sentence)
+    for sentence in shortfalls(asked, tasks):
+        told.say(sentence)
     student, teacher = loading.load_pair(
         *tasks.models, loading.usable_device(settings.device), settings.dtype
     )
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     arm = Arm.of(settings, checked_set(settings, rocks, student))
-    session = Session(settings, tasks, student, teacher, arm)
-    if rocks is not None:
-        keep_set(session.writer, rocks)
+    ending.begin()
+    session = Session(settings, tasks, student, teacher, arm, lock)
     writer = session.writer
-    with NotedEnding(writer), interrupt_as_flag() as interrupted:
-        session.begin(say)
-        last = session.run(lambda: interrupted() or writer.stop_requested(), listen)
+    with ending.noted(writer, lambda: session.at):
+        if rocks is not None:
+            keep_set(writer, rocks)
+        session.begin(told.say)
+        last = session.run(lambda: ending.is_asked or writer.stop_requested(), told.listen)
         session.close(last)
     return writer.meta
 
@@ -99,22 +125,30 @@ class Session:
     """The state of a run in training: models, optimizer, log."""
 
     def __init__(
-        self, config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model, arm: Arm
+        self,
+        config: ResolvedConfig,
+        tasks: Tasks,
+        student: Model,
+        teacher: Model,
+        arm: Arm,
+        lock: Lock | None = None,
     ):
         self.config, self.tasks, self.student, self.teacher = config, tasks, student, teacher
+        self.at = "before its first step"  # where it is, for the reason why it ended there
         self.optimizer = updates.adamw(student, config.lr)
-        self.checkpoints = Checkpoints(config.out / "checkpoints")
         self.threads = threads_for(config, tasks, student, teacher)
         self.first_step, self.metrics_seconds = 0, 0.0
         self.say: Callable[[str], object] = lambda _: None
         self.first_texts: Rollouts | None = None
         self.objective = Objective(config, arm, student, teacher)
         if config.resume:
-            self.writer = reopened(config, student)
-            self.first_step = self.checkpoints.restore_last(student, self.optimizer)
+            self.writer = reopened(config, student, lock)
         else:
             meta = first_meta(config, tasks, student, teacher, self.threads)
-            self.writer = RunWriter.create(config.out, meta, vocabulary_columns(student))
+            self.writer = RunWriter.create(config.out, meta, vocabulary_columns(student), lock)
+        self.checkpoints = Checkpoints(config.out / "checkpoints", self.writer.still_there)
+        if config.resume:
+            self.first_step = self.checkpoints.restore_last(student, self.optimizer)
         self.probes = Probes(config, tasks, student, teacher, self.writer)
 
     def begin(self, say: Callable[[str], object]) -> None:
@@ -122,6 +156,8 @@ class Session:
         again, and reads them back.
         """
         if self.config.resume:
+            if self.writer.meta.status == "running":
+                say(unfinished(self.writer, self.first_step))
             claim(self.writer, self.config, self.threads)
             if self.first_step:
                 self.first_texts = self.probes.read_back()
@@ -144,6 +180,7 @@ class Session:
     def run(self, stop: Callable[[], bool], listen: Listener) -> int:
         """All steps, or until `stop`; returns the last step that was logged."""
         for step in range(self.first_step, self.config.steps + 1):
+            self.at = f"in the middle of step {step}"
             ending = step == self.config.steps or stop()
             clock = Clock(self.student.device)
             with clock.phase("step_s"):
@@ -245,9 +282,11 @@ class Session:
         """Let the final student write the second probe set, rescore it under every checkpoint, and
         say how the run ended.
         """
+        self.at = f"after step {last}, while its final texts were scored"
         final = self.probes.write("final", last)
         if final is not None:
             for step in self.checkpoints.steps():
+                self.writer.still_there()
                 self.checkpoints.load_weights(step, self.student)
                 self.probes.rescore("final", step, final)
             self.checkpoints.load_weights(last, self.student)

@@ -16,6 +16,8 @@ from app import words as app_words
 from rockcore.log import Run, sample_runs
 from rockcore.rocks.ranking import concentration
 
+pytestmark = pytest.mark.usefixtures("may_act")  # else Session has no form
+
 # What a page cannot do without: one element of each of its kinds, or of one of them after another.
 CONTENT = {
     "overview": ("plotly_chart", "metric"),
@@ -214,74 +216,3 @@ def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(
 def test_what_is_left_empty_is_left_to_the_task() -> None:
     settings = {"scenario": "habit", "steps": 3, "lr": None, "held_out": 0, "student": ""}
     assert data.children.flags(settings) == ["--scenario=habit", "--steps=3", "--held-out=0"]
-
-
-def test_a_name_that_leads_out_of_runs_is_refused() -> None:
-    for name in ("", "..", "../x", "/x", ".hidden", "a/b"):
-        with pytest.raises(data.trainings.CannotStart):
-            data.trainings.start_training({"scenario": "habit"}, name)
-
-
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"lr": 0.0}, {"seed": -1}, {"lr": float("inf")}])
-def test_a_setting_out_of_its_range_starts_nothing(wrong: dict[str, float], tmp_path: Path) -> None:
-    with pytest.raises(data.runs.RockError, match=next(iter(wrong))):
-        data.children.start({"scenario": "habit"} | wrong, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({"arm": "rock-freeze"}, "--arm rock-freeze without --rocks"),
-        ({"arm": "baseline", "rocks": "gone.json"}, "--rocks with --arm baseline"),
-        ({"arm": "soft", "rocks": "gone.json"}, "gone.json cannot be read"),
-    ],
-)
-def test_an_arm_without_its_set_starts_nothing_and_the_page_says_why(
-    wrong: dict[str, str], says: str, open_app
-) -> None:
-    app = open_app("session")
-    arm = next(box for box in app.selectbox if box.label == "Arm")
-    arm.set_value(wrong["arm"])
-    next(box for box in app.text_input if box.label == "Rock set").set_value(wrong.get("rocks", ""))
-    next(b for b in app.button if b.label == "Start training").click().run()
-    assert not app.exception and says in words(app)
-    assert not Path("runs").exists()
-
-
-def wait_for_the_end(folder: Path) -> None:
-    if child := data.children._children.get(folder.resolve()):
-        child.wait(120)
-
-
-def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    own = {"student": "gone", "teacher": "gone", "prompts": "gone.jsonl"}
-    folder = data.trainings.start_training(own, "own-1")
-    wait_for_the_end(folder)
-    for _ in range(2):  # the second look finds the process let go, and its code remembered
-        seen = data.trainings.watch("own-1")
-        assert not seen.running and "exit code 1" in seen.line
-        assert not data.children._children
-    assert data.trainings.trainings() == ["own-1"]
-    assert folder.resolve() in data.children.started()
-    assert "gone.jsonl does not exist" in seen.output
-
-
-def test_of_the_trainings_that_ended_only_the_last_are_remembered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(data.children, "_ended", type(data.children._ended)())
-    for i in range(data.children._MOST_ENDED + 5):
-        data.children._ended[Path(f"/{i}")] = 0
-    assert data.children.exit_code(Path("/0")) is None and data.children.exit_code(Path("/9")) == 0
-    assert len(data.children._ended) == data.children._MOST_ENDED
-
-
-@pytest.mark.parametrize("given", [{}, {"student": "x"}, {"student": "x", "teacher": "y"}])
-def test_an_own_pair_needs_all_three_fields(given: dict[str, str], tmp_path: Path) -> None:
-    form = {"student": "", "teacher": "", "prompts": ""} | given
-    with pytest.raises(data.trainings.CannotStart):
-        data.children.start(form, tmp_path / "own")

@@ -120,6 +120,7 @@ def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: R
     assert "rule" not in app.query_params
 
 
+@pytest.mark.usefixtures("may_act")
 def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
     open_app, tiny_run: RunFactory
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
     assert app.slider(key="widget window").value == 2
 
 
+@pytest.mark.usefixtures("may_act")
 @pytest.mark.parametrize("name", ["../up", "", "/x", "paper", "a/b", ".hidden"])
 def test_a_name_that_is_no_file_of_its_own_is_refused(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

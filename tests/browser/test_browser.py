@@ -28,7 +28,7 @@ def test_the_first_page_says_what_the_run_is_and_loads_nothing_external(tab: Tab
 
 
 def test_the_bundled_run_opens_first_and_every_page_of_it_works(tab: Tab) -> None:
-    tab.open("/")
+    tab.enter()
     playwright.expect(tab.page.get_by_role("heading", name="habit")).to_be_visible()
     drawn = tab.page.locator(".js-plotly-plot")
     playwright.expect(drawn).to_have_count(charts_of("overview"))
@@ -232,6 +232,7 @@ def test_the_keyboard_walks_the_tokens_and_the_card_names_them(tab: Tab) -> None
 def test_a_training_is_started_watched_and_stopped_from_its_page(tab: Tab) -> None:
     """A real one, of the built-in pair; it leaves a run that the sidebar offers."""
     slow = 120_000  # models have to be loaded, and after the stop the probe texts rescored
+    tab.enter()
     tab.open("/session")
     tab.page.get_by_label("Steps", exact=True).fill("5000")
     tab.page.get_by_role("button", name="Start training").click()

@@ -26,6 +26,7 @@ from rockcore.log import Run
 from rockcore.log.arms import ArmsFolder, Cell, Plan
 from rockcore.log.files import table_files
 from rockcore.log.folders import find_runs
+from rockcore.log.lock import locked
 from rockcore.rocks import RockSet
 from rockcore.rocks.rule import RockRule
 
@@ -201,12 +202,10 @@ def test_another_set_is_refused(trained, bundled, tmp_path, capsys):
 
 
 def test_two_processes_do_not_train_one_comparison(trained, capsys):
-    fcntl = pytest.importorskip("fcntl")
-    with (trained.path / ".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(SystemExit):
-            main(["arms", f"--out={trained.path}"])
-    assert "being trained by another process" in capsys.readouterr().err
+    with locked(trained.path, "arms"), pytest.raises(SystemExit):
+        main(["arms", f"--out={trained.path}"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"in use: process {os.getpid()} on " in said and "trains its runs" in said
 
 
 def test_a_scouting_run_without_a_set_is_told_before_any_arm_is_trained(tmp_path, bundled, capsys):
@@ -319,8 +318,9 @@ def test_a_run_that_fails_is_told_with_the_end_of_its_output(tmp_path):
     from rockcore.commands.arm_runs import ArmFailed
 
     job = Job("broken", tmp_path / "runs" / "broken", ("--steps=0",))
-    with pytest.raises(ArmFailed, match="exit code 1.*steps = 0"):
-        run_jobs(tmp_path, [job], 1, 1)
+    failed = pytest.raises(ArmFailed, match="exit code 1.*steps = 0")
+    with locked(tmp_path, "arms") as lock, failed:
+        run_jobs(lock, [job], 1, 1)
 
 
 def test_each_run_gets_the_settings_that_its_arm_looks_at_and_the_others_do_not(tmp_path):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from app import data, pages
+from app import data, opening, pages
+from app.request import ACCESS
 from rockcore import config, schema
+from rockcore.commands.app import App
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS, KNOBS
 
@@ -93,6 +95,7 @@ def test_what_a_form_asks_for_has_a_label_and_a_range():
     assert len(asked) > 2
     for setting in asked:
         assert setting.label and (setting.least is not None or setting.above is not None)
+        assert setting.most is not None
 
 
 @pytest.mark.parametrize("setting", config.settings(), ids=lambda setting: setting.name)
@@ -106,6 +109,15 @@ def test_a_number_out_of_its_range_is_refused_with_its_flag(setting):
 def test_pictures_and_links_of_the_readme_exist():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+    assert "[SECURITY.md](SECURITY.md)" in README
+
+
+def test_every_flag_and_variable_of_the_security_notes_exists():
+    notes = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    known = {"--" + field.name.replace("_", "-") for field in fields(App)}
+    assert set(re.findall(r"--[a-z][a-z-]+", notes)) <= known
+    assert set(re.findall(r"ROCKCORE_\w+", notes)) == {opening.ACTING, opening.LOOKING}
+    assert f"?{ACCESS}=" in notes
 
 
 def test_nothing_names_a_path_of_the_machine_it_was_made_on():

@@ -76,7 +76,7 @@ def later(columns: dict[str, np.ndarray]) -> None:
 
 LOSSES = {
     "not a number": (put("kl", np.nan), BadLoss, [LAST, "'kl'", "1 of 60"]),
-    "infinite": (put("kl", np.inf), BadLoss, [LAST, "'kl'", "1 of 60"]),
+    "infinite": (put("kl", np.inf), DamagedRun, [LAST, "'kl'", "1 of 60", "infinite"]),
     "below the noise": (
         put("kl", -0.001),
         BadLoss,
@@ -87,8 +87,13 @@ LOSSES = {
         DamagedRun,
         [LAST, "other tokens", "step 0", "bounds"],
     ),
-    "another rollout": (put("rollout_id", 9, 6), DamagedRun, [LAST, "other tokens"]),
-    "a row less": (without_row, DamagedRun, [LAST, "other tokens"]),
+    "another text": (
+        lambda c: c.update(rollout_id=c["rollout_id"] + 1),
+        DamagedRun,
+        [LAST, "other tokens"],
+    ),
+    "another rollout": (put("rollout_id", 9, 6), DamagedRun, [LAST, "position 7 where 6"]),
+    "a row less": (without_row, DamagedRun, [LAST, "position 8 where 7"]),
 }
 
 

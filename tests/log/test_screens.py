@@ -149,7 +149,8 @@ def test_outcomes_that_cannot_be_of_this_baseline_are_refused(screen, change):
     elif change == "problem":
         rows["problem"][-1] = 12
     ScreenWriter(screen.run.path, screen.plan).write_outcomes(key, rows)
-    with pytest.raises(DamagedRun, match=rf"{key}\.parquet speaks of"):
+    said = {"before": "has 1 of .* below 0", "twice": "has 1 of .* twice"}.get(change, "speaks of")
+    with pytest.raises(DamagedRun, match=rf"{key}\.parquet {said}"):
         screen.outcomes(key)
 
 

@@ -13,6 +13,8 @@ from app import data
 from rockcore.rocks import RockRule
 from rockcore.rocks.rule_fields import KNOBS
 
+pytestmark = pytest.mark.usefixtures("may_act")  # to save is to act
+
 SAVED = RockRule(name="my rule", window=2, top_k=3)
 
 

@@ -45,10 +45,10 @@ def test_line_separators_inside_a_text_do_not_end_the_row(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("p.jsonl", '{"question": "2+2?"}', "row 1 has no 'prompt'.*found: question"),
-        ("p.jsonl", '{"prompt": "a"}\n{"prompt": ""}', "row 2: prompt is ''"),
-        ("p.jsonl", '{"prompt": "a"}\n{"prompt": 7}', "row 2: prompt is 7"),
-        ("p.jsonl", '{"prompt": "a", "teacher_prompt": 3}', "row 1: teacher_prompt is 3"),
+        ("p.jsonl", '{"question": "2+2?"}', "row 1 has no 'prompt'.*found: 1 other fields"),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": ""}', "row 2: prompt is empty"),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": 7}', "row 2: prompt is a number"),
+        ("p.jsonl", '{"prompt": "a", "teacher_prompt": 3}', "row 1: teacher_prompt is a number"),
         ("p.jsonl", "not json", "cannot be read"),
         ("p.jsonl", "[1, 2]", "row 1 has no 'prompt'"),
         ("p.jsonl", "", "no rows"),

@@ -4,34 +4,50 @@ its folder.
 
 import streamlit as st
 
-from app import data, selection
+from app import access, data, selection
 
 OWN = "own pair"
 
 
-HINTS = {
-    "student": "folder or hub name of a model",
-    "teacher": "folder or hub name of a model",
-    "prompts": "a .jsonl or .parquet file with the column prompt, and answer if known",
+SHELVES = {  # what a form picks from, and how the command line adds to it
+    "student": ("models", "--models DIR, or put it into ./models"),
+    "teacher": ("models", "--models DIR, or put it into ./models"),
+    "prompts": ("prompts", "--prompts DIR, or put it into ./prompts"),
+    "rocks": ("rock sets", "--sets DIR, or put it into ./sets"),
 }
 
 
-def ask_numbers(scenario: str) -> dict[str, int | float | None]:
+def ask_numbers(scenario: str) -> dict[str, float | None]:
     """The numbers every training has; an empty field leaves the default that it shows."""
     asked, default = data.trainings.asked_for(), data.trainings.defaults(scenario)
-    values: dict[str, int | float | None] = {}
+    values: dict[str, float | None] = {}
     for column, setting in zip(st.columns(len(asked)), asked, strict=True):
-        least = setting.least if setting.whole else setting.above
+        # no bounds: a browser would keep what is out of them to itself, and the training begin
+        # without it; the server refuses it in words
         values[setting.name] = column.number_input(
             f"{setting.label} ({setting.unit})" if setting.unit else setting.label,
-            min_value=least if setting.whole or least is None else float(least),
             value=None,
-            step=1 if setting.whole else None,
-            format="%d" if setting.whole else "%g",
+            step=1.0 if setting.whole else None,
+            format="%.0f" if setting.whole else "%g",
             placeholder=f"{default[setting.name]:g}",
             help=setting.help,
         )
     return values
+
+
+def ask_from_shelf(setting: str, label: str, help: str | None = None) -> str:
+    """One of what lies in the named folders; "" for none."""
+    what, to_add = SHELVES[setting]
+    names = data.trainings.offered(setting)
+    picked = st.selectbox(
+        label,
+        names,
+        index=None,
+        placeholder=f"one of {len(names)}" if names else f"no {what}: {to_add}",
+        help=help or f"Others: start rockcore app with {to_add}.",
+        disabled=not names,
+    )
+    return picked or ""
 
 
 def ask_arm() -> dict[str, str]:
@@ -40,10 +56,9 @@ def ask_arm() -> dict[str, str]:
     left, right = st.columns([1, 2])
     arm = left.selectbox("Arm", list(arms), help=data.trainings.about("arm"))
     users = ", ".join(name for name, needs_set in arms.items() if needs_set)
-    rocks = right.text_input(
-        "Rock set", placeholder=f"file, for {users}", help=data.trainings.about("rocks")
-    )
-    return {"arm": arm or "", "rocks": rocks.strip()}
+    with right:
+        rocks = ask_from_shelf("rocks", "Rock set", f"For {users}: {data.trainings.about('rocks')}")
+    return {"arm": arm or "", "rocks": rocks}
 
 
 def ask_what_to_train() -> None:
@@ -67,12 +82,15 @@ def ask_what_to_train() -> None:
             task = {"scenario": scenario}
         else:
             task = {
-                setting.name: st.text_input(setting.label, placeholder=HINTS[setting.name]).strip()
+                setting.name: ask_from_shelf(setting.name, setting.label)
                 for setting in data.trainings.pair()
             }
         values = ask_numbers(scenario) | ask_arm()
         name = st.text_input(
-            "Name", value=data.trainings.free_name(scenario), help="The run goes to ./runs/NAME."
+            "Name",
+            value=data.trainings.free_name(scenario),
+            max_chars=64,
+            help="The run goes to ./runs/NAME.",
         )
         if not st.form_submit_button("Start training", type="primary"):
             return
@@ -89,27 +107,35 @@ def watch(name: str, was_running: bool) -> None:
     """How the training stands: one line, how far it is, the end of its output."""
     now = data.trainings.watch(name)
     st.text(now.line)
-    if now.run is not None:
-        if now.running and st.button("Stop after this step"):
-            data.trainings.request_stop(now.run.path)
-            st.text(
-                "Stop requested: it ends after its current step, and everything logged so far "
-                "stays."
-            )
-        if st.button("Watch it live" if now.running else "Open this run"):
-            selection.pick("run", data.trainings.name_in_sidebar(now.run))
-            st.switch_page("views/live/page.py" if now.running else "views/overview/page.py")
-        try:
+    try:
+        show_controls(name, now)
+        if now.run is not None:
             show_progress(now.run)
-        except data.runs.RockError as e:
-            st.text(str(e))
-    elif now.running and st.button("Cancel"):
-        data.trainings.cancel_training(name)
-    if now.output:
+    except data.runs.RockError as e:
+        st.text(str(e))
+    if now.output and access.may_act():
         st.caption("End of its output")
         st.code(now.output, language=None, height=240)
     if was_running and not now.running:
         st.rerun()  # the whole page: no need to look again every two seconds
+
+
+def show_controls(name: str, now: data.trainings.Watched) -> None:
+    """What can be done with the training; to look at it is all that everyone may."""
+    if now.running and access.may_act():
+        if now.run is None:
+            if st.button("Cancel" if now.place is None else "Take it out of the queue"):
+                data.trainings.cancel_training(name)
+                st.rerun()
+        elif st.button("Stop after this step"):
+            data.trainings.request_stop(now.run)
+            st.text(
+                "Stop requested: it ends after its current step, and everything logged so far "
+                "stays."
+            )
+    if now.run is not None and st.button("Watch it live" if now.running else "Open this run"):
+        selection.pick("run", data.trainings.name_in_sidebar(now.run))
+        st.switch_page("views/live/page.py" if now.running else "views/overview/page.py")
 
 
 def show_progress(run: data.runs.RunKey) -> None:
@@ -125,7 +151,11 @@ def show_progress(run: data.runs.RunKey) -> None:
 
 
 st.title("Train a student")
-if data.trainings.can_train():
+if not access.may_act():
+    st.subheader("Here you can look at trainings, and not start or stop any")
+    for sentence in access.how_to_act():
+        st.text(f"{sentence}.")
+elif data.trainings.can_train():
     ask_what_to_train()
 else:
     st.subheader("Training needs torch, which is not installed")
@@ -137,6 +167,11 @@ if names:
     st.subheader("Watch")
     watched = selection.choose("watch", st.selectbox, "Training", names, names[0])
     running = data.trainings.watch(watched).running
+    if queue := data.trainings.queue():
+        st.text(
+            f"{data.trainings.at_once()} may train at a time. In the queue: {', '.join(queue)}. It "
+            "ends with the dashboard: what still waits then is not started."
+        )
     st.fragment(watch, run_every=2 if running else None)(watched, running)
 else:
     st.text(

@@ -6,7 +6,7 @@ import shlex
 
 import streamlit as st
 
-from app import data, selection, words
+from app import access, data, selection, words
 from app.views.threshold_lab.knobs import put_rule
 
 
@@ -54,7 +54,10 @@ def show_saving(rule: data.rocks.RockRule) -> None:
     name = st.text_input(
         "Name", key="save name", placeholder="my rule", help="Goes to ./rules/NAME.json."
     ).strip()
-    if st.button("Save the rule", type="primary", disabled=not name):
+    may_save = access.may_act()
+    if not may_save:
+        st.text("\n".join(f"{sentence}." for sentence in access.how_to_act()))
+    if st.button("Save the rule", type="primary", disabled=not (name and may_save)):
         try:
             path = shlex.quote(str(data.rocks.save_rule(rule, name)))
             st.text(f"Saved. On the command line: rockcore rocks RUN --rule {path}")

@@ -1,0 +1,140 @@
+"""On what terms `rockcore app` opens the dashboard, and what it prints about them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app import access
+from app.access import Terms
+from app.request import ACCESS, is_host
+from rockcore.log import sample_runs
+from rockcore.schema import RockError
+
+ACTING, LOOKING = "ROCKCORE_TOKEN", "ROCKCORE_VIEW_TOKEN"  # where a person may choose a secret
+EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine
+
+
+class CannotOpen(RockError, ValueError):
+    """The dashboard cannot be opened like this."""
+
+
+def terms_of(wanted: Mapping[str, Any]) -> Terms:
+    """The terms that the fields of `rockcore app` ask for. The secrets of the environment are taken
+    out of it: a training started from a page has no use for them.
+
+    Raises CannotOpen for a host, port or number that cannot be, BadSecret for a secret.
+    """
+    _refuse_unusable(wanted)
+    given = {name: os.environ.pop(name, "") for name in (ACTING, LOOKING)}
+    secrets = {
+        name: access.check_secret(name, value) if value else access.new_secret()
+        for name, value in given.items()
+    }
+    if secrets[ACTING] == secrets[LOOKING]:
+        raise access.BadSecret(
+            f"{ACTING} and {LOOKING} are the same",
+            "Whoever may look could then act",
+            "Choose two, or leave them away for random ones",
+        )
+    open_to_others = not is_loopback(wanted["host"])
+    names = [name.lower() for name in wanted["allow_host"]]
+    if open_to_others:
+        machine = socket.gethostname().lower()
+        names += [machine, f"{machine}.local"]
+        names += [] if wanted["host"] in EVERYWHERE else [address_host(wanted["host"])]
+    return Terms(
+        port=wanted["port"],
+        acting=secrets[ACTING],
+        looking=secrets[LOOKING] if open_to_others or wanted["private"] else "",
+        names=tuple(dict.fromkeys(names)),
+        trainings=wanted["trainings"],
+        models=_folders(wanted["models"], Path("models"), sample_runs() / "models"),
+        prompts=_folders(wanted["prompts"], Path("prompts")),
+        sets=_folders(wanted["sets"], Path("sets")),
+    )
+
+
+def _folders(named: list[str], *default: Path) -> tuple[Path, ...]:
+    """Those that the command line names, else those of the usual ones that there are."""
+    return tuple(map(Path, named)) or tuple(p.resolve() for p in default if p.is_dir())
+
+
+def _refuse_unusable(wanted: Mapping[str, Any]) -> None:
+    if not 0 <= wanted["port"] < 65536:
+        raise CannotOpen(
+            f"--port {wanted['port']}", "Ports go from 0 to 65535", "Give one from 1024 on"
+        )
+    if wanted["trainings"] < 1:
+        raise CannotOpen(
+            f"--trainings {wanted['trainings']}",
+            "So many run at once, and one has to for any to be trained",
+            "Give --trainings 1 or more",
+        )
+    for name in wanted["allow_host"]:
+        if not is_host(name):
+            raise CannotOpen(
+                f"--allow-host {ascii(name)[:80]}",
+                "It is a name that a browser shows in an address, without http:// and path",
+                "Give a name such as rocks.example.org, with :PORT where the browser shows one",
+            )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches a server that listens there."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address.lower() == "localhost"
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a browser finds the server; of all addresses, by the name of this machine."""
+    return f"http://{socket.gethostname() if host in EVERYWHERE else address_host(host)}:{port}/"
+
+
+def address_host(host: str) -> str:
+    """An address or name as it stands in a link."""
+    return f"[{host}]" if ":" in host else host.lower()
+
+
+def link_to_act(host: str, terms: Terms) -> str:
+    return f"{address_of(host, terms.port)}?{ACCESS}={terms.acting}"
+
+
+def link_to_look(host: str, terms: Terms) -> str:
+    address = address_of(host, terms.port)
+    return f"{address}?{ACCESS}={terms.looking}" if terms.looking else address
+
+
+def announcement(host: str, terms: Terms) -> str:
+    """What the terminal says once the server answers."""
+    links = f"""
+  Rock Token Explorer
+
+  to look:          {link_to_look(host, terms)}
+  also to act:      {link_to_act(host, terms)}
+
+  To act is to start and stop trainings, to save rules, and to read the models and prompts in the
+  named folders. Keep that link to yourself: whoever has it can do all this as you."""
+    if is_loopback(host):
+        who = "only with one of the links" if terms.looking else "anyone on it may look"
+        return f"{links}\n  Only this machine is answered, and {who}.\n"
+    return f"""{links}
+
+  This dashboard is OPEN TO THE NETWORK at {host}. Who has the first link can read every run,
+  prompt and text that it shows; who has the second can also act. Nothing is encrypted: who listens
+  on the way can read all of it, the links included, and then use them. Where you do not trust the
+  network, put TLS in front of it (a proxy on this machine, with --allow-host and its name), or
+  keep to 127.0.0.1 and reach it through ssh.
+"""
+
+
+def left_waiting(folders: list[Path]) -> str:
+    """What the terminal says at the end of trainings whose turn never came; "" for none."""
+    names = ", ".join(ascii(folder.name)[1:-1] for folder in folders)
+    return f"  Not started, for they were still waiting: {names}" if names else ""

@@ -1,0 +1,30 @@
+"""What holds between columns of a row, or between the rows of a file, beyond its key.
+
+Each takes a table and says what is wrong with it, as a sentence goes on behind the name of the
+file; nothing where all is right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+
+def sums_of_bins(types: pa.Table) -> str:
+    """Of schema.TYPES: every occurrence is in one bin."""
+    if not len(types):
+        return ""
+    counts = types["kl_histogram"].combine_chunks().flatten().to_numpy()
+    wrong = counts.reshape(len(types), -1).sum(axis=1, dtype=np.int64) != types["n"].to_numpy()
+    said = f"has {wrong.sum()} of {len(types)} rows whose bins do not add up to n"
+    return said if wrong.any() else ""
+
+
+def of_one_length(gradients: pa.Table) -> str:
+    """Of schema.GRADIENTS: the directions have as many numbers each, and all of them are known."""
+    rows = gradients["direction"].to_pylist()
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1 or min(lengths) == 0 or min(lengths) % 2:
+        return f"has directions of {', '.join(map(str, sorted(lengths)[:5]))} bytes"
+    known = np.isfinite(np.frombuffer(b"".join(rows), "<f2")).all()
+    return "" if known else "has directions that hold what is no number"
