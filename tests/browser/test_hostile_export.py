@@ -17,6 +17,7 @@ from chrome import Tab
 
 CONTROLS = "\x00\x0b\x1b[2J\x7f\x9b\u202e\ufffe\u2028"
 SHOWN = "␀␋␛[2J␡\\u009b\\u202e\\ufffe\\u2028"
+LONG = "\n" * 100_000 + "a"
 TOKENS = {"=1+1": "=1+1x", "**bold**": CONTROLS}  # in the place of others of the tiny run
 RULES = "[[rule]]\ncategory = '=2+2'\npattern = '.*[a-z].*'\n"
 
@@ -28,6 +29,8 @@ def hostile(served: Path) -> Path:
     replace(run / "vocab.parquet", "token", lambda token: TOKENS.get(token, token))
     for name in ("prompt", "teacher_prompt"):
         replace(run / "probe" / "final" / "rollouts.parquet", name, lambda _: CONTROLS + "a\n\tb")
+    long = conftest.write_tiny_run(served / "endless", seed=3)
+    replace(long / "vocab.parquet", "token", lambda token: LONG if token == ":red[x]" else token)
     return run
 
 
@@ -47,8 +50,8 @@ def saved(tab: Tab, act) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
-def open_trace(tab: Tab) -> None:
-    tab.open("/trace?run=hostile&source=final&step=20")
+def open_trace(tab: Tab, run: str = "hostile") -> None:
+    tab.open(f"/trace?run={run}&source=final&step=20")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     tab.settle()
 
@@ -63,6 +66,12 @@ def test_control_characters_are_exported_as_their_symbols_in_whole_files(tab: Ta
     html = saved(tab, tab.page.locator(".export.html").click).decode()
     assert html.count(SHOWN) >= 2 and not any(c in html for c in CONTROLS if not c.isprintable())
     assert saved(tab, tab.page.locator(".export.png").click)[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_of_a_token_of_a_hundred_thousand_line_breaks_the_first_are_drawn(tab: Tab) -> None:
+    open_trace(tab, "endless")
+    long = [token for token in tab.tokens() if len(token) > 1_000]
+    assert long and {*long} == {"\n" * 10_000 + "… and 90,001 characters more"}
 
 
 def test_a_table_offers_no_formula_as_csv(tab: Tab) -> None:

@@ -66,7 +66,7 @@ function copyToken(pane, i, page) {
     layers.lines(i).filter((layer) => layer !== "found"),
   );
   const value = scale.kind === "class" ? className(pane, i) : number(now.values?.[i]);
-  copy.title = `${visible(text.tokens[i])} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
+  copy.title = `${visible(shortened(text.tokens[i]))} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
   return copy;
 }
 
