@@ -1,13 +1,14 @@
 """What the commands print on: the two consoles, their progress bars, and that of a training
-session.
+session. No text from a log, a model or a file's name reaches the terminal as a command to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,12 +18,28 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+
+from rockcore.spelling import printable
 
 if TYPE_CHECKING:
     from rockcore.training.session import Progress as StepProgress
 
 
-out, err = Console(), Console(stderr=True)
+class PlainConsole(Console):
+    """Writes control characters of what is printed as symbols; only Rich's own reach the terminal.
+
+    All that Rich draws, lines, tables and bars, passes through `render`.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
 def progress(console: Console, *columns: ProgressColumn, **options: Any) -> Progress:
