@@ -20,6 +20,7 @@ from typing import Any
 from rockcore.config import flag_of
 from rockcore.log.folders import STDOUT
 from rockcore.schema import RockError
+from rockcore.spelling import printable
 
 OUTPUT = STDOUT
 _ROOT = Path(__file__).resolve().parents[2]
@@ -143,4 +144,4 @@ def output(folder: Path, lines: int = 20) -> str:
     except OSError:  # none yet, or the folder is gone
         return ""
     kept = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
-    return "\n".join(line for line in kept[-lines:] if line.strip())
+    return printable("\n".join(line for line in kept[-lines:] if line.strip()))

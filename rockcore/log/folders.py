@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,13 +9,13 @@ from pathlib import Path
 
 from rockcore import schema
 from rockcore.log.checks import vocabulary
-from rockcore.log.files import check_schema, log_files, read_whole, table_file, table_files
+from rockcore.log.files import check_schema, read_whole, table_file, table_files
+from rockcore.log.listing import mark, mark_of
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
 PLAN, RUNS = "arms.json", "runs"  # of a comparison of arms: what belongs to it, where its runs lie
 ROCKS = "rocks.json"  # the set that a training weighed by
-_MOST_META = 2**22  # bytes of run.json: a thousand times what a training writes
 STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 
@@ -27,6 +26,7 @@ def read_run(path: Path) -> RunMeta:
     Raises RunNotFound if there is none, DamagedRun if a file is missing or unreadable,
     SchemaMismatch if it was written under another version of the schema.
     """
+    _refuse_nameless(path)
     meta = _read_meta(path)
     for name, table in schema.TABLES.items():
         files = table_files(path, name)
@@ -41,10 +41,22 @@ def read_run(path: Path) -> RunMeta:
     return meta
 
 
+def _refuse_nameless(path: Path) -> None:
+    """Raises DamagedRun for a path that is no text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as e:
+        raise DamagedRun(
+            f"The path {ascii(str(path))} is not UTF-8",
+            "It can be neither shown nor handed to the database",
+            "Rename the folder",
+        ) from e
+
+
 def _read_meta(path: Path) -> RunMeta:
     file = path / META
     try:
-        text = read_whole(file, _MOST_META)
+        text = read_whole(file)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise _no_run(path) from e
     return RunMeta.from_json(text, file)
@@ -67,14 +79,19 @@ def _no_run(path: Path) -> RockError:
 
 
 def fingerprint(path: Path) -> str:
-    """Changes whenever a file of the run does: the key of every cache."""
-    files = [path / META, path / CATEGORIES, *(file for _, file in log_files(path))]
-    digest, start = hashlib.sha256(), len(str(path)) + 1
-    for file in sorted(map(str, files)):
-        with suppress(FileNotFoundError):  # dropped by a run that goes on
-            stat = os.stat(file)
-            digest.update(f"{file[start:]} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    """Changes whenever a file of the run does: the key of every cache. Every process says the
+    same.
+    """
+    single = [META, CATEGORIES, *(t.file() for t in schema.TABLES.values() if not t.per_step)]
+    total = 0
+    for name in single:
+        with suppress(OSError, ValueError):  # not there, or dropped by a run that goes on
+            stat = os.stat(path / name)
+            total += mark(name, stat.st_size, stat.st_mtime_ns)
+    for table in schema.TABLES.values():
+        if table.per_step and (files := mark_of(path / table.folder, table.is_file)):
+            total += mark(table.folder, files, 0)
+    return f"{total % 2**64:016x}"
 
 
 def last_written(path: Path) -> float:
@@ -94,11 +111,22 @@ def find_runs(places: Iterable[str | Path]) -> list[Path]:
     """
     found: list[Path] = []
     for place in map(Path, places):
-        inside = sorted(place.glob(f"*/{META}"))
-        if (place / PLAN).exists():
-            inside += sorted(place.glob(f"{RUNS}/*/{META}"))
-        found += [place] if (place / META).exists() else [p.parent for p in inside]
-    return list(dict.fromkeys(p.resolve() for p in found))
+        if os.path.exists(place / META):
+            found.append(place)
+            continue
+        found += holding(META, place)
+        if os.path.exists(place / PLAN):
+            found += holding(META, place / RUNS)
+    return [Path(path) for path in dict.fromkeys(map(os.path.realpath, found))]
+
+
+def holding(name: str, place: Path) -> list[Path]:
+    """The folders just below a place that hold a file called so; none where it cannot be listed."""
+    try:
+        children = sorted(os.listdir(place))
+    except (OSError, ValueError):
+        return []
+    return [place / child for child in children if os.path.exists(place / child / name)]
 
 
 def request_stop(path: str | Path) -> None:

@@ -434,7 +434,7 @@ WRONG = {
     "estimator": [["full"], None],
     "vocab_size": ["640", True, 1.5, None],
     "seed": [False, "0", 2.0],
-    "temperature": ["1", True, None, float("nan"), float("inf"), 10**400],
+    "temperature": ["1", True, None, 10**400],
     "config": [None, [], "text", 0],
     "schema_version": [True, "1", 1.0, None],
     "started": [0, "yesterday"],
