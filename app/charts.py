@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
+from rockcore.spelling import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ __all__ = [
     "band",
     "finish",
     "label",
+    "look",
     "whiskers",
 ]
 
@@ -39,6 +41,7 @@ def label(shown: str) -> str:
     """A token, its whitespace made visible, that Plotly shows as it is: it reads tags and some
     entities, and &quot; is none of them.
     """
+    shown = printable(shown)
     return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=False)
 
 
@@ -48,9 +51,17 @@ def finish(
     """Heading, axes and margins. `title`: the heading and the lines below it, parted by <br>; names
     from a log are shown as they are.
     """
-    heading, *about = (html.escape(line, quote=False) for line in title.split("<br>"))
-    figure.update_layout(
-        title={
+    figure.update_layout(look(title, height, legend))
+    figure.update_xaxes(title=x, automargin=True)
+    figure.update_yaxes(title=y, automargin=True)
+    return figure
+
+
+def look(title: str, height: int, legend: bool = True) -> dict[str, Any]:
+    """The layout that all figures share: see `finish`."""
+    heading, *about = (html.escape(line, quote=False) for line in printable(title).split("<br>"))
+    return {
+        "title": {
             "text": heading,
             "subtitle": {"text": "<br>".join(about)},
             "font": {"size": 15},
@@ -59,14 +70,11 @@ def finish(
             "y": 0.97,
             "yanchor": "top",
         },
-        height=height,
-        margin={"l": 10, "r": 10, "t": 75, "b": 80 if legend else 45},
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-    )
-    figure.update_xaxes(title=x, automargin=True)
-    figure.update_yaxes(title=y, automargin=True)
-    return figure
+        "height": height,
+        "margin": {"l": 10, "r": 10, "t": 75, "b": 80 if legend else 45},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        "hovermode": "closest",
+    }
 
 
 def whiskers(

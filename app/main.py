@@ -17,7 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, links, selection  # noqa: E402
+from app import data, links, pages, selection, turns  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
@@ -69,7 +69,8 @@ def open_picked(places: list[Path]) -> data.runs.RunKey | None:
     if not found and not selection.asked("run"):
         show_notice(
             "No run to show",
-            f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.",
+            f"Looked in: {data.runs.as_text(', '.join(map(str, places)))}. "
+            "A run is a folder with run.json.",
             "Start one on the page “Session”, or give a run's folder on the command line: "
             "rockcore app RUN_OR_FOLDER",
         )
@@ -128,10 +129,7 @@ def rerun_on_news(run: data.runs.RunKey) -> None:
 def main() -> None:
     st.set_page_config(page_title="Rock Token Explorer", layout="wide")
     st.html(f"<style>{STYLE}</style>")
-    shown = [
-        st.Page(VIEWS / p.name / "page.py", title=p.title, url_path=p.name, default=p is PAGES[0])
-        for p in PAGES
-    ]
+    shown = pages.menu(VIEWS)
     page = st.navigation(shown)
     about = PAGES[shown.index(page)]
     selection.begin(about.name)
@@ -150,4 +148,5 @@ def main() -> None:
     selection.publish()
 
 
-main()
+with turns.turn():
+    main()

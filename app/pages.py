@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
 
 
 class Page(NamedTuple):
@@ -27,3 +32,19 @@ PAGES = (
     Page("live", "Live", own_pace=True),
     Page("session", "Session", own_pace=True),
 )
+
+_made: list[StreamlitPage] = []
+
+
+def menu(views: Path) -> list[StreamlitPage]:
+    """The pages as Streamlit wants them, for one script run: it writes into them. Making them asks
+    the file system thirty things, so they are made once and copied.
+    """
+    if not _made:
+        import streamlit as st
+
+        _made[:] = [
+            st.Page(views / p.name / "page.py", title=p.title, url_path=p.name, default=i == 0)
+            for i, p in enumerate(PAGES)
+        ]
+    return [copy(page) for page in _made]

@@ -62,8 +62,8 @@ class Guarded(App):
         link = opening.link_to_act(host, self.terms)
         with nullcontext() if self.wanted["headless"] else browser.opened_at(link):
             yield
-        children = sys.modules.get("app.data.children")  # not loaded, none was started
-        if children and (left := opening.left_waiting(children.waiting())):
+        turns = sys.modules.get("app.data.turns")  # not loaded, none was started
+        if turns and (left := opening.left_waiting(turns.waiting())):
             print(left, flush=True)
 
 

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import streamlit as st
-
 from app.components.token_pane import parts
 from app.data import runs
+from app.work import kept
 from rockcore.analysis import arms, arms_texts
 from rockcore.analysis.arms_texts import WEIGHT_SCALE
 from rockcore.categories import RULES, categories_of
@@ -51,13 +50,13 @@ def key(path: str) -> ArmsKey:
     return ArmsKey(path, comparisons.fingerprint(path))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept
 def comparison(of: ArmsKey) -> Comparison:
     """What was worked out of the runs. Raises NotCompared where that was not done yet."""
     return comparisons.read(of.path)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def tests(of: ArmsKey) -> pd.DataFrame:
     """The tests against the baseline, spelled out: analysis.arms.spelled_tests."""
     return arms.spelled_tests(comparison(of).tests)
@@ -98,7 +97,7 @@ def categories() -> list[str]:
     return list(categories_of(RULES))
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def text(of: ArmsKey, arm: str, rollout: int) -> LeftOut | None:
     """One of the kept texts; None where there is none of this arm."""
     found = arms_texts.written(comparison(of), arm, rollout)

@@ -8,12 +8,10 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import streamlit as st
-
 from app.components import token_pane
 from app.data import rocks, runs, texts
 from app.data.runs import RunKey
-from app.work import work
+from app.work import kept, work
 from rockcore import schema
 from rockcore.analysis import compare, pair_scales, pairs, standings
 from rockcore.analysis.pair_scales import DIFFERENCE
@@ -59,12 +57,12 @@ def common_texts(a: RunKey, b: RunKey) -> list[Texts]:
     return [kind for kind in Texts if runs.steps(a, kind) and runs.steps(b, kind)]
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept
 def _asked(run: RunKey, kind: Texts, step: int) -> pd.DataFrame:
     return pairs.asked(runs.log(run), kind, step)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept
 def shared(a: RunKey, b: RunKey, kind: Texts, step_a: int, step_b: int) -> SharedPrompts:
     """The texts of A that answer a prompt which B answers too, word for word."""
     return pairs.shared_prompts(_asked(a, kind, step_a), _asked(b, kind, step_b))
@@ -81,13 +79,13 @@ def partners(found: SharedPrompts, a: Text, b: RunKey, step_b: int) -> dict[int,
     }
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@kept
 def _hints(run: RunKey, kind: Texts, step: int) -> dict[int, str]:
     frame = runs.rollouts(run, kind, step)
     return dict(zip(frame.rollout_id.tolist(), frame.hint, strict=True))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def _tokens(text: Text) -> pd.DataFrame:
     return (
         runs.log(text.run)
@@ -112,7 +110,7 @@ def pair(a: Text, b: Text, signal: str) -> Pair:
     return Pair.of(of_a, of_b, aligned)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
     """texts.scale over both runs: quantiles of all their tokens, and the histogram of
     these.
@@ -122,13 +120,13 @@ def scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
     )
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def difference_scale(a: RunKey, b: RunKey, signal: str) -> dict[str, Any]:
     """The scale of B − A, fixed for the two runs."""
     return pair_scales.difference_scale(runs.log(a), runs.log(b), signal)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def threshold(a: RunKey, b: RunKey, signal: str) -> float | None:
     """τ: the 0.90 quantile of |signal| over the tokens of both runs; None where nothing is
     logged.
@@ -185,7 +183,7 @@ def ranked_by_rule(a: RunKey, b: RunKey, rule: rocks.RockRule) -> Sides:
     return Sides(*(Ranking.of_set(rocks.found(run, rule).report) for run in (a, b)))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def ranked_by_score(a: RunKey, step_a: int, b: RunKey, step_b: int, top: int) -> Sides:
     """Two steps by Rock Score over their fresh rollouts."""
     compare.check_estimators(runs.log(a).meta, runs.log(b).meta)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import streamlit as st
-
 from app.data import rocks, runs, steps
 from app.data.runs import RunKey
-from app.work import known, remember
+from app.memory import known, remember
+from app.work import kept, kept_saying
 from rockcore.analysis import correlations, gradient_change, groups, shares
 from rockcore.analysis.correlations import Correlation
 from rockcore.analysis.geometry import Geometry
@@ -50,7 +49,7 @@ def logged_texts(run: RunKey) -> list[Texts]:
     return [kind for kind in Texts if runs.steps(run, kind)]
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def _shares(run: RunKey, kind: Texts, norm: str) -> pd.DataFrame:
     return shares.type_shares(runs.log(run), Texts(kind).table, norm)
 
@@ -114,7 +113,7 @@ def direction_steps(run: RunKey, kind: Texts) -> list[int]:
     return runs.log(run).steps(f"gradients/{kind.value}")
 
 
-@st.cache_resource(max_entries=6, show_spinner="Reading the gradients")
+@kept_saying("Reading the gradients")
 def _geometry(run: RunKey, kind: Texts, step: int) -> Geometry:
     return Geometry.of(runs.log(run), kind.value, step)
 
@@ -126,7 +125,7 @@ def cosine_error(run: RunKey, kind: Texts, step: int) -> float:
     return _geometry(run, kind, step).cosine_error
 
 
-@st.cache_data(max_entries=16, show_spinner="Measuring the mean gradients")
+@kept_saying("Measuring the mean gradients")
 def _directions(run: RunKey, kind: Texts, step: int) -> pd.DataFrame:
     return _geometry(run, kind, step).table()
 
@@ -136,7 +135,7 @@ def directions(run: RunKey, kind: Texts, step: int, rock_ids: set[int]) -> pd.Da
     return shares.named(_directions(run, kind, step), _names(run, kind), rock_ids)
 
 
-@st.cache_data(max_entries=16, show_spinner="Comparing early with late")
+@kept_saying("Comparing early with late")
 def _change(run: RunKey, kind: Texts, first: int, last: int) -> pd.DataFrame:
     return gradient_change.early_and_late(_geometry(run, kind, first), _geometry(run, kind, last))
 
@@ -183,7 +182,7 @@ def ends(run: RunKey, rock_ids: set[int]) -> list[End]:
     return [End(kind, _group_length(run, kind, step, frozenset(rock_ids))) for kind, step in found]
 
 
-@st.cache_data(max_entries=32, show_spinner="Measuring the mean gradients")
+@kept_saying("Measuring the mean gradients")
 def _group_length(run: RunKey, kind: Texts, step: int, ids: frozenset[int]) -> GroupLength:
     return group_length(_geometry(run, kind, step), ids)
 
@@ -198,7 +197,7 @@ def given_up(run: RunKey, ids: set[int], kind: Texts, norm: str) -> GivenUp:
     return shares.given_up(runs.log(run), ids, Texts(kind).table, norm)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def exact(run: RunKey, kind: Texts, norm: str) -> Correlation | None:
     """How well the closed-form norm stands for the gradient in all parameters; None where no exact
     ones were taken.
@@ -209,7 +208,7 @@ def exact(run: RunKey, kind: Texts, norm: str) -> Correlation | None:
         return None
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def adam(run: RunKey, rock_ids: frozenset[int]) -> tuple[pd.DataFrame, Correlation]:
     """Adam's second moment (token_id, second_moment, n, names) and its rank correlation with the
     frequency. Raises NoGradients.

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import streamlit as st
 
 from app import words
 from app.components.packing import packed
 from app.components.token_pane import parts
 from app.data import runs
 from app.data.runs import RunKey
-from app.work import known, work
+from app.memory import known
+from app.work import kept, work
 from rockcore.analysis import knockout_pairs, knockouts
 from rockcore.analysis.knockout_pairs import ROLES
 from rockcore.analysis.knockout_predictors import PREDICTORS
@@ -53,12 +51,14 @@ def key(run: RunKey) -> ScreenKey | None:
     """The screen of a run; None where there is none. Raises RockError for one that cannot be
     read.
     """
-    if not Screen.exists(Path(run.path)):
+    if not Screen.exists(run.path):
         return None
-    return ScreenKey(run, Screen.open(runs.log(run)).fingerprint())
+    found = ScreenKey(run, Screen.state(run.path))
+    screen(found)
+    return found
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@kept
 def screen(of: ScreenKey) -> Screen:
     return Screen.open(runs.log(of.run))
 
@@ -86,6 +86,7 @@ class Progress(NamedTuple):
         return self.done == self.planned
 
 
+@kept
 def progress(of: ScreenKey) -> Progress:
     return Progress(len(screen(of).finished), len(screen(of).candidates))
 
@@ -111,12 +112,12 @@ def examples(of: ScreenKey, candidate: str) -> dict[int, str]:
 GRADES = {True: "right", False: "wrong"}
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def _pairs(of: ScreenKey, candidate: str) -> pd.DataFrame:
     return examined(of).pairs(candidate)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def replacements(of: ScreenKey, candidate: str) -> pd.DataFrame:
     """What is written where the first banned token stood: token_id, token, n, share."""
     return examined(of).replacements(candidate)
@@ -144,7 +145,7 @@ class Pair(NamedTuple):
     step: int
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def pair(of: ScreenKey, candidate: str, row: int) -> Pair:
     """A row of `examples`, lined up."""
     at: Any = _pairs(of, candidate).loc[row]
@@ -173,6 +174,7 @@ def _side(of: ScreenKey, letter: str, at: Any, ids: Any, roles: Any, correct: bo
     return Side(letter, text, values, packed(roles, "u1"), len(ids), bool(correct))
 
 
+@kept
 def why_not(run: RunKey) -> str:
     """Why a run cannot be screened; empty where it can."""
     return screens.why_not(runs.log(run))
@@ -209,15 +211,14 @@ def measured(run: RunKey, at_once: bool = False) -> Measured:
         if at_once and known(("verdicts", of)) is None:
             weighed = "its screen is being weighed"
             return Measured({}, {}, set(), weighed, weighed, later=True)
-        opened = screen(of)
-        note = f"{knockouts.trained_on(opened)}." if opened.stale else ""
-        return Measured(*_told(of), missing, others, note=note)
+        return _told(of)._replace(missing=missing, others=others)
     except RockError as e:
         unread = f"{NOT_MEASURED}, as its screen cannot be read. {e}"
         return Measured({}, {}, set(), unread, unread)
 
 
-def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str], set[int]]:
+@kept
+def _told(of: ScreenKey) -> Measured:
     opened = screen(of)
     rows = work(
         ("verdicts", of), lambda pulse: knockouts.token_verdicts(opened), "Weighing the screen"
@@ -232,7 +233,8 @@ def _told(of: ScreenKey) -> tuple[dict[int, str], dict[int, str], set[int]]:
             ids, verdicts, rows.delta, rows.low, rows.high, rows.needed, strict=True
         )
     }
-    return dict(zip(ids, verdicts, strict=True)), told, by_window
+    note = f"{knockouts.trained_on(opened)}." if opened.stale else ""
+    return Measured(dict(zip(ids, verdicts, strict=True)), told, by_window, "", "", note=note)
 
 
 def beside(run: RunKey, types: pd.DataFrame) -> pd.DataFrame:

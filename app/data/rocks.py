@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import streamlit as st
-
 from app.components.loss_histogram import Histogram
+from app.components.packing import packed, unpacked
 from app.data import rules, runs, texts
 from app.data.runs import RunKey
-from app.data.texts import packed
-from app.work import known, remember, work
+from app.memory import known, remember
+from app.work import kept, kept_saying, work
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
@@ -70,13 +69,13 @@ def rule_names() -> list[str]:
     return [*PRESETS, *rules.names()]
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the log")
+@kept_saying("Reading the log")
 def _read(run: RunKey, what: tuple[Any, ...]) -> Examined:
     """What the rules that read the same share."""
     return Examined(runs.log(run), RockRule(**dict(zip(READS, what, strict=True)))).loaded()
 
 
-@st.cache_resource(max_entries=2, show_spinner="Sorting the occurrences")
+@kept_saying("Sorting the occurrences")
 def _sorted(run: RunKey, what: tuple[Any, ...]) -> ThresholdTable | None:
     return _read(run, what).table
 
@@ -154,6 +153,7 @@ def is_large(run: RunKey, rule: RockRule) -> bool:
     return len(examined(run, rule).material.last) > _LARGE
 
 
+@kept
 def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
     """This rule and each preset, on the texts this rule reads: see tables.side_by_side. Of one
     checkpoint only the presets that need no second one.
@@ -174,7 +174,7 @@ def token_names(run: RunKey, rule: RockRule) -> dict[int, str]:
     return _token_names(run, reads(rule), named)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def _token_names(run: RunKey, what: tuple[Any, ...], named: tuple[int, ...]) -> dict[int, str]:
     most = occurrences.most_frequent(_read(run, what).material.last, _CHOICES)
     text = runs.log(run).vocab.set_index("token_id").token
@@ -186,7 +186,7 @@ def histogram(run: RunKey, rule: RockRule) -> Histogram:
     return _histogram(run, reads(rule))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def _histogram(run: RunKey, what: tuple[Any, ...]) -> Histogram:
     return Histogram(*occurrences.loss_histogram(_read(run, what).material), unit="nats")
 
@@ -206,6 +206,7 @@ def source(run: RunKey, rule: RockRule) -> Texts:
     return examined(run, rule).material.source
 
 
+@kept
 def rollouts(run: RunKey, rule: RockRule) -> list[int]:
     """Rollouts of the last checkpoint, those with most kept occurrences first."""
     return occurrences.by_kept(found(run, rule))
@@ -236,9 +237,14 @@ def verdict(
     try:
         if at_once and known((run, rule)) is None:
             return _not_yet(run, rule)
-        done = found(run, rule)
+        return _verdict(run, rule, where, rollout, packed(ids, "i4"))
     except runs.RockError as e:
         return Verdict(None, [], "", "", str(e))
+
+
+@kept
+def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, packed_ids: str) -> Verdict:
+    done, ids = found(run, rule), unpacked(packed_ids, "i4")
     report, read = done.report, done.material.source
     classes = packed(occurrences.class_codes(report, ids), "u1")
     why = ""
@@ -284,7 +290,7 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
     return remember(key, tables.type_table(done.report, series))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@kept
 def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
 

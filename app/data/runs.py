@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import streamlit as st
-
 from app import words
 from app.data import children
+from app.work import kept
 from rockcore import schema
 from rockcore.analysis import course, signals
 from rockcore.analysis.course import Course
@@ -24,6 +23,7 @@ from rockcore.analysis.signals import Scale
 from rockcore.categories import categories_of
 from rockcore.log import Run, find_runs, sample_runs
 from rockcore.log.arms import find_arms
+from rockcore.log.folders import fingerprint
 from rockcore.rocks import ranking as rank
 from rockcore.rocks.ranking import Concentration
 from rockcore.schema import RockError, RunNotFound, Texts
@@ -71,7 +71,12 @@ def find(where: list[Path]) -> dict[str, str]:
         paths += find_runs([place]) or ([] if holds_none else [Path(os.path.realpath(place))])
     paths = list(dict.fromkeys(paths))
     names = [p.name for p in paths]
-    return {str(p) if names.count(p.name) > 1 else p.name: str(p) for p in paths}
+    return {as_text(str(p) if names.count(p.name) > 1 else p.name): str(p) for p in paths}
+
+
+def as_text(path: str) -> str:
+    """A path as a page can show it: bytes that are no text are spelled out."""
+    return path.encode(errors="backslashreplace").decode()
 
 
 def offered() -> dict[str, str]:
@@ -86,12 +91,14 @@ def opened_first(found: dict[str, str]) -> str:
 
 def key(path: str) -> RunKey:
     """Raises RockError if there is no readable run at `path`."""
-    return RunKey(path, Run.open(path).fingerprint())
+    found = RunKey(path, fingerprint(Path(path)))
+    log(found)
+    return found
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@kept
 def log(run: RunKey) -> Run:
-    """The run of a key; opening it looks at every file, which takes milliseconds, once."""
+    """The run of a key; opening it looks into every file, once for all sessions."""
     return Run.open(run.path)
 
 
@@ -101,13 +108,13 @@ def short_path(run: RunKey) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def facts(run: RunKey) -> Course:
     """How the session went, step by step."""
     return course.course(log(run))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def unscored(run: RunKey) -> course.Unscored | None:
     """How far a run that ends is with its final texts; None if what is shown of them is whole."""
     return course.unscored(log(run))
@@ -141,7 +148,7 @@ def is_live(run: RunKey) -> bool:
     return opened.age_s() < _SILENT_S if trained is None else trained
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept
 def steps(run: RunKey, source: str = "fresh") -> list[int]:
     """The steps at which a trace of `source` can be shown."""
     return log(run).steps(Texts(source).table)
@@ -157,25 +164,25 @@ def texts_label(texts: str) -> str:
     return Texts(texts).label
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
     """The types of a step by Rock Score, numbered from 1, with their visible text."""
     return rank.numbered(log(run), step)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept
 def concentration(run: RunKey, step: int, top: int) -> Concentration:
     """How much of a step falls on its `top` token types."""
     return rank.concentration(log(run), step, top)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept
 def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     """rollout_id and `hint` of each text: graded how, how long, how far from the teacher."""
     return course.graded_texts(log(run), Texts(source), step)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept
 def scale(run: RunKey, signal: str) -> Scale:
     """The colour scale of a signal, the same for every text of the run."""
     return signals.scale(log(run), signal)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
 from app.data import rocks, runs
 from app.data.runs import RunKey
+from app.work import kept, kept_saying
 from rockcore.analysis import steps
 from rockcore.analysis.step_tables import (
     SORTS,
@@ -62,25 +61,25 @@ __all__ = [
 ]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept
 def step_axis(run: RunKey, source: str) -> StepAxis:
     """The steps of these texts, and those that should be logged and are not."""
     return steps.step_axis(runs.log(run), Texts(source))
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def positions(run: RunKey, source: str, rollout: int, signal: str) -> Surface:
     """A probe text: rows are its positions, named by their tokens."""
     return steps.positions(runs.log(run), Texts(source), rollout, signal)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Reading the steps")
+@kept_saying("Reading the steps")
 def types(run: RunKey, source: str, signal: str) -> TypeSteps:
     """Every token type that occurs in these texts, by falling score."""
     return steps.types(runs.log(run), Texts(source), signal)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept
 def categories(run: RunKey, source: str, signal: str) -> CategorySteps:
     """The categories of these types, the commonest first."""
     return steps.categories(types(run, source, signal))

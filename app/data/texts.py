@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import streamlit as st
-
 from app.components.packing import packed
 from app.components.token_pane import parts
 from app.data import runs
 from app.data.runs import RunKey
+from app.work import kept
 from rockcore.analysis import signals, texts
 from rockcore.analysis.signals import SIGNALS, USUAL
 from rockcore.schema import Texts
@@ -33,7 +32,7 @@ __all__ = [
 ]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept
 def scale(run: RunKey, signal: str) -> dict[str, Any]:
     """The colour scale and histogram of a signal over the whole run, as a dict: signals.Scale and
     signals.Histogram.
@@ -58,7 +57,7 @@ def text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     return _text(run, about, step if about is Texts.FRESH else runs.steps(run, source)[-1], rollout)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def _text(run: RunKey, about: Texts, step: int, rollout: int) -> dict[str, Any]:
     found = texts.text(runs.log(run), about, step, rollout)
     return parts.text_part(
@@ -66,7 +65,7 @@ def _text(run: RunKey, about: Texts, step: int, rollout: int) -> dict[str, Any]:
     )
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept
 def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
     """What the text is at one step: token_pane.parts.values_part."""
     about = Texts(source)

@@ -83,4 +83,5 @@ def run(command: App) -> None:
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the child too, which then ends by itself
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    raise SystemExit(child.wait())
+    code = child.wait()
+    raise SystemExit(code if code >= 0 else 128 - code)  # of a signal, as shells count

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
+from rockcore.log.listing import names_as
 from rockcore.schema import Column, DamagedRun, LogTable, LogWriteError, RunNotFound
 
 # column name -> array of equal length; lists as (N, k), where a masked row is null
@@ -41,13 +42,31 @@ def steps_and_files(run: Path, table: str) -> list[tuple[int, Path]]:
         return [(0, run / of.file())] if os.path.lexists(run / of.file()) else []
     folder = run / of.folder
     try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+        return list(names_as(folder, partial(_in_order, of, folder)).files)
+    except FileNotFoundError:
         return []
-    except OSError as e:
+    except OSError as e:  # also of a file in its place
         raise unreadable(f"{folder} cannot be listed", e) from e
-    found = [(step, folder / name) for name in names if (step := of.step_of(name)) is not None]
-    return sorted(found)
+
+
+class _InOrder(NamedTuple):
+    """The names in a table's folder, with what they stand for; None for a stranger."""
+
+    by_name: dict[str, tuple[int, Path] | None]
+    files: list[tuple[int, Path]]  # by step
+
+
+def _in_order(
+    of: LogTable, folder: Path, names: Iterable[str], before: _InOrder | None
+) -> _InOrder:
+    known = before.by_name if before else {}
+    by_name = {name: known[name] if name in known else _file(of, folder, name) for name in names}
+    return _InOrder(by_name, sorted(file for file in by_name.values() if file is not None))
+
+
+def _file(of: LogTable, folder: Path, name: str) -> tuple[int, Path] | None:
+    step = of.step_of(name)
+    return None if step is None else (step, folder / name)
 
 
 def logged_file(run: Path, table: str, step: int) -> Path:
@@ -191,8 +210,9 @@ def sweep(folder: Path, deep: bool = True) -> None:
 
 def unreadable(what: str, cause: Exception) -> DamagedRun:
     """The error for a file whose contents are lost; `what` names it."""
+    said = ascii(str(cause).partition("\n")[0])[1:-1]  # it may quote the file's own bytes
     return DamagedRun(
-        f"{what} ({str(cause).splitlines()[0]})",
+        f"{what} ({said if len(said) <= 160 else said[:159] + '…'})",
         "Its rows cannot be recovered from what is there",
         "Copy it from a backup, or delete it: the rest of the run opens without it",
     )

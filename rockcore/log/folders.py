@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,7 +9,8 @@ from pathlib import Path
 
 from rockcore import schema
 from rockcore.log.checks import vocabulary
-from rockcore.log.files import check_schema, log_files, read_whole, table_file, table_files
+from rockcore.log.files import check_schema, read_whole, table_file, table_files
+from rockcore.log.listing import mark, mark_of
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
@@ -79,14 +79,19 @@ def _no_run(path: Path) -> RockError:
 
 
 def fingerprint(path: Path) -> str:
-    """Changes whenever a file of the run does: the key of every cache."""
-    files = [path / META, path / CATEGORIES, *(file for _, file in log_files(path))]
-    digest, start = hashlib.sha256(), len(str(path)) + 1
-    for file in sorted(map(str, files)):
-        with suppress(OSError):  # dropped by a run that goes on, or a link that leads nowhere
-            stat = os.stat(file)
-            digest.update(f"{file[start:]} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    """Changes whenever a file of the run does: the key of every cache. Every process says the
+    same.
+    """
+    single = [META, CATEGORIES, *(t.file() for t in schema.TABLES.values() if not t.per_step)]
+    total = 0
+    for name in single:
+        with suppress(OSError, ValueError):  # not there, or dropped by a run that goes on
+            stat = os.stat(path / name)
+            total += mark(name, stat.st_size, stat.st_mtime_ns)
+    for table in schema.TABLES.values():
+        if table.per_step and (files := mark_of(path / table.folder, table.is_file)):
+            total += mark(table.folder, files, 0)
+    return f"{total % 2**64:016x}"
 
 
 def last_written(path: Path) -> float:

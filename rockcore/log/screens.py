@@ -6,7 +6,6 @@ at all, so one that was killed keeps every finished candidate, and can be read w
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ import pyarrow as pa
 
 from rockcore.log.checks import read_table
 from rockcore.log.files import Columns, commit, read_whole, unreadable, write_table
+from rockcore.log.listing import mark, mark_of
 from rockcore.log.lock import Lock
 from rockcore.log.run import Run
 from rockcore.schema import Column, DamagedRun, RockError
@@ -83,6 +83,20 @@ class Screen:
     def exists(run: str | Path) -> bool:
         return (Path(run) / FOLDER / PLAN).exists()
 
+    @staticmethod
+    def state(run: str | Path) -> str:
+        """Changes whenever a file of the run's screen does, which the run's own fingerprint does
+        not know; empty where there is no screen.
+        """
+        folder, total = Path(run) / FOLDER, 0
+        for name in (PLAN, "problems.parquet", "baseline.parquet"):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                stat = os.stat(folder / name)
+                total += mark(name, stat.st_size, stat.st_mtime_ns)
+        if total:
+            total += mark("outcomes", mark_of(folder / "outcomes", _is_table), 0)
+        return f"{total % 2**64:016x}" if total else ""
+
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         return self.plan.candidates
@@ -101,14 +115,7 @@ class Screen:
 
     def fingerprint(self) -> str:
         """Changes whenever a file of the screen does; the run's own does not know it."""
-        digest = hashlib.sha256()
-        files = [self.folder / PLAN, *sorted(self.folder.rglob("*.parquet"))]
-        for file in files:
-            with suppress(OSError):
-                stat = file.stat()
-                name = file.relative_to(self.folder)
-                digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()[:16]
+        return self.state(self.run.path)
 
     @cached_property
     def problems(self) -> dict[str, list]:
@@ -245,6 +252,10 @@ def why_not(run: Run) -> str:
     if not run.meta.config:
         return f"{run.path.name} does not hold the settings that it was trained with"
     return ""
+
+
+def _is_table(name: str) -> bool:
+    return name.endswith(".parquet") and not name.startswith(".")
 
 
 def _read_plan(file: Path) -> ScreenPlan:

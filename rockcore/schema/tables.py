@@ -106,6 +106,11 @@ class LogTable:
         step = _STEP_FILE.fullmatch(name)
         return int(step[1]) if step else None
 
+    @staticmethod
+    def is_file(name: str) -> bool:
+        """Whether a file called so in the table's folder is that of a step."""
+        return _STEP_FILE.fullmatch(name) is not None
+
 
 _STEP_FILE = re.compile(r"step=([0-9]{6}|[1-9][0-9]{6,17})\.parquet")
 

@@ -1,20 +1,21 @@
-"""Long work is done once for all who wait, gives way when nobody does, and is remembered within a
-bound.
+"""A question is worked out once for all who ask it, gives way when nobody does, and brings nobody
+to a stand.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
-import numpy as np
-import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from app import work
+from app import memory, turns, work
 
 PATIENCE_S = 10
+WAIT = work._wait  # as pages wait
 
 
 class Ended(BaseException):
@@ -23,7 +24,7 @@ class Ended(BaseException):
 
 @pytest.fixture(autouse=True)
 def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "_done", type(work._done)())
+    memory.forget()
     monkeypatch.setattr(work, "_wait", lambda finished, saying: finished.wait(PATIENCE_S))
 
 
@@ -59,7 +60,7 @@ def test_a_result_is_computed_once() -> None:
     assert [
         work.work(("once", 1), lambda pulse: calls.append(1) or "done", "…") for _ in range(3)
     ] == ["done"] * 3
-    assert calls == [1] and work.known(("once", 1)) == "done"
+    assert calls == [1] and memory.known(("once", 1)) == "done"
 
 
 @pytest.mark.parametrize("nothing", [None, 0, "", [], False])
@@ -68,8 +69,8 @@ def test_a_result_that_is_nothing_is_remembered_too(nothing: object) -> None:
     for _ in range(2):
         assert work.work("nothing", lambda pulse: (calls.append(1), nothing)[1], "…") is nothing
     assert calls == [1]
-    assert work.known("nothing", work.MISSING) is nothing
-    assert work.known("never asked", work.MISSING) is work.MISSING
+    assert memory.known("nothing", memory.MISSING) is nothing
+    assert memory.known("never asked", memory.MISSING) is memory.MISSING
 
 
 def test_sessions_with_one_question_share_one_computation(together) -> None:
@@ -113,7 +114,7 @@ def test_an_ended_page_stops_its_work_at_the_next_pulse_and_nothing_is_remembere
     with pytest.raises(Ended):
         work.work("endless", endless(begun, stopped), "…")
     assert stopped.wait(PATIENCE_S)
-    assert work.known("endless", work.MISSING) is work.MISSING
+    assert memory.known("endless", memory.MISSING) is memory.MISSING
 
 
 def test_work_goes_on_while_another_session_waits_and_stops_when_the_last_has_gone(
@@ -209,15 +210,15 @@ def test_so_many_at_once_work_and_no_more_and_the_others_follow(together) -> Non
         active.pop()
         return 1
 
-    questions = work.AT_ONCE + 3
+    questions = turns.AT_ONCE + 3
     together(
         *[lambda i=i: answers.append(work.work(("many", i), task, "…")) for i in range(questions)]
     )
     until(lambda: len(work._jobs) == questions)
-    assert len(active) == work.AT_ONCE
+    assert len(active) == turns.AT_ONCE
     go.set()
     until(lambda: len(answers) == questions)
-    assert max(most) <= work.AT_ONCE and not work._at_work
+    assert max(most) <= turns.AT_ONCE and not work._at_work
 
 
 def test_work_that_needs_other_work_does_not_wait_for_a_free_place(together) -> None:
@@ -230,56 +231,12 @@ def test_work_that_needs_other_work_does_not_wait_for_a_free_place(together) -> 
     together(
         *[
             lambda i=i: answers.append(work.work(("outer", i), outer(i), "…"))
-            for i in range(2 * work.AT_ONCE)
+            for i in range(2 * turns.AT_ONCE)
         ]
     )
-    until(lambda: len(answers) == 2 * work.AT_ONCE)
-    assert sorted(answers) == [1 + i for i in range(2 * work.AT_ONCE)]
-    assert work.known(("inner", 0)) == 0
-
-
-def test_what_was_not_asked_for_the_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound is in bytes: three of these arrays fit, a fourth does not."""
-    array = np.zeros(100_000)
-    monkeypatch.setattr(work, "MOST_BYTES", int(3.5 * work.size_of(array)))
-    for i in range(3):
-        work.remember(i, array + i)
-    assert work.known(0) is not None
-    work.remember("new", array)
-    assert work.known(0) is not None and work.known(1) is None and work.known(2) is not None
-    work.remember("small", 1)
-    assert len(work._done) == 4
-    for _ in range(5):
-        work.remember("new", array)
-    assert len(work._done) == 4, "a result remembered anew was counted twice"
-
-
-def test_a_result_beyond_the_bound_is_kept_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "MOST_BYTES", 1_000)
-    work.remember("small", 1)
-    work.remember("large", np.zeros(1_000))
-    assert work.known("large") is not None and work.known("small") is None
-
-
-@dataclass
-class Held:
-    array: np.ndarray
-    more: dict[str, object] = field(default_factory=dict)
-
-
-def test_the_size_of_a_result_is_that_of_all_it_holds() -> None:
-    array = np.zeros(50_000)
-    texts = ["a long token " * 9 + str(i) for i in range(50_000)]
-    frame = pd.DataFrame({"v": array, "word": texts})
-    assert work.size_of(array) == pytest.approx(array.nbytes, rel=0.01)
-    assert work.size_of(np.zeros(100_000)[::2]) == pytest.approx(array.nbytes, rel=0.01)
-    assert work.size_of(frame) > array.nbytes + sum(map(len, texts))
-    for value in (Held(array), [array], (array,), {"a": array}, {"a": [(Held(array),)]}):
-        assert work.size_of(value) == pytest.approx(array.nbytes, rel=0.01)
-    assert work.size_of([array] * 9) == pytest.approx(array.nbytes, rel=0.01), "one array, not nine"
-    held = Held(array)
-    held.more["itself"] = held
-    assert work.size_of(held) == pytest.approx(array.nbytes, rel=0.01)
+    until(lambda: len(answers) == 2 * turns.AT_ONCE)
+    assert sorted(answers) == [1 + i for i in range(2 * turns.AT_ONCE)]
+    assert memory.known(("inner", 0)) == 0
 
 
 def test_a_machine_without_threads_to_spare_says_so_and_leaves_nobody_waiting(
@@ -291,7 +248,276 @@ def test_a_machine_without_threads_to_spare_says_so_and_leaves_nobody_waiting(
 
     with monkeypatch.context() as full:
         full.setattr(work.threading, "Thread", Refused)
-        for _ in range(work.AT_ONCE + 1):
+        for _ in range(turns.AT_ONCE + 1):
             with pytest.raises(RuntimeError, match="new thread"):
                 work.work("asked", lambda pulse: 1, "")
     assert work.work("asked", lambda pulse: 2, "") == 2
+
+
+def test_works_that_need_the_same_share_it(together) -> None:
+    calls, answers, go = Counter(), [], threading.Event()
+
+    def inner(pulse: object) -> str:
+        calls["inner"] += 1
+        assert go.wait(PATIENCE_S)
+        return "shared"
+
+    def outer(i: int) -> Callable[..., str]:
+        return lambda pulse: f"{i} {work.work('inner', inner, '…')}"
+
+    together(
+        *[lambda i=i: answers.append(work.work(("outer", i), outer(i), "…")) for i in range(4)]
+    )
+    until(lambda: "inner" in work._jobs and work._jobs["inner"].waiting == 4)
+    go.set()
+    until(lambda: len(answers) == 4)
+    assert calls["inner"] == 1 and sorted(answers) == [f"{i} shared" for i in range(4)]
+    assert not work._at_work and not work._jobs
+
+
+def test_who_leaves_does_not_stop_what_another_work_needs(
+    monkeypatch: pytest.MonkeyPatch, together
+) -> None:
+    """The first session's work does the inner one; the second waits for that."""
+    leave, go, stopped, answers = threading.Event(), threading.Event(), threading.Event(), []
+
+    def wait(finished: threading.Event, saying: str) -> None:
+        if saying != "leaves":
+            finished.wait(PATIENCE_S)
+            return
+        assert leave.wait(PATIENCE_S)
+        raise Ended
+
+    def inner(pulse: Callable[[], None]) -> str:
+        while not go.wait(0.01):
+            pulse()
+        return "inner"
+
+    def first(pulse: Callable[[], None]) -> str:
+        found = work.work("inner", inner, "…")
+        try:
+            pulse()
+        except work.Stopped:
+            stopped.set()
+            raise
+        return found
+
+    def ask_and_leave() -> None:
+        with pytest.raises(Ended):
+            work.work("first", first, "leaves")
+
+    monkeypatch.setattr(work, "_wait", wait)
+    together(ask_and_leave)
+    until(lambda: "inner" in work._jobs)
+    second = lambda pulse: f"second {work.work('inner', inner, '')}"  # noqa: E731
+    together(lambda: answers.append(work.work("second", second, "stays")))
+    until(lambda: work._jobs["inner"].waiting == 2)
+    leave.set()
+    until(lambda: "first" not in work._jobs)
+    go.set()
+    until(lambda: answers == ["second inner"])
+    assert stopped.wait(PATIENCE_S), "nobody waited for the first any more"
+
+
+def test_a_work_that_only_a_left_one_needs_is_stopped_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def end(finished: threading.Event, saying: str) -> None:
+        assert begun.wait(PATIENCE_S)
+        raise Ended
+
+    monkeypatch.setattr(work, "_wait", end)
+    with pytest.raises(Ended):
+        work.work("outer", lambda p: work.work("inner", endless(begun, stopped), "…"), "…")
+    assert stopped.wait(PATIENCE_S)
+    until(lambda: not work._jobs and not work._at_work)
+
+
+def test_a_kept_question_is_answered_once_for_all(together) -> None:
+    calls, answers, go = [], [], threading.Event()
+
+    @work.kept
+    def double(n: int, plus: int = 0) -> int:
+        calls.append((n, plus))
+        assert go.wait(PATIENCE_S)
+        return 2 * n + plus
+
+    together(*[lambda i=i: answers.append(double(i % 2, plus=1)) for i in range(8)])
+    until(lambda: len(work._jobs) == 2 and sum(j.waiting for j in work._jobs.values()) == 8)
+    go.set()
+    until(lambda: len(answers) == 8)
+    assert sorted(calls) == [(0, 1), (1, 1)] and sorted(answers) == [1] * 4 + [3] * 4
+    assert double(1, plus=1) == 3 and len(calls) == 2
+
+
+def test_an_error_of_a_kept_question_reaches_all_who_wait_and_is_not_kept(together) -> None:
+    calls, errors, go = [], [], threading.Event()
+
+    @work.kept
+    def refuse() -> None:
+        calls.append(1)
+        assert go.wait(PATIENCE_S)
+        raise ValueError("no")
+
+    def ask() -> None:
+        try:
+            refuse()
+        except ValueError as e:
+            errors.append(e)
+
+    together(ask, ask, ask)
+    until(lambda: any(job.waiting == 3 for job in work._jobs.values()))
+    go.set()
+    until(lambda: len(errors) == 3)
+    assert calls == [1]
+    with pytest.raises(ValueError, match="no"):
+        refuse()
+    assert calls == [1, 1]
+
+
+def test_a_page_that_is_ended_in_a_kept_question_leaves_it_to_the_next_who_waits(together) -> None:
+    """What ends one person's page is no answer to another's question."""
+    calls, answers, go = [], [], threading.Event()
+
+    @work.kept
+    def ask() -> str:
+        calls.append(1)
+        if len(calls) == 1:
+            assert go.wait(PATIENCE_S)
+            raise Ended
+        return "answer"
+
+    def ended() -> None:
+        with pytest.raises(Ended):
+            ask()
+
+    together(ended)
+    until(lambda: calls == [1])
+    together(*[lambda: answers.append(ask())] * 3)
+    until(lambda: any(job.waiting == 4 for job in work._jobs.values()))
+    go.set()
+    until(lambda: answers == ["answer"] * 3)
+    assert calls == [1, 1] and not work._jobs
+
+
+def test_a_question_that_needs_its_own_answer_is_refused() -> None:
+    @work.kept
+    def circle() -> int:
+        return circle()
+
+    with pytest.raises(RuntimeError, match="its own answer"):
+        circle()
+    with pytest.raises(RuntimeError, match="its own answer"):
+        work.work("self", lambda pulse: work.work("self", lambda pulse: 1, "…"), "…")
+
+
+GRAPHS = st.lists(
+    st.tuples(
+        st.lists(st.integers(1, 6), max_size=3, unique=True),  # how far before it lies what it asks
+        st.sampled_from(["kept", "work"]),
+    ),
+    min_size=2,
+    max_size=10,
+)
+
+
+@settings(max_examples=25)
+@given(graph=GRAPHS, asked=st.lists(st.integers(0, 9), min_size=4, max_size=12))
+def test_questions_that_ask_others_are_answered_once_each_in_whatever_order(
+    graph: list[tuple[list[int], str]], asked: list[int]
+) -> None:
+    """Whoever asks what, of whatever kind: nobody waits for ever, and each is worked out once."""
+    memory.forget()
+    calls: Counter[int] = Counter()
+
+    def value(n: int) -> int:
+        return 1 + sum(value(n - back) for back in graph[n][0] if n - back >= 0)
+
+    def solve(n: int) -> int:
+        calls[n] += 1
+        return 1 + sum(ask(n - back) for back in graph[n][0] if n - back >= 0)
+
+    solve_kept = work.kept(solve)
+
+    def ask(n: int) -> int:
+        if graph[n][1] == "kept":
+            return solve_kept(n)
+        return work.work(("solve", n), lambda pulse: solve(n), "…")
+
+    wanted, answers = [n % len(graph) for n in asked], {}
+    threads = [
+        threading.Thread(target=lambda i=i, n=n: answers.update({i: ask(n)}))
+        for i, n in enumerate(wanted)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert [answers[i] for i in range(len(wanted))] == [value(n) for n in wanted]
+    assert set(calls.values()) == {1}
+    until(lambda: not work._jobs and not work._at_work)
+
+
+def test_few_pages_are_drawn_at_once(together) -> None:
+    drawn, most, answers, go = [], [], [], threading.Event()
+
+    def draw() -> None:
+        with turns.turn():
+            drawn.append(1)
+            most.append(len(drawn))
+            assert go.wait(PATIENCE_S)
+            drawn.pop()
+        answers.append(1)
+
+    with pytest.MonkeyPatch.context() as patient:
+        patient.setattr(turns, "_MOST_S", PATIENCE_S)
+        together(*[draw] * (turns.AT_ONCE + 3))
+        until(lambda: len(drawn) == turns.AT_ONCE)
+        go.set()
+        until(lambda: len(answers) == turns.AT_ONCE + 3)
+    assert max(most) == turns.AT_ONCE
+
+
+def test_a_page_is_drawn_though_those_whose_turn_it_is_do_not_end(together) -> None:
+    go, answers = threading.Event(), []
+
+    def hold() -> None:
+        with turns.turn():
+            assert go.wait(PATIENCE_S)
+
+    def draw() -> None:
+        with turns.turn():
+            answers.append(1)
+
+    together(*[hold] * turns.AT_ONCE)
+    until(lambda: turns._turns._value == 0)
+    together(draw)
+    until(lambda: answers == [1])
+    go.set()
+
+
+def test_a_page_that_waits_for_a_work_hands_on_its_turn(
+    monkeypatch: pytest.MonkeyPatch, together
+) -> None:
+    go, answers = threading.Event(), []
+    monkeypatch.setattr(work, "_wait", WAIT)
+    monkeypatch.setattr(turns, "_MOST_S", PATIENCE_S)
+
+    def wait() -> None:
+        with turns.turn():
+            answers.append(work.work("long", lambda pulse: go.wait(PATIENCE_S), "…"))
+
+    def draw() -> None:
+        with turns.turn():
+            answers.append("drawn")
+
+    together(*[wait] * turns.AT_ONCE)
+    until(lambda: "long" in work._jobs and work._jobs["long"].waiting == turns.AT_ONCE)
+    together(draw)
+    until(lambda: answers == ["drawn"])
+    go.set()
+    until(lambda: len(answers) == 1 + turns.AT_ONCE)
+    assert turns._turns._value == turns.AT_ONCE

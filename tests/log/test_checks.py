@@ -291,8 +291,8 @@ def test_a_file_is_looked_through_once_until_it_changes(tmp_path, monkeypatch):
     checked(file)
     assert seen.count(file) == 2
     rewrite(file, twice)
-    for _ in range(2):
-        refusal(file)  # a refusal is not remembered: the file may be mended in place
+    said = {refusal(file) for _ in range(3)}
+    assert len(said) == 1 and seen.count(file) == 3, "a refusal is remembered, too"
     os.unlink(file)
     assert checked(file) == frozenset(), "a resumed run drops steps while someone asks"
 
@@ -304,7 +304,30 @@ def test_any_number_of_equal_rows_is_refused_by_their_key(tmp_path):
     with pq.ParquetWriter(file, rows.schema, compression="zstd") as writer:
         for _ in range(30):
             writer.write_table(rows)
+    assert "3000000 rows, and there are only 640 different ones by token_id" in refusal(file)
+    (tmp_path / "vocab.parquet").unlink()
+    file.touch()
     assert "2999999 of 3000000 rows twice" in refusal(file)
+
+
+def test_a_file_is_asked_again_when_the_vocabulary_that_lacked_its_ids_is_mended(tmp_path):
+    file = alone(TOKENS, tmp_path)
+    vocab = tmp_path / "vocab.parquet"
+    rewrite(vocab, lambda table: table.slice(0, 5))
+    assert "vocab.parquet lacks" in refusal(file) == refusal(file)
+    shutil.copy(SAMPLE / "vocab.parquet", vocab)
+    assert checked(file)
+
+
+def test_bytes_of_a_file_reach_no_terminal(tmp_path):
+    file = alone(TYPES, tmp_path)
+    whole = file.read_bytes()
+    for at in range(len(whole) - 60, len(whole) - 8):
+        file.write_bytes(whole[:at] + b"\x1b" + whole[at + 1 :])
+        try:
+            checked(file)
+        except DamagedRun as e:
+            assert str(e).replace("…", "").isprintable() and len(str(e)) < 1000
 
 
 def test_read_columns_are_checked_and_come_in_the_order_of_the_rows(tmp_path):
@@ -354,14 +377,17 @@ def test_what_is_no_regular_file_is_never_waited_for(name, what, tmp_path):
         Run.open(tmp_path)
 
 
-@pytest.mark.parametrize("folder", ["probe", "probe/final", "tokens", "gradients"])
-def test_a_file_in_the_place_of_a_folder_holds_no_table(folder, tmp_path):
+@pytest.mark.parametrize("folder", ["probe", "probe/final", "tokens", "gradients", "metrics"])
+@pytest.mark.parametrize("what", ["file", "device", "loop"])
+def test_what_is_no_folder_in_the_place_of_one_is_named(folder, what, tmp_path):
     run = write_tiny_run(tmp_path / "r")
     shutil.rmtree(run / folder, ignore_errors=True)
-    (run / folder).write_text("no folder")
-    opened = Run.open(run)
-    assert [n for n in schema.TABLES if n.startswith(folder) and opened.steps(n)] == []
-    assert len(opened.metrics()) == 3
+    if what == "file":
+        (run / folder).write_text("no folder")
+    else:
+        (run / folder).symlink_to("/dev/zero" if what == "device" else run / folder)
+    with pytest.raises(DamagedRun, match=re.escape(str(run / folder))):
+        Run.open(run)
 
 
 def test_a_link_to_a_file_is_that_file(tmp_path):

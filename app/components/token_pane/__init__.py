@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +140,9 @@ def show(
         with slot:
             _part(
                 key=f"{key} {name}",
-                data=asdict(view)
+                data=vars(view)
                 | {
+                    "state": vars(view.state),
                     "palette": fills(view.scale, view.palette),
                     "colours": _THEME,
                     "key": text["key"],

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
-from app.charts import NEUTRAL, STUDENT, TEACHER, finish
+from app.charts import NEUTRAL, STUDENT, TEACHER
+from app.views.threshold_lab.lines import Axis, Mark, drawn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,52 +27,49 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
     """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, how many
     types hold enough of the loss, the knee, and the bar for J. An empty set has neither K nor knee.
     """
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[*curves.k, *curves.k[::-1]],
-        y=[*curves.high, *curves.low[::-1]],
-        fill="toself",
-        fillcolor="rgba(224,130,20,0.18)",
-        line={"width": 0},
-        mode="lines",
-        name=f"{marked.draws} splits, middle 95 %",
-        hoverinfo="skip",
-    )
+    ks = curves.k.tolist()
+    spread = {
+        "x": [*ks, *ks[::-1]],
+        "y": [*curves.high, *curves.low[::-1]],
+        "fill": "toself",
+        "fillcolor": "rgba(224,130,20,0.18)",
+        "line": {"width": 0},
+        "mode": "lines",
+        "name": f"{marked.draws} splits, middle 95 %",
+        "hoverinfo": "skip",
+    }
     lines = (
         ("coverage", "coverage", STUDENT, "solid"),
         ("Jaccard of disjoint halves", "jaccard", TEACHER, "solid"),
         ("Jaccard of nested samples (paper mode)", "nested", NEUTRAL, "dot"),
     )
-    for name, column, colour, dash in lines:
-        figure.add_scatter(
-            x=curves.k,
-            y=curves[column],
-            mode="lines" if len(curves) > 1 else "markers",
-            name=name,
-            line={"color": colour, "dash": dash, "width": 2},
-            hovertemplate="K = %{x}: %{y:.3f}<extra>" + name + "</extra>",
-        )
-    figure.add_hline(y=marked.least, line={"color": TEACHER, "width": 1, "dash": "dash"})
-    if marked.k:
-        _line(figure, marked.k, f"K = {marked.k}", "solid", "top left")
-        _line(figure, marked.knee, f"knee {marked.knee}", "dot", "bottom right")
-    if marked.enough and marked.enough != marked.k:
-        _line(figure, marked.enough, f"{marked.enough} hold enough", "dash", "top right")
-    figure.update_yaxes(range=[0, 1.05], tickformat=".0%")
-    figure.update_layout(hovermode="x unified")
-    return finish(
-        figure,
+    traces = [
+        {
+            "x": ks,
+            "y": curves[column],
+            "mode": "lines" if len(ks) > 1 else "markers",
+            "name": name,
+            "line": {"color": colour, "dash": dash, "width": 2},
+            "hovertemplate": "K = %{x}: %{y:.3f}<extra>" + name + "</extra>",
+        }
+        for name, column, colour, dash in lines
+    ]
+    return drawn(
+        [spread, *traces],
         f"How much K types cover, and how stable they are<br>{about}",
-        "K (types)",
-        "share",
+        Axis("K (types)"),
+        Axis("share", {"range": [0, 1.05], "tickformat": ".0%"}),
         380,
+        _marks(marked),
     )
 
 
-def _line(figure: go.Figure, at: int, name: str, dash: str, where: str) -> None:
-    figure.add_vline(
-        x=at,
-        line={"color": NEUTRAL, "width": 1, "dash": dash},
-        annotation_text=name,
-        annotation_position=where,
-    )
+def _marks(marked: Marked) -> list[Mark]:
+    found = [Mark("y", marked.least, TEACHER, "dash")]
+    if marked.k:
+        found.append(Mark("x", marked.k, NEUTRAL, "solid", f"K = {marked.k}", "top left"))
+        found.append(Mark("x", marked.knee, NEUTRAL, "dot", f"knee {marked.knee}", "bottom right"))
+    if marked.enough and marked.enough != marked.k:
+        told = f"{marked.enough} hold enough"
+        found.append(Mark("x", marked.enough, NEUTRAL, "dash", told, "top right"))
+    return found
