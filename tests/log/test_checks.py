@@ -111,6 +111,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {
     "evals: an unknown way": (EVALS, put("decoding", "beam"), "'beam', which is none of greedy"),
     "evals: another step": (EVALS, put("step", 0), "of another step"),
     "rollouts: a row twice": (ROLLOUTS, twice, "twice, e.g. rollout_id 0"),
+    "rollouts: no prompt": (ROLLOUTS, put("prompt", None), "missing in 'prompt'"),
     "rollouts: a negative one": (ROLLOUTS, put("rollout_id", -1), "below 0"),
     "probe: a row twice": (PROBE, twice, "twice or not at all"),
     "probe: another step": (PROBE, every("step", 0), "of another step, e.g. 0"),
