@@ -16,7 +16,7 @@ from conftest import HOSTILE, STEPS
 from pages import words
 from small_arms import ARMS, change, write_small_arms
 
-from app import data
+from app import data, tables
 from app.components import colours
 from app.components.packing import unpacked
 from app.views.arms import charts
@@ -70,8 +70,8 @@ def test_the_table_has_a_row_a_test_with_its_interval_and_corrected_p(open_app, 
     assert table.p_holm.tolist() == pytest.approx(tests.p_holm.tolist())
     row = tests[tests.measure == "greedy"].iloc[0]
     shown = table[table.measure == "greedy accuracy"].iloc[0]
-    assert shown.difference == f"{100 * row.difference:+.1f} points"
-    assert shown.interval == f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+    assert shown.difference == f"{tables.UNSEEN}{100 * row.difference:+.1f} points"
+    assert shown.interval == f"{tables.UNSEEN}{100 * row.low:+.1f} to {100 * row.high:+.1f}"
 
 
 @pytest.mark.parametrize("over", ["step", "seconds", "trained"])
