@@ -124,11 +124,18 @@ def _look_through(file: Path, place: Place, names: frozenset[str], parquet: pq.P
     contents.refuse_columns(file, of, table.select(first), known)
     contents.refuse_keys(file, place, table.select(first))
     others = [name for name in wanted if name not in first]
-    if rows >= contents.FEW:
-        rest = _values(file, parquet, others)
-        table = pa.table({n: (table if n in first else rest)[n] for n in wanted})
-    contents.refuse_columns(file, of, table.select(others), known)
-    contents.refuse_relations(file, of, table)
+    if rows < contents.FEW or of.relations:
+        rest = table if rows < contents.FEW else _values(file, parquet, others)
+        contents.refuse_columns(file, of, rest.select(others), known)
+        contents.refuse_relations(
+            file, of, pa.table({n: (table if n in first else rest)[n] for n in wanted})
+        )
+        return
+    del table
+    for name in others:  # one at a time they take the same memory, whose first touch costs most
+        beside = of.columns[name].holds.as_long_as
+        some = _values(file, parquet, [name, beside] if beside else [name])
+        contents.refuse_columns(file, of, some, known)
 
 
 def _opened(path: Path) -> pq.ParquetFile:

@@ -58,6 +58,7 @@ def _check_columns(path: Path, table: schema.LogTable) -> bool:
     if not table.per_step:
         return any(check_schema(file, table.columns) for file in table_files(path, table.name))
     folder = path / table.folder
+    table_files(path, table.name)  # raises for what is no folder, or cannot be listed
     states, before = states_of(folder, table.is_file), _looked_into.get(str(folder), {})
     for name in dict(states.items() - before.items()):
         check_schema(folder / name, table.columns)

@@ -19,7 +19,7 @@ import pytest
 from conftest import write_tiny_run
 
 from rockcore import schema
-from rockcore.log import Run, RunWriter, checks, duck, sample_runs
+from rockcore.log import Run, RunWriter, checks, contents, duck, sample_runs
 from rockcore.log.checks import checked, read_columns
 from rockcore.log.files import table_files
 from rockcore.schema import DamagedRun
@@ -297,6 +297,33 @@ def test_a_file_is_looked_through_once_until_it_changes(tmp_path, monkeypatch):
     assert len(said) == 1 and seen.count(file) == 3, "a refusal is remembered, too"
     os.unlink(file)
     assert checked(file) == frozenset(), "a resumed run drops steps while someone asks"
+
+
+LARGE = {
+    "tokens": (TOKENS, put("kl", np.inf, 3), "infinite in 'kl'"),
+    "key": (TOKENS, put("position", 3, 1), "position 2 where 1 should stand"),
+    "step": (TOKENS, put("step", 3, 1), "of another step, e.g. 3"),
+    "lists": (PROBE, put("student_top_logps", [-1.0]), "as long as"),
+    "ids": (PROBE, put("student_top_ids", [-1] * 8), "below 0"),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_large_files_are_checked_alike(case, tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "FEW", 0)
+    name, edit, words = LARGE[case]
+    file = alone(name, tmp_path)
+    assert checked(file)
+    rewrite(file, edit)
+    assert re.search(words, refusal(file))
+
+
+@pytest.mark.parametrize("run", ["habit", "hidden"])
+def test_the_sample_runs_hold_as_large_files_too(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "FEW", 0)
+    shutil.copytree(sample_runs() / run, tmp_path / "r")  # not known yet
+    for table in schema.TABLES:
+        assert all(map(checked, table_files(tmp_path / "r", table)[:2]))
 
 
 def test_any_number_of_equal_rows_is_refused_by_their_key(tmp_path):
