@@ -268,5 +268,5 @@ def test_texts_are_listed_by_their_number_whatever_the_order_of_rows(tiny_run: R
     wanted = course.graded_texts(run, Texts.FRESH, 10)
     file = table_file(run.path, "rollouts", 10)
     table = pq.read_table(file)
-    pq.write_table(table.take(range(len(table))[::-1]), file)
+    pq.write_table(table.take(list(range(len(table)))[::-1]), file)
     assert course.graded_texts(Run.open(run.path), Texts.FRESH, 10).equals(wanted)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import write_tiny_run
@@ -111,6 +112,7 @@ WRONG: dict[str, tuple[str, Edit, str]] = {
     "evals: an unknown way": (EVALS, put("decoding", "beam"), "'beam', which is none of greedy"),
     "evals: another step": (EVALS, put("step", 0), "of another step"),
     "rollouts: a row twice": (ROLLOUTS, twice, "twice, e.g. rollout_id 0"),
+    "rollouts: no prompt": (ROLLOUTS, put("prompt", None), "missing in 'prompt'"),
     "rollouts: a negative one": (ROLLOUTS, put("rollout_id", -1), "below 0"),
     "probe: a row twice": (PROBE, twice, "twice or not at all"),
     "probe: another step": (PROBE, every("step", 0), "of another step, e.g. 0"),
@@ -205,7 +207,7 @@ def test_rows_in_any_order_and_numbers_that_are_not_known_are_fine(tmp_path):
         rewrite(file, put(name, None, 1))
     assert checked(file)
     ids = alone("vocab.parquet", tmp_path)
-    rewrite(ids, lambda table: shuffled(table).filter(pa.compute.field("token_id") < 600))
+    rewrite(ids, lambda table: shuffled(table).filter(pc.field("token_id") < 600))
     rewrite(file, every("token_id", 7))
     assert checked(file)
 
