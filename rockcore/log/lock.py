@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from rockcore.log.folders import STOP
+from rockcore.log.folders import META, STOP
 from rockcore.log.holders import (
     LOCK,
     PLAIN,
@@ -29,7 +29,7 @@ from rockcore.log.holders import (
     this_host,
     write_words,
 )
-from rockcore.schema import LogWriteError, RockError
+from rockcore.schema import LogWriteError, RockError, RunMeta
 
 BEAT_S = 15.0
 PATIENCE_S = 3.0  # a process that was just killed takes a moment to go, one that asks a shorter one
@@ -55,7 +55,6 @@ class Lock:
     def __init__(self, folder: Path, fd: int, former: Holder | None):
         self.folder, self.fd, self.former = folder, fd, former
         self._mine = _identity(os.fstat(fd))
-        self._stays = False
         self._released = threading.Event()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -69,22 +68,18 @@ class Lock:
             raise vanished(self.folder, f"its {LOCK} is another's")
 
     def release(self) -> None:
-        """Give the folder free; the file goes with the lock."""
+        """Give the folder free. The file goes with the lock, unless run.json still says that the
+        run is in training: then nothing else tells that it is not.
+        """
         self._released.set()
         if os.name == "nt":  # there no file is deleted that is open
             os.close(self.fd)
         with suppress(OSError):
             self.check()
-            if not self._stays:
+            if not _says_running(self.folder / META):
                 os.unlink(self.folder / LOCK)
         if os.name != "nt":
             os.close(self.fd)
-
-    def leave(self) -> None:
-        """Let the file stay where it is on release, like that of a process that was killed: nothing
-        else says that this one has ended.
-        """
-        self._stays = True
 
     def taken_over(self) -> str:
         """A sentence on the lock that was found here; empty where there was none."""
@@ -192,6 +187,13 @@ def _in_use(folder: Path, holder: Holder) -> FolderInUse:
         why,
         todo,
     )
+
+
+def _says_running(file: Path) -> bool:
+    """Whether a run.json says so: of a run whose process was killed, or could not write its end."""
+    with suppress(OSError, ValueError):
+        return RunMeta.from_json(file.read_bytes(), file).status == "running"
+    return False
 
 
 def _clock_of(folder: Path) -> float:

@@ -71,11 +71,8 @@ def _note(writer: RunWriter, error: BaseException, where: str) -> None:
     else:
         named = f"{type(error).__name__}: {error}"
         status, reason = "failed", str(error) if isinstance(error, RockError) else named
-    try:
+    with suppress(LogWriteError):  # on a full disk this may fail too; the first error matters
         writer.save_meta(status=status, reason=reason)
-    except LogWriteError:  # on a full disk this may fail too; the first error matters
-        if writer.lock is not None:
-            writer.lock.leave()
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def test_a_run_that_is_held_is_in_training_however_long_a_step_takes(
     with locked(path, "training"):
         shown = words(open_app("live", path))
     assert "running: step 20 of 50" in shown and "may have died" not in shown
-    assert "may have died" in words(open_app("overview", path))
+    assert "ended without a word: step 20 of 50" in words(open_app("live", path))
 
 
 def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:

@@ -152,12 +152,17 @@ def fill_disk(process: Process, out: Path, rng: random.Random) -> Path:
     return out
 
 
+def refused(said: str) -> bool:
+    """Whether a second training was: also one that came when the first had just finished."""
+    return "FolderInUse" in said or "nothing left to do" in " ".join(said.split())
+
+
 def rival(process: Process, out: Path, rng: random.Random) -> Path:
     """Another process that would go on with the run, and is refused; then the kill of the first."""
     if (out / "run.json").exists() and process.poll() is None:
         second = Process(["train", f"--out={out}", "--resume"])
         code = second.wait()
-        if process.poll() is None and (code != 1 or "FolderInUse" not in second.said()):
+        if process.poll() is None and (code != 1 or not refused(second.said())):
             raise Wrong(f"a second training of one run ended with {code}", second.said())
     process.send(signal.SIGKILL)
     return out
@@ -185,8 +190,10 @@ def logged(path: Path) -> dict[str, list]:
     }
 
 
-def check(out: Path, strike: Strike, process: Process) -> str:
-    """What is left of a run after a strike; returns how it stands in a word. Raises Wrong."""
+def check(out: Path, strike: Strike, process: Process, before: bytes) -> str:
+    """What is left of a run after a strike; returns how it stands in a word. `before`: its run.json
+    when it was begun. Raises Wrong.
+    """
     code, said = process.wait(), process.said()
     if code not in strike.codes or "Traceback" in said:
         raise Wrong(f"after {strike.name} it ended with {code}", said)
@@ -201,6 +208,8 @@ def check(out: Path, strike: Strike, process: Process) -> str:
         raise Wrong(f"steps are missing: {steps}", said)
     if run.is_in_training() is not False:
         raise Wrong(f"it is said to be in training, and is not ({run.holder()})", said)
+    if process.code and (out / "run.json").read_bytes() == before:
+        return "as it was"  # it was loading
     if strike.says_so and run.meta.status == "running" and strike.do is not fill_disk:
         raise Wrong("it is said to be running", said)
     if strike.says_so and run.meta.status != "running" and (left := list(out.rglob(".*"))):
@@ -220,12 +229,14 @@ def trial(folder: Path, strikes: Sequence[Strike], rng: random.Random, length_s:
     """
     out, seen = folder / "run", Counter()
     for strike in strikes:
+        file = out / "run.json"
+        before = file.read_bytes() if file.exists() else b""
         process = go_on(out)
         wait_for_moment(process, out, rng, length_s)
         early = process.poll() is not None
         was = out
         out = strike.do(process, out, rng)
-        how = "ended before" if early else check(out, strike, process)
+        how = "ended before" if early else check(out, strike, process, before)
         if strike.do is rename and was.exists():
             raise Wrong("something is where a renamed folder was", str(list(was.rglob("*"))))
         seen[strike.name, how] += 1

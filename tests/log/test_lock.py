@@ -323,3 +323,16 @@ def test_a_disk_too_full_for_the_words_of_a_lock_is_told_and_leaves_none(tmp_pat
     with pytest.raises(LogWriteError, match="No space left"), locked(tmp_path, "training"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_run_stays_with_it_until_run_json_says_how_it_ended(tiny_run):
+    """Also where somebody who took it over has told nothing since."""
+    run = Run.open(tiny_run(status="running"))
+    assert run.is_in_training() is None  # nothing tells
+    for doing in ("training", "screen"):
+        with locked(run.path, doing):
+            assert run.is_in_training() is (doing == "training")
+        assert run.is_in_training() is False
+    with locked(run.path, "training") as mine:
+        RunWriter.reopen(run.path, mine).save_meta(status="finished")
+    assert Run.open(run.path).holder() is None
