@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
+from app.words import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ def label(shown: str) -> str:
     """A token, its whitespace made visible, that Plotly shows as it is: it reads tags and some
     entities, and &quot; is none of them.
     """
+    shown = printable(shown)
     return html.escape(shown if len(shown) <= 40 else shown[:39] + "…", quote=False)
 
 
@@ -57,7 +59,7 @@ def finish(
 
 def look(title: str, height: int, legend: bool = True) -> dict[str, Any]:
     """The layout that all figures share: see `finish`."""
-    heading, *about = (html.escape(line, quote=False) for line in title.split("<br>"))
+    heading, *about = (html.escape(line, quote=False) for line in printable(title).split("<br>"))
     return {
         "title": {
             "text": heading,

@@ -69,7 +69,8 @@ def open_picked(places: list[Path]) -> data.runs.RunKey | None:
     if not found and not selection.asked("run"):
         show_notice(
             "No run to show",
-            f"Looked in: {', '.join(map(str, places))}. A run is a folder with run.json.",
+            f"Looked in: {data.runs.as_text(', '.join(map(str, places)))}. "
+            "A run is a folder with run.json.",
             "Start one on the page “Session”, or give a run's folder on the command line: "
             "rockcore app RUN_OR_FOLDER",
         )

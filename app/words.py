@@ -7,12 +7,22 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from rockcore.spelling import visible
+from rockcore.spelling import file_name, printable, visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["accuracy_line", "delta", "duration", "moment", "literal", "points", "visible"]
+__all__ = [
+    "accuracy_line",
+    "delta",
+    "duration",
+    "file_name",
+    "literal",
+    "moment",
+    "points",
+    "printable",
+    "visible",
+]
 
 
 def literal(text: str) -> str:

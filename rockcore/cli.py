@@ -40,14 +40,14 @@ _RUN: dict[type, Callable[[Any], None]] = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; errors a user can act on are printed without a traceback, exit code 1."""
-    command = tyro.cli(
-        Command,  # pyright: ignore[reportArgumentType]
-        prog="rockcore",
-        description="See which tokens stay hard in on-policy distillation.",
-        args=arguments,
-        config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
     try:
+        command = tyro.cli(
+            Command,  # pyright: ignore[reportArgumentType]
+            prog="rockcore",
+            description="See which tokens stay hard in on-policy distillation.",
+            args=arguments,
+            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
         _RUN[type(command)](command)
     except KeyboardInterrupt:
         err.print("interrupted; what was logged is there", highlight=False)

@@ -2,6 +2,9 @@
 // that are text.
 
 const BLANKS = { " ": "␣", "\n": "⏎", "\t": "⇥" };
+// what no text shows but turns its order, breaks its lines or cannot stand in a file of XML
+const OBEYED = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\ufffe\uffff]/gu;
+const STAYING = new Set(["\n", "\t", "\u200c", "\u200d"]); // joiners of Persian words, of emoji
 const PATIENCE_MS = 10_000; // after this long without an answer, Python's next word counts
 
 // Elements.
@@ -47,9 +50,19 @@ function isDark(probe) {
 
 // Words and numbers.
 
+// As rockcore.spelling writes them: a token on one line, and text whose lines and spaces stay.
 function visible(token) {
-  const escape = (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0");
-  return Array.from(token, (c) => BLANKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? escape(c) : c)).join("");
+  return Array.from(token, (c) => BLANKS[c] ?? (/[\p{C}\p{Z}]/u.test(c) ? symbol(c) : c)).join("");
+}
+
+function printable(text) {
+  return text.replace(OBEYED, (c) => (STAYING.has(c) ? c : symbol(c)));
+}
+
+function symbol(c) {
+  const code = c.codePointAt(0);
+  if (code < 32) return String.fromCodePoint(0x2400 + code);
+  return code === 127 ? "␡" : "\\u" + code.toString(16).padStart(4, "0");
 }
 
 function number(x) {

@@ -1,8 +1,8 @@
-"""Trainings started from a page: child processes `python -m rockcore train …` that outlive it, some
-at once, the rest in a queue. Reached through app.data.
+"""Trainings started from a page: child processes `python -m rockcore train …` that outlive it.
+Reached through app.data; whose turn it is stands in app.data.turns.
 
 The page never imports torch; the child prints into output.txt of its run's folder, and the log it
-writes is the rest. The queue is kept by this server alone: what waits when it ends is not started.
+writes is the rest.
 """
 
 from __future__ import annotations
@@ -17,22 +17,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app import access
-from rockcore.config import SessionConfig, flag_of, refuse_beyond_form
-from rockcore.interventions import load_set
+from rockcore.config import flag_of
 from rockcore.log.folders import STDOUT
 from rockcore.schema import RockError
+from rockcore.spelling import printable
 
 OUTPUT = STDOUT
 _ROOT = Path(__file__).resolve().parents[2]
-PAIR = ("student", "teacher", "prompts")
-_MOST_ENDED, _MOST_WAITING = 100, 20
-# of this server; a training started by an earlier one is in none of these
+_MOST_ENDED = 100
+# of this server; a training started by an earlier one is in neither
 _children: dict[Path, subprocess.Popen[bytes]] = {}  # that run
-_waiting: OrderedDict[Path, list[str]] = OrderedDict()  # the commands of those whose turn will come
 _ended: OrderedDict[Path, int] = OrderedDict()  # the exit codes of those that ended last
-_never_began: OrderedDict[Path, str] = OrderedDict()  # why, of those whose turn came in vain
-_lock = threading.RLock()
+_lock = threading.Lock()
 
 
 class CannotStart(RockError, ValueError):
@@ -56,59 +52,8 @@ def can_train() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def start(settings: Mapping[str, Any], folder: Path) -> None:
-    """Start the training that writes its run to `folder`, or put it into the queue where as many
-    run as may.
-
-    Raises Refused for a visitor who may not act, CannotStart if the folder is taken, a setting is
-    missing or the queue is full, BadConfig if a setting cannot work, BadRockSet, BadRule or
-    BadIntervention if the set cannot.
-    """
-    access.require("Starting a training")
-    _refuse_wrong(settings)
-    folder = folder.resolve()
-    command = command_of(settings, folder)
-    with _lock:
-        _sweep()
-        _refuse_taken(folder)
-        _never_began.pop(folder, None)
-        if not _waiting and len(_children) < access.terms().trainings:
-            _launch(command, folder)
-        elif len(_waiting) < _MOST_WAITING:
-            _waiting[folder] = command
-        else:
-            raise CannotStart(
-                f"{len(_waiting)} trainings are waiting already",
-                "A longer queue would be forgotten before its turn",
-                "Take some out of it, or wait until one has ended",
-            )
-
-
-def _refuse_wrong(settings: Mapping[str, Any]) -> None:
-    """What is wrong is told here, not by a process that has died."""
-    if any(name in settings for name in PAIR) and not all(settings.get(name) for name in PAIR):
-        raise CannotStart(
-            "Student, teacher or prompts are not given",
-            "An own pair needs all three",
-            "Fill in the three fields",
-        )
-    given = {name: value for name, value in settings.items() if value not in ("", None)}
-    given |= {name: Path(given[name]) for name in ("prompts", "rocks") if name in given}
-    config = SessionConfig(**given)
-    config.refuse_unused()
-    refuse_beyond_form(config)
-    config.resolved()
-    if config.rocks is not None:
-        load_set(config.rocks)
-
-
-def _refuse_taken(folder: Path) -> None:
-    if folder in _waiting:
-        raise CannotStart(
-            f"A training that will write {folder} is waiting",
-            "A second one would mix with it",
-            "Choose another name",
-        )
+def refuse_taken(folder: Path) -> None:
+    """Raises CannotStart for a folder in which a new run would not be alone."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CannotStart(
             f"{folder} already holds files",
@@ -117,12 +62,14 @@ def _refuse_taken(folder: Path) -> None:
         )
 
 
-def _launch(command: list[str], folder: Path) -> None:
-    """Start the process. Raises CannotStart if its folder is taken, or cannot be written."""
+def launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """Start the process that trains into `folder`. Raises CannotStart if that is taken, or cannot
+    be written.
+    """
     paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     try:
-        _refuse_taken(folder)
+        refuse_taken(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / OUTPUT).open("wb") as output:
             child = subprocess.Popen(
@@ -139,23 +86,10 @@ def _launch(command: list[str], folder: Path) -> None:
             "The log needs a place",
             "Start the dashboard in a folder you may write to",
         ) from e
-    _children[folder] = child
-    _ended.pop(folder, None)
-    name = f"waits for {folder.name}"
-    threading.Thread(target=_start_next_after, args=(child,), name=name, daemon=True).start()
-
-
-def _start_next_after(child: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a training, and start those whose turn it is then."""
-    child.wait()
     with _lock:
-        _sweep()
-        while _waiting and len(_children) < access.terms().trainings:
-            folder, command = _waiting.popitem(last=False)
-            try:
-                _launch(command, folder)
-            except CannotStart as e:
-                _never_began[folder] = str(e)
+        _children[folder] = child
+        _ended.pop(folder, None)
+    return child
 
 
 def _sweep() -> None:
@@ -165,26 +99,14 @@ def _sweep() -> None:
             if (code := child.poll()) is not None:
                 del _children[folder]
                 _ended[folder] = code
-        for remembered in (_ended, _never_began):
-            while len(remembered) > _MOST_ENDED:
-                remembered.popitem(last=False)
+        while len(_ended) > _MOST_ENDED:
+            _ended.popitem(last=False)
 
 
 def exit_code(folder: Path) -> int | None:
     """The exit code of a training this server started and that has ended; None otherwise."""
     _sweep()
     return _ended.get(folder.resolve())
-
-
-def why_it_never_began(folder: Path) -> str | None:
-    """What stood in the way when the turn of a waiting training came; None where nothing did."""
-    return _never_began.get(folder.resolve())
-
-
-def waiting() -> list[Path]:
-    """The folders of the trainings in the queue, the next one first."""
-    with _lock:
-        return list(_waiting)
 
 
 def running() -> list[Path]:
@@ -194,15 +116,10 @@ def running() -> list[Path]:
         return list(_children)
 
 
-def cancel(folder: Path) -> None:
-    """Take a training out of the queue, or end one that has not begun to log, and so cannot see a
-    request to stop. Raises Refused for a visitor who may not act.
-    """
-    access.require("Cancelling a training")
-    folder = folder.resolve()
-    with _lock:
-        if _waiting.pop(folder, None) is None and (child := _children.get(folder)) is not None:
-            child.terminate()
+def terminate(folder: Path) -> None:
+    """End a training that has not begun to log, and so cannot see a request to stop."""
+    if (child := _children.get(folder)) is not None:
+        child.terminate()
 
 
 def is_alive(folder: Path) -> bool:
@@ -227,4 +144,4 @@ def output(folder: Path, lines: int = 20) -> str:
     except OSError:  # none yet, or the folder is gone
         return ""
     kept = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
-    return "\n".join(line for line in kept[-lines:] if line.strip())
+    return printable("\n".join(line for line in kept[-lines:] if line.strip()))

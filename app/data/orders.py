@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app import access
-from app.data import children, shelves
+from app.data import shelves, turns
 from app.data.children import CannotStart
 from rockcore import config
 from rockcore.config import Setting
@@ -52,7 +52,7 @@ def start_training(settings: Mapping[str, Any], name: str) -> Path:
         if settings.get(setting)
     }
     whole = {setting.name: _whole(setting, settings.get(setting.name)) for setting in asked_for()}
-    children.start({**settings, **whole, **found}, RUNS / name)
+    turns.start({**settings, **whole, **found}, RUNS / name)
     return RUNS / name
 
 

@@ -8,6 +8,7 @@ rockcore does.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -67,10 +68,15 @@ def find(where: list[Path]) -> dict[str, str]:
     optional = (sample_runs(), Path("runs"), *children.started())
     for place in where:
         holds_none = place in optional or find_arms([place])
-        paths += find_runs([place]) or ([] if holds_none else [place.resolve()])
+        paths += find_runs([place]) or ([] if holds_none else [Path(os.path.realpath(place))])
     paths = list(dict.fromkeys(paths))
     names = [p.name for p in paths]
-    return {str(p) if names.count(p.name) > 1 else p.name: str(p) for p in paths}
+    return {as_text(str(p) if names.count(p.name) > 1 else p.name): str(p) for p in paths}
+
+
+def as_text(path: str) -> str:
+    """A path as a page can show it: bytes that are no text are spelled out."""
+    return path.encode(errors="backslashreplace").decode()
 
 
 def offered() -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from app import access
-from app.data import children, runs
+from app.data import children, runs, turns
 from app.data.children import CannotStart, can_train
 from app.data.orders import RUNS, asked_for, offered, start_training
 from app.data.runs import RunKey
@@ -68,7 +68,7 @@ def about(name: str) -> str:
 
 def pair() -> list[Setting]:
     """What names an own pair."""
-    return [setting for setting in config.settings() if setting.name in children.PAIR]
+    return [setting for setting in config.settings() if setting.name in turns.PAIR]
 
 
 def defaults(scenario: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def free_name(scenario: str) -> str:
 
 def queue() -> list[str]:
     """Names of the trainings that wait for their turn, the next one first."""
-    return [folder.name for folder in children.waiting()]
+    return [folder.name for folder in turns.waiting()]
 
 
 def at_once() -> int:
@@ -108,7 +108,7 @@ def cancel_training(name: str) -> None:
     """Take a training out of the queue, or end one that is still loading its models. Raises Refused
     for a visitor who may not act.
     """
-    children.cancel(RUNS / name)
+    turns.cancel(RUNS / name)
 
 
 def name_in_sidebar(run: RunKey) -> str:
@@ -121,7 +121,7 @@ def watch(name: str) -> Watched:
     folder = RUNS / name
     if name in (waiting := queue()):
         return _waiting(waiting.index(name) + 1, len(waiting))
-    if (why := children.why_it_never_began(folder)) is not None:
+    if (why := turns.why_it_never_began(folder)) is not None:
         return Watched(None, False, f"Its turn came, and it could not be started: {why}", "")
     code, alive = children.exit_code(folder), children.is_alive(folder)
     printed = children.output(folder)

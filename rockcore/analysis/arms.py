@@ -27,6 +27,7 @@ from rockcore.interventions import dynamic
 from rockcore.log import Run
 from rockcore.log.arms import BASELINE, ArmsFolder, Cell
 from rockcore.log.comparisons import Comparison
+from rockcore.log.files import read_whole
 from rockcore.rocks import RockSet
 from rockcore.schema import RockError, moment
 from rockcore.schema.comparison import COMPARISON
@@ -71,7 +72,7 @@ def compare(folder: ArmsFolder) -> Comparison:
             f"Go on with them: rockcore arms --out {folder.path}",
         )
     runs = {arm: found for arm in plan.arms if (found := finished.of(arm))}
-    rocks = RockSet.from_json(folder.rocks.read_bytes()) if folder.rocks.exists() else None
+    rocks = RockSet.from_json(read_whole(folder.rocks)) if folder.rocks.exists() else None
     so_far = {arm: progress(of) for arm, of in runs.items()}
     written, prompts = texts_of_arms(runs)
     tables = {

@@ -8,7 +8,6 @@ make two sides fit.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -17,6 +16,7 @@ from rockcore.log import Run
 from rockcore.rocks import ranking, search
 from rockcore.rocks.rule import RockRule
 from rockcore.schema import RockError, RunMeta
+from rockcore.spelling import as_json
 
 OF_KL = ("kl", "grad_norm")  # columns that are what the estimator makes them
 
@@ -104,7 +104,6 @@ def to_json(sides: Sides, top: int | None = None) -> str:
     rows = table.head(len(table) if top is None else top).astype(object)
     records = rows.where(rows.notna(), None).to_dict("records")
     jaccard = None if math.isnan(shared.jaccard) else shared.jaccard
-    return json.dumps(
-        {**about, "overlap": {**shared._asdict(), "jaccard": jaccard}, "tokens": records},
-        allow_nan=False,
+    return as_json(
+        {**about, "overlap": {**shared._asdict(), "jaccard": jaccard}, "tokens": records}
     )

@@ -154,12 +154,13 @@ _STEP = re.compile(r"step=\d+")
 
 
 def graded_texts(run: Run, texts: Texts, step: int) -> pd.DataFrame:
-    """Each text at a step in one line: rollout_id, and `hint`: how it was graded, how long it is,
-    its mean kl in nats. Raises RunNotFound for a step that is not logged.
+    """Each text at a step in one line, by rollout_id, and `hint`: how it was graded, how long it
+    is, its mean kl in nats. Raises RunNotFound for a step that is not logged.
     """
     fresh_step = step if texts is Texts.FRESH else None
     written = run.rollouts(fresh_step, texts.probe_set)
     frame = written.merge(run.rollout_sums(step, texts.probe_set), on="rollout_id")
+    frame = frame.sort_values("rollout_id", ignore_index=True)  # the order of rows means nothing
     graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
     cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
     loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]

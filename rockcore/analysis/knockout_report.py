@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import pandas as pd
 
+from rockcore import spelling
 from rockcore.analysis.knockouts import Knockouts
 
 
@@ -30,15 +30,10 @@ def as_dict(found: Knockouts, top: int | None = None) -> dict[str, Any]:
 
 
 def as_csv(found: Knockouts, top: int | None = None) -> str:
-    """The candidates; texts as JSON strings, which keep line breaks and are no formulas to a
-    spreadsheet.
-    """
+    """The candidates; texts as JSON strings, which keep every character."""
     rows = found.candidates.head(top or len(found.candidates))
-    texts = {
-        name: [json.dumps(text, ensure_ascii=False) for text in rows[name]]
-        for name in ("token", "replaced")
-    }
-    return rows.assign(**texts, ids=[" ".join(map(str, i)) for i in rows.ids]).to_csv(index=False)
+    ids = [" ".join(map(str, i)) for i in rows.ids]
+    return spelling.as_csv(rows.assign(ids=ids), quoted=["token", "replaced"])
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ alternatives of a token.
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from rockcore.analysis.signals import COLUMNS
 from rockcore.categories import categorize_all, sentence_starts
 from rockcore.log import Run
 from rockcore.schema import Texts
+from rockcore.spelling import as_csv
 
 _NO_ALTERNATIVES = {
     Texts.FRESH: "Alternatives are logged for probe texts only.",
@@ -213,11 +213,8 @@ def table(run: Run, texts: Texts, step: int, rollout: int) -> pd.DataFrame:
 
 
 def to_csv(tokens: pd.DataFrame) -> str:
-    """A `table` as CSV; token text as JSON strings, which keep line breaks and are no formulas to a
-    spreadsheet.
-    """
-    quoted = [json.dumps(t, ensure_ascii=False) for t in tokens.token]
-    return tokens.assign(token=quoted).to_csv(index=False)
+    """A `table` as CSV; token text as JSON strings, which keep every character."""
+    return as_csv(tokens, quoted=["token"])
 
 
 def to_parquet(tokens: pd.DataFrame) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from rockcore.commands.console import err, out
 from rockcore.schema import PHASES
-from rockcore.spelling import visible
+from rockcore.spelling import as_json, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +44,7 @@ def run(command: CompareArms) -> None:
         found = compare(folder)
     place = comparisons.write(folder, found)
     if command.json:
-        print(json.dumps(_as_dict(found), allow_nan=False))
+        print(as_json(_as_dict(found)))
         return
     for table in (make(found) for make in (_outcomes, _tests, _tokens, _times, _rocks)):
         if table.row_count:

@@ -1,12 +1,14 @@
 """What the commands print on: the two consoles, their progress bars, and that of a training
-session.
+session. No text from a log, a model or a file's name reaches the terminal as a command to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,12 +18,28 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+
+from rockcore.spelling import printable
 
 if TYPE_CHECKING:
     from rockcore.training.session import Progress as StepProgress
 
 
-out, err = Console(), Console(stderr=True)
+class PlainConsole(Console):
+    """Writes control characters of what is printed as symbols; only Rich's own reach the terminal.
+
+    All that Rich draws, lines, tables and bars, passes through `render`.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
 def progress(console: Console, *columns: ProgressColumn, **options: Any) -> Progress:
@@ -65,7 +83,11 @@ class TrainingBar:
         self.bar.stop()
 
     def say(self, sentence: str) -> None:
-        self.console.print(sentence, markup=False, highlight=False)
+        """Print a line; one that cannot be printed, on a full disk or a terminal that is gone, ends
+        no training.
+        """
+        with suppress(OSError):
+            self.console.print(sentence, markup=False, highlight=False)
 
     def listen(self, step: StepProgress) -> None:
         if step.accuracy is not None:
@@ -74,8 +96,7 @@ class TrainingBar:
                 or "not graded"
             )
             kl = "not known" if step.kl is None else f"{step.kl:.4f} nats"
-            line = f"step {step.step} of {step.steps}: KL {kl}, accuracy {self.accuracy}"
-            self.console.print(line, markup=False, highlight=False)
+            self.say(f"step {step.step} of {step.steps}: KL {kl}, accuracy {self.accuracy}")
         speed = f"{step.tokens / step.seconds:,.0f}"
         self.bar.update(
             self.task,

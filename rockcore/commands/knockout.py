@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from rockcore.commands.console import err, out, progress
 from rockcore.commands.options import BadOptions, check_top
+from rockcore.spelling import as_json
 
 if TYPE_CHECKING:
     from rockcore.analysis.knockouts import Knockouts
@@ -75,7 +75,7 @@ def run(command: Knockout) -> None:
     _refuse(command)
     found = examine(_screen(command), _levels(command))
     if command.json:
-        print(json.dumps(as_dict(found, command.top), allow_nan=False))
+        print(as_json(as_dict(found, command.top)))
     elif command.csv:
         print(as_csv(found, command.top), end="")
     else:

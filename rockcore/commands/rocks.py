@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import isnan
@@ -16,6 +15,7 @@ from rockcore.commands.console import err, out
 from rockcore.commands.options import BadOptions, check_top, from_settings
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS
+from rockcore.spelling import as_json
 
 if TYPE_CHECKING:
     from rockcore.rocks import RockReport
@@ -75,7 +75,7 @@ def run(command: Rocks) -> None:
             None if command.categories is None else load_rules(command.categories),
         )
     if command.json:
-        print(json.dumps(found.to_dict(command.top), allow_nan=False))
+        print(as_json(found.to_dict(command.top)))
     elif command.csv:
         print(found.to_csv(command.top), end="")
         if found.why_empty:

@@ -30,12 +30,8 @@ def run(config: SessionConfig) -> None:
         if config.resume
         else f"a new run of {'your pair' if config.prompts else scenario}"
     )
-    out.print(f"{config.out}: {what}", markup=False, highlight=False)
     with TrainingBar(out) as bar:
+        bar.say(f"{config.out}: {what}")
         meta = train(config, bar.listen, bar.say)
-    out.print(
-        f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""),
-        markup=False,
-        highlight=False,
-    )
-    out.print(f"look at it: rockcore app {config.out}", markup=False, highlight=False)
+    bar.say(f"{meta.status}: {config.out}" + (f" ({meta.reason})" if meta.reason else ""))
+    bar.say(f"look at it: rockcore app {config.out}")

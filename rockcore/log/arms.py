@@ -10,15 +10,16 @@ DIR/comparison/        what was worked out of them: rockcore.log.comparisons
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rockcore.config import ARM_SETTINGS, SessionConfig
-from rockcore.log.files import commit
-from rockcore.log.folders import META, PLAN, ROCKS, RUNS, read_run
-from rockcore.schema import RockError
+from rockcore.log.files import commit, read_whole
+from rockcore.log.folders import META, PLAN, ROCKS, RUNS, holding, read_run
+from rockcore.schema import DamagedRun, RockError, strict_json
 
 SCOUT, COMPARISON = "scout", "comparison"
 BASELINE = "baseline"
@@ -68,10 +69,10 @@ class Plan:
     def from_json(cls, text: str | bytes, path: Path) -> Plan:
         """Raises BadPlan, which names `path`."""
         try:
-            data = json.loads(text)
+            data = strict_json.parse(text)
             found = cls(**{f.name: data[f.name] for f in fields(cls)})
             arms, seeds = tuple(found.arms), tuple(found.seeds)
-        except (ValueError, TypeError, KeyError, RecursionError) as e:
+        except (ValueError, TypeError, KeyError) as e:
             raise _refused(f"{path} is no plan ({type(e).__name__}: {e})") from e
         scouted = [] if found.scout_seed is None else [found.scout_seed]
         whole = all(type(s) is int and 0 <= s < 2**63 for s in [*seeds, *scouted])
@@ -109,7 +110,7 @@ class ArmsFolder:
         """Raises NoArms where there is no plan, BadPlan for one that cannot be read."""
         path = Path(path)
         try:
-            text = (path / PLAN).read_bytes()
+            text = read_whole(path / PLAN)
         except (FileNotFoundError, NotADirectoryError) as e:
             there = "has no arms.json" if path.is_dir() else "is no folder"
             raise NoArms(
@@ -117,8 +118,8 @@ class ArmsFolder:
                 "A comparison is a folder that says which runs belong together",
                 "Make one: rockcore arms --arms baseline,rock-freeze --seeds 5 --out DIR",
             ) from e
-        except OSError as e:
-            raise _refused(f"{path / PLAN} cannot be read ({e.strerror})") from e
+        except DamagedRun as e:
+            raise _refused(str(e).split(". ")[0]) from e
         return cls(path, Plan.from_json(text, path / PLAN))
 
     @classmethod
@@ -153,11 +154,8 @@ def find_arms(places: Iterable[str | Path]) -> list[Path]:
     """Folders with an arms.json: the places themselves, their direct children, and those in a
     child called `arms`, as the sample runs have it.
     """
-    found = (file.parent for place in map(Path, places) for file in _plans(place))
-    return list(dict.fromkeys(path.resolve() for path in found))
-
-
-def _plans(place: Path) -> Iterator[Path]:
-    if place.is_dir():
-        for pattern in (PLAN, f"*/{PLAN}", f"arms/*/{PLAN}"):
-            yield from sorted(place.glob(pattern))
+    found: list[Path] = []
+    for place in map(Path, places):
+        found += [place] if os.path.exists(place / PLAN) else []
+        found += [*holding(PLAN, place), *holding(PLAN, place / "arms")]
+    return [Path(path) for path in dict.fromkeys(map(os.path.realpath, found))]

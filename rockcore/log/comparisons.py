@@ -17,8 +17,8 @@ import pandas as pd
 from rockcore.log import duck
 from rockcore.log.arms import COMPARISON as FOLDER
 from rockcore.log.arms import PLAN, ArmsFolder, Plan
-from rockcore.log.files import commit, write_table
-from rockcore.schema import DamagedRun, RockError
+from rockcore.log.files import commit, read_whole, write_table
+from rockcore.schema import DamagedRun, RockError, strict_json
 from rockcore.schema.comparison import ABOUT, COMPARISON
 
 ABOUT_FILE = "comparison.json"
@@ -65,7 +65,7 @@ def read(path: str | Path) -> Comparison:
     place = folder.path / FOLDER
     again = f"Compare again: rockcore compare-arms {folder.path}"
     try:
-        about = json.loads((place / ABOUT_FILE).read_bytes())
+        about = strict_json.parse(read_whole(place / ABOUT_FILE))
         json.dumps(about, ensure_ascii=False).encode()  # "\\ud800" is half a letter
     except FileNotFoundError as e:
         raise NotCompared(
@@ -73,7 +73,7 @@ def read(path: str | Path) -> Comparison:
             "Its runs were not compared yet",
             f"rockcore compare-arms {folder.path}",
         ) from e
-    except (OSError, ValueError, RecursionError) as e:
+    except (OSError, ValueError) as e:
         raise NotCompared(
             f"{place / ABOUT_FILE} cannot be read ({type(e).__name__})",
             "It says what was compared",
@@ -117,7 +117,7 @@ def fingerprint(path: str | Path) -> str:
     for file in sorted([Path(path) / PLAN, *(Path(path) / FOLDER).glob("*")]):
         try:
             stat = os.stat(file)
-        except FileNotFoundError:  # being written anew
+        except OSError:  # being written anew, or a link that leads nowhere
             continue
         digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

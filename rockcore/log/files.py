@@ -38,13 +38,14 @@ def steps_and_files(run: Path, table: str) -> list[tuple[int, Path]]:
     """The files of a table that are there, each behind its step (0 for a table without steps)."""
     of = _table(table)
     if not of.per_step:
-        return [(0, run / of.file())] if (run / of.file()).exists() else []
+        # a link that leads nowhere is there: to read it says what is wrong
+        return [(0, run / of.file())] if os.path.lexists(run / of.file()) else []
     folder = run / of.folder
     try:
         return list(names_as(folder, partial(_in_order, of, folder)).files)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
-    except OSError as e:
+    except OSError as e:  # also of a file in its place
         raise unreadable(f"{folder} cannot be listed", e) from e
 
 
@@ -209,8 +210,10 @@ def sweep(folder: Path, deep: bool = True) -> None:
 
 def unreadable(what: str, cause: Exception) -> DamagedRun:
     """The error for a file whose contents are lost; `what` names it."""
+    said = getattr(cause, "strerror", None) or str(cause).partition("\n")[0]
+    said = ascii(said)[1:-1]  # it may quote the file's own bytes
     return DamagedRun(
-        f"{what} ({str(cause).splitlines()[0]})",
+        f"{what} ({said if len(said) <= 160 else said[:159] + '…'})",
         "Its rows cannot be recovered from what is there",
         "Copy it from a backup, or delete it: the rest of the run opens without it",
     )
@@ -253,14 +256,18 @@ def state_of(path: Path) -> State:
     return State(name, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def read_whole(path: Path, most: int) -> bytes:
+_MOST = 2**24  # bytes of a JSON file: a hundred times the largest that we write
+
+
+def read_whole(path: Path) -> bytes:
     """All bytes of a small file. Raises DamagedRun for one that cannot be read, holds more than
-    `most` bytes or is no regular file; FileNotFoundError or NotADirectoryError where there is none.
+    any of its kind or is no regular file; FileNotFoundError or NotADirectoryError where there is
+    none.
     """
     try:
         state_of(path)
         with path.open("rb") as file:
-            text = file.read(most + 1)
+            text = file.read(_MOST + 1)
     except (FileNotFoundError, NotADirectoryError, DamagedRun):
         raise
     except (OSError, ValueError) as e:
@@ -270,9 +277,9 @@ def read_whole(path: Path, most: int) -> bytes:
             "It says what the numbers beside it mean",
             "Mend the path or the permissions",
         ) from e
-    if len(text) > most:
+    if len(text) > _MOST:
         raise DamagedRun(
-            f"{path} is larger than {most:,} bytes",
+            f"{path} is larger than {_MOST:,} bytes",
             "No file of its kind is, so it holds something else",
             "Copy it from a backup, or train or import the run again",
         )

@@ -16,7 +16,6 @@ from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
 PLAN, RUNS = "arms.json", "runs"  # of a comparison of arms: what belongs to it, where its runs lie
 ROCKS = "rocks.json"  # the set that a training weighed by
-_MOST_META = 2**22  # bytes of run.json: a thousand times what a training writes
 STDOUT = "output.txt"  # where a page that starts a run lets it print
 
 
@@ -27,6 +26,7 @@ def read_run(path: Path) -> RunMeta:
     Raises RunNotFound if there is none, DamagedRun if a file is missing or unreadable,
     SchemaMismatch if it was written under another version of the schema.
     """
+    _refuse_nameless(path)
     meta = _read_meta(path)
     for table in schema.TABLES.values():
         if not _check_columns(path, table) and table.required:
@@ -37,6 +37,18 @@ def read_run(path: Path) -> RunMeta:
             )
     vocabulary(path)  # every page names tokens; other files are read when they are asked for
     return meta
+
+
+def _refuse_nameless(path: Path) -> None:
+    """Raises DamagedRun for a path that is no text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as e:
+        raise DamagedRun(
+            f"The path {ascii(str(path))} is not UTF-8",
+            "It can be neither shown nor handed to the database",
+            "Rename the folder",
+        ) from e
 
 
 def _check_columns(path: Path, table: schema.LogTable) -> bool:
@@ -62,7 +74,7 @@ _looked_into: dict[str, dict[str, tuple[int, int]]] = {}  # by folder and name: 
 def _read_meta(path: Path) -> RunMeta:
     file = path / META
     try:
-        text = read_whole(file, _MOST_META)
+        text = read_whole(file)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise _no_run(path) from e
     return RunMeta.from_json(text, file)
@@ -117,11 +129,22 @@ def find_runs(places: Iterable[str | Path]) -> list[Path]:
     """
     found: list[Path] = []
     for place in map(Path, places):
-        inside = sorted(place.glob(f"*/{META}"))
-        if (place / PLAN).exists():
-            inside += sorted(place.glob(f"{RUNS}/*/{META}"))
-        found += [place] if (place / META).exists() else [p.parent for p in inside]
-    return list(dict.fromkeys(p.resolve() for p in found))
+        if os.path.exists(place / META):
+            found.append(place)
+            continue
+        found += holding(META, place)
+        if os.path.exists(place / PLAN):
+            found += holding(META, place / RUNS)
+    return [Path(path) for path in dict.fromkeys(map(os.path.realpath, found))]
+
+
+def holding(name: str, place: Path) -> list[Path]:
+    """The folders just below a place that hold a file called so; none where it cannot be listed."""
+    try:
+        children = sorted(os.listdir(place))
+    except (OSError, ValueError):
+        return []
+    return [place / child for child in children if os.path.exists(place / child / name)]
 
 
 def request_stop(path: str | Path) -> None:

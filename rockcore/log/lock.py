@@ -161,7 +161,11 @@ def _try(folder: Path, doing: str, last: bool) -> Lock | None:
             if _identity(os.fstat(fd)) == _identity(os.stat(folder / LOCK, follow_symlinks=False)):
                 former = named_in(fd, free, time.time() if free is False else _clock_of(folder))
                 if former is None or not former.alive:
-                    write_words(fd, doing)
+                    try:
+                        write_words(fd, doing)
+                    except OSError:  # a full disk: leave no lock that says nothing
+                        os.unlink(folder / LOCK)
+                        raise
                     lock = Lock(folder, fd, former)
                 elif last or free is not False:
                     raise _in_use(folder, former)

@@ -90,7 +90,7 @@ class Run:
         file. Raises BadRules.
         """
         own = self.path / folders.CATEGORIES
-        return load_rules(own) if own.exists() else RULES
+        return load_rules(own) if own.exists() or own.is_symlink() else RULES
 
     @cached_property
     def vocab(self) -> pd.DataFrame:

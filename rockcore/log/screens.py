@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from rockcore.log.checks import read_table
-from rockcore.log.files import Columns, commit, unreadable, write_table
+from rockcore.log.files import Columns, commit, read_whole, unreadable, write_table
 from rockcore.log.listing import mark, mark_of
 from rockcore.log.lock import Lock
 from rockcore.log.run import Run
@@ -260,15 +260,13 @@ def _is_table(name: str) -> bool:
 
 def _read_plan(file: Path) -> ScreenPlan:
     try:
-        text = file.read_bytes()
+        text = read_whole(file)
     except (FileNotFoundError, NotADirectoryError) as e:
         raise NoScreen(
             f"{file.parent.parent} has no knockout screen",
             "What a token does to the answers is known once it was knocked out",
             f"Run rockcore knockout {file.parent.parent}",
         ) from e
-    except OSError as e:
-        raise unreadable(f"{file} cannot be read", e) from e
     return ScreenPlan.from_json(text, file)
 
 

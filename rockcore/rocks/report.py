@@ -17,6 +17,7 @@ from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import ranking_score
 from rockcore.schema import Texts
+from rockcore.spelling import as_csv, as_json
 from rockcore.stats import Interval
 
 
@@ -159,16 +160,11 @@ class RockReport:
         }
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), allow_nan=False)
+        return as_json(self.to_dict())
 
     def to_csv(self, top: int | None = None) -> str:
-        """The rows of `tokens`; token text as JSON strings, which keep line breaks and are no
-        formulas to a spreadsheet.
-        """
-        tokens = self._named(top)
-        return tokens.assign(
-            token=[json.dumps(t, ensure_ascii=False) for t in tokens.token]
-        ).to_csv(index=False)
+        """The rows of `tokens`; token text as JSON strings, which keep every character."""
+        return as_csv(self._named(top), quoted=["token"])
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RockReport:

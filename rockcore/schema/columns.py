@@ -143,7 +143,7 @@ ROLLOUTS: dict[str, Column] = {
     "rollout_id": Column(
         pa.int32(), "", "Index of the rollout within its step or probe set.", holds=COUNT
     ),
-    "prompt": Column(pa.string(), "", "What the student read."),
+    "prompt": Column(pa.string(), "", "What the student read.", holds=KNOWN),
     "teacher_prompt": Column(pa.string(), "", "What the teacher read."),
     "response": Column(pa.string(), "", "What the student wrote."),
     "answer": Column(pa.string(), "", "The right answer, where it is known."),

@@ -7,7 +7,10 @@ class RockError(Exception):
     """An error a user can act on: what was found, why it cannot work, what to do."""
 
     def __init__(self, found: str, why: str, todo: str):
-        super().__init__(" ".join(part.rstrip(". ") + "." for part in (found, why, todo)))
+        self.parts = (found, why, todo)
+        said = " ".join(part.rstrip(". ") + "." for part in (found, why, todo))
+        # a path may hold bytes that are no text, which can be neither printed nor shown
+        super().__init__(said.encode(errors="backslashreplace").decode())
 
 
 class RunNotFound(RockError, FileNotFoundError):

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rockcore.schema import strict_json
 from rockcore.schema.errors import DamagedRun, SchemaMismatch
 
 SCHEMA_VERSION = 1
@@ -108,11 +109,10 @@ def moment(iso: str) -> datetime | None:
 
 def _object(text: str | bytes, path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as e:
-        reason = "brackets within brackets without end" if isinstance(e, RecursionError) else e
+        data = strict_json.parse(text)
+    except ValueError as e:
         raise DamagedRun(
-            f"{path} is not JSON ({reason})", "It says what the run's numbers mean", _TODO
+            f"{path} is not JSON ({str(e)[:200]})", "It says what the run's numbers mean", _TODO
         ) from e
     if not isinstance(data, dict) or "schema_version" not in data:
         raise DamagedRun(
@@ -121,20 +121,6 @@ def _object(text: str | bytes, path: Path) -> dict[str, Any]:
             _TODO,
         )
     return data
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Readers differ in which of two equal keys they take."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in found if names.count(name) > 1)
-        raise ValueError(f"the key {ascii(double)[:80]} stands there twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def _is_text(value: Any) -> bool:

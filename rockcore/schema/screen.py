@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rockcore.schema import strict_json
 from rockcore.schema.columns import Column
 from rockcore.schema.errors import DamagedRun, SchemaMismatch
 from rockcore.schema.holds import COUNT, KNOWN, Holds
@@ -129,9 +130,9 @@ class ScreenPlan:
     def from_json(cls, text: str | bytes, path: Path) -> ScreenPlan:
         """Raises DamagedRun for what is no plan, SchemaMismatch for one of another version."""
         try:
-            data = json.loads(text)
+            data = strict_json.parse(text)
             version = data["schema_version"]
-        except (ValueError, TypeError, KeyError, RecursionError) as e:
+        except (ValueError, TypeError, KeyError) as e:
             raise _damaged(path, f"it is no plan: {type(e).__name__}") from e
         if version != SCREEN_VERSION:
             raise SchemaMismatch(

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.interventions import Arm, dynamic
 from rockcore.log import RunWriter
+from rockcore.log.files import table_files
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
@@ -148,8 +149,17 @@ class Session:
             self.writer = RunWriter.create(config.out, meta, vocabulary_columns(student), lock)
         self.checkpoints = Checkpoints(config.out / "checkpoints", self.writer.still_there)
         if config.resume:
-            self.first_step = self.checkpoints.restore_last(student, self.optimizer)
+            self.first_step = self.restore()
         self.probes = Probes(config, tasks, student, teacher, self.writer)
+
+    def restore(self) -> int:
+        """The student and the optimizer of the last checkpoint; returns its step. A run that was
+        killed before its first one is still at its beginning. Raises NoCheckpoint.
+        """
+        self.checkpoints.sweep()
+        if not self.checkpoints.steps() and not table_files(self.config.out, "metrics"):
+            return 0
+        return self.checkpoints.restore_last(self.student, self.optimizer)
 
     def begin(self, say: Callable[[str], object]) -> None:
         """Let the first student write its probe texts; a run that goes on drops what it will write

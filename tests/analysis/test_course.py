@@ -7,6 +7,7 @@ from pathlib import Path
 
 import brute
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pages import RunFactory, words
 from small_logs import write_many_on_one_prompt
@@ -15,7 +16,9 @@ from app import data
 from app import words as app_words
 from rockcore.analysis import course
 from rockcore.log import Run, RunWriter
+from rockcore.log.files import table_file
 from rockcore.rocks import ranking
+from rockcore.schema import Texts
 
 OF_A_RUN = ("overview", "trace", "rock_tokens", "steps", "gradients", "compare", "threshold_lab")
 
@@ -258,3 +261,12 @@ def test_rollouts_are_halved_whatever_their_ids_are(tmp_path: Path) -> None:
         shares.append(ranking.concentration(Run.open(run.path), 0, 3).crossed)
     assert shares[0] is not None and np.isfinite([i.low for i in shares[0] if i is not None]).all()
     assert shares[0] == shares[1] == shares[2]
+
+
+def test_texts_are_listed_by_their_number_whatever_the_order_of_rows(tiny_run: RunFactory) -> None:
+    run = Run.open(tiny_run("rows"))
+    wanted = course.graded_texts(run, Texts.FRESH, 10)
+    file = table_file(run.path, "rollouts", 10)
+    table = pq.read_table(file)
+    pq.write_table(table.take(list(range(len(table)))[::-1]), file)
+    assert course.graded_texts(Run.open(run.path), Texts.FRESH, 10).equals(wanted)

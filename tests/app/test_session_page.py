@@ -15,9 +15,10 @@ from streamlit.testing.v1 import AppTest
 
 from app import access, data
 from app.access import Terms
-from app.data import children
+from app.data import children, turns
 from rockcore.config import BadConfig, SessionConfig, refuse_beyond_form, settings
 from rockcore.interventions.sets import BadIntervention
+from rockcore.log.lock import locked
 from rockcore.rocks.rule import RockRule
 
 
@@ -52,7 +53,7 @@ def test_who_may_only_look_has_no_controls_and_reads_what_is_missing(
 
 ACTS: dict[str, Callable[[], object]] = {
     "start": lambda: data.trainings.start_training({"scenario": "habit"}, "x"),
-    "start behind the page": lambda: children.start({"scenario": "habit"}, Path("runs/x")),
+    "start behind the page": lambda: turns.start({"scenario": "habit"}, Path("runs/x")),
     "cancel": lambda: data.trainings.cancel_training("x"),
     "stop": lambda: data.trainings.request_stop(data.runs.RunKey("/", "")),
     "save a rule": lambda: data.rules.save(RockRule(), "mine"),
@@ -98,7 +99,7 @@ def test_a_setting_out_of_its_range_starts_nothing(
     wrong: dict[str, float], may_act: None, tmp_path: Path
 ) -> None:
     with pytest.raises(data.runs.RockError, match=next(iter(wrong))):
-        children.start({"scenario": "habit"} | wrong, tmp_path / "new")
+        turns.start({"scenario": "habit"} | wrong, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -141,7 +142,7 @@ def test_an_own_pair_needs_all_three_fields(
 ) -> None:
     form = {"student": "", "teacher": "", "prompts": ""} | given
     with pytest.raises(data.trainings.CannotStart):
-        children.start(form, tmp_path / "own")
+        turns.start(form, tmp_path / "own")
 
 
 def test_an_arm_without_its_set_starts_nothing_and_the_page_says_why(
@@ -230,6 +231,11 @@ def test_a_set_that_holds_no_token_starts_nothing(may_act: None, terms, tmp_path
 # One after another.
 
 
+def waits_for(name: str) -> str:
+    """The name of the thread that waits for the end of a training."""
+    return f"waits for {Path('runs', name).resolve()}"
+
+
 @pytest.fixture
 def trainings(
     terms, may_act: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -246,19 +252,23 @@ def trainings(
         read = "import sys; open(sys.argv[1]).read()"
         return [sys.executable, "-c", read, str(pipes / folder.name)]
 
+    def wait_for(name: str) -> None:
+        for after in [t for t in threading.enumerate() if t.name == waits_for(name)]:
+            after.join(30)
+            assert not after.is_alive()
+
     def end(name: str) -> None:
         (pipes / name).write_text("")  # waits until it is read
-        (after,) = [t for t in threading.enumerate() if t.name == f"waits for {name}"]
-        after.join(30)
-        assert not after.is_alive()
+        wait_for(name)
 
     monkeypatch.setattr(children, "command_of", command)
     terms()
     yield end
-    for folder in children.waiting():
+    for folder in turns.waiting():
         data.trainings.cancel_training(folder.name)
     for folder in children.running():
         data.trainings.cancel_training(folder.name)
+        wait_for(folder.name)
 
 
 def start(*names: str) -> None:
@@ -290,6 +300,21 @@ def test_as_many_run_at_once_as_the_command_line_says(trainings, terms) -> None:
     assert running() == ["a", "c"]
 
 
+def test_a_training_of_an_earlier_dashboard_counts_as_one(
+    trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "_LOOK_S", 0.01)
+    old = Path("runs/old")
+    old.mkdir(parents=True)
+    (old / "output.txt").write_text("")
+    with locked(old, "training"):
+        start("a")
+        assert running() == [] and data.trainings.queue() == ["a"]
+        (after,) = [t for t in threading.enumerate() if t.name == waits_for("old")]
+    after.join(30)
+    assert running() == ["a"] and data.trainings.queue() == []
+
+
 def test_what_waits_can_be_taken_out_of_the_queue(trainings) -> None:
     start(*"abc")
     data.trainings.cancel_training("b")
@@ -315,7 +340,7 @@ def test_where_its_turn_comes_in_vain_the_reason_is_kept_and_the_next_one_starts
 
 
 def test_a_queue_is_bounded(trainings) -> None:
-    start("a", *(f"w{i}" for i in range(children._MOST_WAITING)))
+    start("a", *(f"w{i}" for i in range(turns.MOST_WAITING)))
     with pytest.raises(data.trainings.CannotStart, match="are waiting already"):
         start("z")
 

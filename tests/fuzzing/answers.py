@@ -121,7 +121,9 @@ def _course(run: Run) -> Any:
 
 def _screen(run: Run) -> Any:
     found = examine(Screen(run), draws=50)
-    return as_dict(found), as_csv(found)
+    about = as_dict(found)
+    del about["notes"]  # whether the run went on is told by the names of files alone
+    return about, as_csv(found)
 
 
 def _screen_texts(run: Run) -> Any:

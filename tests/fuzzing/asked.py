@@ -124,7 +124,7 @@ def pages(run: Path, other: Path) -> list[str]:
     wrong: list[str] = []
     asked = run.name if _is_text(run.name) and run.name != other.name else None
     around = [(name, asked) for name in PAGES]
-    around += [(name, other.name) for name in ("overview", "live", "compare")]
+    around += [(name, other.name) for name in ("live", "compare")]
     for name, which in around:
         where = f"page {name} of {'the run' if which == asked else 'another run'}"
         try:

@@ -39,7 +39,8 @@ HEAVY: tuple[Mutation, ...] = (*in_tables.HEAVY, *in_words.HEAVY)  # take second
 MUTATIONS = LIGHT + HEAVY
 NEVER_ASKED, FAILED = object(), object()  # in place of an answer
 # how many questions are asked in a trial: of those whose files were touched, and of the others
-ASKED, ALSO_ASKED = 24, 6
+ASKED, ALSO_ASKED = 14, 4
+COMMANDS = 0.6  # the share of trials in which a command is tried too
 # most often one mutation alone: of what several do together less can be said
 DEPTHS = (1, 1, 1, 1, 1, 1, 2, 2, 3)
 
@@ -181,7 +182,7 @@ def _judge(target: Target, start: Before, effect: Effect, result: Result) -> Non
     moved = target.run.resolve() != target.run or target.run.name != start.run.name
     now = contents(target.run)
     touched = {p for p in now.keys() | start.contents.keys() if now.get(p) != start.contents.get(p)}
-    seen = set()
+    seen: set[str] = set()
     for question in _drawn(list(questions(run, start.steps)), touched, target.rng):
         found, was = _ask(question, run, result), start.answer(question.name)
         seen.add(_judged(question, found, was, effect, touched, result))
@@ -242,7 +243,9 @@ def _judged(
 def _judge_commands(
     target: Target, start: Before, effect: Effect, touched: set[str], result: Result
 ) -> str:
-    """One command line on the run."""
+    """One command line on the run, in most trials."""
+    if target.rng.random() > COMMANDS:
+        return ""
     asked = commands(target.run.absolute(), start.other)
     name = target.rng.choice(sorted(asked))
     try:

@@ -18,7 +18,8 @@ from typing import Any
 
 LIMIT_S = 20  # of processor time, for all that is asked in one trial
 PATIENCE_S = 120  # of waiting: the machines are shared
-MEMORY = 8 << 30
+MEMORY = 4 << 30  # bytes that a trial may hold
+ADDRESSES = 24 << 30  # bytes that it may name: threads and files that are mapped count too
 HERE = Path(__file__).parents[1]
 
 
@@ -76,7 +77,7 @@ def main() -> None:
 
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything prints by itself is no result
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     faulthandler.enable()
     from fuzzing.trials import as_json, before, trial
 
@@ -92,7 +93,15 @@ def main() -> None:
         if took > LIMIT_S and not fresh:
             result.outcome = "FAILED"
             result.failures.append(f"took {took:.0f} s")
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << (
+            10 * (sys.platform == "linux")
+        )
+        if held > MEMORY:
+            result.outcome = "FAILED"
+            result.failures.append(f"held {held >> 20} MB")
         print(json.dumps(as_json(result)), file=results, flush=True)
+        if held > MEMORY:
+            return  # the peak would be told of every later trial too
 
 
 if __name__ == "__main__":

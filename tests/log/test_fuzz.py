@@ -40,7 +40,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_a_damaged_run_is_refused_in_words_or_answers_as_before(chunk: int, worker: Worker) -> None:
     for i, number in enumerate(NUMBERS[chunk::CHUNKS]):
-        found = worker.ask(number, with_pages=i == chunk % 2)
+        found = worker.ask(number, with_pages=i == 0 and chunk % 5 > 0)
         assert not found["failures"], (
             f"{found}\nagain: python tests/campaigns/fuzz.py --seed {number} --count 1 "
             "--pages-every 1"

@@ -313,3 +313,13 @@ def test_children_that_inherit_a_lock_hold_it_when_its_process_is_gone(tmp_path,
     process.stdout.read()
     with locked(tmp_path, "arms"):
         pass
+
+
+def test_a_disk_too_full_for_the_words_of_a_lock_is_told_and_leaves_none(tmp_path, monkeypatch):
+    def full(fd: int, doing: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lock, "write_words", full)
+    with pytest.raises(LogWriteError, match="No space left"), locked(tmp_path, "training"):
+        pass
+    assert list(tmp_path.iterdir()) == []

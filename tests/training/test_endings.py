@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,8 +111,6 @@ def test_a_second_signal_ends_it_at_once_and_a_third_changes_nothing(
     meta = Run.open(out).meta
     assert (meta.status, meta.reason) == ("stopped", f"interrupted {where}")
     assert len(noted) == 1 and not leftovers(out)
-    if place == "begin":  # there is no checkpoint yet
-        return
     assert train(SessionConfig(out=out, resume=True)).status == "finished"
     assert logged(out) == logged(whole)
 
@@ -163,6 +163,35 @@ def test_the_end_of_a_terminal_is_ignored_where_nohup_has_it_ignored(tmp_path):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     hangup = at(0, lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert train(config(tmp_path / "r", steps=2, held_out=0), hangup).status == "finished"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
+def test_a_terminal_that_is_closed_ends_the_training_in_it_cleanly(tmp_path):
+    """Printing there would be an error from then on."""
+    import fcntl
+    import termios
+
+    ours, theirs = os.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    sizes = ["--rollouts=3", "--probes=0", "--held-out=0", "--threads=1", "--steps=5000"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "rockcore", "train", f"--out={tmp_path / 'r'}", *sizes],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(theirs)
+    while not (tmp_path / "r" / "metrics" / "step=000001.parquet").exists():
+        assert child.poll() is None and os.read(ours, 1 << 16)  # what it prints is what we wait on
+    os.close(ours)
+    assert child.wait(timeout=300) == 0
+    meta = Run.open(tmp_path / "r").meta
+    assert meta.status == "stopped" and meta.reason.startswith("stopped by request after step")
 
 
 def test_a_run_in_training_is_not_gone_on_with_by_another(tmp_path, monkeypatch):
@@ -269,7 +298,7 @@ def test_a_disk_that_refuses_each_kind_of_file_once_costs_no_step_and_no_bit(
 
     def refuse_once(source, target):
         kind = kind_of(Path(target))
-        if kind not in refused and "vocab" not in kind and (out / "checkpoints").exists():
+        if kind not in refused and (out / "run.json").exists():
             refused.add(kind)
             raise OSError(28, "No space left on device")
         replace(source, target)
@@ -284,11 +313,16 @@ def test_a_disk_that_refuses_each_kind_of_file_once_costs_no_step_and_no_bit(
         except LogWriteError as e:
             assert "No space left" in str(e) and "--resume" in str(e)
             endings += 1
-            resume = bool(Checkpoints(out / "checkpoints").steps())
+            resume = True
             steps = Run.open(out).steps("metrics")
             assert steps == list(range(len(steps))) and Run.open(out).is_in_training() is False
-            if not resume:
-                shutil.rmtree(out)
     assert endings == len(refused) - 1 >= 15, sorted(refused)  # one when it was to say so
     assert "run.json" in refused
     assert logged(out) == logged(whole) and not leftovers(out)
+
+
+def test_a_few_kills_of_the_campaign_leave_whole_logs_that_go_on_to_the_bit():
+    campaign = Path(__file__).parents[1] / "campaigns" / "kills.py"
+    command = [sys.executable, str(campaign), "--kills", "3", "--seed", "3"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and "went on to the log of an undisturbed" in done.stdout, done

@@ -62,7 +62,7 @@ function inWords(pane, i) {
   const marks = [pane.now.above[i] ? "above the threshold" : "", markWord(pane, i)]
     .filter(Boolean)
     .join(", ");
-  return `${visible(text.tokens[i])}, ${scale.name} ${value} ${unitOf(scale)}, position ${i}, ${view.categories[text.categories[i]]}${marks ? `, ${marks}` : ""}`;
+  return `${visible(shortened(text.tokens[i]))}, ${scale.name} ${value} ${unitOf(scale)}, position ${i}, ${view.categories[text.categories[i]]}${marks ? `, ${marks}` : ""}`;
 }
 
 function className(pane, i) {
@@ -82,7 +82,7 @@ function cardOf(pane, i) {
   ];
   const bare = !text.series && !Object.keys(pane.values.signals).length;
   return [
-    element("p", "token", visible(text.tokens[i])),
+    element("p", "token", visible(shortened(text.tokens[i]))),
     element(
       "p",
       "where",

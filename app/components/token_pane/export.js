@@ -34,7 +34,7 @@ function standalone(pane) {
   const lines = linesInUse(pane).filter(({ layer }) => layer !== "found");
   if (lines.length)
     add(page.body, "ul", "lines", "").append(...lines.map((line) => explainLine(line, page)));
-  if (pane.text.prompt) add(page.body, "div", "prompt", pane.text.prompt);
+  if (pane.text.prompt) add(page.body, "div", "prompt", printable(pane.text.prompt));
   add(page.body, "div", "response", "").append(
     ...pane.spans.map((_, i) => copyToken(pane, i, page)),
   );
@@ -66,12 +66,12 @@ function copyToken(pane, i, page) {
     layers.lines(i).filter((layer) => layer !== "found"),
   );
   const value = scale.kind === "class" ? className(pane, i) : number(now.values?.[i]);
-  copy.title = `${visible(text.tokens[i])} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
+  copy.title = `${visible(shortened(text.tokens[i]))} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
   return copy;
 }
 
 function asHtml(pane) {
-  return `<!doctype html>\n${standalone(pane).documentElement.outerHTML}`;
+  return printable(`<!doctype html>\n${standalone(pane).documentElement.outerHTML}`);
 }
 
 function asSvg(pane) {
@@ -89,9 +89,8 @@ function asSvg(pane) {
   const foreign = shape("foreignObject", { width, height });
   foreign.append(body);
   svg.append(foreign);
-  // what XML cannot hold is in no token: shown tokens have escapes for control characters; titles
-  // go through visible()
-  return new XMLSerializer().serializeToString(svg);
+  // a name, too, may hold what XML cannot; no mark-up consists of it
+  return printable(new XMLSerializer().serializeToString(svg));
 }
 
 function heightOf(body, width) {

@@ -110,7 +110,7 @@ function frame(pane) {
 function prompts(text) {
   const found = [];
   const add = (who, words) => {
-    const node = element("div", "prompt", words);
+    const node = element("div", "prompt", printable(words));
     if (who) node.prepend(element("b", "reader", who));
     found.push(node);
   };

@@ -5,7 +5,8 @@
 
 const WINDOWED = 2_000,
   BLOCK = 200,
-  MOST = 4 * BLOCK;
+  MOST = 4 * BLOCK,
+  LONGEST = 10_000; // letters of one token that are drawn: each line break is an element
 
 function buildWords(pane) {
   const { tokens } = pane.text;
@@ -50,21 +51,27 @@ function buildToken(token, i) {
   span.setAttribute("role", "option");
   nameBlank(span, token);
   // A line break gets a mark that is drawn by the style sheet, so that copied text stays the text.
-  for (const part of token.split(/(\n)/)) {
+  for (const part of shortened(token).split(/(\n)/)) {
     if (part === "\n") {
       const mark = element("i", "newline");
       mark.setAttribute("aria-hidden", "true");
       span.append(mark, "\n");
     } else if (part) {
-      span.append(/[\p{Cc}\p{Cf}]/u.test(part.replace("\t", "")) ? visible(part) : part);
+      const hidden = part.replaceAll("\t", "").search(OBEYED) >= 0;
+      span.append(hidden ? visible(part) : part);
     }
   }
   return span;
 }
 
+function shortened(token) {
+  const more = token.length - LONGEST;
+  return more > 0 ? `${token.slice(0, LONGEST)}… and ${whole(more)} characters more` : token;
+}
+
 function nameBlank(span, token) {
   // white space alone is no name to a screen reader
-  if (!token.trim()) span.setAttribute("aria-label", visible(token));
+  if (!token.trim()) span.setAttribute("aria-label", visible(shortened(token)));
 }
 
 function listenToWords(pane) {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, words
+from app import data, selection, tables, words
 from app.components import token_pane
 from app.views.arms import charts
 from app.views.arms import words as arm_words
@@ -49,7 +49,7 @@ def show_outcome(key: data.arms.ArmsKey) -> None:
         for line in found.about["verdicts"]:
             st.text(line)
         number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-        st.dataframe(
+        tables.show(
             tests,
             hide_index=True,
             column_config={
@@ -152,7 +152,7 @@ def show_costs(key: data.arms.ArmsKey) -> None:
         st.text(arm_words.small_saving(max(bounds)))
     number = st.column_config.NumberColumn
     per = "Sampled accuracy gained from the first to the last milestone, as a share, "
-    st.dataframe(
+    tables.show(
         costs,
         hide_index=True,
         column_order=["arm", "seeds", "trained", "seconds", "gain"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, tables
 from app.views.compare import charts, columns
 from app.views.compare import words as sentences
 from app.views.compare.asked import Asked
@@ -124,7 +124,7 @@ def show_ranks(found: data.compare.Sides, table: pd.DataFrame, facts: data.runs.
 
 
 def show_table(table: pd.DataFrame, of_a_rule: list[str]) -> None:
-    st.dataframe(
+    tables.show(
         table.head(MOST_ROWS),
         hide_index=True,
         height=320,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, tables
 from app.views.gradients import charts
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, RuleSet
@@ -111,10 +111,10 @@ def show_medians(found: data.gradients.Comparison, naive: bool) -> None:
     }
     alt = "Groups of types with their medians"
     if not naive:
-        st.dataframe(sentences.medians(found, heads), hide_index=True, alt=alt)
+        tables.show(sentences.medians(found, heads), hide_index=True, alt=alt)
         return
     number = st.column_config.NumberColumn
-    st.dataframe(
+    tables.show(
         found.groups,
         hide_index=True,
         column_order=["group", "types", *[f"{name}_naive" for name in heads]],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, tables
 from app.views.knockout import charts, columns
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked, names_of, pick_clicked
@@ -108,7 +108,7 @@ def show_chart(asked: Asked, rows: pd.DataFrame, names: dict[str, str], picked: 
 
 
 def show_table(rows: pd.DataFrame, names: list[str]) -> int | None:
-    event = st.dataframe(
+    event = tables.show(
         columns.table(rows, names),
         hide_index=True,
         height=320,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import tables
 from app.views.knockout import columns
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked
@@ -12,7 +13,7 @@ from app.views.knockout.asked import Asked
 def show_census(asked: Asked) -> None:
     found = asked.found
     st.subheader("With and without a correction")
-    st.dataframe(
+    tables.show(
         columns.census(found.census),
         hide_index=True,
         column_config=columns.ways(found.census),

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, tables
 from app.views.knockout import charts, columns
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked, names_of
@@ -27,7 +27,7 @@ def show_predictors(asked: Asked) -> None:
             with place:
                 show_predictor(asked, name, rows[name])
     st.text(sentences.bound(found))
-    st.dataframe(
+    tables.show(
         found.correlations,
         hide_index=True,
         column_order=["label", "r", "low", "high", "p", "n", "bound"],

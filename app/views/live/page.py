@@ -4,7 +4,7 @@ now.
 
 import streamlit as st
 
-from app import charts, data, selection, words
+from app import charts, data, selection, tables, words
 from app.components import token_pane
 
 MOST_TYPES = 12
@@ -116,7 +116,7 @@ def show_heaviest(now: data.runs.RunKey, step: int) -> None:
     """Where the loss of the newest rollouts sits."""
     frame = data.runs.ranking(now, step)
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    st.dataframe(
+    tables.show(
         frame.head(MOST_TYPES),
         hide_index=True,
         column_order=["rank", "shown", "category", "rock_score", "share", "frequency", "mean_kl"],

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, words
+from app import data, selection, tables, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.figures import show_figures
 from app.views.rock_tokens.found import find
@@ -24,7 +24,7 @@ def show_ranking() -> None:
         return
     step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
     st.text(f"The types of step {step} by Rock Score alone, which needs no second checkpoint:")
-    st.dataframe(
+    tables.show(
         data.runs.ranking(run, step),
         hide_index=True,
         column_order=columns.OF_STEP,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection, words
+from app import data, selection, tables, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.found import Found
 
@@ -87,7 +87,7 @@ def explain_knockouts(found: Found) -> None:
 
 
 def show_table(rows: pd.DataFrame, column: str) -> int | None:
-    event = st.dataframe(
+    event = tables.show(
         rows,
         hide_index=True,
         height=430,
@@ -104,7 +104,7 @@ def show_table(rows: pd.DataFrame, column: str) -> int | None:
 
 def offer_downloads(found: Found) -> None:
     left, right, _ = st.columns([1, 1, 3])
-    name = f"{found.facts.meta.name}-rocks"
+    name = words.file_name(f"{found.facts.meta.name}-rocks")
     left.download_button(
         "Table as CSV", found.report.to_csv, f"{name}.csv", "text/csv", on_click="ignore"
     )
@@ -134,7 +134,7 @@ def show_contexts(found: Found, picked: int | None) -> None:
         help="Pick a row above, or choose here.",
     )
     rows = data.rocks.examples(found.run, found.rule, token)
-    st.dataframe(
+    tables.show(
         rows,
         hide_index=True,
         height=320,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data
+from app import data, tables
 from app.components import heatmap
 from app.views.steps import words
 from app.views.steps.asked import Asked
@@ -55,7 +55,7 @@ def explain(surface: data.steps.Surface, asked: Asked, rows: str) -> None:
 
 
 def show_table(rows: pd.DataFrame, order: list[str], asked: Asked, what: str) -> None:
-    st.dataframe(
+    tables.show(
         rows.head(MOST_ROWS),
         hide_index=True,
         column_order=order,

@@ -10,7 +10,7 @@ import shlex
 
 import streamlit as st
 
-from app import data, selection, words
+from app import data, selection, tables, words
 from app.components import loss_histogram
 from app.views.threshold_lab import charts
 from app.views.threshold_lab.knobs import (
@@ -137,7 +137,7 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
     if not data.rocks.is_large(run, rule) or st.toggle(
         "Compare with the presets", help="On a log of this size this takes minutes."
     ):
-        st.dataframe(
+        tables.show(
             data.rocks.beside_presets(run, rule),
             hide_index=True,
             alt="This rule beside the presets",

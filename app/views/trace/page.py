@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from app import controls, data, links, selection
+from app import controls, data, links, selection, words
 from app.components import token_pane
 
 PANE = "token pane"
@@ -103,7 +103,7 @@ def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.roc
 
 def offer_downloads(source: str, step: int, rollout: int) -> None:
     left, right, _ = st.columns([1, 1, 3])
-    name = f"{facts.meta.name}-{source}-step{step}-rollout{rollout}"
+    name = words.file_name(f"{facts.meta.name}-{source}-step{step}-rollout{rollout}")
     asked = (run, source, step, rollout)
     left.download_button(
         "Tokens as CSV",
@@ -155,7 +155,7 @@ class Opened(NamedTuple):
             tau=data.texts.tau(run),
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
-            file=f"{facts.meta.name}-{self.source}-rollout{self.rollout}",
+            file=words.file_name(f"{facts.meta.name}-{self.source}-rollout{self.rollout}"),
             knockouts=told._asdict(),
         )
 
