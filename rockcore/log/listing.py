@@ -93,7 +93,10 @@ class Folder:
         except FileNotFoundError:  # dropped by a run that goes on
             self._forget(name)
             return
-        found = (stat.st_size, stat.st_mtime_ns)
+        except OSError:  # a link that leads to itself: to read it says what is wrong
+            found = (-1, 0)
+        else:
+            found = (stat.st_size, stat.st_mtime_ns)
         if self.looked.get(name) != found:
             self._forget(name)
             self.looked[name] = found
