@@ -55,17 +55,17 @@ def _check_columns(path: Path, table: schema.LogTable) -> bool:
     """Whether there is a file of the table; raises DamagedRun if one has other columns. A run that
     grows is opened anew after each step: only files that are new since are looked into.
     """
+    files = table_files(path, table.name)  # raises for what is no folder, or cannot be listed
     if not table.per_step:
-        return any(check_schema(file, table.columns) for file in table_files(path, table.name))
+        return any(check_schema(file, table.columns) for file in files)
     folder = path / table.folder
-    table_files(path, table.name)  # raises for what is no folder, or cannot be listed
     states, before = states_of(folder, table.is_file), _looked_into.get(str(folder), {})
     for name in dict(states.items() - before.items()):
         check_schema(folder / name, table.columns)
     if len(_looked_into) >= _MOST_FOLDERS:
         _looked_into.clear()
     _looked_into[str(folder)] = states
-    return bool(states)
+    return bool(files)
 
 
 _MOST_FOLDERS = 1_024

@@ -32,7 +32,7 @@ class _Grown(NamedTuple):
 
     states: Mapping[str, State]  # by name
     last: tuple[int, str]  # the place of the last file
-    table: pa.Table | None
+    table: pa.Table
 
 
 def grown(files: Sequence[Path], columns: Collection[str], read: Read) -> pa.Table | None:
@@ -59,18 +59,16 @@ def grown(files: Sequence[Path], columns: Collection[str], read: Read) -> pa.Tab
 def _extended(
     before: _Grown | None, folder: Path, states: Mapping[str, State], read: Read
 ) -> _Grown:
-    if before is None:
-        before = _Grown({}, (0, ""), None)
-    new = sorted(map(_place, dict(states.items() - before.states.items())))
-    if not new and len(states) == len(before.states):
-        return before
-    # only more steps behind the last one: after all else, as a resume, it is read anew
-    if before.table is not None and (
-        len(before.states) + len(new) != len(states) or new[0] < before.last
-    ):
-        return _extended(None, folder, states, read)
+    old = {} if before is None else before.states
+    new = sorted(map(_place, dict(states.items() - old.items())))
+    if before is not None:
+        if not new and len(states) == len(old):
+            return before
+        # only more steps behind the last one: after all else, as a resume, it is read anew
+        if len(old) + len(new) != len(states) or new[0] < before.last:
+            return _extended(None, folder, states, read)
     table = read([folder / name for _, name in new])
-    if before.table is not None:
+    if before is not None:
         table = pa.concat_tables([before.table, table])
     if any(column.num_chunks > _MOST_PIECES for column in table.columns):
         table = table.combine_chunks()

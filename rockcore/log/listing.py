@@ -90,12 +90,13 @@ class Folder:
     def _look(self, name: str) -> None:
         try:
             stat = os.stat(f"{self.path}{os.sep}{name}")
-            found = (stat.st_size, stat.st_mtime_ns)
         except FileNotFoundError:  # dropped by a run that goes on
             self._forget(name)
             return
-        except OSError:  # a link that leads in circles: there, and who reads it is told
-            found = (-1, -1)
+        except OSError:  # a link that leads to itself: to read it says what is wrong
+            found = (-1, 0)
+        else:
+            found = (stat.st_size, stat.st_mtime_ns)
         if self.looked.get(name) != found:
             self._forget(name)
             self.looked[name] = found

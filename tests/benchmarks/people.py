@@ -120,7 +120,8 @@ def served(checkout: Path, plan: Plan) -> Iterator[Served]:
         counts = Path(folder) / "counts.txt"
         counts.touch()
         Path(folder, "sitecustomize.py").write_text(COUNT.replace("FILE", repr(str(counts))))
-        env = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{checkout}", "OMP_NUM_THREADS": "1"}
+        path = [folder, str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
         command = ["-m", "rockcore", "app", str(checkout / "sample_runs"), "--headless", "--port"]
         ours, before = os.sched_getaffinity(0), set(descendants(os.getpid()))
         os.sched_setaffinity(0, sorted(ours)[: plan.cores])  # what is started now keeps it

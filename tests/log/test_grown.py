@@ -97,13 +97,13 @@ def test_what_is_kept_stays_within_its_bound(
     grown._kept.clear()
     run = Run.open(writer.path)
     QUESTIONS["metrics"](run)
-    size = sum(each.table.nbytes for each in grown._kept.values() if each.table is not None)
+    size = sum(each.table.nbytes for each in grown._kept.values())
     assert size
     grown._kept.clear()
     monkeypatch.setattr(grown, "_MOST_BYTES", size - 1)
     for name, question in QUESTIONS.items():
         assert same(question(run), of_files(monkeypatch, run, question)), name
-        kept = [each.table.nbytes for each in grown._kept.values() if each.table is not None]
+        kept = [each.table.nbytes for each in grown._kept.values()]
         assert sum(kept) < size
 
 

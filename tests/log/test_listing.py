@@ -149,6 +149,16 @@ def test_a_large_folder_costs_few_looks_at_files(
     assert file(folder, many).name in looked and len(looked) <= listing._AT_ONCE + 1
 
 
+def test_a_link_that_leads_to_itself_hides_no_other_file(folder: Path) -> None:
+    put(file(folder, 1), "a")
+    before = fingerprint(folder)
+    file(folder, 2).symlink_to(file(folder, 2))
+    assert fingerprint(folder) not in (before, "0" * 16)
+    there = fingerprint(folder)
+    put(file(folder, 1), "other")
+    assert fingerprint(folder) != there
+
+
 def test_a_run_that_is_moved_away_and_another_in_its_place_are_two(tmp_path: Path) -> None:
     first = write_small_log(tmp_path / "r")
     steps = Run.open(first).steps()

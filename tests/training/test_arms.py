@@ -21,7 +21,8 @@ from rockcore import cli
 from rockcore.config import ARM_SETTINGS, ArmName, BadConfig, SessionConfig
 from rockcore.interventions import ARMS, Arm, BadIntervention, Batch, bans, weights
 from rockcore.log import Run, sample_runs
-from rockcore.log.files import read_columns, table_file
+from rockcore.log.checks import read_columns
+from rockcore.log.files import table_file
 from rockcore.rocks import Examined, RockRule, RockSet, detect
 from rockcore.rocks.rockset import BadRockSet
 from rockcore.schema import Prompt
