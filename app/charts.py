@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
-from rockcore.spelling import printable
+from app.words import printable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,6 @@ from typing import Any
 from app import access
 from app.access import Terms
 from app.request import ACCESS, is_host
-from rockcore.log import sample_runs
 from rockcore.schema import RockError
 
 ACTING, LOOKING = "ROCKCORE_TOKEN", "ROCKCORE_VIEW_TOKEN"  # where a person may choose a secret
@@ -53,15 +52,8 @@ def terms_of(wanted: Mapping[str, Any]) -> Terms:
         looking=secrets[LOOKING] if open_to_others or wanted["private"] else "",
         names=tuple(dict.fromkeys(names)),
         trainings=wanted["trainings"],
-        models=_folders(wanted["models"], Path("models"), sample_runs() / "models"),
-        prompts=_folders(wanted["prompts"], Path("prompts")),
-        sets=_folders(wanted["sets"], Path("sets")),
+        **{kind: tuple(map(Path, wanted[kind])) for kind in ("models", "prompts", "sets")},
     )
-
-
-def _folders(named: list[str], *default: Path) -> tuple[Path, ...]:
-    """Those that the command line names, else those of the usual ones that there are."""
-    return tuple(map(Path, named)) or tuple(p.resolve() for p in default if p.is_dir())
 
 
 def _refuse_unusable(wanted: Mapping[str, Any]) -> None:

@@ -14,7 +14,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -25,7 +24,6 @@ HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parent)  # not this folder, whose modules are a package
 
 import streamlit  # noqa: E402
-from streamlit import runtime  # noqa: E402
 from streamlit.starlette import App  # noqa: E402
 
 from app import access, browser, opening  # noqa: E402
@@ -53,12 +51,13 @@ class Guarded(App):
 
     @asynccontextmanager
     async def _announce(self, _: App) -> AsyncGenerator[None, None]:
-        """Once the port is taken: print the links, and open a browser."""
+        """Once the server is about to answer: print the links, open a browser, load the rest."""
         self.terms = replace(self.terms, port=streamlit.get_option("server.port"))
         self.door.terms = self.terms
         access.open_on(self.terms)
         host = self.wanted["host"]
         print(opening.announcement(host, self.terms), flush=True)
+        threading.Thread(target=load, daemon=True).start()
         link = opening.link_to_act(host, self.terms)
         with nullcontext() if self.wanted["headless"] else browser.opened_at(link):
             yield
@@ -74,9 +73,7 @@ def inline_scripts() -> tuple[str, ...]:
 
 
 def load() -> None:
-    """Import what the pages use, once the server answers."""
-    while not runtime.exists():
-        time.sleep(0.02)
+    """Import what the pages use."""
     for name in FIRST:
         importlib.import_module(name)
 
@@ -88,7 +85,6 @@ def main() -> None:
         guarded = Guarded(wanted)
     except RockError as e:
         raise SystemExit(f"error: {type(e).__name__}\n{e}") from None
-    threading.Thread(target=load, daemon=True).start()
     # all that does not change from call to call stands in app/.streamlit/config.toml, which
     # Streamlit reads beside main.py
     options = {

@@ -68,16 +68,8 @@ def run(command: App) -> None:
             from rockcore.log import Run  # a second to load: only to say what is wrong
 
             Run.open(place)
-    for name in ("models", "prompts", "sets"):
-        for folder in getattr(command, name):
-            if not folder.is_dir():
-                raise NoFolder(
-                    f"--{name} {folder} is no folder",
-                    "The page Session offers what lies in it",
-                    "Give a folder that exists",
-                )
     serve = Path(__file__).parents[2] / "app" / "serve.py"
-    wanted = json.dumps(asdict(command), default=lambda path: str(path.resolve()))
+    wanted = json.dumps(asdict(command) | _shelves(command), default=lambda p: str(p.resolve()))
     child = subprocess.Popen([sys.executable, str(serve), wanted])
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
@@ -85,3 +77,28 @@ def run(command: App) -> None:
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     code = child.wait()
     raise SystemExit(code if code >= 0 else 128 - code)  # of a signal, as shells count
+
+
+def _shelves(command: App) -> dict[str, list[Path]]:
+    """What the page may pick from: the folders that are named, else the usual ones that there are.
+    Raises NoFolder for a named one that is none.
+    """
+    from rockcore.log import sample_runs
+
+    usual = {
+        "models": [Path("models"), sample_runs() / "models"],
+        "prompts": [Path("prompts")],
+        "sets": [Path("sets")],
+    }
+    for name in usual:
+        for folder in getattr(command, name):
+            if not folder.is_dir():
+                raise NoFolder(
+                    f"--{name} {folder} is no folder",
+                    "The page Session offers what lies in it",
+                    "Give a folder that exists",
+                )
+    return {
+        name: list(getattr(command, name)) or [folder for folder in folders if folder.is_dir()]
+        for name, folders in usual.items()
+    }

@@ -119,8 +119,9 @@ def _stop(running: dict[subprocess.Popen[bytes], Job]) -> None:
     """Let every child end after its step. Ctrl-C in a terminal has reached them too; a signal to
     this process alone has not.
     """
-    out.print("stopping after this step; once more to quit at once")
     try:
+        with suppress(OSError):  # a full disk
+            out.print("stopping after this step; once more to quit at once")
         while any(child.poll() is None for child in running):
             for child, job in running.items():
                 if child.poll() is None:  # asked again: a run that begins lifts an old request

@@ -91,9 +91,6 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
         raise gone(path) from e
 
 
-_FEW = 2**16  # rows that are read at once and by one thread
-
-
 @lru_cache(maxsize=1 << 17)  # what raises is remembered in _refused
 def _checked(path: str, size: int, mtime_ns: int, inode: int) -> frozenset[str]:
     file = Path(path)
@@ -123,11 +120,11 @@ def _look_through(file: Path, place: Place, names: frozenset[str], parquet: pq.P
     wanted = [n for n, c in of.columns.items() if n in names and (n in of.key or contents.binds(c))]
     first = [n for n in wanted if n in of.key or n == "step"]
     # few rows are read in one go, which is twice as fast
-    table = _values(file, parquet, wanted if rows < _FEW else first)
+    table = _values(file, parquet, wanted if rows < contents.FEW else first)
     contents.refuse_columns(file, of, table.select(first), known)
     contents.refuse_keys(file, place, table.select(first))
     others = [name for name in wanted if name not in first]
-    if rows >= _FEW:
+    if rows >= contents.FEW:
         rest = _values(file, parquet, others)
         table = pa.table({n: (table if n in first else rest)[n] for n in wanted})
     contents.refuse_columns(file, of, table.select(others), known)
@@ -147,7 +144,7 @@ def _opened(path: Path) -> pq.ParquetFile:
 def _values(path: Path, parquet: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
     """Some columns. Raises DamagedRun for pages that cannot be read."""
     try:
-        threads = parquet.metadata.num_rows >= _FEW
+        threads = parquet.metadata.num_rows >= contents.FEW
         table = parquet.read(columns=list(names), use_threads=threads).combine_chunks()
         table.validate(full=True)  # else a text that is none is met when it is shown
         return table

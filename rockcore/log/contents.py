@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rockcore.schema import Column, DamagedRun, LogTable
 from rockcore.schema.holds import Holds
 from rockcore.schema.places import Place
+
+FEW = 2**16  # rows
 
 
 def binds(column: Column) -> bool:
@@ -34,7 +35,8 @@ def refuse_count(file: Path, place: Place, rows: int, vocabulary: np.ndarray | N
         raise _damaged(file, of, f"has {rows} rows instead of one", "It sums up one step")
     if of.filled and not rows:
         raise _damaged(file, of, "has no rows", "It is written where there is something to write")
-    if of.key and rows > (most := _most_rows(of, vocabulary)):
+    # of fewer rows it is worth finding out which of them are wrong
+    if of.key and rows >= FEW and rows > (most := _most_rows(of, vocabulary)):
         keys = " and ".join(of.key)
         raise _damaged(
             file,
@@ -107,9 +109,9 @@ def _fault(table: pa.Table, name: str, holds: Holds, vocabulary: np.ndarray | No
         if column.null_count:
             return f"has {column.null_count} of {rows} entries that are missing"
     if holds.among:
-        others = pc.unique(column.filter(pc.invert(pc.is_in(column, pa.array(holds.among)))))
-        said = ascii(others[0].as_py())[:80] if len(others) else ""
-        return f"has {said}, which is none of {', '.join(holds.among)}," if said else ""
+        others = sorted({*column.unique().to_pylist()} - {*holds.among})
+        known = ", ".join(holds.among)
+        return f"has {ascii(others[0])[:80]}, which is none of {known}," if others else ""
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return ""
     values = (column.drop_null() if column.null_count else column).to_numpy(zero_copy_only=False)
@@ -123,8 +125,8 @@ def _fault_of_lengths(table: pa.Table, lists: pa.ListArray, holds: Holds) -> str
     if wrong:
         return f"has {wrong} of {len(lists)} lists that are too short or too long"
     if holds.as_long_as:
-        other = pc.list_value_length(table[holds.as_long_as]).combine_chunks()
-        if not pc.fill_null(other, -1).equals(pc.fill_null(lengths, -1)):
+        others = table[holds.as_long_as].combine_chunks().value_lengths()
+        if not others.fill_null(-1).equals(lengths.fill_null(-1)):
             return f"has lists that are not as long as those in {holds.as_long_as!r}"
     return ""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pandas as pd
@@ -21,11 +21,13 @@ import pyarrow as pa
 from rockcore import schema
 from rockcore.log.checks import checked
 from rockcore.log.files import gone, unreadable
+from rockcore.log.grown import grown
 from rockcore.schema import Column, DamagedRun, RockError
 
 _SQL_TYPES = {pa.float16(): "FLOAT", pa.float32(): "FLOAT", pa.float64(): "DOUBLE"}
 _MISTAKES = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 _TRIES = 3
+T = TypeVar("T")
 
 
 class OutOfMemory(RockError, MemoryError):
@@ -38,13 +40,28 @@ def ask(sql: str, files: Sequence[Path], **parameters: Any) -> pd.DataFrame:
     Files that are deleted meanwhile, as a run that goes on does, are left out of the answer. Raises
     RunNotFound if all of them are, DamagedRun if one cannot be read, OutOfMemory.
     """
+    return _asked(sql, files, _frame, **parameters)
+
+
+def _asked(
+    sql: str,
+    files: Sequence[Path],
+    take: Callable[[duckdb.DuckDBPyConnection, str, dict[str, Any]], T],
+    kept: pa.Table | None = None,
+    **parameters: Any,
+) -> T:
+    """See `ask`. `take` puts the question; `kept`: the rows of the files in memory, which `sql`
+    calls so.
+    """
     paths = [value for value in parameters.values() if isinstance(value, Path)]
     values = {n: exact(v) if isinstance(v, Path) else v for n, v in parameters.items()}
     for last in [False] * (_TRIES - 1) + [True]:
         # one cursor a call: a connection shared by threads mixes up results
         cursor = _connection().cursor()
         try:
-            return cursor.execute(sql, {"files": [exact(f) for f in files], **values}).df()
+            if kept is not None:
+                return take(cursor.register("kept", kept), sql, values)
+            return take(cursor, sql, {"files": [exact(f) for f in files], **values})
         except duckdb.OutOfMemoryException as e:
             raise OutOfMemory(
                 f"A question to {files[0].parent} needs more memory than DuckDB may take "
@@ -65,11 +82,34 @@ def ask(sql: str, files: Sequence[Path], **parameters: Any) -> pd.DataFrame:
     raise AssertionError("the last try answers or raises")
 
 
+def _frame(cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any]) -> pd.DataFrame:
+    return cursor.execute(sql, values).df()
+
+
+def _table(cursor: duckdb.DuckDBPyConnection, sql: str, values: dict[str, Any]) -> pa.Table:
+    return cursor.sql(sql, params=values).to_arrow_table()
+
+
 def rows(columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
     """All rows of the files, with these columns."""
     if not files:
         return schema.arrow_schema(columns).empty_table().to_pandas()
-    return ask(f"SELECT {', '.join(columns)} FROM {source(columns, files)}", files)
+    return ask_all(f"SELECT {', '.join(columns)} FROM {{}}", columns, files)
+
+
+def ask_all(sql: str, columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
+    """The answer to `sql`, in which {} stands for all rows of these files, with these columns: see
+    `source`. The columns of a long run are kept in memory.
+    """
+
+    def read(new: Sequence[Path]) -> pa.Table:
+        every = f"SELECT {', '.join(columns)} FROM {source(columns, new)}"
+        return _asked(every, new, _table)
+
+    kept = grown(files, columns, read)
+    if kept is None:
+        return ask(sql.format(source(columns, files)), files)
+    return _asked(sql.format("kept"), files, _frame, kept)
 
 
 def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files") -> str:

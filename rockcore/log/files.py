@@ -210,7 +210,8 @@ def sweep(folder: Path, deep: bool = True) -> None:
 
 def unreadable(what: str, cause: Exception) -> DamagedRun:
     """The error for a file whose contents are lost; `what` names it."""
-    said = ascii(str(cause).partition("\n")[0])[1:-1]  # it may quote the file's own bytes
+    said = getattr(cause, "strerror", None) or str(cause).partition("\n")[0]
+    said = ascii(said)[1:-1]  # it may quote the file's own bytes
     return DamagedRun(
         f"{what} ({said if len(said) <= 160 else said[:159] + '…'})",
         "Its rows cannot be recovered from what is there",

@@ -10,7 +10,7 @@ from pathlib import Path
 from rockcore import schema
 from rockcore.log.checks import vocabulary
 from rockcore.log.files import check_schema, read_whole, table_file, table_files
-from rockcore.log.listing import mark, mark_of
+from rockcore.log.listing import mark, mark_of, states_of
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
@@ -28,10 +28,8 @@ def read_run(path: Path) -> RunMeta:
     """
     _refuse_nameless(path)
     meta = _read_meta(path)
-    for name, table in schema.TABLES.items():
-        files = table_files(path, name)
-        columns = [check_schema(file, table.columns) for file in files]
-        if table.required and not any(columns):
+    for table in schema.TABLES.values():
+        if not _check_columns(path, table) and table.required:
             raise DamagedRun(
                 f"{path} has no {table.pattern}",
                 "Tokens cannot be shown by their text",
@@ -51,6 +49,26 @@ def _refuse_nameless(path: Path) -> None:
             "It can be neither shown nor handed to the database",
             "Rename the folder",
         ) from e
+
+
+def _check_columns(path: Path, table: schema.LogTable) -> bool:
+    """Whether there is a file of the table; raises DamagedRun if one has other columns. A run that
+    grows is opened anew after each step: only files that are new since are looked into.
+    """
+    if not table.per_step:
+        return any(check_schema(file, table.columns) for file in table_files(path, table.name))
+    folder = path / table.folder
+    states, before = states_of(folder, table.is_file), _looked_into.get(str(folder), {})
+    for name in dict(states.items() - before.items()):
+        check_schema(folder / name, table.columns)
+    if len(_looked_into) >= _MOST_FOLDERS:
+        _looked_into.clear()
+    _looked_into[str(folder)] = states
+    return bool(states)
+
+
+_MOST_FOLDERS = 1_024
+_looked_into: dict[str, dict[str, tuple[int, int]]] = {}  # by folder and name: size and time
 
 
 def _read_meta(path: Path) -> RunMeta:

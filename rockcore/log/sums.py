@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore import schema
-from rockcore.log.duck import ask, source
+from rockcore.log.duck import ask, ask_all, source
 from rockcore.log.files import logged_file, table_file, table_files
 from rockcore.schema import DamagedRun, Texts
 
@@ -43,14 +43,15 @@ def type_sums(run: Run, table: str = "tokens") -> pd.DataFrame:
     if not (files := table_files(run.path, "types" if fresh else table)):
         return pd.DataFrame(columns=["step", "token_id", "n", *totals])
     if fresh:
-        sql = f"""SELECT step, token_id, n, {", ".join(totals)}
-                  FROM {source(schema.TYPES, files)} ORDER BY step, token_id"""
-    else:
-        added = ", ".join(
-            f"sum(CAST({name.removesuffix('_sum')} AS DOUBLE)) AS {name}" for name in totals
+        columns = {name: schema.TYPES[name] for name in ("step", "token_id", "n", *totals)}
+        return ask_all(
+            f"SELECT {', '.join(columns)} FROM {{}} ORDER BY step, token_id", columns, files
         )
-        sql = f"""SELECT step, token_id, count(*) AS n, {added} FROM {source(schema.PROBE, files)}
-                  GROUP BY step, token_id ORDER BY step, token_id"""
+    added = ", ".join(
+        f"sum(CAST({name.removesuffix('_sum')} AS DOUBLE)) AS {name}" for name in totals
+    )
+    sql = f"""SELECT step, token_id, count(*) AS n, {added} FROM {source(schema.PROBE, files)}
+              GROUP BY step, token_id ORDER BY step, token_id"""
     return ask(sql, files)
 
 
@@ -118,8 +119,8 @@ def quantiles(
         return 0, []
     value = f"abs({column})" if absolute else column
     sql = f"""SELECT count(v) AS n, quantile_cont(v, {[float(p) for p in probabilities]}) AS q
-              FROM (SELECT {value} AS v FROM {source(SHARED, files)} WHERE isfinite({column}))"""
-    row = ask(sql, files).iloc[0]
+              FROM (SELECT {value} AS v FROM {{}} WHERE isfinite({column}))"""
+    row = ask_all(sql, {column: schema.TOKENS[column]}, files).iloc[0]
     return int(row.n), [float(q) for q in row.q] if row.n else []
 
 
@@ -135,8 +136,8 @@ def histogram(run: Run, column: str, edges: Sequence[float]) -> list[int]:
     # DuckDB's bins hold their upper bound: of the negated values, so that each holds its lower one
     bounds = [-float(e) for e in reversed(edges)]
     sql = f"""SELECT count(*) AS n, histogram(-CAST({column} AS DOUBLE), {bounds}) AS h
-              FROM {source(SHARED, files)} WHERE isfinite({column})"""
-    row = ask(sql, files).iloc[0]
+              FROM {{}} WHERE isfinite({column})"""
+    row = ask_all(sql, {column: schema.TOKENS[column]}, files).iloc[0]
     found = dict(row.h) if row.n else {}
     above = [int(found.get(b, 0)) for b in reversed(bounds)]
     return [int(row.n) - sum(above), *above]
@@ -157,11 +158,10 @@ def _ends(run: Run, texts: Texts) -> list[Path]:
 
 
 def _has_values(files: Sequence[Path], column: str) -> bool:
-    for some in (files[:1], files[1:]):  # the first file has some, or most often none has
-        if some:
-            sql = f"SELECT 1 FROM {source(SHARED, some)} WHERE isfinite({column}) LIMIT 1"
-            if len(ask(sql, some)):
-                return True
+    sql = f"SELECT 1 FROM {{}} WHERE isfinite({column}) LIMIT 1"
+    for some in (files[:1], files):  # the first file has some, or most often none has
+        if some and len(ask_all(sql, {column: schema.TOKENS[column]}, some)):
+            return True
     return False
 
 

@@ -31,6 +31,10 @@ TABLES says the same to programs: which files there are follows from it alone.
 accuracy. *A value sits at the index of the token it judges*: position t of a response carries what
 student and teacher predicted for the token at t. Prompts are not scored.
 
+What holds of a column's values stands with it (`Column.holds`), what tells the rows of a file apart
+with its table (`LogTable.key`); a file that breaks it is refused when it is first read. A number
+that is not known is null or NaN, never infinite, but where the column says so.
+
 A column may be *optional*: a log written before it existed, or by a trainer that cannot tell it,
 lacks it or has null there, opens all the same, and is read as NaN.
 """

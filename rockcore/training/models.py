@@ -221,9 +221,14 @@ class Model:
             )
 
     def save(self, folder: Path) -> None:
-        """Weights and tokenizer in Hugging Face format."""
+        """Weights and tokenizer in Hugging Face format. Raises OSError or SafetensorError."""
         self.net.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        try:
+            self.tokenizer.save_pretrained(folder)
+        except Exception as e:
+            if type(e) is not Exception:
+                raise
+            raise OSError(str(e)) from e  # so tokenizers tells of a full disk
 
 
 def encode_all(model: Model, prompts: Sequence[Prompt], teacher: bool) -> list[Ids]:

@@ -22,7 +22,10 @@ from rockcore.log.files import table_files
 
 
 def says(text: str) -> Callable[[Path], None]:
-    return lambda run: (run / "run.json").write_text(text) and None
+    def edit(run: Path) -> None:
+        (run / "run.json").write_text(text)
+
+    return edit
 
 
 def field(**changes: object) -> Callable[[Path], None]:

@@ -4,6 +4,7 @@ training nothing but a little time.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import threading
@@ -21,6 +22,8 @@ from app import data
 from app.data.runs import RunKey
 from rockcore.config import SessionConfig
 from rockcore.log import Run, RunWriter
+from rockcore.log.holders import LOCK
+from rockcore.log.lock import locked
 from rockcore.training.session import train
 
 
@@ -43,6 +46,28 @@ def test_a_run_in_training_is_shown_with_its_age_its_progress_and_its_newest_tex
     assert re.search(r"running: step 20 of 50 · last written \d+ s ago", shown)
     assert "Rock Score" in shown and len(app.dataframe) == 1
     assert "step 20 of 50" in app.get("progress")[0].proto.text
+
+
+def test_a_run_whose_process_was_killed_is_not_in_training_however_young_its_files_are(
+    open_app, tiny_run: RunFactory
+) -> None:
+    path = tiny_run("young", status="running", steps_planned=50)
+    (path / LOCK).write_text('{"pid": 7, "host": "far"}')
+    shown = words(open_app("live", path))
+    assert "young is not in training: ended without a word: step 20 of 50" in shown
+    assert "rockcore train --resume goes on with it" in shown
+
+
+def test_a_run_that_is_held_is_in_training_however_long_a_step_takes(
+    open_app, tiny_run: RunFactory
+) -> None:
+    path = tiny_run("young", status="running", steps_planned=50)
+    for file in path.rglob("*"):
+        os.utime(file, (0, 0))
+    with locked(path, "training"):
+        shown = words(open_app("live", path))
+    assert "running: step 20 of 50" in shown and "may have died" not in shown
+    assert "may have died" in words(open_app("overview", path))
 
 
 def test_a_run_without_a_finished_step_says_so(open_app, tiny_run: RunFactory) -> None:

@@ -26,6 +26,7 @@ from rockcore.log import Run
 from rockcore.log.arms import ArmsFolder, Cell, Plan
 from rockcore.log.files import table_files
 from rockcore.log.folders import find_runs
+from rockcore.log.holders import holder_of
 from rockcore.log.lock import locked
 from rockcore.rocks import RockSet
 from rockcore.rocks.rule import RockRule
@@ -206,6 +207,29 @@ def test_two_processes_do_not_train_one_comparison(trained, capsys):
         main(["arms", f"--out={trained.path}"])
     said = " ".join(capsys.readouterr().err.split())
     assert f"in use: process {os.getpid()} on " in said and "trains its runs" in said
+
+
+def test_a_second_sigterm_ends_the_trainings_too_and_each_says_so(tmp_path, bundled):
+    """Sent to the one process alone, as a scheduler does."""
+    place = tmp_path / "two"
+    rocks = write_set(tmp_path / "set.json", common_ids(bundled), bundled)
+    sizes = [s for s in SIZES if "steps" not in s]
+    command = ["arms", f"--out={place}", ARMS, "--seeds=1", f"--rocks={rocks}", *sizes]
+    child = begin([*command, "--steps=5000", "--processes=2"])
+    runs = [place / "runs" / name for name in ("baseline-1", "rock-freeze-1")]
+    wait_until(lambda: all(steps_of(run) > 1 for run in runs), child)
+    assert child.stdout is not None
+    os.kill(child.pid, signal.SIGTERM)
+    while b"once more" not in child.stdout.readline():
+        pass
+    os.kill(child.pid, signal.SIGTERM)
+    said = child.communicate(timeout=NEVER_S)[0].decode()
+    assert child.returncode == 130 and "Traceback" not in said, said
+    for run in runs:
+        meta = Run.open(run).meta
+        assert meta.status == "stopped" and (meta.reason.startswith(("interrupted", "stopped by")))
+        assert holder_of(run) is None
+    assert holder_of(place) is None
 
 
 def test_a_scouting_run_without_a_set_is_told_before_any_arm_is_trained(tmp_path, bundled, capsys):

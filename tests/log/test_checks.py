@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import write_tiny_run
@@ -206,7 +207,7 @@ def test_rows_in_any_order_and_numbers_that_are_not_known_are_fine(tmp_path):
         rewrite(file, put(name, None, 1))
     assert checked(file)
     ids = alone("vocab.parquet", tmp_path)
-    rewrite(ids, lambda table: shuffled(table).filter(pa.compute.field("token_id") < 600))
+    rewrite(ids, lambda table: shuffled(table).filter(pc.field("token_id") < 600))
     rewrite(file, every("token_id", 7))
     assert checked(file)
 

@@ -324,10 +324,11 @@ def test_an_id_without_text_is_named(run_path):
 
 
 def test_a_file_that_cannot_be_written_leaves_the_rest_whole(run_path):
+    writer = RunWriter.reopen(run_path)
     (run_path / "tokens").rename(run_path / "kept")
     (run_path / "tokens").write_text("in the way")
     with pytest.raises(LogWriteError, match="step=000030.*--resume"):
-        RunWriter.reopen(run_path).append("tokens", 30, tokens(30))
+        writer.append("tokens", 30, tokens(30))
     (run_path / "tokens").unlink()
     (run_path / "kept").rename(run_path / "tokens")
     assert Run.open(run_path).steps() == [0, 10]

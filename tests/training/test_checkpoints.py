@@ -3,6 +3,7 @@ weights on disk.
 """
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,25 @@ def test_a_disk_that_refuses_the_second_rename_leaves_the_checkpoint_that_was_th
     assert [p.name for p in tmp_path.iterdir()] == ["step=000004"]
     kept.load_weights(4, student)
     assert student.net.model.norm.weight[0].item() == 4.0
+
+
+@pytest.mark.parametrize("room", [100, 500, 2_000])  # files that go beyond have none
+def test_a_disk_without_room_for_any_of_the_files_is_told(student, tmp_path, monkeypatch, room):
+    """The limit on the size of a file stands in for it; tokenizers tells of it by no OSError."""
+    kept, save = Checkpoints(tmp_path / "c"), student.net.save_pretrained
+    kept.save(2, student, marked(student, 2.0), every=2)
+    if room == 2_000:  # the tokenizer
+        monkeypatch.setattr(student.net, "save_pretrained", student.net.config.save_pretrained)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, unlimited[1]))
+    try:
+        with pytest.raises(LogWriteError, match="File too large"):
+            kept.save(4, student, marked(student, 4.0), every=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert [p.name for p in (tmp_path / "c").iterdir()] == ["step=000002"]
+    monkeypatch.setattr(student.net, "save_pretrained", save)
+    kept.save(4, student, marked(student, 4.0), every=2)
 
 
 @pytest.mark.parametrize("family", [*small_pairs.RENAMED, *small_pairs.FAMILIES])

@@ -165,6 +165,35 @@ def test_the_end_of_a_terminal_is_ignored_where_nohup_has_it_ignored(tmp_path):
     assert train(config(tmp_path / "r", steps=2, held_out=0), hangup).status == "finished"
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
+def test_a_terminal_that_is_closed_ends_the_training_in_it_cleanly(tmp_path):
+    """Printing there would be an error from then on."""
+    import fcntl
+    import termios
+
+    ours, theirs = os.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    sizes = ["--rollouts=3", "--probes=0", "--held-out=0", "--threads=1", "--steps=5000"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "rockcore", "train", f"--out={tmp_path / 'r'}", *sizes],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(theirs)
+    while not (tmp_path / "r" / "metrics" / "step=000001.parquet").exists():
+        assert child.poll() is None and os.read(ours, 1 << 16)  # what it prints is what we wait on
+    os.close(ours)
+    assert child.wait(timeout=300) == 0
+    meta = Run.open(tmp_path / "r").meta
+    assert meta.status == "stopped" and meta.reason.startswith("stopped by request after step")
+
+
 def test_a_run_in_training_is_not_gone_on_with_by_another(tmp_path, monkeypatch):
     from rockcore.log import lock
 

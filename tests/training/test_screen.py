@@ -23,7 +23,8 @@ from rockcore.analysis.knockout_candidates import BadCandidates, Wanted, spellin
 from rockcore.analysis.knockouts import PILLAR, examine
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.interventions import BadIntervention
-from rockcore.log import Run, sample_runs
+from rockcore.log import Run, lock, sample_runs
+from rockcore.log.lock import FolderInUse, RunGone
 from rockcore.log.screens import FOLDER, NoScreen, Screen
 from rockcore.rocks import RockRule, detect
 from rockcore.rocks.rockset import BadRockSet
@@ -242,7 +243,9 @@ def is_at_work(pid: int) -> bool:
         return False
 
 
-def test_a_screen_that_was_killed_goes_on(run_with_checkpoints):
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)])
+def test_a_screen_that_was_killed_goes_on(run_with_checkpoints, monkeypatch, by, code):
+    """It ends with its processes, and until then nobody else may train or screen the run."""
     command = [sys.executable, "-m", "rockcore", "knockout", str(run_with_checkpoints)]
     begun = [*command, "--problems", "8", "--processes", "2", "--count", "6", "--no-windows"]
     process = subprocess.Popen(begun, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -251,16 +254,36 @@ def test_a_screen_that_was_killed_goes_on(run_with_checkpoints):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     children = children_of(process.pid)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    monkeypatch.setattr(lock, "PATIENCE_S", 0.0)
+    for other in (
+        lambda: screen.run(run_with_checkpoints, SMALL),
+        lambda: train(SessionConfig(run_with_checkpoints, resume=True, steps=9)),
+    ):
+        with pytest.raises(FolderInUse, match=f"process {process.pid} on .* screens its student"):
+            other()
+    monkeypatch.undo()
+    process.send_signal(by)
+    assert process.wait() == code
     while any(map(is_at_work, children)):  # none of them waits for work for ever
         assert time.monotonic() < deadline
         time.sleep(0.02)
     kept = files(run_with_checkpoints)
+    (run_with_checkpoints / FOLDER / "outcomes" / ".t1.parquet.9.tmp").touch()
     screen.run(run_with_checkpoints, ScreenSettings(processes=1))
     done = Screen.open(run_with_checkpoints)
-    assert done.finished == done.candidates
+    assert done.finished == done.candidates and not list(run_with_checkpoints.rglob(".*"))
     assert files(run_with_checkpoints).items() >= kept.items()
+
+
+def test_a_screen_whose_run_is_deleted_stops_and_makes_nothing_again(run_with_checkpoints):
+    def delete(now: screen.ScreenProgress) -> None:
+        if now.finished == 1:
+            shutil.rmtree(run_with_checkpoints)
+
+    few = ScreenSettings(Wanted(names=('"7"', " the", " are")), problems=6, processes=1)
+    with pytest.raises(RunGone):
+        screen.run(run_with_checkpoints, few, delete)
+    assert not run_with_checkpoints.exists()
 
 
 def end(writer: Writer, item: int) -> None:
