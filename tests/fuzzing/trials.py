@@ -179,7 +179,6 @@ def _judge(target: Target, start: Before, effect: Effect, result: Result) -> Non
         return
     if effect is Effect.REFUSED:
         result.failures.append("opened without a word")
-    moved = target.run.resolve() != target.run or target.run.name != start.run.name
     now = contents(target.run)
     touched = {p for p in now.keys() | start.contents.keys() if now.get(p) != start.contents.get(p)}
     seen: set[str] = set()
@@ -192,8 +191,6 @@ def _judge(target: Target, start: Before, effect: Effect, result: Result) -> Non
         result.outcome = f"refused in part{refused[0].removeprefix('refused')}"
     else:
         result.outcome = "another answer" if "another answer" in seen else "unchanged"
-    if moved and touched and effect is Effect.SAME:
-        result.failures.append(f"the mutation itself touched {sorted(touched)[:3]}")
 
 
 def _drawn(all_of_them: list[Question], touched: set[str], rng: Random) -> list[Question]:
