@@ -187,6 +187,29 @@ def test_models_and_prompts_are_offered_from_the_named_folders_and_from_nowhere_
     assert data.trainings.offered("rocks") == []
 
 
+INDEXES = {
+    "another folder": '{"weight_map": {"a": "part-1", "b": "../../outside/w"}}',
+    "a path": '{"weight_map": {"a": "/etc/passwd"}}',
+    "a NUL": '{"weight_map": {"a": "x\\u0000"}}',
+    "no name": '{"weight_map": {"a": {}}}',
+    "no names": '{"weight_map": []}',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
+def test_a_model_whose_index_leads_out_of_the_named_folder_is_not_offered(
+    index: str, may_act: None, terms, tmp_path: Path
+) -> None:
+    model, good = model_at(tmp_path / "shelf" / "m"), model_at(tmp_path / "shelf" / "good")
+    (model / "model.safetensors.index.json").write_text(index)
+    (good / "model.safetensors.index.json").write_text('{"weight_map": {"a": "part-1"}}')
+    (model_at(tmp_path / "shelf" / "deep") / "parts").mkdir()
+    (tmp_path / "shelf" / "deep" / "parts" / "1").symlink_to("/etc/passwd")
+    terms(models=(tmp_path / "shelf",))
+    assert data.trainings.offered("student") == ["shelf/good"]
+
+
 @pytest.mark.parametrize("path", ["/etc", "outside", "../outside", "shelf/../outside", "x\x00y"])
 def test_a_path_is_no_name_of_a_model(path: str, may_act: None, terms, tmp_path: Path) -> None:
     model_at(tmp_path / "outside")
