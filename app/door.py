@@ -49,10 +49,9 @@ class Door:
             await self._answer(request, send, refusal.status, refusal.why, [])
         elif request.secret is not None and not request.is_socket:
             await self._let_in(request, send)
-        elif request.is_socket:
-            await self.application(scope, receive, send)
         else:
-            await self.application(scope, receive, self._with_headers(request, send))
+            tell = send if request.is_socket else self._with_headers(request, send)
+            await self.application(request.with_one_cookie(self.terms.cookie), receive, tell)
 
     def refusal(self, request: Request) -> Refusal | None:
         """Why a request is not let in; None where it is."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from app import access
 from app.access import Terms
-from app.request import ACCESS, is_host
+from app.request import ACCESS, is_host, name_of
 from rockcore.schema import RockError
 
 ACTING, LOOKING = "ROCKCORE_TOKEN", "ROCKCORE_VIEW_TOKEN"  # where a person may choose a secret
@@ -43,6 +43,7 @@ def terms_of(wanted: Mapping[str, Any]) -> Terms:
         )
     open_to_others = not is_loopback(wanted["host"])
     names = [name.lower() for name in wanted["allow_host"]]
+    proxied = not all(is_loopback(name_of(name)) for name in names)  # which lets others in
     if open_to_others:
         machine = socket.gethostname().lower()
         names += [machine, f"{machine}.local"]
@@ -50,7 +51,7 @@ def terms_of(wanted: Mapping[str, Any]) -> Terms:
     return Terms(
         port=wanted["port"],
         acting=secrets[ACTING],
-        looking=secrets[LOOKING] if open_to_others or wanted["private"] else "",
+        looking=secrets[LOOKING] if open_to_others or proxied or wanted["private"] else "",
         names=tuple(dict.fromkeys(names)),
         trainings=wanted["trainings"],
         **{kind: tuple(map(Path, wanted[kind])) for kind in ("models", "prompts", "sets")},
@@ -149,7 +150,9 @@ def announcement(host: str, terms: Terms) -> str:
   named folders. Keep that link to yourself: whoever has it can do all this as you."""
     if is_loopback(host):
         who = "only with one of the links" if terms.looking else "anyone on it may look"
-        return f"{links}\n  Only this machine is answered, and {who}.\n"
+        names = " or ".join(terms.names)
+        by_name = f"\n  For who comes by {names}, the links begin with that name." if names else ""
+        return f"{links}\n  Only this machine is answered, and {who}.{by_name}\n"
     return f"""{links}
 
   This dashboard is OPEN TO THE NETWORK at {host}. Who has the first link can read every run,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 from rockcore.config import flag_of
 from rockcore.log.folders import STDOUT
+from rockcore.log.holders import PLAIN
 from rockcore.schema import RockError
 from rockcore.spelling import printable
 
@@ -138,10 +140,13 @@ def started() -> list[Path]:
 def output(folder: Path, lines: int = 20) -> str:
     """The last lines that the training printed; a progress bar's overwritten lines are left out."""
     try:
-        with (folder / OUTPUT).open("rb") as f:
-            f.seek(max(0, os.fstat(f.fileno()).st_size - 20_000))
-            text = f.read().decode("utf-8", errors="replace")
-    except OSError:  # none yet, or the folder is gone
+        with os.fdopen(os.open(folder / OUTPUT, os.O_RDONLY | PLAIN), "rb") as f:
+            state = os.fstat(f.fileno())
+            if not stat.S_ISREG(state.st_mode):  # a pipe has no end, and may have no beginning
+                return ""
+            f.seek(max(0, state.st_size - 20_000))
+            text = f.read(20_000).decode("utf-8", errors="replace")
+    except OSError:  # none yet, the folder is gone, or it is a link to another file
         return ""
     kept = [line.rsplit("\r", 1)[-1] for line in text.replace("\r\n", "\n").split("\n")]
     return printable("\n".join(line for line in kept[-lines:] if line.strip()))

@@ -7,12 +7,14 @@ when a training starts; what a symbolic link leads out of its folder is not on a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
 from app import access
 from app.data import runs
+from rockcore.log.files import read_whole
 from rockcore.log.folders import ROCKS
 from rockcore.schema import RockError
 
@@ -91,9 +93,18 @@ def _inside(path: Path, root: Path) -> bool:
 
 def _is_model(path: Path, root: Path) -> bool:
     try:
-        return (path / "config.json").is_file() and all(_inside(f, root) for f in path.iterdir())
-    except OSError:  # not ours to read
-        return False
+        return (path / "config.json").is_file() and all(
+            _inside(file, root) for file in chain(path.rglob("*"), _parts(path))
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False  # not ours to read, or an index of parts that is none
+
+
+def _parts(model: Path) -> Iterator[Path]:
+    """The files that an index of weights names: who loads them follows a path to anywhere."""
+    for index in model.glob("*.index.json"):
+        for name in set(json.loads(read_whole(index))["weight_map"].values()):
+            yield model / name
 
 
 def _is_file(path: Path, endings: tuple[str, ...]) -> bool:

@@ -94,9 +94,15 @@ def at_once() -> int:
 
 
 def trainings() -> list[str]:
-    """Names under ./runs that were started from a page, the latest first, then those that wait."""
+    """Names under ./runs that were started from a page, the latest first, then those that wait. Who
+    may only look is told of those that the sidebar offers, or that this server has started.
+    """
     outputs = sorted(RUNS.glob(f"*/{children.OUTPUT}"), key=_written_at, reverse=True)
-    return list(dict.fromkeys([*(f.parent.name for f in outputs), *queue()]))
+    folders = [file.parent for file in outputs]
+    if not access.may_act():
+        shown = {*map(Path, runs.offered().values()), *children.started()}
+        folders = [folder for folder in folders if folder.resolve() in shown]
+    return list(dict.fromkeys([*(folder.name for folder in folders), *queue()]))
 
 
 def _written_at(file: Path) -> float:

@@ -43,12 +43,11 @@ def start(settings: Mapping[str, Any], folder: Path) -> None:
     with _lock:
         _refuse_taken(folder)
         _in_vain.pop(folder, None)
-        if not _waiting and _has_room(folder.parent):
+        if not _waiting and _has_room(_strangers(folder.parent)):
             _launch(command, folder)
         elif len(_waiting) < MOST_WAITING:
             _waiting[folder] = command
-            for stranger in _strangers(folder.parent):
-                _call_after(stranger, lambda stranger=stranger: _wait_for_lock(stranger))
+            _let_in(folder.parent)
         else:
             raise CannotStart(
                 f"{len(_waiting)} trainings are waiting already",
@@ -89,8 +88,8 @@ def _launch(command: list[str], folder: Path) -> None:
     _call_after(folder, children.launch(command, folder).wait)
 
 
-def _has_room(runs: Path) -> bool:
-    return len(children.running()) + len(_strangers(runs)) < access.terms().trainings
+def _has_room(strangers: list[Path]) -> bool:
+    return len(children.running()) + len(strangers) < access.terms().trainings
 
 
 def _strangers(runs: Path) -> list[Path]:
@@ -113,21 +112,33 @@ def _call_after(folder: Path, ends: Callable[[], object]) -> None:
         ends()
         _start_next(folder.parent)
 
-    name = f"waits for {folder}"
-    if all(thread.name != name for thread in threading.enumerate()):
+    name, own = f"waits for {folder}", threading.current_thread()
+    if all(thread.name != name or thread is own for thread in threading.enumerate()):
         threading.Thread(target=wait, name=name, daemon=True).start()
 
 
 def _start_next(runs: Path) -> None:
     with _lock:
-        while _waiting and _has_room(runs):
-            folder, command = _waiting.popitem(last=False)
-            try:
-                _launch(command, folder)
-            except CannotStart as e:
-                _in_vain[folder] = str(e)
-                if len(_in_vain) > _MOST_IN_VAIN:
-                    _in_vain.popitem(last=False)
+        _let_in(runs)
+
+
+def _let_in(runs: Path) -> None:
+    """Start those whose turn it is. Where some still wait, the end of every training is waited for:
+    another dashboard may have begun one meanwhile, which would never tell this one.
+    """
+    while _waiting:
+        strangers = _strangers(runs)
+        if not _has_room(strangers):
+            for stranger in strangers:
+                _call_after(stranger, lambda stranger=stranger: _wait_for_lock(stranger))
+            return
+        folder, command = _waiting.popitem(last=False)
+        try:
+            _launch(command, folder)
+        except CannotStart as e:
+            _in_vain[folder] = str(e)
+            if len(_in_vain) > _MOST_IN_VAIN:
+                _in_vain.popitem(last=False)
 
 
 def why_it_never_began(folder: Path) -> str | None:

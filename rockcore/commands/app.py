@@ -41,7 +41,8 @@ class App:
     """
     allow_host: Annotated[tuple[str, ...], Several] = ()
     """A further name that browsers may call this server by, such as that of a proxy before it, with
-    :PORT where they show one; may be given several times.
+    :PORT where they show one; may be given several times. A proxy lets others in: with any name but
+    localhost nobody may look without a link.
     """
     trainings: int = 1
     """How many trainings started from the page run at once; the others wait in a queue."""

@@ -6,8 +6,10 @@ along is run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -89,6 +91,7 @@ def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
     """
     half = trained and dtype == "bfloat16"
     with _named_failures(source):
+        _refuse_foreign_words(Path(source))
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     net = read_net(source, torch.float32 if trained else getattr(torch, dtype))
     net = net.to(device).eval()
@@ -108,6 +111,22 @@ def load(source: str, device: str, dtype: str, trained: bool = False) -> Model:
     return Model(
         source, net, tokenizer, frozenset(ends), fast, fast is not None or _projects(net), half
     )
+
+
+def _refuse_foreign_words(folder: Path) -> None:
+    """A tokenizer's settings can name any text file of this machine as its words, and the words of
+    a tokenizer go into the log. Raises ValueError for such a one.
+    """
+    file = folder / "tokenizer_config.json"
+    if not file.is_file():  # or a hub name
+        return
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("vocab", "merges", "init_inputs"):
+        value = settings.get(name) if isinstance(settings, dict) else None
+        if value and (isinstance(value, str) or name == "init_inputs"):
+            raise ValueError(
+                f"{file.name} takes its words from elsewhere: {name} = {ascii(value)[:80]}"
+            )
 
 
 @torch.inference_mode()

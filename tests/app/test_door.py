@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -20,6 +21,7 @@ from chrome import SECRET, serving
 
 from app import opening
 from app.access import BadSecret, Right, Terms
+from app.door import Door
 from app.opening import CannotOpen
 
 VIEWING = "for-those-who-only-look"
@@ -314,6 +316,32 @@ def test_where_looking_needs_a_link_nothing_is_answered_without_it(
         assert server.ask(*shown, target="/_stcore/stream").status == 101
 
 
+def test_the_application_gets_no_cookie_but_the_dashboards_and_no_quotes_are_undone() -> None:
+    """To undo quotes takes time that grows with the square of their number: any visitor could stop
+    the server for all.
+    """
+    seen: list[list[bytes]] = []
+
+    async def application(scope, receive, send) -> None:
+        seen.append([value for name, value in scope["headers"] if name == b"cookie"])
+
+    async def receive() -> dict[str, object]:
+        return {}
+
+    async def send(_: object) -> None:
+        pass
+
+    door = Door(application, Terms(acting=SECRET))
+    quoted = b'"' + b"\\\\" * 25_000 + b'"'
+    own = f"rockcore_8501={SECRET}".encode()
+    for kind in ("http", "websocket"):
+        for sent in (b"x=" + quoted + b"; " + own, own + b";y", b"rockcore_8501=" + quoted, b"="):
+            headers = [(b"host", b"localhost:8501"), (b"cookie", sent)]
+            scope = {"type": kind, "path": "/", "method": "GET", "headers": headers}
+            asyncio.run(door(scope, receive, send))
+    assert seen == [[own], [own], [], []] * 2
+
+
 def test_who_may_act_keeps_that_right_on_opening_the_link_to_look(start) -> None:
     server = start("--private")
     answer = server.ask(
@@ -340,13 +368,18 @@ def test_open_to_a_network_it_answers_to_the_address_it_was_reached_at_and_to_it
 
 def test_further_names_are_those_that_the_command_line_allows(start) -> None:
     server = start("--allow-host", "Rocks.Example", "--allow-host", "other.example:444")
+    shown = cookie(server, VIEWING)
     for host in ("rocks.example", "rocks.example:{port}", "other.example:444", "localhost:{port}"):
-        assert server.ask(f"Host: {host}").status == 200, host
+        assert server.ask(f"Host: {host}", shown).status == 200, host
+        # a proxy that answers to this name lets the whole network in
+        assert server.ask(f"Host: {host}").status == 403, host
     for host in ("rocks.example:1", "other.example", "other.example:{port}", "x.rocks.example"):
-        assert server.ask(f"Host: {host}").status == 421, host
+        assert server.ask(f"Host: {host}", shown).status == 421, host
     # behind a proxy that ends TLS
-    assert server.ask("Host: rocks.example", "Origin: https://rocks.example").status == 200
-    assert server.ask("Host: localhost:{port}", "Origin: https://localhost:{port}").status == 403
+    origin = "Origin: https://rocks.example"
+    assert server.ask("Host: rocks.example", origin, shown).status == 200
+    own = ("Host: localhost:{port}", "Origin: https://localhost:{port}")
+    assert server.ask(*own, shown).status == 403
 
 
 # The terms.
@@ -417,6 +450,14 @@ def test_the_dashboard_itself_refuses_what_it_cannot_listen_on_without_a_traceba
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost", "LOCALHOST"])
 def test_an_address_of_this_machine_alone_opens_nothing(host: str) -> None:
     assert not opening.terms_of(WANTED | {"host": host}).looking
+
+
+@pytest.mark.parametrize("name", ["localhost:8600", "LOCALHOST", "[::1]:80", "127.0.0.1:9"])
+def test_a_further_name_of_this_machine_alone_opens_nothing(name: str) -> None:
+    """As at the end of an ssh tunnel, whose port is another one."""
+    assert not opening.terms_of(WANTED | {"allow_host": [name]}).looking
+    terms = opening.terms_of(WANTED | {"allow_host": [name, "rocks.example"]})
+    assert terms.looking and "rocks.example" in opening.announcement("127.0.0.1", terms)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "fe80::1", "box.example", "1"])

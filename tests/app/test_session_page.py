@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import write_tiny_run
 from pages import words
 from streamlit.testing.v1 import AppTest
 
@@ -188,6 +189,29 @@ def test_models_and_prompts_are_offered_from_the_named_folders_and_from_nowhere_
     assert data.trainings.offered("rocks") == []
 
 
+INDEXES = {
+    "another folder": '{"weight_map": {"a": "part-1", "b": "../../outside/w"}}',
+    "a path": '{"weight_map": {"a": "/etc/passwd"}}',
+    "a NUL": '{"weight_map": {"a": "x\\u0000"}}',
+    "no name": '{"weight_map": {"a": {}}}',
+    "no names": '{"weight_map": []}',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
+def test_a_model_whose_index_leads_out_of_the_named_folder_is_not_offered(
+    index: str, may_act: None, terms, tmp_path: Path
+) -> None:
+    model, good = model_at(tmp_path / "shelf" / "m"), model_at(tmp_path / "shelf" / "good")
+    (model / "model.safetensors.index.json").write_text(index)
+    (good / "model.safetensors.index.json").write_text('{"weight_map": {"a": "part-1"}}')
+    (model_at(tmp_path / "shelf" / "deep") / "parts").mkdir()
+    (tmp_path / "shelf" / "deep" / "parts" / "1").symlink_to("/etc/passwd")
+    terms(models=(tmp_path / "shelf",))
+    assert data.trainings.offered("student") == ["shelf/good"]
+
+
 @pytest.mark.parametrize("path", ["/etc", "outside", "../outside", "shelf/../outside", "x\x00y"])
 def test_a_path_is_no_name_of_a_model(path: str, may_act: None, terms, tmp_path: Path) -> None:
     model_at(tmp_path / "outside")
@@ -317,6 +341,23 @@ def test_a_training_of_an_earlier_dashboard_counts_as_one(
     assert running() == ["a"] and data.trainings.queue() == []
 
 
+def test_a_training_that_another_dashboard_begins_meanwhile_is_waited_for_too(
+    trainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is told to nobody here: what waits would wait for ever."""
+    monkeypatch.setattr(turns, "_LOOK_S", 0.01)
+    strange = Path("runs/strange")
+    start("a", "b")
+    strange.mkdir()
+    (strange / "output.txt").write_text("")
+    with locked(strange, "training"):
+        trainings("a")
+        assert running() == [] and data.trainings.queue() == ["b"]
+        (after,) = [t for t in threading.enumerate() if t.name == waits_for("strange")]
+    after.join(30)
+    assert running() == ["b"]
+
+
 def test_what_waits_can_be_taken_out_of_the_queue(trainings) -> None:
     start(*"abc")
     data.trainings.cancel_training("b")
@@ -414,10 +455,37 @@ def test_what_a_training_printed_is_shown_to_who_may_act_alone(
     app = open_app("session")
     folder.mkdir(parents=True)
     (folder / "output.txt").write_text("a path of this machine")
+    monkeypatch.setitem(children._ended, folder.resolve(), 1)
     assert [code.value for code in open_app("session").code] == ["a path of this machine"]
     monkeypatch.setattr(access, "may_act", lambda: False)
     app = open_app("session")
     assert not app.code and not app.exception and app.selectbox(key="widget watch").value == "x"
+
+
+def test_who_may_only_look_is_not_told_of_runs_that_the_dashboard_was_not_started_with(
+    may_act: None, open_app, tiny_run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_app("session", tiny_run())  # and no other
+    (write_tiny_run(Path("runs/private").resolve()) / "output.txt").write_text("")
+    assert data.trainings.trainings() == ["private"]
+    monkeypatch.setattr(access, "may_act", lambda: False)
+    assert data.trainings.trainings() == []
+    assert "private" not in words(open_app("session", tiny_run(), watch="other"))
+    monkeypatch.setattr(sys, "argv", ["main.py", "runs"])
+    assert data.trainings.trainings() == ["private"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_what_stands_in_the_place_of_an_output_is_neither_waited_for_nor_followed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "output.txt")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "output.txt").symlink_to("/etc/passwd")
+    (tmp_path / "folder" / "output.txt").mkdir(parents=True)
+    for name in ("pipe", "link", "folder", "gone"):
+        assert children.output(tmp_path / name) == ""
 
 
 def test_of_the_trainings_that_ended_only_the_last_are_remembered(

@@ -2,6 +2,7 @@
 reason.
 """
 
+import json
 import shutil
 
 import numpy as np
@@ -278,3 +279,16 @@ def test_groups_of_rows_hold_every_row_once_and_stay_within_the_budget():
         len(g) == 1 or len(g) * max(len(prompts[r]) + len(responses[r]) for r in g) <= 40
         for g in groups
     )
+
+
+@pytest.mark.parametrize("name", ["vocab", "merges", "init_inputs"])
+def test_a_tokenizer_that_takes_its_words_from_elsewhere_is_refused(pairs, tmp_path, name):
+    """Any text file of the machine would stand in the vocabulary of the log."""
+    shutil.copytree(pairs["llama"][0], tmp_path / "m")
+    (tmp_path / "secret").write_text("[UNK]\nhunter2\n")
+    (tmp_path / "m" / "tokenizer.json").unlink()
+    words = [str(tmp_path / "secret")] if name == "init_inputs" else str(tmp_path / "secret")
+    settings = {"tokenizer_class": "BertTokenizer", name: words}
+    (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelNotFound, match=f"from elsewhere: {name}"):
+        loading.load(str(tmp_path / "m"), "cpu", "float32")
