@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -75,6 +76,39 @@ def _refuse_unusable(wanted: Mapping[str, Any]) -> None:
                 "It is a name that a browser shows in an address, without http:// and path",
                 "Give a name such as rocks.example.org, with :PORT where the browser shows one",
             )
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Listen there for a moment, as the server is about to. Raises CannotOpen where that fails:
+    Streamlit would end in a traceback, or in a line that does not say what to do.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if os.name != "nt":  # there it would take a port that another program listens on
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen()
+    except (OSError, UnicodeError) as e:  # UnicodeError: of a name that can be none
+        where = f"--host {ascii(host)[1:-1][:80]} --port {port}"
+        number = getattr(e, "errno", None)
+        if number == errno.EADDRINUSE:
+            raise CannotOpen(
+                f"{where} is taken",
+                "Another program listens there, perhaps a dashboard started before",
+                "End it, or give another --port",
+            ) from e
+        if number == errno.EACCES:
+            raise CannotOpen(
+                f"{where} is not given to you",
+                "On most systems ports below 1024 belong to the administrator",
+                "Give one from 1024 on",
+            ) from e
+        raise CannotOpen(
+            f"{where}: nothing can listen there ({e})",
+            "It is no address or name of this machine",
+            "Give 127.0.0.1 for this machine alone, 0.0.0.0 for all networks that it is in, or one "
+            "of its addresses",
+        ) from e
 
 
 def is_loopback(address: str) -> bool:

@@ -83,6 +83,7 @@ def main() -> None:
     sys.argv = [str(HERE / "main.py"), *wanted["runs"]]  # what the script reads
     try:
         guarded = Guarded(wanted)
+        opening.refuse_taken(wanted["host"], wanted["port"])
     except RockError as e:
         raise SystemExit(f"error: {type(e).__name__}\n{e}") from None
     # all that does not change from call to call stands in app/.streamlit/config.toml, which

@@ -32,7 +32,8 @@ _SHARE = 0.2  # of one core, at most, on average
 
 class Watched(NamedTuple):
     """A training as its page shows it: the log once there is one, whether to look again, and what
-    it printed. `place`: in the queue, from 1; None for one that has left it.
+    it printed. `place`: in the queue, from 1; None for one that has left it. `stopping`: it was
+    asked to end, and has not ended yet.
     """
 
     run: RunKey | None
@@ -40,6 +41,7 @@ class Watched(NamedTuple):
     line: str
     output: str
     place: int | None = None
+    stopping: bool = False
 
 
 def request_stop(run: RunKey) -> None:
@@ -143,7 +145,9 @@ def watch(name: str) -> Watched:
             f"Its process ended with exit code {code} without a word in the log. Every finished "
             "step is there."
         )
-    return Watched(run, claims and code is None, line, printed)
+    running = claims and code is None
+    stopping = running and log.is_stop_requested(folder)
+    return Watched(run, running, line, printed, stopping=stopping)
 
 
 def _waiting(place: int, of: int) -> Watched:

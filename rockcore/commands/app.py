@@ -30,7 +30,7 @@ class App:
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Runs, folders of runs, or comparisons of arms; default: the sample runs and ./runs."""
     port: int = 8501
-    """Port on localhost."""
+    """Port to listen on."""
     headless: bool = False
     """Do not open a browser window."""
     private: bool = False

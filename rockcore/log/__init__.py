@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from rockcore.lazy import load_from
 
 if TYPE_CHECKING:
-    from rockcore.log.folders import find_runs, request_stop, sample_runs
+    from rockcore.log.folders import find_runs, is_stop_requested, request_stop, sample_runs
     from rockcore.log.run import Run
     from rockcore.log.writer import RunWriter
 
-__all__ = ["Run", "RunWriter", "find_runs", "request_stop", "sample_runs"]
+__all__ = [
+    "Run",
+    "RunWriter",
+    "find_runs",
+    "is_stop_requested",
+    "request_stop",
+    "sample_runs",
+]
 _HOMES = {
     "find_runs": "rockcore.log.folders",
+    "is_stop_requested": "rockcore.log.folders",
     "request_stop": "rockcore.log.folders",
     "sample_runs": "rockcore.log.folders",
     "Run": "rockcore.log.run",

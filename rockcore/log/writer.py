@@ -18,7 +18,7 @@ import numpy as np
 
 from rockcore import schema
 from rockcore.log.files import Columns, commit, steps_and_files, sweep, table_file, write_table
-from rockcore.log.folders import META, STDOUT, STOP, read_run
+from rockcore.log.folders import META, STDOUT, STOP, is_stop_requested, read_run
 from rockcore.log.holders import LOCK, holder_of
 from rockcore.log.lock import Lock, vanished
 from rockcore.schema import RockError, RunMeta
@@ -185,7 +185,7 @@ class RunWriter:
                     file.unlink(missing_ok=True)
 
     def stop_requested(self) -> bool:
-        return (self.path / STOP).exists()
+        return is_stop_requested(self.path)
 
     def clear_stop(self) -> None:
         (self.path / STOP).unlink(missing_ok=True)

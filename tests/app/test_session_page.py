@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from app import access, data
 from app.access import Terms
 from app.data import children, turns
+from rockcore import log
 from rockcore.config import BadConfig, SessionConfig, refuse_beyond_form, settings
 from rockcore.interventions.sets import BadIntervention
 from rockcore.log.lock import locked
@@ -398,6 +400,31 @@ def test_the_page_shows_the_queue_to_every_visitor_and_lets_who_may_act_leave_it
     press(app, "Take it out of the queue")
     assert not app.exception and "In the queue" not in words(app)
     assert data.trainings.queue() == []
+
+
+def test_a_training_taken_out_of_the_queue_is_no_longer_asked_for(trainings, open_app) -> None:
+    """Opened by a link to it, or loaded again, the page complained of the link."""
+    start(*"ab")
+    app = press(open_app("session", watch="b"), "Take it out of the queue")
+    assert not app.exception and "which is not here" not in words(app)
+
+
+def test_a_training_that_was_asked_to_stop_says_so_until_it_has_ended(
+    may_act: None, terms, open_app, tmp_path: Path
+) -> None:
+    """The words were gone at the next look, and the button asked again."""
+    terms()
+    folder = tmp_path / "runs" / "a"
+    shutil.copytree(log.sample_runs() / "habit", folder)
+    (folder / children.OUTPUT).touch()
+    meta = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(meta | {"status": "running"}))
+    with locked(folder, "training"):
+        app = open_app("session", watch="a")
+        press(app, "Stop after this step").run()
+        assert "Stop requested" in words(app) and "Stop after this step" not in labels(app)
+    (folder / "run.json").write_text(json.dumps(meta | {"status": "stopped"}))
+    assert "Stop requested" not in words(app.run())
 
 
 def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed_but_no_prompt(

@@ -7,7 +7,10 @@ import streamlit as st
 from app import access, data, selection
 
 OWN = "own pair"
-
+STOPPING = (
+    "Stop requested: it ends after its current step, and scores its last texts. Everything logged "
+    "so far stays."
+)
 
 SHELVES = {  # what a form picks from, and how the command line adds to it
     "student": ("models", "--models DIR, or put it into ./models"),
@@ -126,13 +129,13 @@ def show_controls(name: str, now: data.trainings.Watched) -> None:
         if now.run is None:
             if st.button("Cancel" if now.place is None else "Take it out of the queue"):
                 data.trainings.cancel_training(name)
+                selection.pick("watch", "")  # else the address goes on asking for it
                 st.rerun()
+        elif now.stopping:
+            st.text(STOPPING)
         elif st.button("Stop after this step"):
             data.trainings.request_stop(now.run)
-            st.text(
-                "Stop requested: it ends after its current step, and everything logged so far "
-                "stays."
-            )
+            st.text(STOPPING)
     if now.run is not None and st.button("Watch it live" if now.running else "Open this run"):
         selection.pick("run", data.trainings.name_in_sidebar(now.run))
         st.switch_page("views/live/page.py" if now.running else "views/overview/page.py")
