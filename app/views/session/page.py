@@ -80,7 +80,7 @@ def ask_what_to_train() -> None:
         if scenario
         else "Your own student, teacher and prompts; both must share one tokenizer."
     )
-    with st.form("training", border=False):
+    with st.form("training", border=False, enter_to_submit=False):
         if scenario:
             task = {"scenario": scenario}
         else:
