@@ -1,7 +1,6 @@
 """Real sessions of the built-in pair, kept short: what they log, and how they end."""
 
 import json
-import math
 import os
 import resource
 import select
@@ -452,9 +451,7 @@ def test_a_log_that_was_not_trained_here_cannot_go_on(tiny_run):
         stored_config(SessionConfig(out=tiny_run(config={}), resume=True))
 
 
-@pytest.mark.parametrize(
-    "wrong", [[1], True, math.nan, "abc", {}, 10**30], ids=lambda v: str(v)[:5]
-)
+@pytest.mark.parametrize("wrong", [[1], True, "abc", {}, 10**30], ids=lambda v: str(v)[:5])
 def test_a_run_whose_settings_cannot_be_settings_is_named_with_the_first_of_them(tiny_run, wrong):
     words = {"student", "teacher", "prompts", "rocks"}  # these may be any text
     switches = {"window", "match_kl"}
