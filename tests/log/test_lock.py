@@ -66,7 +66,13 @@ def test_of_many_that_begin_at_once_one_wins_and_the_others_are_told_its_name(tm
     assert all("trains it since 2" in line and "last sign of life" in line for line in others)
     for racer in racers:
         racer.communicate("", timeout=60)
-    assert not (tmp_path / "new").exists()  # a clean end takes the lock with it, and what it made
+    assert not (tmp_path / "new" / LOCK).exists()  # a clean end takes the lock with it
+
+
+def test_a_folder_that_was_made_for_a_lock_goes_with_it_where_it_stays_empty(tmp_path):
+    with locked(tmp_path / "new", "training"):
+        assert (tmp_path / "new").is_dir()
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_lock_of_a_killed_process_is_taken_over_with_a_word(tmp_path):
