@@ -11,7 +11,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from rockcore.schema import Column, DamagedRun, LogTable
@@ -160,7 +159,7 @@ def _beyond(ids: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
     whole = len(vocabulary) and vocabulary[-1] == len(vocabulary) - 1
     if whole and ids.max() < len(vocabulary):  # the rule, and a tenth of the time
         return ids[:0]
-    return np.setdiff1d(pd.unique(ids), vocabulary)
+    return np.setdiff1d(pa.array(ids).unique().to_numpy(), vocabulary)
 
 
 def _check_key(file: Path, of: LogTable, table: pa.Table) -> None:
