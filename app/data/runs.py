@@ -21,7 +21,7 @@ from rockcore.analysis import course, signals
 from rockcore.analysis.course import Course
 from rockcore.analysis.signals import Scale
 from rockcore.categories import categories_of
-from rockcore.log import Run, find_runs, sample_runs
+from rockcore.log import Run, find_runs, is_stop_requested, sample_runs
 from rockcore.log.arms import find_arms
 from rockcore.log.folders import fingerprint
 from rockcore.rocks import ranking as rank
@@ -138,7 +138,8 @@ def status(run: RunKey) -> str:
         return f"ended without a word: {stands} · rockcore train --resume goes on with it"
     silent = trained is None and age >= _SILENT_S
     doubt = " · nothing for long: the process that trains it may have died" if silent else ""
-    return f"running: {stands}{doubt}"
+    asked = " · asked to stop" if is_stop_requested(run.path) else ""
+    return f"running: {stands}{doubt}{asked}"
 
 
 def is_live(run: RunKey) -> bool:

@@ -423,6 +423,7 @@ def test_a_training_that_was_asked_to_stop_says_so_until_it_has_ended(
         app = open_app("session", watch="a")
         press(app, "Stop after this step").run()
         assert "Stop requested" in words(app) and "Stop after this step" not in labels(app)
+        assert "asked to stop" in words(open_app("live", run="a"))
     (folder / "run.json").write_text(json.dumps(meta | {"status": "stopped"}))
     assert "Stop requested" not in words(app.run())
 
