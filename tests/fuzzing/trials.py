@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -55,6 +56,7 @@ class Result:
     said: list[str] = field(default_factory=list)
     outcome: str = ""  # unchanged | another answer | refused: CLASS | refused in part | FAILED
     failures: list[str] = field(default_factory=list)
+    damaging_s: float = 0.0  # of CPU: what the mutations themselves took
 
     @property
     def story(self) -> str:
@@ -127,7 +129,9 @@ def trial(number: int, with_pages: bool = False, only: str | None = None) -> Res
         here = os.getcwd()
         os.chdir(place)
         try:
+            began = time.process_time()
             effect = _damage(target, number, result, only)
+            result.damaging_s = time.process_time() - began
             _judge(target, start, effect, result)
             if with_pages:
                 result.failures += pages(target.run, start.other)
