@@ -300,6 +300,12 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
     if found.fitting.get(id(columns)) is columns:
         return found.names
+    if found.doubled:
+        raise DamagedRun(
+            f"{path} has more than one column {ascii(found.doubled[0])[:80]}",
+            "Which of them is meant cannot be told",
+            "Copy the file from a backup, or delete it: the rest of the run opens without it",
+        )
     wrong = [
         name
         for name, column in columns.items()
@@ -323,6 +329,7 @@ class _Footer(NamedTuple):
 
     names: frozenset[str]
     types: dict[str, pa.DataType]
+    doubled: tuple[str, ...]
     # by identity: the columns of tables that were found to fit, so that none is checked twice
     fitting: dict[int, dict[str, Column]]
 
@@ -335,4 +342,6 @@ def _footer(path: str, size: int, mtime_ns: int, inode: int) -> _Footer:
 
 @lru_cache(maxsize=256)
 def _shared(fields: tuple[tuple[str, pa.DataType], ...]) -> _Footer:
-    return _Footer(frozenset(name for name, _ in fields), dict(fields), {})
+    names = [name for name, _ in fields]
+    doubled = tuple(name for name in dict.fromkeys(names) if names.count(name) > 1)
+    return _Footer(frozenset(names), dict(fields), doubled, {})

@@ -21,7 +21,7 @@ from conftest import write_tiny_run
 from rockcore import schema
 from rockcore.log import Run, RunWriter, checks, contents, duck, sample_runs
 from rockcore.log.checks import checked, read_columns
-from rockcore.log.files import table_files
+from rockcore.log.files import table_file, table_files
 from rockcore.schema import DamagedRun
 from rockcore.schema.places import place_of
 
@@ -436,3 +436,11 @@ def test_strangers_beside_the_files_of_a_table_are_not_mixed_in(tmp_path):
     assert len(opened.type_means("tokens")) == len(
         Run.open(write_tiny_run(tmp_path / "b")).type_means("tokens")
     )
+
+
+def test_two_columns_of_one_name_are_refused(tiny_run):
+    file = table_file(tiny_run("twice"), "metrics", 10)
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("step", table["step"]), file)
+    with pytest.raises(DamagedRun, match="more than one column 'step'"):
+        checked(file)
