@@ -7,7 +7,6 @@ when a training starts; what a symbolic link leads out of its folder is not on a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -16,7 +15,7 @@ from app import access
 from app.data import runs
 from rockcore.log.files import read_whole
 from rockcore.log.folders import ROCKS
-from rockcore.schema import RockError
+from rockcore.schema import RockError, strict_json
 
 _DEEPEST, _MOST = 2, 500
 _PROMPTS = (".jsonl", ".parquet")
@@ -103,7 +102,7 @@ def _is_model(path: Path, root: Path) -> bool:
 def _parts(model: Path) -> Iterator[Path]:
     """The files that an index of weights names: who loads them follows a path to anywhere."""
     for index in model.glob("*.index.json"):
-        for name in set(json.loads(read_whole(index))["weight_map"].values()):
+        for name in set(strict_json.parse(read_whole(index))["weight_map"].values()):
             yield model / name
 
 

@@ -190,6 +190,7 @@ def test_models_and_prompts_are_offered_from_the_named_folders_and_from_nowhere_
 
 
 INDEXES = {
+    "brackets without end": "[" * 100_000,
     "another folder": '{"weight_map": {"a": "part-1", "b": "../../outside/w"}}',
     "a path": '{"weight_map": {"a": "/etc/passwd"}}',
     "a NUL": '{"weight_map": {"a": "x\\u0000"}}',
