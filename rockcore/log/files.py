@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -85,13 +85,6 @@ def logged_file(run: Path, table: str, step: int) -> Path:
             "Choose one of them",
         )
     return file
-
-
-def log_files(run: Path) -> Iterator[tuple[LogTable, Path]]:
-    """Every file of the log that is there, with its table."""
-    for name, table in schema.TABLES.items():
-        for file in table_files(run, name):
-            yield table, file
 
 
 def _table(name: str) -> LogTable:

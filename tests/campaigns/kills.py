@@ -28,7 +28,8 @@ import pyarrow.parquet as pq
 
 from rockcore import cli
 from rockcore.log import Run
-from rockcore.log.files import log_files
+from rockcore.log.files import table_files
+from rockcore.schema import TABLES
 
 TIMES = {"sample_s", "teacher_s", "student_s", "projection_s", "update_s", "log_s"}
 FLAGS = (
@@ -183,7 +184,8 @@ STRIKES = (
 
 def logged(path: Path) -> dict[str, list]:
     """Everything in the tables of a run but the clock."""
-    tables = {str(f.relative_to(path)): pq.read_table(f) for _, f in log_files(Run.open(path).path)}
+    files = [file for name in TABLES for file in table_files(Run.open(path).path, name)]
+    tables = {str(file.relative_to(path)): pq.read_table(file) for file in files}
     return {
         name: t.drop_columns([c for c in t.column_names if c in TIMES]).to_pylist()
         for name, t in tables.items()
