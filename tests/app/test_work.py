@@ -101,16 +101,22 @@ def endless(begun: threading.Event, stopped: threading.Event) -> Callable[..., s
     return task
 
 
-def test_an_ended_page_stops_its_work_at_the_next_pulse_and_nothing_is_remembered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    begun, stopped = threading.Event(), threading.Event()
+def end_page_once(begun: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Streamlit end the script that waits, as soon as its work has begun."""
 
     def end(finished: threading.Event, saying: str) -> None:
         assert begun.wait(PATIENCE_S)
         raise Ended
 
     monkeypatch.setattr(work, "_wait", end)
+
+
+def test_an_ended_page_stops_its_work_at_the_next_pulse_and_nothing_is_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    end_page_once(begun, monkeypatch)
     with pytest.raises(Ended):
         work.work("endless", endless(begun, stopped), "…")
     assert stopped.wait(PATIENCE_S)
@@ -324,11 +330,7 @@ def test_a_work_that_only_a_left_one_needs_is_stopped_with_it(
 ) -> None:
     begun, stopped = threading.Event(), threading.Event()
 
-    def end(finished: threading.Event, saying: str) -> None:
-        assert begun.wait(PATIENCE_S)
-        raise Ended
-
-    monkeypatch.setattr(work, "_wait", end)
+    end_page_once(begun, monkeypatch)
     with pytest.raises(Ended):
         work.work("outer", lambda p: work.work("inner", endless(begun, stopped), "…"), "…")
     assert stopped.wait(PATIENCE_S)
