@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from rockcore.importers.format import OF_TOKENS
 from rockcore.importers.rows import Text
+from rockcore.schema import LogWriteError
 
 MOST_BYTES = 2**26  # held in memory before it goes to files
 _PLAIN = ("where", "prompt", "teacher_prompt", "response", "answer")
@@ -37,28 +38,43 @@ class Spool:
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES):
         self.folder, self.most_bytes = folder, most_bytes
+        self.first: int | None = None  # step
         self._held: dict[int, list[Text]] = defaultdict(list)
         self._parts: dict[int, list[Path]] = defaultdict(list)
         self._bytes = 0
 
     def add(self, text: Text) -> None:
-        """Raises OSError where the files cannot be written."""
+        """Raises LogWriteError."""
+        if self.first is None or text.step < self.first:
+            self.first = text.step
         self._held[text.step].append(text)
         self._bytes += _size(text)
         if self._bytes > self.most_bytes:
-            self._spill()
+            try:
+                self._spill()
+            except OSError as e:
+                raise LogWriteError(
+                    f"{self.folder} could not be written ({e.strerror or e})",
+                    "Steps are gathered there until the export is read",
+                    "Free space or fix the permissions, then import it again",
+                ) from e
 
     def steps(self) -> list[int]:
         return sorted({*self._held, *self._parts})
 
-    def take(self, step: int) -> list[Text]:
-        """The texts of a step in the order in which they came; they are kept no longer."""
+    def read(self, step: int) -> list[Text]:
+        """The texts of a step in the order in which they came."""
         texts: list[Text] = []
-        for part in self._parts.pop(step, []):
+        for part in self._parts.get(step, []):
             with pa.OSFile(str(part)) as file:
                 texts += _texts(step, pa.ipc.open_file(file).read_all())
+        return texts + self._held.get(step, [])
+
+    def drop(self, step: int) -> None:
+        """Keep its texts no longer."""
+        self._held.pop(step, None)
+        for part in self._parts.pop(step, []):
             part.unlink()
-        return texts + self._held.pop(step, [])
 
     def _spill(self) -> None:
         for step, texts in self._held.items():

@@ -52,9 +52,14 @@ class Tokenizer:
         """The same as of a model that is trained here."""
         return schema.tokenizer_hash(self.ids)
 
+    @cached_property
+    def last(self) -> int:
+        """The highest id; -1 without any."""
+        return max(self.ids.values(), default=-1)
+
     def columns(self) -> dict[str, list]:
         """The columns of schema.VOCAB."""
-        pieces: list[str | None] = [None] * (max(self.ids.values(), default=-1) + 1)
+        pieces: list[str | None] = [None] * (self.last + 1)
         for piece, i in self.ids.items():
             pieces[i] = piece
         added = self._reader.get_added_tokens_decoder()
@@ -76,6 +81,11 @@ class SeenTokens:
         self.ids: set[int] = set()
         self.texts: dict[int, str] = {}
         self._by_text: dict[str, int] = {}
+
+    @property
+    def last(self) -> int:
+        """The highest id; 0 without any."""
+        return max(self.ids, default=0)
 
     def add(self, ids: np.ndarray, tokens: Sequence[str] | None) -> None:
         unique, first = np.unique(ids, return_index=True)
@@ -104,8 +114,7 @@ class SeenTokens:
 
     def beyond(self, tokenizer: Tokenizer) -> int:
         """How many of the ids the tokenizer lacks."""
-        size = max(tokenizer.ids.values(), default=-1) + 1
-        return sum(i >= size for i in self.ids)
+        return sum(i > tokenizer.last for i in self.ids)
 
 
 def _no_tokenizer(file: Path, cause: Exception) -> BadExport:
