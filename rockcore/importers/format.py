@@ -98,6 +98,7 @@ class Export:
     options: Options
     about: About
     advance: Callable[[int], None] = lambda count: None  # called with the bytes read since
+    scratch: Path = Path()  # a folder for what a reader puts aside; taken away at the end
 
     def step_of(self, file: Path) -> int | None:
         """The step that --steps gives a file; None where it is not said."""
@@ -111,8 +112,8 @@ class Peek:
 
     file: Path
     kind: str  # jsonl | json | parquet | csv | pickle
-    # the first record, whole but bounded; of Parquet and CSV the names of the columns, each with
-    # its type or None
+    # the first record; of Parquet and CSV the names of the columns, each with its type or None; of
+    # a pickle nothing: its formats look into the file
     record: Mapping[str, Any]
 
     def has(self, *names: str) -> bool:

@@ -62,8 +62,9 @@ def import_run(
     tokenizer = None if options.tokenizer is None else Tokenizer(options.tokenizer)
     report = Report(format.name, len(files), out)
     advance = _counter(files, report, listen)
-    export = Export(tuple(files), format.mapping(options.renames), options, about, advance)
+    fields = format.mapping(options.renames)
     with _workplace(out) as place:
+        export = Export(tuple(files), fields, options, about, advance, place / "scratch")
         gathered = Gathered(Spool(place / "spool"), tokenizer, report)
         gathered.gather(format.read(export))
         report.refuse_mostly_wrong()
@@ -197,7 +198,7 @@ def _workplace(out: Path) -> Iterator[Path]:
 
 
 def _clear(place: Path) -> None:
-    for left in ("spool", "run"):
+    for left in ("scratch", "spool", "run"):
         shutil.rmtree(place / left, ignore_errors=True)
 
 
