@@ -116,7 +116,7 @@ def _names(batch: Batch) -> str:
 
 
 def _keys(cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rollout ids, as whole numbers where they are, and which of them are neither these nor text."""
+    """Rollout ids, whole numbers where they are, and which of them are neither these nor text."""
     keys = np.empty(len(cells), object)
     keys[:] = [c.item() if isinstance(c, np.generic) else c for c in cells]
     if text:
