@@ -196,6 +196,8 @@ def _workplace(out: Path) -> Iterator[Path]:
             yield place
         finally:
             _clear(place)
+    with suppress(OSError):  # where a killed import had made it
+        place.rmdir()
 
 
 def _clear(place: Path) -> None:
