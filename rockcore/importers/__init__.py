@@ -56,4 +56,5 @@ def format_named(name: str) -> Format:
 # name -> where its Format is; a module is loaded when its format is asked for
 IMPORTERS: dict[str, str] = {
     "table": "rockcore.importers.table.TABLE",
+    "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
 }
