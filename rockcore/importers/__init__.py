@@ -57,4 +57,6 @@ def format_named(name: str) -> Format:
 IMPORTERS: dict[str, str] = {
     "table": "rockcore.importers.table.TABLE",
     "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
+    "prime-rl": "rockcore.importers.prime_rl.PRIME_RL",
+    "verifiers": "rockcore.importers.prime_rl.VERIFIERS",
 }
