@@ -59,4 +59,7 @@ IMPORTERS: dict[str, str] = {
     "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
     "prime-rl": "rockcore.importers.prime_rl.PRIME_RL",
     "verifiers": "rockcore.importers.prime_rl.VERIFIERS",
+    "rlloggingboard": "rockcore.importers.rl_logging_board.RL_LOGGING_BOARD",
+    "opd-viz": "rockcore.importers.opd_viz.OPD_VIZ",
+    "tinker": "rockcore.importers.tinker.TINKER",
 }
