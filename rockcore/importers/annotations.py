@@ -1,5 +1,5 @@
 """What prime-rl learns of a trace after it was written: updates beside the stream of traces, each
-naming one. They are kept on disk by trace while the stream is read, so that memory holds none.
+naming one. They are kept on disk by trace while the stream is read: memory does not grow with them.
 
 A producer writes `annotations/NAME.jsonl`, or chunks `annotations/NAME/00000.jsonl[.zst]`; an
 update is `{version, trace_id, info, branches: [{index, advantages | trainer_logprobs | …}]}`.
@@ -15,6 +15,7 @@ from typing import Any
 
 from rockcore.importers.lines import read_lines, record_of
 from rockcore.importers.rows import BadRow
+from rockcore.schema import LogWriteError
 
 
 class Updates:
@@ -29,16 +30,26 @@ class Updates:
         self.any_effective = False  # whether any trace is told to have been trained on
 
     def load(self, files: list[Path]) -> Iterator[tuple[str, BadRow]]:
-        """Take in what the files hold; yields the place of each line that is no update, and why."""
-        for file in files:
-            for line in read_lines(file):
-                record = record_of(line)
-                if not isinstance(record, BadRow):
-                    record = self._add(record)
-                if record is not None:
-                    yield f"{file}, line {line.number}", record
-        self._database.execute("create index by_trace on updates (trace)")
-        self._database.commit()
+        """Take in what the files hold; yields the place of each line that is no update, and why.
+
+        Raises LogWriteError where there is no room for them, and as `read_lines` does.
+        """
+        try:
+            for file in files:
+                for line in read_lines(file):
+                    record = record_of(line)
+                    if not isinstance(record, BadRow):
+                        record = self._add(record)
+                    if record is not None:
+                        yield f"{file}, line {line.number}", record
+            self._database.execute("create index by_trace on updates (trace)")
+            self._database.commit()
+        except sqlite3.Error as e:
+            raise LogWriteError(
+                f"Updates could not be kept in the folder for temporary files ({e})",
+                "They wait there for the traces that they belong to",
+                "Free space there, or name another folder: TMPDIR=/large/disk rockcore import …",
+            ) from e
 
     def _add(self, record: dict[str, Any]) -> BadRow | None:
         trace, info = record.get("trace_id"), record.get("info")

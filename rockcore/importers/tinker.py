@@ -49,7 +49,8 @@ class _Reader:
     """Reads sampled sequences and data of losses as texts."""
 
     def __init__(self, export: Export):
-        self.export, self.said = export, None
+        self.export = export
+        self.said: int | None = None  # the step of the file that is read, where --steps says it
         self.left_out: Counter[str] = Counter()
 
     def sequences(self, records: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -77,7 +78,7 @@ class _Reader:
         if step is None:
             raise BadRow("scope.iteration", "is missing: --steps says the step of each file")
         if name := record.get("base_model") or lookup(record, "metadata.base_model"):
-            self.export.about.student = self.export.about.student or str(name)[:200]
+            self.export.about.student = self.export.about.student or ascii(str(name))[1:-1][:200]
         values = values_of(fields, record, len(ids), 0, "sampler")
         for column, array in values.items():
             array[~record.get("mask", np.ones(len(ids), bool))] = (
@@ -110,7 +111,7 @@ def _of_sample(record: dict[str, Any], sample: Any, number: int) -> Any:
     """A sequence of a request, with what is said of the request."""
     if not isinstance(sample, dict):
         return BadRow("samples", "holds what is no object")
-    scope = record.get("scope") if isinstance(record.get("scope"), dict) else {}
+    scope = record.get("scope")
     about = {name: value for name, value in record.items() if name != "samples"}
     return {
         **about,
@@ -168,7 +169,7 @@ def _recognise(peek: Peek) -> bool:
 TINKER = Format(
     name="tinker",
     title="tinker-cookbook",
-    patterns=("**/capture/sample.jsonl", "**/*.jsonl"),
+    patterns=("**/sample.jsonl", "**/wire_rows*.jsonl"),
     fields=(
         Field("iteration", "step", absent="--steps says it"),
         Field("sampled_tokens", "token_id", required=True),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
-from rockcore.importers.recognise import files_of, recognise
+from rockcore.importers.recognise import recognise
 from rockcore.log import Run
 
 
@@ -18,9 +18,8 @@ def imported(
     folder: Path, name: str, rows: list[Any], options: Options | None = None
 ) -> tuple[Report, Run]:
     (folder / "export").mkdir(exist_ok=True)
-    told(folder / "export/rows.jsonl", rows)
-    format = format_named(name)
-    report = import_run(format, files_of(format, [folder / "export"]), folder / "run", options)
+    file = told(folder / "export/rows.jsonl", rows)
+    report = import_run(format_named(name), [file], folder / "run", options)
     return report, Run.open(folder / "run")
 
 
