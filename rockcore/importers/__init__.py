@@ -55,6 +55,11 @@ def format_named(name: str) -> Format:
 
 # name -> where its Format is; a module is loaded when its format is asked for
 IMPORTERS: dict[str, str] = {
+    "trl": "rockcore.importers.texts.TRL",
+    "ms-swift": "rockcore.importers.texts.MS_SWIFT",
+    "verl": "rockcore.importers.texts.VERL",
+    "roll": "rockcore.importers.texts.ROLL",
+    "kdflow": "rockcore.importers.texts.KDFLOW",
     "table": "rockcore.importers.table.TABLE",
     "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
     "prime-rl": "rockcore.importers.prime_rl.PRIME_RL",

@@ -20,7 +20,7 @@ OF_TEXTS = ("step", "prompt", "teacher_prompt", "response", "answer", "correct",
 OF_TOKENS = tuple(
     name for name, c in schema.TOKENS.items() if str(c.type) in ("float", "halffloat")
 )
-COLUMNS = (*OF_TEXTS, "rollout_id", "position", "token_id", *OF_TOKENS)
+COLUMNS = (*OF_TEXTS, "rollout_id", "position", "token_id", "token", *OF_TOKENS)
 
 
 class BadExport(RockError, ValueError):

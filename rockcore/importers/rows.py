@@ -195,6 +195,22 @@ def _array(value: Any, source: str) -> np.ndarray:
     return array
 
 
+def spelled_out(text: Text) -> Text:
+    """The text with halves of surrogate pairs, which are no text, spelled out."""
+    wrong = {
+        name: value.encode(errors="backslashreplace").decode()
+        for name in ("where", "key", "prompt", "teacher_prompt", "response", "answer")
+        if isinstance(value := getattr(text, name), str) and not _is_whole(value)
+    }
+    if text.tokens is not None and not all(map(_is_whole, text.tokens)):
+        wrong["tokens"] = [t.encode(errors="backslashreplace").decode() for t in text.tokens]
+    return replace(text, **wrong) if wrong else text
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def refuse_impossible(text: Text) -> None:
     """Raises BadRow for a text whose numbers contradict themselves or the log's contract."""
     if type(text.step) is not int or not 0 <= text.step < 2**31:

@@ -84,8 +84,8 @@ class SeenTokens:
 
     @property
     def last(self) -> int:
-        """The highest id; 0 without any."""
-        return max(self.ids, default=0)
+        """The highest id; -1 without any."""
+        return max(self.ids, default=-1)
 
     def add(self, ids: np.ndarray, tokens: Sequence[str] | None) -> None:
         unique, first = np.unique(ids, return_index=True)

@@ -28,6 +28,7 @@ from rockcore.log.writer import RunWriter
 from rockcore.schema import LogWriteError, RunMeta
 
 UNKNOWN = "not named in the export"
+RESCORE = "Judge its texts: rockcore score RUN --student DIR --teacher DIR"
 PROBES = "first"  # the set of texts that are judged at several steps
 
 
@@ -120,14 +121,14 @@ def _write(folder: Path, meta: RunMeta, gathered: Gathered, about: About) -> Non
 
 
 def _write_step(writer: RunWriter, step: int, texts: list[Text], gathered: Gathered) -> None:
-    """The fresh rollouts of a step."""
+    """The fresh rollouts of a step; of words alone there are no metrics."""
     writer.append("rollouts", step, rollout_columns(step, texts, gathered.tokenizer))
-    lengths, kl = [0] * len(texts), np.zeros(0)
-    if gathered.with_ids:
-        tokens = token_columns(step, texts, sorted(gathered.columns))
-        lengths = [0 if t.token_ids is None else len(t.token_ids) for t in texts]
-        kl = tokens.get("kl", np.full(sum(lengths), np.nan))
-        writer.append("tokens", step, tokens)
+    if not gathered.with_ids:
+        return
+    tokens = token_columns(step, texts, sorted(gathered.columns))
+    writer.append("tokens", step, tokens)
+    lengths = [len(t.token_ids) for t in texts if t.token_ids is not None]
+    kl = tokens.get("kl", np.full(sum(lengths), np.nan))
     summary = step_summary(step, kl, lengths, [t.correct for t in texts])
     writer.append("metrics", step, {name: [value] for name, value in summary.items()})
 
@@ -150,7 +151,7 @@ def _meta(format: Format, export: Export, out: Path, gathered: Gathered) -> RunM
         student=options.student or about.student or UNKNOWN,
         teacher=options.teacher or about.teacher or UNKNOWN,
         tokenizer_hash=tokenizer.hash if tokenizer else unknown_hash(export.files),
-        vocab_size=1 + max(gathered.seen.last, tokenizer.last if tokenizer else 0),
+        vocab_size=1 + max(gathered.seen.last, tokenizer.last if tokenizer else -1),
         estimator=(options.estimator or about.estimator or format.estimator)
         if "kl" in columns
         else "absent",
@@ -176,7 +177,7 @@ def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
             gathered.with_ids and not tokenizer and not seen.texts
         ),
         f"The tokenizer lacks {beyond} ids of the export: they are shown by their ids.": beyond,
-        "No teacher values in this export.": (
+        f"No teacher values in this export. {RESCORE}": (
             not gathered.columns & {"kl", "sampled_loss", "teacher_logp"}
         ),
     }
