@@ -16,13 +16,22 @@ _LIMITS = (  # of `stop_condition`: the text was cut
 
 def was_cut(trace: Mapping[str, Any]) -> bool | None:
     """Whether a limit ended the trace; None where it does not say how it ended."""
-    calls = trace.get("calls")
     reason = trace.get("stop_condition")
-    done = [c for c in calls if isinstance(c, dict)] if isinstance(calls, list) else []
-    last = next((c for c in reversed(done) if c.get("error") is None), None)
+    last = next((c for c in reversed(_calls(trace)) if c.get("error") is None), None)
     if reason is None and last is None:
         return None
     return reason in _LIMITS or (last is not None and last.get("finish_reason") == "length")
+
+
+def writer_of(trace: Mapping[str, Any]) -> str:
+    """The model that was called; empty where none is named."""
+    models = (call.get("model") for call in _calls(trace))
+    return next((ascii(name)[1:-1][:200] for name in models if isinstance(name, str)), "")
+
+
+def _calls(trace: Mapping[str, Any]) -> list[dict[str, Any]]:
+    calls = trace.get("calls")
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
 def spelled(nodes: Sequence[Mapping[str, Any]]) -> str:

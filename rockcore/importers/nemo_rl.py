@@ -36,8 +36,15 @@ _MANY = 8  # tokens: no difference of two models is the same number at so many
 
 def _read(export: Export) -> Iterator[Text | RowError]:
     reader = _Reader(export)
+    steps: dict[int, Path] = {}
     for file in export.files:
         step = _step_of(export, file)
+        if steps.setdefault(step, file) != file:
+            raise BadExport(
+                f"{steps[step]} and {file} are both of step {step}",
+                "A run writes one file a step, so these are of two runs, which would be mixed",
+                "Import the files of one run: rockcore import nemo-rl FOLDER of that run",
+            )
         yield from texts_of(records_in(file, export), partial(reader.text, step))
 
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rockcore.importers.format import BadExport, Export
+from rockcore.importers.format import About, BadExport, Export
+from rockcore.importers.rows import lookup
 from rockcore.log.files import read_whole
 
 _OPD = "opd"  # of grpo.adv_estimator.name
@@ -72,7 +73,8 @@ def _grpo_of(export: Export) -> dict[str, Any]:
     else:
         file = named
     settings = _settings(file, required=named is not None)
-    grpo = settings.get("grpo") if isinstance(settings, dict) else None
+    _name_models(export.about, settings)
+    grpo = lookup(settings, "grpo") if isinstance(settings, dict) else None
     if not isinstance(grpo, dict):
         grpo = {}
     for key in _CLIPS:
@@ -84,6 +86,17 @@ def _grpo_of(export: Export) -> dict[str, Any]:
                 "Name the settings that the run was trained with: --config FILE",
             )
     return grpo
+
+
+def _name_models(about: About, settings: Any) -> None:
+    """The student and its teachers, which may be several, one a kind of task."""
+    if not isinstance(settings, dict):
+        return
+    teachers = lookup(settings, "on_policy_distillation.teacher_model_by_agent_name")
+    names = list(teachers.values()) if isinstance(teachers, dict) else []
+    student = lookup(settings, "policy.model_name")
+    about.student = ascii(student)[1:-1][:200] if isinstance(student, str) else ""
+    about.teacher = ascii(", ".join(dict.fromkeys(map(str, names))))[1:-1][:200]
 
 
 def _settings(file: Path, required: bool) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rockcore.importers.format import Export, Field, Format, Peek
+from rockcore.importers.format import BadExport, Export, Field, Format, Peek
 from rockcore.importers.lines import records_in
 from rockcore.importers.rows import (
     BadRow,
@@ -51,6 +51,7 @@ class _Reader:
     def __init__(self, export: Export):
         self.export = export
         self.said: int | None = None  # the step of the file that is read, where --steps says it
+        self.run: Any = None
         self.left_out: Counter[str] = Counter()
 
     def sequences(self, records: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -60,16 +61,21 @@ class _Reader:
                 yield where, record
             elif why := _why_left_out(record):
                 self.left_out[why] += 1
-            elif isinstance(record.get("samples"), list):
-                for number, sample in enumerate(record["samples"]):
-                    yield f"{where}, sample {number}", _of_sample(record, sample, number)
-            elif isinstance(record.get("loss_fn_inputs"), dict):
-                try:
-                    yield where, _of_datum(record)
-                except BadRow as e:
-                    yield where, e
             else:
-                yield where, record
+                self._refuse_other_runs(where, record)
+                yield from _sequences_of(where, record)
+
+    def _refuse_other_runs(self, where: str, record: dict[str, Any]) -> None:
+        """Raises BadExport for a record of another run than those before it."""
+        run = _scope(record).get("run_id")
+        self.run = run if self.run is None else self.run
+        if run is not None and run != self.run:
+            raise BadExport(
+                f"{where} is of the run {ascii(run)[:80]}, what stands before it of "
+                f"{ascii(self.run)[:80]}",
+                "Their steps would be mixed",
+                "Write the records of one run into a file of their own, and import that",
+            )
 
     def text(self, where: str, record: dict[str, Any]) -> Text:
         fields = self.export.fields
@@ -95,9 +101,27 @@ class _Reader:
         )
 
 
+def _scope(record: dict[str, Any]) -> dict[str, Any]:
+    """What is said of the run; rows of the store say it beside the rest."""
+    return record["scope"] if isinstance(record.get("scope"), dict) else record
+
+
+def _sequences_of(where: str, record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(record.get("samples"), list):
+        for number, sample in enumerate(record["samples"]):
+            yield f"{where}, sample {number}", _of_sample(record, sample, number)
+    elif isinstance(record.get("loss_fn_inputs"), dict):
+        try:
+            yield where, _of_datum(record)
+        except BadRow as e:
+            yield where, e
+    else:
+        yield where, record
+
+
 def _why_left_out(record: dict[str, Any]) -> str:
     """The key of _LEFT_OUT for what no student learned from; empty for others."""
-    told = record["scope"] if isinstance(record.get("scope"), dict) else record
+    told = _scope(record)
     if record.get("kind", "sample") != "sample":
         return "other"
     if told.get("split") not in (None, "train") or told.get("purpose") == "eval":
@@ -111,15 +135,9 @@ def _of_sample(record: dict[str, Any], sample: Any, number: int) -> Any:
     """A sequence of a request, with what is said of the request."""
     if not isinstance(sample, dict):
         return BadRow("samples", "holds what is no object")
-    scope = record.get("scope")
     about = {name: value for name, value in record.items() if name != "samples"}
-    return {
-        **about,
-        **scope,
-        **sample,
-        "sampled_tokens": sample.get("tokens"),
-        "sample_idx": number,
-    }
+    own = {**sample, "sampled_tokens": sample.get("tokens"), "sample_idx": number}
+    return {**about, **_scope(record), **own}
 
 
 def _of_datum(record: dict[str, Any]) -> dict[str, Any]:

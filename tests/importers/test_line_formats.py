@@ -235,6 +235,12 @@ def test_what_was_no_training_is_left_out_and_counted(tmp_path):
     assert "2 sequences of evaluations" in notes and "1 requests without an answer" in notes
 
 
+def test_two_runs_of_a_capture_are_not_mixed(tmp_path):
+    rows = [sampled(n, 2, [-1.0], run_id=run) for n, run in enumerate("aab")]
+    with pytest.raises(BadExport, match="line 3 is of the run 'b'"):
+        imported(tmp_path, "tinker", rows)
+
+
 def test_rows_of_the_store_are_sequences_too(tmp_path):
     row = {
         "run_id": "r",

@@ -99,6 +99,25 @@ def test_the_settings_beside_the_export_tell_the_estimator(tmp_path, name, taken
     assert ("sampled_loss" not in report.missing) == taken
 
 
+def test_the_settings_name_the_student_and_all_teachers(tmp_path):
+    pytest.importorskip("yaml")
+    (tmp_path / "config.yaml").write_text(
+        "policy: {model_name: small}\n"
+        "on_policy_distillation: {teacher_model_by_agent_name: {a: large, b: huge, c: large}}"
+    )
+    _, run = imported(tmp_path, OPD, *SAMPLES)
+    assert (run.meta.student, run.meta.teacher) == ("small", "large, huge")
+
+
+def test_two_runs_are_not_mixed(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        told(tmp_path / name / "train_data_step1.jsonl", *SAMPLES)
+    files = sorted(tmp_path.glob("*/*.jsonl"))
+    with pytest.raises(BadExport, match="two runs"):
+        import_run(format_named("nemo-rl"), files, tmp_path / "run", OPD)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -43,7 +43,9 @@ def trace(number: int, prompt: int = 3, **streams: Any) -> dict[str, Any]:
             node(None, rng.integers(1, 90, prompt).tolist(), f"ask {number}"),
             node(0, rng.integers(1, 90, sampled + 1).tolist(), f"say {number}", sampled, **own),
         ],
-        "calls": [{"node": 1, "finish_reason": "length" if number else "stop"}],
+        "calls": [
+            {"node": 1, "model": "org/small", "finish_reason": "length" if number else "stop"}
+        ],
         "task": {"data": {"answer": "42"}},
         "info": {},
     }
@@ -122,6 +124,7 @@ def test_values_sit_at_their_tokens_in_each_layout(tmp_path, layout):
     assert rollouts.prompt.tolist() == ["ask 0", "ask 1", "ask 2"]
     assert rollouts.response.tolist() == ["say 0", "say 1", "say 2"]
     assert rollouts.truncated.tolist() == [False, True, True] and set(rollouts.answer) == {"42"}
+    assert run.meta.student == "org/small"
     assert any("four decimals" in note for note in run.meta.notes)
     assert any("ref_kl" in note for note in run.meta.notes)
 
@@ -142,6 +145,14 @@ def test_traces_from_before_they_were_scored_are_refused(tmp_path):
     file = old(tmp_path, 1, TRACES, "all")
     with pytest.raises(BadExport, match="before a teacher"):
         import_run(format_named("prime-rl"), [file], tmp_path / "run")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_runs_are_not_mixed(tmp_path, layout):
+    for name in ("export/one", "export/two"):
+        laid_out(tmp_path / name, layout, TRACES)
+    with pytest.raises(BadExport, match="2 runs"):
+        imported(tmp_path)
 
 
 def test_without_a_teacher_the_text_and_the_student_are_imported(tmp_path):
