@@ -20,7 +20,7 @@ from rockcore.log.files import NOT_PARQUET
 
 ROWS = 2**16  # of a batch
 _LISTS = 2**10  # rows of a batch whose cells are lists
-_MOST_HELD = 2**24  # bytes of lines
+_MOST_HELD = 2**22  # bytes of lines
 _LONGEST_CELL = 2**24  # characters
 _TORN = (csv.Error, UnicodeDecodeError, OSError)
 

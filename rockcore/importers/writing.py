@@ -196,6 +196,8 @@ def _workplace(out: Path) -> Iterator[Path]:
             yield place
         finally:
             _clear(place)
+    with suppress(OSError):  # where a killed import had made it
+        place.rmdir()
 
 
 def _clear(place: Path) -> None:
@@ -204,11 +206,15 @@ def _clear(place: Path) -> None:
 
 
 def _move(run: Path, out: Path) -> None:
-    """Put the files of a run where it belongs, run.json last: without it nothing opens."""
+    """Put a run where it belongs: in one step, or where something lies there already, such as the
+    output of the page that started it, file by file and run.json last, without which nothing opens.
+    """
     RunWriter.refuse_existing(out)
     moved: list[Path] = []
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if not out.exists():
+            os.replace(run, out)
+            return
         for name in sorted(os.listdir(run), key=lambda name: name == META):
             os.replace(run / name, out / name)
             moved.append(out / name)
