@@ -114,7 +114,7 @@ class _Reader:
         if not share and not loss[judged].any():
             loss[:] = np.nan  # the estimator saw this sample behind a mask of zeros
         loss[self.advantages.clipped(-loss)] = np.nan
-        values["teacher_logp"] = before - loss
+        values.setdefault("teacher_logp", before - loss)
         if self.logps != "trainer":
             del values["sampled_loss"]  # it is the sampler's that is wanted, less the teacher's
         elif not before[judged].any() and loss[judged].any():
@@ -201,10 +201,11 @@ def _recognise(peek: Peek) -> bool:
 
 NEMO_RL = Format(
     name="nemo-rl",
-    title="NeMo-RL",
+    title="train_data_step{N}.jsonl of NeMo-RL, a file a step",
     patterns=("**/train_data_step*.jsonl",),
     fields=(
-        Field("token_ids", "token_id", whole=True, absent="text alone"),
+        Field("token_ids", "token_id", absent="text alone"),
+        Field("content", "prompt"),
         Field("content", "response", absent="the response is spelled out of its tokens"),
         Field("idx", "rollout_id"),
         Field(
@@ -222,6 +223,7 @@ NEMO_RL = Format(
             whole=True,
             absent="no teacher values; of another estimator than opd they are not taken",
         ),
+        Field("prev_logprobs + advantages", "teacher_logp", whole=True, absent="no teacher values"),
         Field("token_loss_mask", "weight", whole=True, absent="there is no response"),
     ),
     recognise=_recognise,

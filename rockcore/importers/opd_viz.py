@@ -83,10 +83,11 @@ def _recognise(peek: Peek) -> bool:
 _TOKEN = Field("tok", "token_id", required=True)
 OPD_VIZ = Format(
     name="opd-viz",
-    title="opd-viz",
+    title="records that opd-viz answers to /score",
     patterns=("**/*.jsonl", "**/*.json"),
     fields=(
         Field("tokens.tok", "token_id", required=True),
+        Field("tokens.tok", "response"),
         Field("hint_prompt", "teacher_prompt", absent="what the teacher read is not known"),
         Field("tokens.kl_rev", "kl", absent="its divergence is not known"),
         Field("tokens.s_chosen", "student_logp", logps="sampler"),

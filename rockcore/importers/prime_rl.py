@@ -71,8 +71,12 @@ def _recognise_verifiers(peek: Peek) -> bool:
 
 
 _OF_TRACES = (
+    *(Field(f"{place}.step", "step") for place in ("info.ship", "run.work", "info.dispatch")),
+    Field("prompt", "prompt"),
     Field("token_ids", "token_id", absent="text alone"),
     Field("message", "response"),
+    Field("task.data.answer", "answer"),
+    Field("stop_condition", "truncated"),
     Field("id", "rollout_id", absent="the same trace twice is not seen to be"),
     Field(
         "logprobs",
@@ -83,7 +87,7 @@ _OF_TRACES = (
 )
 PRIME_RL = Format(
     name="prime-rl",
-    title="prime-rl",
+    title="traces of prime-rl, in its three layouts",
     patterns=(
         "**/train/effective/traces.jsonl",
         "**/stream.jsonl",
@@ -109,7 +113,7 @@ PRIME_RL = Format(
 )
 VERIFIERS = Format(
     name="verifiers",
-    title="verifiers",
+    title="traces.jsonl of an evaluation with verifiers",
     patterns=("**/traces.jsonl",),
     fields=(*_OF_TRACES, Field("mask", "weight")),
     recognise=_recognise_verifiers,

@@ -122,7 +122,7 @@ def _recognise(peek: Peek) -> bool:
 
 RL_LOGGING_BOARD = Format(
     name="rlloggingboard",
-    title="RLLoggingBoard",
+    title="JSON lines for RLLoggingBoard, a response each",
     patterns=("**/*.jsonl",),
     fields=(
         Field("step", "step", absent="--steps says it"),

@@ -90,7 +90,7 @@ class _Reader:
             array[~record.get("mask", np.ones(len(ids), bool))] = (
                 0 if column == "weight" else np.nan
             )
-        reason = record.get("stop_reason") or lookup(record, "metadata.stop_reason")
+        reason = given(fields, record, "truncated") or lookup(record, "metadata.stop_reason")
         return Text(
             step=step,
             where=where,
@@ -186,11 +186,12 @@ def _recognise(peek: Peek) -> bool:
 
 TINKER = Format(
     name="tinker",
-    title="tinker-cookbook",
+    title="capture of tinker-cookbook, or data of its losses",
     patterns=("**/sample.jsonl", "**/wire_rows*.jsonl"),
     fields=(
         Field("iteration", "step", absent="--steps says it"),
         Field("sampled_tokens", "token_id", required=True),
+        Field("stop_reason", "truncated"),
         Field("seq_id", "rollout_id", absent="the same sequence twice is not seen to be"),
         Field(
             "logprobs",

@@ -104,9 +104,8 @@ class _Reader:
             return said
         if (step := step_in(file.resolve())) is not None:
             return step
-        for source in ("info.ship.step", "run.work.step", "info.dispatch.step"):
-            if (step := lookup(told, source)) is not None:
-                return step
+        if (step := given(self.export.fields, told, "step")) is not None:
+            return step
         self.export.about.note("The traces name no step: all are taken as of step 0.")
         return 0
 
@@ -117,12 +116,12 @@ class _Reader:
         values = values_of(fields, flat, length, 0, self.logps)
         self._look_at(flat)
         self.export.about.student = self.export.about.student or writer_of(flat["trace"])
-        answer = lookup(flat["trace"], "task.data.answer")
+        answer = given(fields, flat["trace"], "answer")
         return Text(
             step=flat["step"],
             where=where,
             key=flat["key"],
-            prompt=flat["prompt"],
+            prompt=given(fields, flat, "prompt"),
             response=given(fields, flat, "response"),
             answer=answer if isinstance(answer, str) else None,
             truncated=was_cut(flat["trace"]),
