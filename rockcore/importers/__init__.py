@@ -61,4 +61,10 @@ IMPORTERS: dict[str, str] = {
     "roll": "rockcore.importers.texts.ROLL",
     "kdflow": "rockcore.importers.texts.KDFLOW",
     "table": "rockcore.importers.table.TABLE",
+    "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
+    "prime-rl": "rockcore.importers.prime_rl.PRIME_RL",
+    "verifiers": "rockcore.importers.prime_rl.VERIFIERS",
+    "rlloggingboard": "rockcore.importers.rl_logging_board.RL_LOGGING_BOARD",
+    "opd-viz": "rockcore.importers.opd_viz.OPD_VIZ",
+    "tinker": "rockcore.importers.tinker.TINKER",
 }
