@@ -55,5 +55,7 @@ def format_named(name: str) -> Format:
 
 # name -> where its Format is; a module is loaded when its format is asked for
 IMPORTERS: dict[str, str] = {
+    "slime": "rockcore.importers.slime.SLIME",
+    "miles": "rockcore.importers.miles.MILES",
     "table": "rockcore.importers.table.TABLE",
 }
