@@ -20,7 +20,8 @@ from rockcore.importers.rows import BadRow
 from rockcore.log.files import NOT_PARQUET
 
 ROWS = 2**16  # of a batch
-_LISTS = 2**10  # rows of a batch whose cells are lists
+_LOOKED_AT = 16  # rows by which the size of others is guessed
+_MOST_BATCH = 2**24  # bytes of a batch
 _ROWS_OF_CSV = 2**14  # each cell is text
 _MOST_HELD = 2**22  # bytes of lines
 _LONGEST_CELL = 2**24  # characters
@@ -64,23 +65,40 @@ def is_csv(file: Path) -> bool:
     return file.suffix.lower() in (".csv", ".tsv")
 
 
-def _of_parquet(export: Export, file: Path) -> Iterator[Batch]:
-    first, size = 1, file.stat().st_size
+def parquet_batches(export: Export, file: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, as many at once as memory easily holds. Raises BadExport for what
+    is none, or has two columns of one name.
+    """
+    size = file.stat().st_size
     try:
         with pa.OSFile(str(file)) as opened:
             parquet = pq.ParquetFile(opened)
-            fields = parquet.schema_arrow
-            _refuse_doubled(file, fields.names)
-            lists = any(pa.types.is_list(f.type) or pa.types.is_large_list(f.type) for f in fields)
+            _refuse_doubled(file, parquet.schema_arrow.names)
             rows = max(parquet.metadata.num_rows, 1)
-            for batch in parquet.iter_batches(_LISTS if lists else ROWS):
-                names = batch.schema.names
-                columns = {name: _cells(batch.column(i)) for i, name in enumerate(names)}
-                yield Batch(file, first, columns, batch.num_rows)
-                first += batch.num_rows
+            for batch in parquet.iter_batches(_at_once(parquet)):
+                yield batch
                 export.advance(size * batch.num_rows // rows)
     except NOT_PARQUET as e:
         raise unreadable(file, e) from e
+
+
+def _at_once(parquet: pq.ParquetFile) -> int:
+    """How many rows to read at once: a repeated value is short in the file and long in memory."""
+    first = next(parquet.iter_batches(_LOOKED_AT), None)
+    if first is None or not first.num_rows:
+        return ROWS
+    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+    in_file = sum(group.total_byte_size for group in groups) / max(parquet.metadata.num_rows, 1)
+    return int(max(1, min(ROWS, _MOST_BATCH / max(in_file, first.nbytes / first.num_rows, 1))))
+
+
+def _of_parquet(export: Export, file: Path) -> Iterator[Batch]:
+    first = 1
+    for batch in parquet_batches(export, file):
+        names = batch.schema.names
+        columns = {name: _cells(batch.column(i)) for i, name in enumerate(names)}
+        yield Batch(file, first, columns, batch.num_rows)
+        first += batch.num_rows
 
 
 def _cells(column: pa.Array) -> Any:

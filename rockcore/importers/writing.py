@@ -154,9 +154,9 @@ def _meta(format: Format, export: Export, out: Path, gathered: Gathered) -> RunM
     tokenizer, columns = gathered.tokenizer, gathered.columns
     judged_by = about.student_logps or format.student_logps
     return RunMeta(
-        name=out.resolve().name,
-        student=options.student or about.student or UNKNOWN,
-        teacher=options.teacher or about.teacher or UNKNOWN,
+        name=_name(out.resolve().name),
+        student=_name(options.student or about.student),
+        teacher=_name(options.teacher or about.teacher),
         tokenizer_hash=tokenizer.hash if tokenizer else unknown_hash(export.files),
         vocab_size=1 + max(gathered.seen.last, tokenizer.last if tokenizer else -1),
         estimator=(options.estimator or about.estimator or format.estimator)
@@ -164,10 +164,19 @@ def _meta(format: Format, export: Export, out: Path, gathered: Gathered) -> RunM
         else "absent",
         student_logps=judged_by if columns & {"student_logp", "sampled_loss"} else "absent",
         source=format.name,
-        notes=_notes(format, about, gathered),
+        notes=[_line(note) for note in _notes(format, about, gathered)],
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=about.config,
     )
+
+
+def _line(text: str) -> str:
+    """Text as run.json takes it."""
+    return text.replace("\0", "").encode(errors="backslashreplace").decode()[:2000]
+
+
+def _name(text: str) -> str:
+    return _line(text) or UNKNOWN
 
 
 def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
