@@ -162,6 +162,15 @@ def test_the_innermost_folder_may_be_given(tmp_path, layout):
     assert found.format.name == "prime-rl" and report.texts == 3 and report.steps == [4]
 
 
+def test_updates_are_found_from_within_the_folder_of_chunks(tmp_path, monkeypatch):
+    told = update(0, entropies=[0.5] * 8)
+    stream(tmp_path, [episode(TRACES[0])], [told], "chunks")
+    monkeypatch.chdir(tmp_path / "export/monitors/file/traces/stream")
+    format = format_named("prime-rl")
+    report = import_run(format, files_of(format, [Path(".")]), tmp_path / "run")
+    assert "student_entropy" not in report.missing
+
+
 def test_a_chunk_that_is_there_plain_and_packed_counts_once(tmp_path):
     stream(tmp_path, [episode(each) for each in TRACES], [], "chunks")
     at = tmp_path / "export/monitors/file/traces/stream"
