@@ -23,6 +23,12 @@ _SHAPE = (
     '{"prompt": "2+2?", "answer": "4"}'
 )
 
+_TEXT_SHAPE = (
+    "Give each row `prompt` and `response`, and optionally `teacher_prompt` and `answer`: "
+    '{"prompt": "2+2?", "response": "It is 4.", "answer": "4"}; what a trainer wrote is read by '
+    "`rockcore import`"
+)
+
 
 class BadPrompts(RockError, ValueError):
     """A prompts file that is not what was asked for."""
@@ -143,6 +149,26 @@ def load_prompts(path: str | Path) -> list[Prompt]:
     if not rows:
         raise BadPrompts(f"{path} holds no rows", "There is nothing to answer", _SHAPE)
     return [_prompt(f"{path}, row {number}", row) for number, row in enumerate(rows, 1)]
+
+
+def load_texts(path: str | Path) -> list[tuple[Prompt, str]]:
+    """The prompts of such a file, each with the `response` that its row holds; raises BadPrompts,
+    also for a row without one.
+    """
+    path = Path(path)
+    rows = _read(path)
+    if not rows:
+        raise BadPrompts(f"{path} holds no rows", "There is nothing to score", _TEXT_SHAPE)
+    texts = []
+    for number, row in enumerate(rows, 1):
+        where = f"{path}, row {number}"
+        prompt = _prompt(where, row)
+        response = row.get("response")
+        if not isinstance(response, str):
+            found = "has no 'response'" if response is None else "has a response that is no text"
+            raise BadPrompts(f"{where} {found}", "Only what was written can be scored", _TEXT_SHAPE)
+        texts.append((prompt, response))
+    return texts
 
 
 def _read(path: Path) -> list[Any]:

@@ -55,21 +55,27 @@ def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Mode
     VocabularyMismatch unless ids mean the same to both.
     """
     pupil, judge = load(student, device, dtype, trained=True), load(teacher, device, dtype)
-    vocabularies = [m.tokenizer.get_vocab() for m in (pupil, judge)]
+    match(pupil, judge)
+    return pupil, judge
+
+
+def match(student: Model, teacher: Model) -> None:
+    """Freeze the teacher, and let both predict over the ids that they share. Raises
+    VocabularyMismatch unless ids mean the same to both.
+    """
+    vocabularies = [m.tokenizer.get_vocab() for m in (student, teacher)]
     if tokenizer_hash(vocabularies[0]) != tokenizer_hash(vocabularies[1]):
         differing = set(vocabularies[0].items()) ^ set(vocabularies[1].items())
         raise VocabularyMismatch(
-            f"The tokenizers of {student} ({len(vocabularies[0])} tokens) and {teacher} "
+            f"The tokenizers of {student.name} ({len(vocabularies[0])} tokens) and {teacher.name} "
             f"({len(vocabularies[1])} tokens) "
             f"differ in {len({token for token, _ in differing})} tokens",
             "A divergence needs both models to mean the same token by the same id",
             "Take a pair from one model family, or retrain one of them with the other's tokenizer",
         )
-    rows = {student: pupil.vocab_size, teacher: judge.vocab_size}
-    if len(rows) == 2:
-        pupil.shared_ids = judge.shared_ids = shared_ids(pupil.tokenizer, rows)
-    judge.net.requires_grad_(False)
-    return pupil, judge
+    rows = {model.name: model.head.shape[0] for model in (student, teacher)}
+    student.shared_ids = teacher.shared_ids = shared_ids(student.tokenizer, rows)
+    teacher.net.requires_grad_(False)
 
 
 def restriction(student: Model, teacher: Model) -> str:

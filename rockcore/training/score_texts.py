@@ -1,0 +1,319 @@
+"""The texts that are scored: those of a run, or of a file; and how both models read them.
+
+A run's token ids are taken where they are the student's, else its texts are tokenised anew. What
+cannot be judged is left out and counted: an empty response, one that does not fit a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+
+from rockcore.grading import grade
+from rockcore.log import Run
+from rockcore.log.checks import read_columns
+from rockcore.log.files import steps_and_files, table_files
+from rockcore.log.folders import META
+from rockcore.schema import Prompt, RockError, RunNotFound, Texts, tokenizer_hash
+from rockcore.tasks import load_texts
+from rockcore.training.models import BadResponse, Ids, Model
+from rockcore.training.rollouts import Rollouts
+
+
+class NoTexts(RockError, ValueError):
+    """There is nothing that could be scored."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What was written on a prompt."""
+
+    rollout_id: int
+    task: Prompt
+    response: str
+    ids: Ids | None = None  # as the log has them
+    correct: bool | None = None
+    truncated: bool | None = None
+
+
+class TextsOfStep(NamedTuple):
+    """Texts that a student wrote, and after how many updates; None where nobody says."""
+
+    step: int | None
+    texts: Sequence[Text]
+
+
+class Source(Protocol):
+    """Where texts come from."""
+
+    name: str
+    tokenizer: str  # the hash of the one its ids are of; empty where there are none
+    mark: str  # changes when they do
+
+    def steps(self) -> list[int]:
+        """The steps whose students wrote fresh texts; empty where nobody says."""
+        ...
+
+    def of_step(self, step: int) -> TextsOfStep: ...
+
+    def by(self, texts: Texts) -> TextsOfStep:
+        """The texts of the first or the final student."""
+        ...
+
+
+def open_source(path: Path) -> Source:
+    """A run or a file of texts. Raises RunNotFound, DamagedRun, BadPrompts or NoTexts."""
+    if (path / META).exists() or path.is_dir():
+        return RunTexts(Run.open(path))
+    if not path.exists():
+        raise RunNotFound(
+            f"{path} does not exist",
+            "What is scored is a run or a file of texts",
+            "Give the folder of a run, or a .jsonl or .parquet file",
+        )
+    return FileTexts(path)
+
+
+@dataclass(frozen=True)
+class FileTexts:
+    """The rows of a file, all of one student."""
+
+    path: Path
+    tokenizer: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def mark(self) -> str:
+        with self.path.open("rb") as file:
+            content = hashlib.sha256()
+            while part := file.read(1 << 20):
+                content.update(part)
+        return content.hexdigest()[:16]
+
+    def steps(self) -> list[int]:
+        return []
+
+    def of_step(self, step: int) -> TextsOfStep:
+        rows = enumerate(load_texts(self.path))
+        return TextsOfStep(None, [Text(i, task, response) for i, (task, response) in rows])
+
+    def by(self, texts: Texts) -> TextsOfStep:
+        return self.of_step(0)
+
+
+@dataclass(frozen=True)
+class RunTexts:
+    """The texts of a run on disk."""
+
+    run: Run
+
+    @property
+    def name(self) -> str:
+        return self.run.path.resolve().name
+
+    @property
+    def tokenizer(self) -> str:
+        return self.run.meta.tokenizer_hash
+
+    @cached_property
+    def mark(self) -> str:
+        return self.run.fingerprint()
+
+    def steps(self) -> list[int]:
+        return self.run.steps("rollouts")
+
+    def of_step(self, step: int) -> TextsOfStep:
+        tokens = [f for s, f in steps_and_files(self.run.path, "tokens") if s == step]
+        return TextsOfStep(step, _texts(self.run.rollouts(step), _ids(tokens)))
+
+    def by(self, texts: Texts) -> TextsOfStep:
+        """Those of the probe set where there is one; else the fresh ones of the first or the last
+        step. Raises NoTexts.
+        """
+        probes = self.run.rollouts(probe_set=texts.value)
+        if len(probes):
+            step = int(probes.step.iloc[0])
+            return TextsOfStep(
+                step, _texts(probes, _ids(table_files(self.run.path, texts.table)[:1]))
+            )
+        steps = self.steps()
+        if not steps:
+            raise NoTexts(
+                f"{self.run.path} holds no texts",
+                "Only what was written can be scored",
+                "Import a log that holds prompts and responses, or give a file of texts",
+            )
+        return self.of_step(steps[-1] if texts is Texts.FINAL else steps[0])
+
+
+def _ids(files: list[Path]) -> dict[int, Ids]:
+    """The token ids of each rollout of one file of tokens, or none."""
+    if not files:
+        return {}
+    rows = read_columns(files[0], ["rollout_id", "position", "token_id"])
+    order = np.lexsort((rows["position"], rows["rollout_id"]))
+    rollout, ids = rows["rollout_id"][order], rows["token_id"][order]
+    starts = np.flatnonzero(np.diff(rollout, prepend=-1))
+    return {
+        int(rollout[start]): part.tolist()
+        for start, part in zip(starts, np.split(ids, starts[1:]), strict=True)
+    }
+
+
+def _texts(frame: pd.DataFrame, ids: dict[int, Ids]) -> list[Text]:
+    rows: Any = frame.sort_values("rollout_id").to_dict("records")
+    return [
+        Text(
+            int(row["rollout_id"]),
+            Prompt(
+                _known(row["prompt"]) or "",
+                _known(row["teacher_prompt"]) or _known(row["prompt"]) or "",
+                _known(row["answer"]),
+            ),
+            _known(row["response"]) or "",
+            ids.get(int(row["rollout_id"])),
+            _known(row["correct"]),
+            _known(row["truncated"]),
+        )
+        for row in rows
+    ]
+
+
+def _known(value: Any) -> Any:
+    return None if value is None or value is pd.NA or value != value else value
+
+
+class Readable(NamedTuple):
+    """Texts as both models read them."""
+
+    texts: Sequence[Text]
+    rollouts: Rollouts
+    said: tuple[str, ...]  # what became of the others, and how these are read, in sentences
+
+
+def readable(source: Source, texts: Sequence[Text], student: Model, teacher: Model) -> Readable:
+    """The texts that both models can read, with their ids. Raises NoTexts if there are none,
+    BadPrompts for a prompt that becomes no tokens.
+    """
+    said = []
+    ids, how = _response_ids(source, texts, student)
+    said += how
+    ready = _begins_as_read(student)
+    prompts = [
+        [_prompt_ids(model, ready, text) for text in prompts]
+        for model, prompts in (
+            (student, [t.task.prompt for t in texts]),
+            (teacher, [t.task.teacher_prompt for t in texts]),
+        )
+    ]
+    as_read = sum(ready(t.task.prompt) for t in texts)
+    if as_read and student.tokenizer.chat_template:
+        said.append(
+            f"{as_read} of {len(texts)} prompts begin with a special token: they are read as they "
+            "are, without the chat template"
+        )
+    kept, left_out = [], Counter[str]()
+    for i, response in enumerate(ids):
+        why = _unfit(student, teacher, prompts[0][i], prompts[1][i], response)
+        if why:
+            left_out[why] += 1
+        else:
+            kept.append(i)
+    said += [f"{n} of {len(texts)} texts are left out: {why}" for why, n in left_out.items()]
+    if not kept:
+        raise NoTexts(
+            f"None of the {len(texts)} texts of {source.name} can be scored"
+            + "".join(f"; {n}: {why}" for why, n in left_out.items()),
+            "A text has a prompt and a response that both models can read",
+            "Check that the texts belong to these models",
+        )
+    chosen = [texts[i] for i in kept]
+    rollouts = Rollouts(
+        [t.task for t in chosen],
+        [prompts[0][i] for i in kept],
+        [prompts[1][i] for i in kept],
+        [ids[i] for i in kept],
+        [t.response for t in chosen],
+    )
+    return Readable(chosen, rollouts, tuple(said))
+
+
+def _response_ids(
+    source: Source, texts: Sequence[Text], student: Model
+) -> tuple[list[Ids], list[str]]:
+    """The ids of each response, and a sentence where they are not those of the log."""
+    logged = [t.ids for t in texts if t.ids is not None]
+    own = source.tokenizer == tokenizer_hash(student.tokenizer.get_vocab())
+    if logged and (own or all(_spells(student, t) for t in texts if t.ids is not None)):
+        return [_tokenised(student, t.response) if t.ids is None else t.ids for t in texts], []
+    said = []
+    if logged:
+        said = [
+            f"The token ids of {source.name} are not those of {student.name}: its texts are "
+            "tokenised anew, so positions are other ones than there"
+        ]
+    return [_tokenised(student, t.response) for t in texts], said
+
+
+def _spells(student: Model, text: Text) -> bool:
+    """Whether the ids of a text give its response."""
+    ids = text.ids or []
+    if ids and max(ids) >= len(student.tokenizer):
+        return False
+    spelled = (student.tokenizer.decode(ids, skip_special_tokens=skip) for skip in (True, False))
+    return text.response in spelled
+
+
+def _tokenised(student: Model, response: str) -> Ids:
+    return student.tokenizer(response, add_special_tokens=False)["input_ids"]
+
+
+def _begins_as_read(model: Model) -> Callable[[str], bool]:
+    """Whether a prompt is the text that a chat template made: it begins with a special token."""
+    special = tuple(
+        token.content for token in model.tokenizer.added_tokens_decoder.values() if token.special
+    )
+    return lambda prompt: bool(special) and prompt.startswith(special)
+
+
+def _prompt_ids(model: Model, ready: Callable[[str], bool], prompt: str) -> Ids:
+    if not prompt.strip():
+        return []
+    if ready(prompt):
+        return model.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    return model.encode(prompt)
+
+
+def _unfit(student: Model, teacher: Model, prompt: Ids, teacher_prompt: Ids, ids: Ids) -> str:
+    """Why a text cannot be judged; empty where it can."""
+    if not ids:
+        return "the response is empty"
+    if not prompt or not teacher_prompt:
+        return "there is no prompt, so nothing the first token could follow"
+    most = min(student.vocab_size, student.readable_ids, teacher.readable_ids)
+    if max(ids) >= most:
+        return f"the response holds ids beyond the {most} that both models know"
+    for model, before in ((student, prompt), (teacher, teacher_prompt)):
+        if max(before) >= model.readable_ids:
+            return f"the prompt holds a token for which {model.name} has no embedding"
+        try:
+            model.check_room(len(before) + len(ids))
+        except BadResponse:
+            return f"prompt and response are longer than what {model.name} has room for"
+    return ""
+
+
+def graded(text: Text) -> bool | None:
+    """Whether the response is right: by its answer, else as the log says; None if nobody knows."""
+    return text.correct if text.task.answer is None else grade(text.response, text.task.answer)
