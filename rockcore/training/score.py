@@ -9,7 +9,7 @@ goes on after a kill, and takes in checkpoints that were added since.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from rockcore.training import loading, score_price
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     NonFiniteLoss,
+    Update,
     alternative_columns,
     metrics_row,
     occurrence_columns,
@@ -37,11 +38,13 @@ from rockcore.training.models import Model
 from rockcore.training.ranks import Ranks, launched
 from rockcore.training.score_parts import Parts, sweep
 from rockcore.training.score_plan import BadScoring, Plan, ScoreSettings, Unit, refuse_another
-from rockcore.training.score_texts import Readable, graded, open_source, readable
+from rockcore.training.score_texts import Readable, open_source, readable
 from rockcore.training.scoring import Judged
 from rockcore.training.vocabulary import vocabulary_columns
 
 __all__ = ["BadScoring", "ScoreProgress", "ScoreSettings", "score"]
+
+_MOST_NOTES = 100
 
 
 class ScoreProgress(NamedTuple):
@@ -157,10 +160,17 @@ class _Scoring:
         settings = self.plan.settings
         return RunMeta(
             name=settings.out.name,
-            student=Path(settings.student).name or settings.student,
-            teacher=Path(settings.teacher).name or settings.teacher,
+            student=_name(settings.student),
+            teacher=_name(settings.teacher),
             tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),
             vocab_size=student.vocab_size,
+            notes=[
+                f"Scored by rockcore score: every value is of {_name(settings.student)} as the "
+                f"student and {_name(settings.teacher)} as the teacher, over the whole vocabulary. "
+                f"The texts are those of {self.plan.source.name}; what was logged there of a "
+                "sampler or a teacher is not in this run."
+            ],
+            **self.plan.source.kept,
             steps_planned=self.plan.units[-1].step,
             device=str(student.device),
             dtype=settings.dtype,
@@ -240,14 +250,20 @@ class _Scoring:
         written = _rollout_columns(unit, texts, student, self.plan.texts_of(unit).step)
         if unit.texts.probe_set is None:
             writer.append("rollouts", unit.step, written)
-            weight = np.ones(len(columns["kl"]), np.float32)
-            writer.append("tokens", unit.step, {**columns, "weight": weight})
+            writer.append("tokens", unit.step, columns)
         else:
             if not table_file(writer.path, f"{unit.texts.table}/rollouts").exists():
                 writer.write_probe_rollouts(unit.texts.probe_set, written)
             columns = {**columns, **alternative_columns(scored)}
             writer.append_probe(unit.texts.probe_set, unit.step, columns)
-        writer.append("metrics", unit.step, metrics_row(unit.step, rollouts, scored, seconds, None))
+        self.note(writer, texts.said)
+        writer.append("metrics", unit.step, _metrics(unit, texts, scored, seconds))
+
+    def note(self, writer: RunWriter, said: Sequence[str]) -> None:
+        """Keep in run.json what a reader of the numbers has to know, each sentence once."""
+        notes = list(dict.fromkeys([*writer.meta.notes, *said]))[:_MOST_NOTES]
+        if notes != writer.meta.notes:
+            writer.save_meta(notes=notes)
 
     def closed(self, asked: bool) -> RunMeta:
         """Say in run.json how it ended; returns that."""
@@ -265,6 +281,21 @@ class _Scoring:
         return self.writer.meta
 
 
+def _name(model: str) -> str:
+    return Path(model).resolve().name or model
+
+
+def _metrics(
+    unit: Unit, texts: Readable, scored: Judged, seconds: dict[str, float]
+) -> dict[str, list]:
+    """The columns of schema.METRICS that a scoring can tell."""
+    row = metrics_row(unit.step, texts.rollouts, scored, seconds, None)
+    right = [c for c in texts.correct() if c is not None]
+    row["accuracy"] = [sum(right) / len(right) if right else None]
+    absent = {"sample_s", "update_s", "log_s", *Update._fields}
+    return {name: value for name, value in row.items() if name not in absent}
+
+
 def _rollout_columns(
     unit: Unit, texts: Readable, student: Model, written_at: int | None
 ) -> dict[str, Any]:
@@ -274,7 +305,7 @@ def _rollout_columns(
     return {
         **columns,
         "rollout_id": [text.rollout_id for text in texts.texts],
-        "correct": [graded(text) for text in texts.texts],
+        "correct": texts.correct(),
         "truncated": [text.truncated for text in texts.texts],
     }
 

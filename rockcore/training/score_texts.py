@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -27,6 +27,8 @@ from rockcore.tasks import load_texts
 from rockcore.training.models import BadResponse, Ids, Model
 from rockcore.training.rollouts import Rollouts
 
+_KEPT = ("temperature", "top_p", "max_new_tokens", "seed", "scenario", "origin")
+
 
 class NoTexts(RockError, ValueError):
     """There is nothing that could be scored."""
@@ -38,7 +40,7 @@ class Text:
 
     rollout_id: int
     task: Prompt
-    response: str
+    response: str | None  # None where the log has ids alone
     ids: Ids | None = None  # as the log has them
     correct: bool | None = None
     truncated: bool | None = None
@@ -57,6 +59,7 @@ class Source(Protocol):
     name: str
     tokenizer: str  # the hash of the one its ids are of; empty where there are none
     mark: str  # changes when they do
+    kept: dict[str, Any]  # what run.json says of how they were sampled
 
     def steps(self) -> list[int]:
         """The steps whose students wrote fresh texts; empty where nobody says."""
@@ -88,6 +91,7 @@ class FileTexts:
 
     path: Path
     tokenizer: str = ""
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -125,6 +129,10 @@ class RunTexts:
     @property
     def tokenizer(self) -> str:
         return self.run.meta.tokenizer_hash
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        return {name: getattr(self.run.meta, name) for name in _KEPT}
 
     @cached_property
     def mark(self) -> str:
@@ -181,7 +189,7 @@ def _texts(frame: pd.DataFrame, ids: dict[int, Ids]) -> list[Text]:
                 _known(row["teacher_prompt"]) or _known(row["prompt"]) or "",
                 _known(row["answer"]),
             ),
-            _known(row["response"]) or "",
+            _known(row["response"]),
             ids.get(int(row["rollout_id"])),
             _known(row["correct"]),
             _known(row["truncated"]),
@@ -201,14 +209,21 @@ class Readable(NamedTuple):
     rollouts: Rollouts
     said: tuple[str, ...]  # what became of the others, and how these are read, in sentences
 
+    def correct(self) -> list[bool | None]:
+        """Whether each response is right: by its answer, else as the log says; None if nobody
+        knows.
+        """
+        return [
+            text.correct if text.task.answer is None else grade(written, text.task.answer)
+            for text, written in zip(self.texts, self.rollouts.texts, strict=True)
+        ]
+
 
 def readable(source: Source, texts: Sequence[Text], student: Model, teacher: Model) -> Readable:
     """The texts that both models can read, with their ids. Raises NoTexts if there are none,
     BadPrompts for a prompt that becomes no tokens.
     """
-    said = []
-    ids, how = _response_ids(source, texts, student)
-    said += how
+    ids, said = _response_ids(source, texts, student)
     ready = _begins_as_read(student)
     prompts = [
         [_prompt_ids(model, ready, text) for text in prompts]
@@ -244,7 +259,7 @@ def readable(source: Source, texts: Sequence[Text], student: Model, teacher: Mod
         [prompts[0][i] for i in kept],
         [prompts[1][i] for i in kept],
         [ids[i] for i in kept],
-        [t.response for t in chosen],
+        [_written(student, texts[i], ids[i]) for i in kept],
     )
     return Readable(chosen, rollouts, tuple(said))
 
@@ -253,30 +268,39 @@ def _response_ids(
     source: Source, texts: Sequence[Text], student: Model
 ) -> tuple[list[Ids], list[str]]:
     """The ids of each response, and a sentence where they are not those of the log."""
-    logged = [t.ids for t in texts if t.ids is not None]
+    logged = [t for t in texts if t.ids is not None]
     own = source.tokenizer == tokenizer_hash(student.tokenizer.get_vocab())
-    if logged and (own or all(_spells(student, t) for t in texts if t.ids is not None)):
-        return [_tokenised(student, t.response) if t.ids is None else t.ids for t in texts], []
-    said = []
-    if logged:
-        said = [
-            f"The token ids of {source.name} are not those of {student.name}: its texts are "
-            "tokenised anew, so positions are other ones than there"
-        ]
-    return [_tokenised(student, t.response) for t in texts], said
+    if own or all(_spells(student, t) for t in logged):
+        bare = 0 if own else sum(t.response is None for t in logged)
+        return [_tokenised(student, t) if t.ids is None else t.ids for t in texts], [
+            f"{source.name} does not say of which tokenizer its ids are, nor their text: they are "
+            f"read as those of {student.name}"
+        ] * (bare > 0)
+    return [_tokenised(student, t) for t in texts], [
+        f"The token ids of {source.name} are not those of {student.name}: its texts are tokenised "
+        "anew, so positions are other ones than there"
+    ]
 
 
 def _spells(student: Model, text: Text) -> bool:
-    """Whether the ids of a text give its response."""
+    """Whether the ids of a text give its response, or nothing speaks against it."""
     ids = text.ids or []
-    if ids and max(ids) >= len(student.tokenizer):
+    if text.response is None or not ids:
+        return True
+    if max(ids) >= len(student.tokenizer):
         return False
     spelled = (student.tokenizer.decode(ids, skip_special_tokens=skip) for skip in (True, False))
-    return text.response in spelled
+    return text.response.strip() in (each.strip() for each in spelled)
 
 
-def _tokenised(student: Model, response: str) -> Ids:
-    return student.tokenizer(response, add_special_tokens=False)["input_ids"]
+def _written(student: Model, text: Text, ids: Ids) -> str:
+    return student.decode(ids) if text.response is None else text.response
+
+
+def _tokenised(student: Model, text: Text) -> Ids:
+    if not text.response:
+        return []
+    return student.tokenizer(text.response, add_special_tokens=False)["input_ids"]
 
 
 def _begins_as_read(model: Model) -> Callable[[str], bool]:
@@ -312,8 +336,3 @@ def _unfit(student: Model, teacher: Model, prompt: Ids, teacher_prompt: Ids, ids
         except BadResponse:
             return f"prompt and response are longer than what {model.name} has room for"
     return ""
-
-
-def graded(text: Text) -> bool | None:
-    """Whether the response is right: by its answer, else as the log says; None if nobody knows."""
-    return text.correct if text.task.answer is None else grade(text.response, text.task.answer)
