@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -56,10 +56,23 @@ class TextsOfStep(NamedTuple):
 class Source(Protocol):
     """Where texts come from."""
 
-    name: str
-    tokenizer: str  # the hash of the one its ids are of; empty where there are none
-    mark: str  # changes when they do
-    kept: dict[str, Any]  # what run.json says of how they were sampled
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tokenizer(self) -> str:
+        """The hash of the one its ids are of; empty where there are none."""
+        ...
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What run.json says of how they were sampled."""
+        ...
+
+    @property
+    def mark(self) -> str:
+        """Changes when the texts do."""
+        ...
 
     def steps(self) -> list[int]:
         """The steps whose students wrote fresh texts; empty where nobody says."""
@@ -90,12 +103,18 @@ class FileTexts:
     """The rows of a file, all of one student."""
 
     path: Path
-    tokenizer: str = ""
-    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def tokenizer(self) -> str:
+        return ""
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        return {}
 
     @cached_property
     def mark(self) -> str:
