@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,6 +37,7 @@ from rockcore.training.models import Model
 from rockcore.training.ranks import Ranks, launched
 from rockcore.training.score_parts import Parts, sweep
 from rockcore.training.score_plan import BadScoring, Plan, ScoreSettings, Unit, refuse_another
+from rockcore.training.score_students import name_of
 from rockcore.training.score_texts import Readable, open_source, readable
 from rockcore.training.scoring import Judged
 from rockcore.training.vocabulary import vocabulary_columns
@@ -160,16 +160,11 @@ class _Scoring:
         settings = self.plan.settings
         return RunMeta(
             name=settings.out.name,
-            student=_name(settings.student),
-            teacher=_name(settings.teacher),
+            student=name_of(settings.student),
+            teacher=name_of(settings.teacher),
             tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),
             vocab_size=student.vocab_size,
-            notes=[
-                f"Scored by rockcore score: every value is of {_name(settings.student)} as the "
-                f"student and {_name(settings.teacher)} as the teacher, over the whole vocabulary. "
-                f"The texts are those of {self.plan.source.name}; what was logged there of a "
-                "sampler or a teacher is not in this run."
-            ],
+            notes=self.plan.notes(),
             **self.plan.source.kept,
             steps_planned=self.plan.units[-1].step,
             device=str(student.device),
@@ -279,10 +274,6 @@ class _Scoring:
                 status="finished", reason="", steps_planned=self.plan.units[-1].step
             )
         return self.writer.meta
-
-
-def _name(model: str) -> str:
-    return Path(model).resolve().name or model
 
 
 def _metrics(

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from rockcore.log import RunWriter
 from rockcore.log.folders import META
+from rockcore.log.writer import RunExists
 from rockcore.schema import RockError, Texts
-from rockcore.training.score_students import StudentAt, mark_of, students_in
+from rockcore.training.score_students import StudentAt, mark_of, name_of, students_in
 from rockcore.training.score_texts import Source, TextsOfStep
 
 
@@ -125,6 +126,21 @@ class Plan:
     def texts_of(self, unit: Unit) -> TextsOfStep:
         return self.source.of_step(unit.step) if unit.texts is Texts.FRESH else self.fixed
 
+    def notes(self) -> list[str]:
+        """What a reader of the numbers has to know, in sentences."""
+        settings, source = self.settings, self.source.name
+        notes = [
+            f"Scored by `rockcore score`: every value is of the student {name_of(settings.student)}"
+            f" and the teacher {name_of(settings.teacher)}, on the texts of {source}."
+        ]
+        if self.source.steps():
+            notes.append(f"What was logged of a sampler or a teacher is in {source}, and not here.")
+        if self.texts is Texts.FRESH and not self.several:
+            notes.append(
+                "One student judged the texts of all steps: between these the texts differ."
+            )
+        return notes
+
     @cached_property
     def config(self) -> dict[str, Any]:
         """What run.json keeps of it, each of which may not differ when it goes on."""
@@ -159,8 +175,11 @@ def refuse_another(plan: Plan) -> None:
         return
     stored = RunWriter.reopen(out).meta.config.get("score")
     if not isinstance(stored, dict):
-        RunWriter.refuse_existing(out)
-        return
+        raise RunExists(
+            f"{out} holds a run that was not scored by this command",
+            "A scoring writes a run of its own, and over no other",
+            "Choose another --out",
+        )
     students = stored.get("students")
     known = students if isinstance(students, dict) else {}
     for name, value in plan.config.items():

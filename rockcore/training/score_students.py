@@ -67,6 +67,18 @@ def _model_in(checkpoint: Path) -> Path:
     )
 
 
+def name_of(source: str) -> str:
+    """What a student or teacher is called: its folder, of a checkpoint behind that of its training;
+    a hub name as it is.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return source
+    folder = folder.resolve()
+    named = folder if _CHECKPOINT.fullmatch(folder.name) is None else folder.parent
+    return folder.relative_to(named.parent).as_posix() or str(folder)
+
+
 def mark_of(source: str) -> str:
     """A fingerprint of a model's files, which changes when they are written anew; empty for a hub
     name.

@@ -10,7 +10,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -116,7 +115,7 @@ class FileTexts:
     def kept(self) -> dict[str, Any]:
         return {}
 
-    @cached_property
+    @property
     def mark(self) -> str:
         with self.path.open("rb") as file:
             content = hashlib.sha256()
@@ -153,7 +152,7 @@ class RunTexts:
     def kept(self) -> dict[str, Any]:
         return {name: getattr(self.run.meta, name) for name in _KEPT}
 
-    @cached_property
+    @property
     def mark(self) -> str:
         return self.run.fingerprint()
 
