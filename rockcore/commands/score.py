@@ -11,6 +11,8 @@ from rich.progress import BarColumn, TextColumn
 
 from rockcore.commands.console import out, progress
 from rockcore.commands.options import BadOptions
+from rockcore.config import template_arguments
+from rockcore.grading import check
 
 if TYPE_CHECKING:
     from rockcore.training.score import ScoreProgress
@@ -44,6 +46,10 @@ class Score:
     """cpu or cuda; default: cuda where there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the models compute in; divergences are float32 in any case."""
+    grader: Literal["boxed", "math-verify"] = "boxed"
+    """How a response is compared with the answer, where one is known."""
+    template_args: str | None = None
+    """Arguments of the chat templates as a JSON object."""
     alternatives: int = 48
     """Of so many texts the likeliest tokens are kept, too."""
 
@@ -53,6 +59,7 @@ def run(command: Score) -> None:
         raise BadOptions(
             f"--alternatives {command.alternatives}", "It is a number of texts", "Give 0 or more"
         )
+    check(command.grader)
     try:
         from rockcore.schema import Texts
         from rockcore.training.score import ScoreSettings, score
@@ -72,6 +79,8 @@ def run(command: Score) -> None:
         command.device,
         command.dtype,
         command.alternatives,
+        command.grader,
+        template_arguments(command.template_args),
     )
     with _Bar() as bar:
         meta = score(settings, bar.listen, bar.say)

@@ -22,7 +22,7 @@ from rockcore.log.files import table_file
 from rockcore.log.folders import META
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta, Texts, tokenizer_hash
-from rockcore.training import loading, score_price
+from rockcore.training import loading, remarks, score_price
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     NonFiniteLoss,
@@ -93,7 +93,7 @@ class _Scoring:
         self.listen, self.say = listen, say
         settings = plan.settings
         self.device = ranks.device(loading.usable_device(settings.device))
-        self.teacher = loading.load(settings.teacher, self.device, settings.dtype)
+        self.teacher = self.loaded(settings.teacher)
         self._student: Model | None = None
         self.writer: RunWriter | None = None
         self.at = "before its first text"
@@ -121,11 +121,17 @@ class _Scoring:
                     break
             return self.closed(asked)
 
+    def loaded(self, source: str) -> Model:
+        settings = self.plan.settings
+        return loading.load(
+            source, self.device, settings.dtype, template_args=settings.template_args
+        )
+
     def student(self, source: str) -> Model:
         """The student, loaded; the one before is let go."""
         if self._student is None or self._student.name != source:
             self._student = None
-            student = loading.load(source, self.device, self.plan.settings.dtype)
+            student = self.loaded(source)
             loading.match(student, self.teacher)
             student.net.requires_grad_(False)
             self._student = student
@@ -134,7 +140,8 @@ class _Scoring:
     def read(self, unit: Unit) -> Readable:
         """The texts of a unit, and what there is to say of them, once."""
         student = self.student(unit.student)
-        found = readable(self.plan.source, self.plan.texts_of(unit).texts, student, self.teacher)
+        texts, grader = self.plan.texts_of(unit).texts, self.plan.settings.grader
+        found = readable(self.plan.source, texts, (student, self.teacher), grader)
         for sentence in found.said:
             if sentence not in self.said:
                 self.said.add(sentence)
@@ -151,8 +158,8 @@ class _Scoring:
         else:
             meta = self.first_meta(student)
             self.writer = RunWriter.create(out, meta, vocabulary_columns(student), self.lock)
-        if student.restricted or self.teacher.restricted:
-            self.say(loading.restriction(student, self.teacher))
+        for sentence in remarks.of_pair(student, self.teacher):
+            self.say(sentence)
         return self.writer
 
     def first_meta(self, student: Model) -> RunMeta:
@@ -164,7 +171,7 @@ class _Scoring:
             teacher=name_of(settings.teacher),
             tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),
             vocab_size=student.vocab_size,
-            notes=self.plan.notes(),
+            notes=[*self.plan.notes(), *remarks.of_pair(student, self.teacher)],
             **self.plan.source.kept,
             steps_planned=self.plan.units[-1].step,
             device=str(student.device),
@@ -281,8 +288,8 @@ def _metrics(
 ) -> dict[str, list]:
     """The columns of schema.METRICS that a scoring can tell."""
     row = metrics_row(unit.step, texts.rollouts, scored, seconds, None)
-    right = [c for c in texts.correct() if c is not None]
-    row["accuracy"] = [sum(right) / len(right) if right else None]
+    known = [right for right in texts.correct if right is not None]
+    row["accuracy"] = [sum(known) / len(known) if known else None]
     absent = {"sample_s", "update_s", "log_s", *Update._fields}
     return {name: value for name, value in row.items() if name not in absent}
 
@@ -292,11 +299,10 @@ def _rollout_columns(
 ) -> dict[str, Any]:
     """The columns of schema.ROLLOUTS, with what the log or the file said of the texts."""
     step = unit.step if written_at is None else written_at
-    columns = rollout_columns(step, texts.rollouts, student)
     return {
-        **columns,
+        **rollout_columns(step, texts.rollouts, student),
         "rollout_id": [text.rollout_id for text in texts.texts],
-        "correct": texts.correct(),
+        "correct": texts.correct,
         "truncated": [text.truncated for text in texts.texts],
     }
 

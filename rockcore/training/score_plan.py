@@ -6,7 +6,8 @@ process and every start of the same command come to the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,8 @@ class ScoreSettings:
     device: str | None = None
     dtype: str = "float32"
     alternatives: int = 48  # texts of which the likeliest tokens are kept
+    grader: str = "boxed"
+    template_args: Mapping[str, Any] = field(default_factory=dict)  # for the chat templates
 
 
 class Unit(NamedTuple):
@@ -153,6 +156,8 @@ class Plan:
             "texts_by": self.texts.value,
             "dtype": settings.dtype,
             "alternatives": settings.alternatives,
+            "grader": settings.grader,
+            "template_args": dict(settings.template_args),
             "students": {
                 str(s.step if s.step is not None else "only"): [place(s.source), mark_of(s.source)]
                 for s in self.students

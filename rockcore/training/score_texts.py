@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from rockcore.grading import grade
+from rockcore.grading import graded
 from rockcore.log import Run
 from rockcore.log.checks import read_columns
 from rockcore.log.files import steps_and_files, table_files
 from rockcore.log.folders import META
-from rockcore.schema import Prompt, RockError, RunNotFound, Texts, tokenizer_hash
-from rockcore.tasks import load_texts
+from rockcore.prompts import load_texts
+from rockcore.schema import Prompt, RockError, RunNotFound, Texts, Turn, tokenizer_hash
 from rockcore.training.models import BadResponse, Ids, Model
 from rockcore.training.rollouts import Rollouts
 
@@ -226,29 +226,21 @@ class Readable(NamedTuple):
     texts: Sequence[Text]
     rollouts: Rollouts
     said: tuple[str, ...]  # what became of the others, and how these are read, in sentences
-
-    def correct(self) -> list[bool | None]:
-        """Whether each response is right: by its answer, else as the log says; None if nobody
-        knows.
-        """
-        return [
-            text.correct if text.task.answer is None else grade(written, text.task.answer)
-            for text, written in zip(self.texts, self.rollouts.texts, strict=True)
-        ]
+    correct: Sequence[bool | None]  # by the answer, else as the log says; None if nobody knows
 
 
-def readable(source: Source, texts: Sequence[Text], student: Model, teacher: Model) -> Readable:
-    """The texts that both models can read, with their ids. Raises NoTexts if there are none,
-    BadPrompts for a prompt that becomes no tokens.
+def readable(
+    source: Source, texts: Sequence[Text], pair: tuple[Model, Model], grader: str
+) -> Readable:
+    """The texts that both models of a pair can read, with their ids. Raises NoTexts if there are
+    none, BadPrompts for a prompt that becomes no tokens.
     """
+    student, teacher = pair
     ids, said = _response_ids(source, texts, student)
     ready = _begins_as_read(student)
     prompts = [
-        [_prompt_ids(model, ready, text) for text in prompts]
-        for model, prompts in (
-            (student, [t.task.prompt for t in texts]),
-            (teacher, [t.task.teacher_prompt for t in texts]),
-        )
+        [_prompt_ids(model, ready, text.task.read_by(model is teacher)) for text in texts]
+        for model in (student, teacher)
     ]
     as_read = sum(ready(t.task.prompt) for t in texts)
     if as_read and student.tokenizer.chat_template:
@@ -279,7 +271,16 @@ def readable(source: Source, texts: Sequence[Text], student: Model, teacher: Mod
         [ids[i] for i in kept],
         [_written(student, texts[i], ids[i]) for i in kept],
     )
-    return Readable(chosen, rollouts, tuple(said))
+    return Readable(chosen, rollouts, tuple(said), _correct(chosen, rollouts.texts, grader))
+
+
+def _correct(texts: Sequence[Text], responses: Sequence[str], grader: str) -> list[bool | None]:
+    right = [text.correct for text in texts]
+    known = [i for i, text in enumerate(texts) if text.task.answer is not None]
+    answers = [texts[i].task.answer or "" for i in known]
+    for i, grade in zip(known, graded([responses[i] for i in known], answers, grader), strict=True):
+        right[i] = grade.right
+    return right
 
 
 def _response_ids(
@@ -329,12 +330,13 @@ def _begins_as_read(model: Model) -> Callable[[str], bool]:
     return lambda prompt: bool(special) and prompt.startswith(special)
 
 
-def _prompt_ids(model: Model, ready: Callable[[str], bool], prompt: str) -> Ids:
-    if not prompt.strip():
+def _prompt_ids(model: Model, ready: Callable[[str], bool], turns: Sequence[Turn]) -> Ids:
+    text = turns[0].content if len(turns) == 1 else ""
+    if len(turns) == 1 and not text.strip():
         return []
-    if ready(prompt):
-        return model.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    return model.encode(prompt)
+    if ready(text):
+        return model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return model.encode(turns)
 
 
 def _unfit(student: Model, teacher: Model, prompt: Ids, teacher_prompt: Ids, ids: Ids) -> str:

@@ -15,7 +15,17 @@ from rockcore.schema.axes import AXES
 ROOT = Path(__file__).parents[2]
 # each room may import itself and the rooms before it
 FLOORS = ("log", "rocks", "interventions", "analysis", "training")
-PURE = {"schema", "config", "stats", "categories", "spelling", "world", "grading", "lazy"}
+PURE = {
+    "schema",
+    "config",
+    "stats",
+    "categories",
+    "spelling",
+    "world",
+    "grading",
+    "lazy",
+    "prompts",
+}
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
 DOORS = {"cli", "commands", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
