@@ -1,6 +1,6 @@
-"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | import |
-app`. Only `train` loads torch, and `knockout` where something is left to answer; `arms` runs
-`train`.
+"""The command line: `rockcore train | score | rocks | knockout | compare | arms | compare-arms |
+import | app`. Only `train` and `score` load torch, and `knockout` where something is left to
+answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rockcore.commands import (
     imports,
     knockout,
     rocks,
+    score,
     train,
 )
 from rockcore.commands.console import err
@@ -30,6 +31,7 @@ SessionConfig.__annotations__["lambda_"] = Annotated[float | None, tyro.conf.arg
 
 Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
+    | Annotated[score.Score, tyro.conf.subcommand("score")]
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]
     | Annotated[knockout.Knockout, tyro.conf.subcommand("knockout")]
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
@@ -40,6 +42,7 @@ Command = (
 )
 _RUN: dict[type, Callable[[Any], None]] = {
     SessionConfig: train.run,
+    score.Score: score.run,
     rocks.Rocks: rocks.run,
     knockout.Knockout: knockout.run,
     compare.Compare: compare.run,

@@ -16,7 +16,17 @@ ROOT = Path(__file__).parents[2]
 # each room may import itself and the rooms before it
 FLOORS = ("log", "rocks", "interventions", "analysis", "training")
 APART = {"importers": {"log"}}  # rooms beside the floors, and the ones that each may enter
-PURE = {"schema", "config", "stats", "categories", "spelling", "world", "grading", "lazy"}
+PURE = {
+    "schema",
+    "config",
+    "stats",
+    "categories",
+    "spelling",
+    "world",
+    "grading",
+    "lazy",
+    "prompts",
+}
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
 DOORS = {"cli", "commands", "__init__", "__main__"}
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
