@@ -22,10 +22,11 @@ from app.data.children import CannotStart, can_train
 from app.data.orders import RUNS, asked_for, offered, start_training
 from app.data.runs import RunKey
 from rockcore import config, log
+from rockcore.analysis.course import Progress
 from rockcore.config import ARM_SETTINGS, OWN_PAIR, TUNED, Setting, free_folder
 from rockcore.schema import RockError
 
-__all__ = ["CannotStart", "asked_for", "can_train", "offered", "start_training"]
+__all__ = ["CannotStart", "Progress", "asked_for", "can_train", "offered", "start_training"]
 
 _SHARE = 0.2  # of one core, at most, on average
 
