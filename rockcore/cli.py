@@ -1,5 +1,6 @@
-"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | app`. Only
-`train` loads torch, and `knockout` where something is left to answer; `arms` runs `train`.
+"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | import |
+app`. Only `train` loads torch, and `knockout` where something is left to answer; `arms` runs
+`train`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from rockcore.commands import app, arms, compare, compare_arms, knockout, rocks, train
+from rockcore.commands import (
+    app,
+    arms,
+    compare,
+    compare_arms,
+    imports,
+    knockout,
+    rocks,
+    train,
+)
 from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
@@ -25,6 +35,7 @@ Command = (
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
+    | Annotated[imports.Import, tyro.conf.subcommand("import")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
@@ -34,6 +45,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     compare.Compare: compare.run,
     arms.Arms: arms.run,
     compare_arms.CompareArms: compare_arms.run,
+    imports.Import: imports.run,
     app.App: app.run,
 }
 

@@ -25,7 +25,7 @@ def text_of_piece(token: str) -> str:
     the two it is. Decoded text is misread where it holds ▁, or Ġ or Ċ with no space before (Maltese
     capitals), or is mojibake such as Ã©. Raw strings stay as they are where they are good text too:
     ĉ and č (tab, carriage return), and single bytes like ± or ». Who knows which vocabulary it is,
-    and wants these too, uses `training.vocabulary.piece_text`.
+    and wants these too, uses `log.vocabulary.piece_text`.
     """
     if token.isascii():
         byte = _FALLBACK.fullmatch(token)

@@ -1,0 +1,37 @@
+"""What the metrics of a step say of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def step_summary(
+    step: int, kl: np.ndarray, lengths: Sequence[int], correct: Sequence[bool | None]
+) -> dict[str, Any]:
+    """Means of a step, with a standard error that takes rollouts, not tokens, as independent: None
+    for a single rollout, whose spread cannot be seen. Where kl (N,), of rollouts one after another,
+    is not known everywhere, neither are its means, which is NaN. Lengths (R,) are at least 1, but
+    where no rollout has tokens.
+    """
+    R, tokens, mean, stderr = len(lengths), len(kl), np.nan, None
+    if tokens:
+        kl, lengths_R = kl.astype(np.float64), np.asarray(lengths)
+        mean = kl.mean()
+        # of each rollout, over its fair share
+        excess = np.add.reduceat(kl, np.cumsum(lengths_R) - lengths_R) - mean * lengths_R
+        if R > 1:
+            # of a ratio of sums over R rollouts: the spread about an estimated mean is
+            # R / (R - 1) short
+            stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / tokens)
+    graded = [c for c in correct if c is not None]
+    return {
+        "step": step,
+        "rollouts": R,
+        "tokens": tokens,
+        "kl_mean": mean,
+        "kl_stderr": stderr,
+        "accuracy": float(np.mean(graded)) if graded else None,
+    }
