@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore.log import Run
+from rockcore.stats import ratio_stderr
 
 
 def loss_means(run: Run, column: str) -> pd.DataFrame:
@@ -31,13 +32,9 @@ def loss_means(run: Run, column: str) -> pd.DataFrame:
 
 
 def _mean(total_B: np.ndarray, n_B: np.ndarray) -> dict[str, float]:
-    known = n_B > 0
-    total_B, n_B, rollouts = total_B[known], n_B[known], int(known.sum())
-    if not rollouts:
+    total_B, n_B = total_B[n_B > 0], n_B[n_B > 0]
+    if not len(n_B):
         return {"mean": np.nan, "stderr": np.nan}
-    mean = float(total_B.sum() / n_B.sum())
-    if rollouts == 1:
-        return {"mean": mean, "stderr": np.nan}
-    excess = total_B - mean * n_B  # of each rollout, over its fair share
-    spread = rollouts / (rollouts - 1) * float((excess**2).sum())
-    return {"mean": mean, "stderr": spread**0.5 / float(n_B.sum())}
+    tokens = float(n_B.sum())
+    mean = float(total_B.sum()) / tokens
+    return {"mean": mean, "stderr": ratio_stderr(total_B - mean * n_B, tokens)}
