@@ -57,7 +57,7 @@ def _sample(rng: np.random.Generator, rollouts: int) -> list[np.ndarray]:
 
 
 def _create(path: Path, words: tuple[str, ...] = WORDS, **about: Any) -> RunWriter:
-    given = {
+    given: dict[str, Any] = {
         "student": "unknown",
         "teacher": "unknown",
         "tokenizer_hash": f"unknown:{path.name}",

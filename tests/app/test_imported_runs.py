@@ -147,30 +147,31 @@ def test_steps_follow_types_by_sampled_loss_where_kl_lacks(imported, open_app) -
 def test_a_mean_without_metrics_is_that_of_the_tokens(tmp_path: Path) -> None:
     run = Run.open(fresh(("kl",), metrics=False, estimator="full")(tmp_path / "mine"))
     told = course.course(run)
-    for row in told.means.itertuples():
-        kl = run.values("tokens", row.step, "kl").astype(float)
-        assert row.mean == pytest.approx(kl.mean()) and row.tokens == len(kl)
-        assert row.low < row.mean < row.high
+    for row in told.means.to_dict("records"):
+        kl = run.values("tokens", row["step"], "kl").astype(float)
+        assert row["mean"] == pytest.approx(kl.mean()) and row["tokens"] == len(kl)
+        assert row["low"] < row["mean"] < row["high"]
     assert told.tokens == told.generated == told.metrics.tokens.sum()
 
 
 def test_a_mean_of_tokens_has_the_error_that_a_training_logs(tiny_run: RunFactory) -> None:
     """Of a ratio of sums, rollouts being the independent units, against a plain loop."""
     run = Run.open(tiny_run())
-    for row in loss_means(run, "sampled_loss").itertuples():
-        texts = [run.trace(row.step, r).sampled_loss.to_numpy(float) for r in range(4)]
+    for row in loss_means(run, "sampled_loss").to_dict("records"):
+        texts = [run.trace(row["step"], r).sampled_loss.to_numpy(float) for r in range(4)]
         every = np.concatenate(texts)
         excess = [t.sum() - every.mean() * len(t) for t in texts]
-        assert row.mean == pytest.approx(every.mean(), rel=1e-5)
+        assert row["mean"] == pytest.approx(every.mean(), rel=1e-5)
         wanted = (4 / 3 * sum(e**2 for e in excess)) ** 0.5 / len(every)
-        assert row.stderr == pytest.approx(wanted, rel=1e-4)
+        assert row["stderr"] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_live_has_no_pace_where_the_log_has_no_times(tmp_path: Path, open_app) -> None:
     run = fresh(("kl",), estimator="full", status="running")(tmp_path / "mine")
     app = open_app("live", run)
     stands(app)
-    assert course.course(Run.open(run)).progress.pace is None
+    far = course.course(Run.open(run)).progress
+    assert far is not None and far.pace is None
     assert "running: step 15" in shown(app) and "s a step" not in str(app.get("progress"))
     for columns in (LOGPS, ()):
         stands(open_app("live", fresh(columns, status="running")(tmp_path / str(len(columns)))))

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rockcore.importers import IMPORTERS
 from streamlit.testing.v1 import AppTest
 from test_odd_runs import shown, stands
 
@@ -18,6 +17,7 @@ from app.access import Terms
 from app.data import children, imports, turns
 from app.data.imports import Told
 from app.data.shelves import NotOffered
+from rockcore.importers import IMPORTERS
 
 
 @pytest.fixture
@@ -98,7 +98,9 @@ def test_a_log_becomes_a_run_that_can_be_opened(shelf: Path, open_app) -> None:
     app.run()
     assert "Imported." in shown(app) and "mine.jsonl" not in data.trainings.trainings()
     assert data.trainings.trainings() == [], "an import is no training"
-    found = data.runs.log(data.imports.watch("imported-1").run)
+    run = data.imports.watch("imported-1").run
+    assert run is not None
+    found = data.runs.log(run)
     assert found.trace(1, 2).token_id.tolist() == [3, 1, 4] and found.meta.source == "table"
     press(app, "Open this run")
     assert not app.exception
