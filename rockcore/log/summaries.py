@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.stats import ratio_stderr
+
 
 def step_summary(
     step: int, kl: np.ndarray, lengths: Sequence[int], correct: Sequence[bool | None]
@@ -22,10 +24,7 @@ def step_summary(
         mean = kl.mean()
         # of each rollout, over its fair share
         excess = np.add.reduceat(kl, np.cumsum(lengths_R) - lengths_R) - mean * lengths_R
-        if R > 1:
-            # of a ratio of sums over R rollouts: the spread about an estimated mean is
-            # R / (R - 1) short
-            stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / tokens)
+        stderr = ratio_stderr(excess, tokens) if R > 1 else None
     graded = [c for c in correct if c is not None]
     return {
         "step": step,
