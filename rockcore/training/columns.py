@@ -8,6 +8,7 @@ import numpy as np
 
 from rockcore.grading import grade
 from rockcore.schema import TOP_ALTERNATIVES, RockError
+from rockcore.stats import mean_over_rollouts
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
 from rockcore.training.scoring import TOPS, Judged
@@ -88,19 +89,12 @@ def grades(rollouts: Rollouts) -> list[bool | None]:
 
 
 def step_summary(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, Any]:
-    """Means of a step, with a standard error that takes rollouts, not tokens, as independent: None
-    for a single rollout, whose spread cannot be seen. Where positions were not judged, means of kl
-    over all of them are not known, which is NaN.
+    """Means of a step. Where positions were not judged, means of kl over all of them are not known,
+    which is NaN.
     """
-    kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
-    mean = kl.mean()
-    excess = (
-        np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths
-    )  # of each rollout, over its fair share
+    kl, lengths = scored.losses["kl"], rollouts.lengths
+    mean, stderr = mean_over_rollouts(kl, lengths)
     graded = [c for c in grades(rollouts) if c is not None]
-    # of a ratio of sums over R rollouts: the spread about an estimated mean is R / (R - 1) short
-    R = len(lengths)
-    stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / len(kl)) if R > 1 else None
     return {
         "step": step,
         "rollouts": len(lengths),
