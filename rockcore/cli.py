@@ -1,5 +1,6 @@
-"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | app`. Only
-`train` loads torch, and `knockout` where something is left to answer; `arms` runs `train`.
+"""The command line: `rockcore train | rocks | export | knockout | compare | arms | compare-arms |
+app`. Only `train` loads torch, and `knockout` where something is left to answer; `arms` runs
+`train`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from rockcore.commands import app, arms, compare, compare_arms, knockout, rocks, train
+from rockcore.commands import app, arms, compare, compare_arms, export, knockout, rocks, train
 from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
@@ -25,6 +26,7 @@ Command = (
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
+    | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
@@ -34,6 +36,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     compare.Compare: compare.run,
     arms.Arms: arms.run,
     compare_arms.CompareArms: compare_arms.run,
+    export.Export: export.run,
     app.App: app.run,
 }
 

@@ -23,8 +23,9 @@ import torch
 from rockcore.interventions import Arm, Batch, check_set, load_set, weights
 from rockcore.log.folders import ROCKS
 from rockcore.log.lock import locked
+from rockcore.recorders.guard import RecordingEnded
 from rockcore.recorders.rows import CannotRecord, Recording, begun
-from rockcore.recorders.trl_steps import Recorder, RecordingEnded, name_of, nets_of
+from rockcore.recorders.trl_steps import Recorder, name_of, nets_of
 from rockcore.recorders.trl_tap import Tap, module_of
 from rockcore.rocks.rockset import RockSet
 from rockcore.schema import Prompt, RunMeta, tokenizer_hash

@@ -5,40 +5,21 @@ probe texts are rescored between two of them.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
+from rockcore.recorders.guard import MAY_FAIL, Guard
 from rockcore.recorders.live import LiveProbes, live_model
 from rockcore.recorders.rows import CannotRecord, Recorded, Recording, Update
 from rockcore.recorders.trl_tap import MicroBatch, replaced
-from rockcore.schema import Prompt, RockError
+from rockcore.schema import Prompt
 from rockcore.training.models import Model, check_room
 from rockcore.training.rollouts import Rollouts
-
-# what recording may meet in the middle of a training: of ours, of the disk, of torch (also a full
-# card), of Arrow, and of tensors that are not what they were. None of it is worth the training.
-_MAY_FAIL = (
-    RockError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    pa.ArrowException,
-)
-
-
-class RecordingEnded(RuntimeWarning):
-    """The training goes on, and is recorded no longer."""
 
 
 class Recorder:
@@ -48,32 +29,14 @@ class Recorder:
         self, trainer: Any, run: Recording | None, prompts: list[Prompt] | None, every: int
     ):
         self.trainer, self.run, self.prompts, self.every = trainer, run, prompts, every
-        self.broken = ""  # why nothing is recorded any more
-        self.at = -1  # the updates that the student of this step has had
-        self.log_s = self.sample_s = 0.0
+        self.guard = Guard()
+        self.sample_s = 0.0
         self._taken: list[MicroBatch] = []
         self._asked: dict[tuple[int, ...], tuple[str, str | None]] = {}  # prompts by their ids
         self._rate: float | None = None
         self._norm: Any = None
         self._probes: LiveProbes | None = None
         self._first: Rollouts | None = None
-
-    def guard(self, work: Callable[[], None]) -> None:
-        """Do a part of the recording; what it raises ends the recording and not the training."""
-        start = time.perf_counter()
-        if not self.broken:
-            try:
-                work()
-            except _MAY_FAIL as e:
-                self.broken = f"{type(e).__name__}: {e}" if not isinstance(e, RockError) else str(e)
-                self._taken, self._asked = [], {}
-                warnings.warn(
-                    f"the recording ended at step {self.at} ({ascii(self.broken)[1:-1][:400]}); "
-                    "the training goes on, and what was recorded before is whole",
-                    RecordingEnded,
-                    stacklevel=2,
-                )
-        self.log_s += time.perf_counter() - start
 
     def take(self, batch: MicroBatch) -> None:
         """Keep a micro-batch until its step is over: to fetch it now would stop the device."""
@@ -86,24 +49,24 @@ class Recorder:
         try:
             yield
         except KeyboardInterrupt:
-            status, reason = "stopped", f"interrupted at step {self.at}"
+            status, reason = "stopped", f"interrupted at step {self.guard.at}"
             raise
         except BaseException as e:
             status, reason = "failed", f"{type(e).__name__}: {e}"
             raise
         finally:
             state = self.trainer.state
-            if status == "finished" and self.at < 0:
+            if status == "finished" and self.guard.at < 0:
                 status, reason = "stopped", "nothing was trained while it was recorded"
             elif status == "finished" and state.global_step < state.max_steps:
                 status = "stopped"
                 reason = f"the trainer stopped after {state.global_step} of {state.max_steps} steps"
             run = self.run
-            if run is not None and not self.broken:
+            if run is not None and not self.guard.broken:
                 self.guard(lambda: run.close(status, reason))
-            if run is not None and self.broken:
-                with suppress(*_MAY_FAIL):  # it was told already; to write it down may yet succeed
-                    run.close("failed", f"the recording ended early: {self.broken}")
+            if run is not None and self.guard.broken:
+                with suppress(*MAY_FAIL):  # it was told already; to write it down may yet succeed
+                    run.close("failed", f"the recording ended early: {self.guard.broken}")
 
     @contextmanager
     def following(self) -> Iterator[None]:
@@ -149,17 +112,17 @@ class Recorder:
 
     def begin(self, state: Any) -> None:
         run = self.run
-        if state.global_step <= self.at:
-            self.guard(partial(_refuse_again, state.global_step, self.at))
+        if state.global_step <= self.guard.at:
+            self.guard(partial(_refuse_again, state.global_step, self.guard.at))
         elif run is not None:
             self.guard(lambda: run.writer.save_meta(steps_planned=state.max_steps))
-        self.at = max(self.at, state.global_step)
+        self.guard.at = max(self.guard.at, state.global_step)
 
     def begin_step(self, state: Any) -> None:
-        self.at = state.global_step
-        self._taken, self.log_s, self.sample_s = [], 0.0, 0.0
+        self.guard.at = state.global_step
+        self._taken, self.guard.seconds, self.sample_s = [], 0.0, 0.0
         if self.prompts is not None and self.run is not None:
-            self.guard(lambda: self._rescore(self.at))
+            self.guard(lambda: self._rescore(self.guard.at))
 
     def before_update(self, optimizer: Any) -> None:
         self._rate = float(optimizer.param_groups[0]["lr"])
@@ -170,9 +133,9 @@ class Recorder:
         """
         rollouts: list[Recorded] = []
         self.guard(lambda: rollouts.extend(self._rollouts()))
-        shares = _gathered(self.trainer, (self.broken, rollouts))
+        shares = _gathered(self.trainer, (self.guard.broken, rollouts))
         lost = next((why for why, _ in shares if why), "")
-        if lost and not self.broken:
+        if lost and not self.guard.broken:
             self.guard(partial(_refuse_part, lost))
         run = self.run
         if run is not None:
@@ -180,7 +143,7 @@ class Recorder:
 
     def end(self, state: Any) -> None:
         if self.prompts is not None and self.run is not None and self._first is not None:
-            self.at = max(self.at, state.global_step)
+            self.guard.at = max(self.guard.at, state.global_step)
             self.guard(lambda: self._rescore_last(state.global_step))
 
     # --- guarded
@@ -188,8 +151,8 @@ class Recorder:
     def _write(self, run: Recording, rollouts: list[Recorded]) -> None:
         run.add(rollouts)
         norm = self._norm.item() if isinstance(self._norm, torch.Tensor) else self._norm
-        seconds = {"log_s": self.log_s, "sample_s": self.sample_s}
-        run.finish_step(self.at, Update(self._rate, norm, seconds))
+        seconds = {"log_s": self.guard.seconds, "sample_s": self.sample_s}
+        run.finish_step(self.guard.at, Update(self._rate, norm, seconds))
 
     def _rollouts(self) -> list[Recorded]:
         taken, self._taken = self._taken, []
