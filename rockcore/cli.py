@@ -1,6 +1,6 @@
-"""The command line: `rockcore train | score | rocks | knockout | compare | arms | compare-arms |
-import | app`. Only `train` and `score` load torch, and `knockout` where something is left to
-answer; `arms` runs `train`.
+"""The command line: `rockcore train | score | rocks | export | knockout | compare | arms |
+compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where something is
+left to answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rockcore.commands import (
     arms,
     compare,
     compare_arms,
+    export,
     imports,
     knockout,
     rocks,
@@ -38,6 +39,7 @@ Command = (
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
     | Annotated[imports.Import, tyro.conf.subcommand("import")]
+    | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
@@ -49,6 +51,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     arms.Arms: arms.run,
     compare_arms.CompareArms: compare_arms.run,
     imports.Import: imports.run,
+    export.Export: export.run,
     app.App: app.run,
 }
 
