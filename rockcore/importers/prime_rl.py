@@ -89,10 +89,13 @@ PRIME_RL = Format(
     name="prime-rl",
     title="traces of prime-rl, in its three layouts",
     patterns=(
-        "**/train/effective/traces.jsonl",
+        "**/effective/traces.jsonl",
         "**/stream.jsonl",
         "**/stream/*.jsonl",
         "**/stream/*.jsonl.zst",
+        "traces.jsonl",  # of the innermost folders themselves
+        "[0-9]*.jsonl",
+        "[0-9]*.jsonl.zst",
     ),
     fields=(
         *_OF_TRACES,

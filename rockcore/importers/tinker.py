@@ -1,10 +1,11 @@
 """tinker-cookbook: what its capture writes of sampled sequences, and data as its losses take it.
 
-Capture (`capture/sample.jsonl`, or rows of its store as JSON lines) has no teacher: value i is for
-sampled token i. A datum of a loss is shifted to the left as a whole: `logprobs[i]` and `mask[i]`
-are for `target_tokens[i]`. Nothing public writes data to files; one with `teacher_logprobs` as
-`compute_logprobs` answers them, one more at the front that is null, or `reverse_kl`, is read as
-tinker_cookbook/distillation/train_on_policy.py computes with it. Fields as of 0.6.1.
+Capture (`capture/sample.jsonl`, its store `capture.sqlite`, or rows of it as JSON lines) has no
+teacher: value i is for sampled token i. A datum of a loss is shifted to the left as a whole:
+`logprobs[i]` and `mask[i]` are for `target_tokens[i]`. Nothing public writes data to files; one
+with `teacher_logprobs` as `compute_logprobs` answers them, one more at the front that is null, or
+with `reverse_kl`, is read as tinker_cookbook/distillation/train_on_policy.py computes with it.
+Fields as of 0.6.1.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.importers.capture_store import is_store, records_of_store
 from rockcore.importers.format import BadExport, Export, Field, Format, Peek
 from rockcore.importers.lines import records_in
 from rockcore.importers.rows import (
@@ -40,7 +42,12 @@ def _read(export: Export) -> Iterator[Text | RowError]:
     reader = _Reader(export)
     for file in export.files:
         reader.said = export.step_of(file)
-        yield from texts_of(reader.sequences(records_in(file, export)), reader.text)
+        if is_store(file):
+            records = records_of_store(file)
+            export.advance(file.stat().st_size)
+        else:
+            records = records_in(file, export)
+        yield from texts_of(reader.sequences(records), reader.text)
     for why, count in reader.left_out.items():
         export.about.note(f"Left out: {count:,} {_LEFT_OUT[why]}.")
 
@@ -187,7 +194,7 @@ def _recognise(peek: Peek) -> bool:
 TINKER = Format(
     name="tinker",
     title="capture of tinker-cookbook, or data of its losses",
-    patterns=("**/sample.jsonl", "**/wire_rows*.jsonl"),
+    patterns=("**/sample.jsonl", "**/wire_rows*.jsonl", "**/capture.sqlite"),
     fields=(
         Field("iteration", "step", absent="--steps says it"),
         Field("sampled_tokens", "token_id", required=True),

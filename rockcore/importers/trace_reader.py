@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class _Reader:
     def records(self) -> Iterator[tuple[str, Any]]:
         """Each branch as a flat record, with its place."""
         updates, of = Updates(), None
-        for file in self.export.files:
+        for file in _not_twice(self.export.files):
             beside = files_beside(file)
             if beside and beside != of:
                 updates, of = Updates(), beside
@@ -84,7 +84,7 @@ class _Reader:
             newer = updates.of(trace.get("id"))
             told = _told(episode, trace, newer)
             step = self._step(file, told)
-            if why := _why_left_out(told, updates):
+            if why := _why_left_out(file, told, updates):
                 self.left_out[why] += 1
                 return
             said = Said(trace, newer)
@@ -154,6 +154,12 @@ class _Reader:
             )
 
 
+def _not_twice(files: Sequence[Path]) -> list[Path]:
+    """Without the plain chunks that are there packed too: a run that ended while it packed."""
+    packed = {file.with_suffix("") for file in files if file.suffix == ".zst"}
+    return [file for file in files if file not in packed]
+
+
 def _told(
     episode: dict[str, Any], trace: dict[str, Any], updates: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -164,10 +170,10 @@ def _told(
     return {"info": info, "run": episode.get("run"), "agent": trace.get("agent")}
 
 
-def _why_left_out(told: dict[str, Any], updates: Updates) -> str:
+def _why_left_out(file: Path, told: dict[str, Any], updates: Updates) -> str:
     """The key of _LEFT_OUT for a trace that no student was trained on; empty for others."""
     kind = lookup(told, "info.kind") or lookup(told, "run.work.type")
-    if kind == "eval":
+    if kind == "eval" or file.resolve().parent.parent.name == "eval":  # eval/effective/traces.jsonl
         return "eval"
     if lookup(told, "agent.trainable") is False:
         return "frozen"

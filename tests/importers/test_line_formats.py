@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,50 @@ def test_rows_of_the_store_are_sequences_too(tmp_path):
     report, run = imported(tmp_path, "tinker", [row, row])
     assert report.texts == 1 and report.skipped == 1
     assert run.trace(5, 0).student_logp.tolist() == [-1, -2]
+
+
+def store(path: Path, *rows: dict[str, Any], table: str = "wire_rows") -> Path:
+    """A store as the daemon of a capture keeps it: lists as JSON."""
+    names = ("cursor", "run_id", "split", "iteration", "sampling_session_id", "seq_id")
+    names += ("sample_idx", "sampled_tokens", "logprobs", "metadata")
+    with sqlite3.connect(path) as database:
+        database.execute(f"create table {table} ({', '.join(names)})")
+        for row in rows:
+            cells = [row.get(name) for name in names]
+            cells = [json.dumps(c) if isinstance(c, (list, dict)) else c for c in cells]
+            database.execute(f"insert into {table} values ({', '.join('?' * len(names))})", cells)
+    database.close()
+    return path
+
+
+ROW = {"run_id": "r", "iteration": 5, "seq_id": 1, "sampling_session_id": "s"}
+
+
+def test_the_store_of_a_capture_is_read_as_its_rows(tmp_path):
+    rows = [
+        {**ROW, "sample_idx": 0, "sampled_tokens": [7, 8], "logprobs": [-1.0, -2.0]},
+        {**ROW, "sample_idx": 1, "sampled_tokens": [9], "logprobs": [-3.0], "split": "test"},
+        {**ROW, "sample_idx": 2, "sampled_tokens": [9], "logprobs": "[-3.0"},
+        {**ROW, "sample_idx": 3, "sampled_tokens": [9], "logprobs": None},
+    ]
+    file = store(tmp_path / "capture.sqlite", *rows)
+    report = import_run(format_named("tinker"), [file], tmp_path / "run")
+    (error,) = report.errors
+    assert report.texts == 2 and error.field == "logprobs" and error.where.endswith("row 3")
+    assert Run.open(tmp_path / "run").trace(5, 0).student_logp.tolist() == [-1, -2]
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "view"])
+def test_a_database_that_is_no_store_is_refused(tmp_path, damage):
+    file = store(tmp_path / "a.sqlite", ROW, table="wire_rows" if damage == "cut" else "others")
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:3000])
+    if damage == "view":
+        with sqlite3.connect(file) as database:
+            database.execute("create view wire_rows as select * from others")
+        database.close()
+    with pytest.raises(BadExport, match="table wire_rows|as a database"):
+        import_run(format_named("tinker"), [file], tmp_path / "run")
 
 
 def datum(prompt: int, length: int, lead: int = 1, **others: Any) -> dict[str, Any]:
