@@ -28,7 +28,8 @@ from rockcore.log.writer import RunExists, RunWriter
 from rockcore.schema import LogWriteError, RunMeta
 
 UNKNOWN = "not named in the export"
-RESCORE = "Judge its texts: rockcore score RUN --student DIR --teacher DIR"
+NO_TEACHER = "No teacher values in this export."
+RESCORE = "To have its texts judged: rockcore score RUN --student DIR --teacher DIR"
 PROBES = "first"  # the set of texts that are judged at several steps
 
 
@@ -182,6 +183,7 @@ def _name(text: str) -> str:
 def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
     """What a reader of the run must know besides."""
     tokenizer, seen = gathered.tokenizer, gathered.seen
+    judged_by_none = not gathered.columns & {"kl", "sampled_loss", "teacher_logp"}
     beyond = seen.beyond(tokenizer) if tokenizer else 0
     own = {
         "The export names tokens by their text alone: ids count the different texts.": (
@@ -193,9 +195,8 @@ def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
             gathered.with_ids and not tokenizer and not seen.texts
         ),
         f"The tokenizer lacks {beyond} ids of the export: they are shown by their ids.": beyond,
-        f"No teacher values in this export. {RESCORE}": (
-            not gathered.columns & {"kl", "sampled_loss", "teacher_logp"}
-        ),
+        NO_TEACHER: judged_by_none,
+        RESCORE: judged_by_none,
     }
     return [*format.notes, *about.notes, *(note for note, holds in own.items() if holds)]
 
