@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.importers.batches import Batch
 from rockcore.importers.format import (
     OF_TEXTS,
     OF_TOKENS,
@@ -33,7 +34,7 @@ from rockcore.importers.rows import (
     texts_of,
     values_of,
 )
-from rockcore.importers.table_files import Batch, batches
+from rockcore.importers.table_files import batches
 from rockcore.importers.table_rows import TokenRows, texts_in
 from rockcore.importers.texts import as_text
 from rockcore.schema import noise_floor

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rockcore.importers.batches import Batch
 from rockcore.importers.format import OF_TOKENS, BadExport, Field
 from rockcore.importers.parts import Parts
 from rockcore.importers.rows import BadRow, RowError, Text
-from rockcore.importers.table_files import Batch, numbers_in
+from rockcore.importers.table_files import numbers_in
 
 _WHOLE = ("step", "position", "token_id")
 _STRINGS = ("prompt", "teacher_prompt", "response", "answer")
