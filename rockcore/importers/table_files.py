@@ -87,6 +87,8 @@ def _cells(column: pa.Array) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        if not len(column):
+            return []
         flat, ends = column.flatten(), column.value_lengths().fill_null(0).to_numpy()
         values = flat.to_numpy(zero_copy_only=False)
         cells = np.split(values, np.cumsum(ends)[:-1])
