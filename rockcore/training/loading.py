@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 
 from rockcore.schema import RockError, tokenizer_hash
@@ -33,9 +34,9 @@ class NoDevice(RockError, ValueError):
     """A device that torch cannot use here."""
 
 
-def usable_device(name: str | None) -> str:
-    """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none
-    of this name.
+def usable_device(name: str | None, flag: str = "--device") -> str:
+    """The device to run on, by default a GPU where there is one; raises NoDevice, which names the
+    flag, if torch has none of this name.
     """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,16 +46,25 @@ def usable_device(name: str | None) -> str:
         raise NoDevice(
             f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})",
             "Nothing can run there",
-            "Give --device cpu",
+            f"Give {flag} cpu",
         ) from e
     return name
 
 
-def load_pair(student: str, teacher: str, device: str, dtype: str) -> tuple[Model, Model]:
-    """Student and teacher, the teacher frozen, both predicting over the ids that they share. Raises
-    VocabularyMismatch unless ids mean the same to both.
+def load_pair(
+    student: str,
+    teacher: str,
+    device: str,
+    dtype: str,
+    teacher_device: str | None = None,
+    adapted: bool = False,
+) -> tuple[Model, Model]:
+    """Student and teacher, the teacher frozen, both predicting over the ids that they share; the
+    teacher beside the student or on a device of its own. `adapted`: the student's own weights will
+    not be trained. Raises VocabularyMismatch unless ids mean the same to both.
     """
-    pupil, judge = load(student, device, dtype, trained=True), load(teacher, device, dtype)
+    pupil = load(student, device, dtype, trained=not adapted)
+    judge = load(teacher, teacher_device or device, dtype)
     vocabularies = [m.tokenizer.get_vocab() for m in (pupil, judge)]
     if tokenizer_hash(vocabularies[0]) != tokenizer_hash(vocabularies[1]):
         differing = set(vocabularies[0].items()) ^ set(vocabularies[1].items())
@@ -142,6 +152,11 @@ def _projects(net) -> bool:
     return hasattr(out, "last_hidden_state") and torch.equal(
         head(out.last_hidden_state), net(ids).logits
     )
+
+
+def layers_of(net: Any) -> list[Any]:
+    """The layers whose activations can be dropped and computed anew, one by one."""
+    return [module for module in net.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def read_net(source: str, dtype: torch.dtype) -> Any:

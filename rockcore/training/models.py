@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rockcore.schema import Prompt, RockError
 from rockcore.tasks import BadPrompts
-from rockcore.training import llama
+from rockcore.training import adapters, llama
 from rockcore.training.llama import Pick
 from rockcore.training.padding import ChosenBy, RuleOut
 from rockcore.training.sampling import greedy, inverse_cdf
@@ -35,7 +35,7 @@ class Model:
     """A causal language model in the three roles a session needs: writer, judge, pupil."""
 
     name: str
-    net: Any  # the transformers model; its parameters are what training changes
+    net: Any  # the transformers model
     tokenizer: Any
     stop_ids: frozenset[int]
     fast: llama.FastLlama | None
@@ -46,6 +46,8 @@ class Model:
     half: bool = False
     # with a partner whose vocabulary is padded otherwise, only the ids below it are predicted
     shared_ids: int | None = None
+    # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
+    micro_batch: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -54,6 +56,11 @@ class Model:
     @property
     def size(self) -> int:
         return sum(p.numel() for p in self.net.parameters())
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """The parameters that training changes: all, or its adapters."""
+        return [p for p in self.net.parameters() if p.requires_grad]
 
     @property
     def head(self) -> Tensor:
@@ -221,8 +228,13 @@ class Model:
             )
 
     def save(self, folder: Path) -> None:
-        """Weights and tokenizer in Hugging Face format. Raises OSError or SafetensorError."""
-        self.net.save_pretrained(folder)
+        """Weights and tokenizer in Hugging Face format, or the adapters alone where they are what
+        is trained. Raises OSError or SafetensorError.
+        """
+        if adapters.are_in(self.net):
+            adapters.save(self.net, folder)
+        else:
+            self.net.save_pretrained(folder)
         try:
             self.tokenizer.save_pretrained(folder)
         except Exception as e:
@@ -250,14 +262,18 @@ def check_room(
         )
 
 
-def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Iterator[list[int]]:
-    """Rows grouped by length, each group at most `budget` padded tokens (and at least one row):
-    little padding to compute.
+def chunks(
+    prompts: Sequence[Ids], responses: Sequence[Ids], budget: int, most_rows: int | None = None
+) -> Iterator[list[int]]:
+    """Rows grouped by length: little padding to compute. A group has at most `budget` padded tokens
+    (and at least one row), or where it is given at most `most_rows` rows.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if group and (len(group) + 1) * lengths[row] > budget:
+        padded = (len(group) + 1) * lengths[row]
+        full = padded > budget if most_rows is None else len(group) >= most_rows
+        if group and full:
             yield group
             group = []
         group.append(row)

@@ -20,7 +20,7 @@ from rockcore.log.files import table_files
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, loading, models, updates
+from rockcore.training import adapters, evals, loading, models, recomputing, updates
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -105,9 +105,7 @@ def _train(
     tasks, rocks = Tasks.of(settings), set_of(settings)
     for sentence in shortfalls(asked, tasks):
         told.say(sentence)
-    student, teacher = loading.load_pair(
-        *tasks.models, loading.usable_device(settings.device), settings.dtype
-    )
+    student, teacher = _loaded(settings, tasks)
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     arm = Arm.of(settings, checked_set(settings, rocks, student))
     ending.begin()
@@ -120,6 +118,27 @@ def _train(
         last = session.run(lambda: ending.is_asked or writer.stop_requested(), told.listen)
         session.close(last)
     return writer.meta
+
+
+def _loaded(settings: ResolvedConfig, tasks: Tasks) -> tuple[Model, Model]:
+    """Student and teacher where they are to be, the student made ready to learn."""
+    if settings.lora:
+        adapters.refuse_missing()
+    device, elsewhere = loading.usable_device(settings.device), settings.teacher_device
+    if elsewhere is not None:
+        elsewhere = loading.usable_device(elsewhere, "--teacher-device")
+    student, teacher = loading.load_pair(
+        *tasks.models, device, settings.dtype, elsewhere, bool(settings.lora)
+    )
+    student.micro_batch = settings.micro_batch
+    if settings.lora:
+        adapters.add(
+            student.net, settings.lora, student.name, derived_seed(settings.seed, "lora", 0)
+        )
+        student.half, student.fast = settings.dtype == "bfloat16", None
+    if settings.gradient_checkpointing:
+        recomputing.recompute(student)
+    return student, teacher
 
 
 class Session:
@@ -178,6 +197,8 @@ class Session:
         if not self.first_step:  # also again: a kill may have come between dropping and scoring
             self.first_texts = self.probes.write("first", 0)
         self.say = say
+        if self.config.lora:
+            say(adapters.told(self.student.net))
         if self.student.restricted or self.teacher.restricted:
             say(loading.restriction(self.student, self.teacher))
         if self.config.arm == "dynamic":

@@ -18,7 +18,7 @@ FLOORS = ("log", "rocks", "interventions", "analysis", "training")
 PURE = {"schema", "config", "stats", "categories", "spelling", "world", "grading", "lazy"}
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
 DOORS = {"cli", "commands", "__init__", "__main__"}
-HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
+HEAVY = {"torch", "transformers", "tokenizers", "safetensors", "peft"}
 
 
 def imports(file: Path, lazy: bool = True) -> set[str]:
