@@ -70,6 +70,7 @@ class Course:
         kind = {
             "full": "full vocabulary, reverse, nats",
             "topk+tail": "top-k with tail, reverse, nats",
+            "topk": "top-k without tail, reverse, nats",
         }
         return f"kl: {kind.get(self.meta.estimator, 'not logged')}"
 

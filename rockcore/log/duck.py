@@ -24,7 +24,14 @@ from rockcore.log.files import gone, unreadable
 from rockcore.log.grown import grown
 from rockcore.schema import Column, DamagedRun, RockError
 
-_SQL_TYPES = {pa.float16(): "FLOAT", pa.float32(): "FLOAT", pa.float64(): "DOUBLE"}
+_SQL_TYPES = {
+    pa.float16(): "FLOAT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.int32(): "INTEGER",
+    pa.string(): "VARCHAR",
+    pa.bool_(): "BOOLEAN",
+}
 _MISTAKES = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 _TRIES = 3
 T = TypeVar("T")
@@ -114,17 +121,25 @@ def ask_all(sql: str, columns: dict[str, Column], files: Sequence[Path]) -> pd.D
 
 def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files") -> str:
     """What to write after FROM for the files of one parameter, whose contents are checked here: no
-    question can read others. Optional columns which all or some of them lack are null.
+    question can read others. Optional columns which all or some of them lack are null; of no files
+    there are no rows.
 
     Raises DamagedRun for contents that cannot be right.
     """
+    if not files:
+        typed = (f"CAST(NULL AS {_sql_type(c.type)}) AS {n}" for n, c in columns.items())
+        return f"(SELECT {', '.join(typed)} WHERE false)"
     found = [names for file in files if (names := checked(file))]
     missing = [n for n, c in columns.items() if c.optional and not any(n in f for f in found)]
-    nulls = [f", CAST(NULL AS {_SQL_TYPES[columns[n].type]}) AS {n}" for n in missing]
+    nulls = [f", CAST(NULL AS {_sql_type(columns[n].type)}) AS {n}" for n in missing]
     mixed = str(any(f != found[0] for f in found)).lower()
     # without the first option, DuckDB would read columns out of folder names such as runs/seed=1
     read = f"read_parquet(${name}, hive_partitioning = false, union_by_name = {mixed})"
     return f"(SELECT *{''.join(nulls)} FROM {read})"
+
+
+def _sql_type(type: pa.DataType) -> str:
+    return f"{_sql_type(type.value_type)}[]" if pa.types.is_list(type) else _SQL_TYPES[type]
 
 
 def exact(path: Path) -> str:

@@ -63,10 +63,11 @@ def trace(run: Run, step: int, rollout_id: int, probe_set: str | None = None) ->
     paths = {"vocab": table_file(run.path, "vocab")}
     columns, teacher = schema.TOKENS, ""
     if probe_set is not None:
-        paths["teacher"] = table_file(run.path, f"probe/{probe_set}/teacher")
         columns = schema.PROBE
-        beside = source(schema.PROBE_TEACHER, [paths["teacher"]], "teacher")
-        teacher = f"LEFT JOIN {beside} q USING (rollout_id, position)"
+        beside = table_files(run.path, f"probe/{probe_set}/teacher")  # not of every trainer's log
+        paths.update({"teacher": beside[0]} if beside else {})
+        found = source(schema.PROBE_TEACHER, beside, "teacher")
+        teacher = f"LEFT JOIN {found} q USING (rollout_id, position)"
     sql = f"""SELECT * FROM {source(columns, [file])} t
               LEFT JOIN {source(schema.VOCAB, [paths["vocab"]], "vocab")} v USING (token_id)
               {teacher}

@@ -210,17 +210,18 @@ def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
     """Sums per token type over the occurrences of one step: the columns of schema.TYPES, sorted by
     token id.
 
-    The sums are additive: over steps, rollouts and runs they may simply be added up. Of gradients
-    that are not known they are NaN, which is null in the log.
+    The sums are additive: over steps, rollouts and runs they may simply be added up. Of what is not
+    known at every occurrence they are NaN, which is null in the log; the histogram counts those
+    occurrences whose kl is known.
     """
     ids, first = np.unique(np.asarray(tokens["token_id"]), return_inverse=True)
     unknown = np.full(len(first), np.nan)
-    kl, g, w = (
+    kl, sampled, g, w = (
         np.asarray(tokens.get(c, unknown), dtype=np.float64)
-        for c in ("kl", "grad_norm", "proj_grad_norm")
+        for c in ("kl", "sampled_loss", "grad_norm", "proj_grad_norm")
     )
     bins = len(schema.KL_EDGES) + 1
-    cell = first * bins + np.searchsorted(schema.KL_EDGES, kl, side="right")
+    cell = (first * bins + np.searchsorted(schema.KL_EDGES, kl, side="right"))[~np.isnan(kl)]
     histogram = np.bincount(cell, minlength=len(ids) * bins).reshape(len(ids), bins)
 
     def total(x: np.ndarray) -> np.ndarray:
@@ -232,7 +233,7 @@ def type_sums(step: int, tokens: Mapping[str, Any]) -> dict[str, Any]:
         "n": np.bincount(first, minlength=len(ids)),
         "kl_sum": total(kl),
         "kl_sq_sum": total(kl**2),
-        "sampled_loss_sum": total(np.asarray(tokens["sampled_loss"], dtype=np.float64)),
+        "sampled_loss_sum": total(sampled),
         "grad_norm_sum": total(g),
         "grad_norm_sq_sum": total(g**2),
         "proj_grad_norm_sum": total(w),

@@ -59,28 +59,43 @@ TOKENS: dict[str, Column] = {
         pa.float32(),
         "nats",
         "Reverse KL(student ‖ teacher) over the whole vocabulary, for the prediction of this "
-        "token; not negative but for rounding.",
+        "token; not negative but for rounding. Of a run whose estimator is another one, what that "
+        "says.",
+        optional=True,
     ),
     "sampled_loss": Column(
-        pa.float32(), "nats", "log p_student − log p_teacher of this token; may be negative."
+        pa.float32(),
+        "nats",
+        "log p_student − log p_teacher of this token; may be negative.",
+        optional=True,
     ),
     "student_logp": Column(
         pa.float32(),
         "nats",
         "log probability that the student gave this token.",
         holds=UNBOUNDED,
+        optional=True,
     ),
     "teacher_logp": Column(
         pa.float32(),
         "nats",
         "log probability that the teacher gave this token.",
         holds=UNBOUNDED,
+        optional=True,
     ),
     "student_entropy": Column(
-        pa.float32(), "nats", "Entropy of the student's prediction.", holds=UNBOUNDED
+        pa.float32(),
+        "nats",
+        "Entropy of the student's prediction.",
+        holds=UNBOUNDED,
+        optional=True,
     ),
     "teacher_entropy": Column(
-        pa.float32(), "nats", "Entropy of the teacher's prediction.", holds=UNBOUNDED
+        pa.float32(),
+        "nats",
+        "Entropy of the teacher's prediction.",
+        holds=UNBOUNDED,
+        optional=True,
     ),
     "grad_norm": Column(
         pa.float32(), "", "‖∂kl/∂logits‖₂ of this position, from the closed form.", optional=True
@@ -98,6 +113,7 @@ TOKENS: dict[str, Column] = {
         "",
         "Factor on this position's kl in the training objective.",
         holds=UNBOUNDED,
+        optional=True,
     ),
 }
 # a likely token; one of the teacher's may be none of the run's vocabulary, and is shown by its id
@@ -113,12 +129,14 @@ PROBE: dict[str, Column] = {
         "The student's likeliest tokens at this position; null for a text logged without "
         "alternatives.",
         holds=ALTERNATIVES,
+        optional=True,
     ),
     "student_top_logps": Column(
         _LOGPS,
         "nats",
         "Their log probabilities; null where they are.",
         holds=Holds(finite=False, as_long_as="student_top_ids"),
+        optional=True,
     ),
 }
 PROBE_TEACHER: dict[str, Column] = {
@@ -130,12 +148,14 @@ PROBE_TEACHER: dict[str, Column] = {
         "The teacher's likeliest tokens at this position; null for a text logged without "
         "alternatives.",
         holds=ALTERNATIVES,
+        optional=True,
     ),
     "teacher_top_logps": Column(
         _LOGPS,
         "nats",
         "Their log probabilities; null where they are.",
         holds=Holds(finite=False, as_long_as="teacher_top_ids"),
+        optional=True,
     ),
 }
 ROLLOUTS: dict[str, Column] = {
@@ -144,21 +164,28 @@ ROLLOUTS: dict[str, Column] = {
         pa.int32(), "", "Index of the rollout within its step or probe set.", holds=COUNT
     ),
     "prompt": Column(pa.string(), "", "What the student read.", holds=KNOWN),
-    "teacher_prompt": Column(pa.string(), "", "What the teacher read."),
+    "teacher_prompt": Column(pa.string(), "", "What the teacher read.", optional=True),
     "response": Column(pa.string(), "", "What the student wrote."),
-    "answer": Column(pa.string(), "", "The right answer, where it is known."),
+    "answer": Column(pa.string(), "", "The right answer, where it is known.", optional=True),
     "correct": Column(
-        pa.bool_(), "", "Whether the response was graded as right; null where no answer is known."
+        pa.bool_(),
+        "",
+        "Whether the response was graded as right; null where no answer is known.",
+        optional=True,
     ),
-    "truncated": Column(pa.bool_(), "", "Whether the response was cut at the length limit."),
+    "truncated": Column(
+        pa.bool_(), "", "Whether the response was cut at the length limit.", optional=True
+    ),
 }
 TYPES: dict[str, Column] = {
     "step": Column(pa.int32(), "updates", "The step of the rollouts.", holds=COUNT),
     "token_id": Column(pa.int32(), "", "The token type.", holds=TOKEN),
     "n": Column(pa.int64(), "tokens", "Occurrences of the type.", holds=SIZE),
-    "kl_sum": Column(pa.float64(), "nats", "Σ kl: the Rock Score R(v) of this step."),
-    "kl_sq_sum": Column(pa.float64(), "nats²", "Σ kl².", holds=AMOUNT),
-    "sampled_loss_sum": Column(pa.float64(), "nats", "Σ sampled_loss."),
+    "kl_sum": Column(
+        pa.float64(), "nats", "Σ kl: the Rock Score R(v) of this step.", optional=True
+    ),
+    "kl_sq_sum": Column(pa.float64(), "nats²", "Σ kl².", holds=AMOUNT, optional=True),
+    "sampled_loss_sum": Column(pa.float64(), "nats", "Σ sampled_loss.", optional=True),
     "grad_norm_sum": Column(pa.float64(), "", "Σ grad_norm.", optional=True, holds=AMOUNT),
     "grad_norm_sq_sum": Column(pa.float64(), "", "Σ grad_norm².", optional=True, holds=AMOUNT),
     "proj_grad_norm_sum": Column(
@@ -167,7 +194,7 @@ TYPES: dict[str, Column] = {
     "kl_histogram": Column(
         pa.list_(pa.int32()),
         "tokens",
-        "Occurrences in each bin of KL_EDGES.",
+        "Occurrences in each bin of KL_EDGES; those whose kl is not known are in none.",
         holds=Holds(known=True, least=0, entries=(len(KL_EDGES) + 1, len(KL_EDGES) + 1)),
     ),
 }
@@ -179,18 +206,21 @@ METRICS: dict[str, Column] = {
         pa.float64(),
         "nats",
         "Mean kl over these tokens; null where not all were judged, because some got no weight.",
+        optional=True,
     ),
     "kl_stderr": Column(
         pa.float64(),
         "nats",
         "Standard error of kl_mean, rollouts taken as the independent units; null for one rollout.",
         holds=AMOUNT,
+        optional=True,
     ),
     "accuracy": Column(
         pa.float64(),
         "",
         "Share of graded training rollouts that were right; null where nothing was graded.",
         holds=SHARE,
+        optional=True,
     ),
     **{
         f"{model}_cut": Column(
@@ -207,9 +237,14 @@ METRICS: dict[str, Column] = {
         "",
         "Learning rate of the update that followed; null for the last step, which is not followed "
         "by one.",
+        optional=True,
     ),
     "update_norm": Column(
-        pa.float64(), "", "Gradient norm before clipping; null for the last step.", holds=UNBOUNDED
+        pa.float64(),
+        "",
+        "Gradient norm before clipping; null for the last step.",
+        holds=UNBOUNDED,
+        optional=True,
     ),
     "trained": Column(
         pa.float64(),  # null is read as NaN
@@ -221,10 +256,18 @@ METRICS: dict[str, Column] = {
     "weight_sum": Column(
         pa.float64(), "", "Σ weight in that update; null for the last step.", optional=True
     ),
-    "sample_s": Column(pa.float64(), "s", "Time to sample the rollouts.", holds=AMOUNT),
-    "teacher_s": Column(pa.float64(), "s", "Time to score them with the teacher.", holds=AMOUNT),
+    "sample_s": Column(
+        pa.float64(), "s", "Time to sample the rollouts.", holds=AMOUNT, optional=True
+    ),
+    "teacher_s": Column(
+        pa.float64(), "s", "Time to score them with the teacher.", holds=AMOUNT, optional=True
+    ),
     "student_s": Column(
-        pa.float64(), "s", "Time for the student's forward and backward pass.", holds=AMOUNT
+        pa.float64(),
+        "s",
+        "Time for the student's forward and backward pass.",
+        holds=AMOUNT,
+        optional=True,
     ),
     "projection_s": Column(
         pa.float64(),
@@ -239,12 +282,14 @@ METRICS: dict[str, Column] = {
         "s",
         "Time for the optimizer, and to weigh the positions before.",
         holds=AMOUNT,
+        optional=True,
     ),
     "log_s": Column(
         pa.float64(),
         "s",
         "Time to write the log of the step, and to judge what gets no weight for it.",
         holds=AMOUNT,
+        optional=True,
     ),
 }
 PHASES = (

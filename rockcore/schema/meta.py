@@ -37,7 +37,12 @@ class RunMeta:
     teacher: str
     tokenizer_hash: str
     vocab_size: int
-    estimator: str = "full"  # what `kl` is: full | topk+tail | absent
+    estimator: str = "full"  # what `kl` is: full | topk+tail | topk | absent
+    # whose `student_logp` is, and `sampled_loss` with it: of the model that is trained, or of the
+    # engine that sampled, which rounds otherwise and may lag behind: trainer | sampler | absent
+    student_logps: str = "trainer"
+    source: str = "rockcore"  # the program that logged it, or the format it was imported from
+    notes: list[str] = field(default_factory=list)  # what else a reader must know, a sentence each
     objective: str = "reverse_kl"
     normaliser: str = "tokens"  # what the summed kl of a batch is divided by
     temperature: float = 1.0
@@ -159,11 +164,18 @@ def _is_moment(value: str) -> bool:
 
 
 _LONGEST, _LONGEST_NAME = 2**16, 4096  # characters; a path of the system has fewer
+_MOST_NOTES = 1000
 # what a field of RunMeta may hold, by its annotation: in words, and as a check
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "str": (f"text of at most {_LONGEST:,} characters, none of them NUL", _is_text),
     "int": ("a whole number", _is_whole),
     "float": ("a finite number", _is_number),
+    "list[str]": (
+        f"a list of at most {_MOST_NOTES} texts",
+        lambda value: (
+            isinstance(value, list) and len(value) <= _MOST_NOTES and all(map(_is_text, value))
+        ),
+    ),
     "dict[str, Any]": ("an object", lambda value: isinstance(value, dict)),
 }
 _ANYTHING = ("", lambda value: True)
@@ -182,7 +194,9 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "teacher": _NAME,
     "tokenizer_hash": _NAME,
     "vocab_size": ("a number from 1 to 2,147,483,647", _between(1, 2**31 - 1)),
-    "estimator": _one_of("full", "topk+tail", "absent"),
+    "estimator": _one_of("full", "topk+tail", "topk", "absent"),
+    "student_logps": _one_of("trainer", "sampler", "absent"),
+    "source": _NAME,
     "temperature": _COUNT,  # 0 takes the likeliest token
     "top_p": ("a number above 0, at most 1", lambda value: 0 < value <= 1),
     "max_new_tokens": _COUNT,

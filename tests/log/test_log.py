@@ -129,6 +129,36 @@ def test_an_empty_run_answers_with_empty_frames(tmp_path):
         run.types(0)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_trainer_cannot_tell_is_null_and_the_rest_is_summed(known):
+    ids, sampled = np.array([3, 3, 5]), np.array([0.5, -0.25, 1.0])
+    tokens = {"token_id": ids, "sampled_loss": sampled}
+    if known:
+        tokens["kl"] = np.array([0.1, np.nan, 2.0])
+    sums = type_sums(0, tokens)
+    assert sums["sampled_loss_sum"].tolist() == [0.25, 1.0]
+    assert np.isnan(sums["kl_sum"]).tolist() == [True, not known]
+    assert sums["kl_histogram"].sum(1).tolist() == ([1, 1] if known else [0, 0])
+
+
+def test_a_log_of_nothing_but_tokens_opens(tmp_path):
+    path = write_tiny_run(tmp_path / "bare")
+    for file in (*path.glob("tokens/*"), *path.glob("probe/*/step=*")):
+        kept = [c for c in pq.read_schema(file).names if not schema.PROBE.get(c, _WEIGHT).optional]
+        pq.write_table(pq.read_table(file, columns=kept), file)
+    for file in path.glob("probe/*/teacher.parquet"):
+        file.unlink()
+    run = Run.open(path)
+    assert np.isnan(run.values("tokens", run.steps()[0], "kl")).all()
+    for probe_set in (None, "first"):
+        trace = run.trace(run.steps()[-1], 0, probe_set)
+        assert trace.kl.isna().all() and trace.token.notna().all()
+    assert trace.teacher_top_ids.isna().all() and trace.student_top_logps.isna().all()
+
+
+_WEIGHT = schema.TOKENS["weight"]
+
+
 def damage(path: Path, how: str) -> None:
     match how:
         case "missing":
@@ -155,7 +185,7 @@ def damage(path: Path, how: str) -> None:
             file.write_bytes(file.read_bytes()[:-20])
         case "lacks a column":
             file = path / "tokens" / "step=000010.parquet"
-            pq.write_table(pq.read_table(file).drop_columns(["kl"]), file)
+            pq.write_table(pq.read_table(file).drop_columns(["token_id"]), file)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +200,7 @@ def damage(path: Path, how: str) -> None:
         ("not utf-8", DamagedRun, "run.json is not JSON"),
         ("other version", SchemaMismatch, "version 99.*reads 1"),
         ("cut file", DamagedRun, "step=000010.parquet.*delete it"),
-        ("lacks a column", DamagedRun, "step=000010.parquet has no column 'kl'.*import"),
+        ("lacks a column", DamagedRun, "step=000010.parquet has no column 'token_id'.*import"),
     ],
 )
 def test_a_folder_that_is_no_whole_run_says_which_file_what_is_wrong_and_what_to_do(
