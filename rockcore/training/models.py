@@ -16,9 +16,9 @@ from torch import Tensor
 
 from rockcore.schema import Prompt, RockError
 from rockcore.tasks import BadPrompts
-from rockcore.training import adapters, llama
+from rockcore.training import adapters, generation, llama
 from rockcore.training.llama import Pick
-from rockcore.training.padding import ChosenBy, RuleOut
+from rockcore.training.padding import ChosenBy
 from rockcore.training.sampling import greedy, inverse_cdf
 
 Ids = list[int]
@@ -73,6 +73,11 @@ class Model:
         return self.shared_ids or self.head.shape[0]
 
     @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return self.head.shape[1]
+
+    @property
     def restricted(self) -> bool:
         """Whether its head has rows that it does not predict over."""
         return self.vocab_size < self.head.shape[0]
@@ -115,55 +120,48 @@ class Model:
     def decode(self, response: Ids) -> str:
         return self.tokenizer.decode(response, skip_special_tokens=True)
 
-    @torch.inference_mode()
     def sample(
         self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
     ) -> list[Ids]:
-        """A response to every prompt, up to and including the stop id; temperature 0 is greedy."""
-        if self.fast is not None:
-            self.check_room(max(map(len, prompts)) + max_new_tokens)
-            pick = (
-                greedy
-                if temperature == 0
-                else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
-            )
-            head_VD = self.head[: self.vocab_size]
-            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
+        """A response to every prompt, up to and including the stop id; temperature 0 is greedy. The
+        draws of a row depend on the seed and its place alone, not on which rows are beside it.
+        """
         self.check_room(max(map(len, prompts)) + max_new_tokens)
-        choice: dict[str, Any] = (
-            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            if temperature
-            else {"do_sample": False}
-        )
-        if self.restricted:
-            choice["logits_processor"] = [RuleOut(self.vocab_size)]
-        return self._generate(prompts, max_new_tokens, seed, choice)
+        drawn = len(prompts), max_new_tokens, temperature, seed
+        pick = greedy if temperature == 0 else inverse_cdf(*drawn, self.device)
+        return self.sample_by(prompts, max_new_tokens, pick)
 
     @torch.inference_mode()
     def sample_by(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
-        """The same with each next id chosen by `pick`, on either path. A pick may end a row early;
-        the caller sees to it that all rows fit the model.
+        """The same with each next id chosen by `pick`. A pick may end a row early; the caller sees
+        to it that all rows fit the model.
         """
-        if self.fast is not None:
-            head_VD = self.head[: self.vocab_size]
-            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
-        chosen = ChosenBy(pick, max(map(len, prompts)), self.vocab_size)
-        how = {"do_sample": False, "logits_processor": [chosen]}
-        return self._generate(prompts, max_new_tokens, 0, how)
+        written: dict[int, Ids] = {}
+        places = generation.places(self.net, self.half)
+        for rows in generation.together(list(map(len, prompts)), max_new_tokens, places):
+            group, whole = [prompts[r] for r in rows], len(rows) == len(prompts)
+            chosen = pick if whole else generation.of_rows(pick, rows, self.device)
+            if self.fast is not None:
+                head_VD = self.head[: self.vocab_size]
+                found = self.fast.sample(group, head_VD, chosen, self.stop_ids, max_new_tokens)
+            else:
+                found = self._generate(group, max_new_tokens, chosen)
+            written.update(zip(rows, found, strict=True))
+        return [written[r] for r in range(len(prompts))]
 
-    def _generate(
-        self, prompts: Sequence[Ids], max_new_tokens: int, seed: int, choice: dict[str, Any]
-    ) -> list[Ids]:
+    def _generate(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
         longest = max(map(len, prompts))
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
         mask_BT = torch.tensor(
             [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
         )
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self.autocast():
-            torch.manual_seed(seed)
+        with self.autocast():
             out_BT = self.net.generate(
-                input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,  # the pick draws
+                logits_processor=[ChosenBy(pick, longest, self.vocab_size)],
             )
         return [self._until_stop(row) for row in out_BT[:, longest:].tolist()]
 

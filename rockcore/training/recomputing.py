@@ -8,6 +8,8 @@ and a divergence under dropout is not that of the student that wrote the text.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,14 +38,27 @@ def recompute(student: Model) -> None:
     student.fast = None
 
 
+@contextmanager
+def at_once(student: Model) -> Iterator[int]:
+    """Within it no layer is computed anew; gives the number of layers that otherwise are."""
+    wrapped = [x.forward for x in layers_of(student.net) if isinstance(x.forward, _Again)]
+    for each in wrapped:
+        each.is_off = True
+    try:
+        yield len(wrapped)
+    finally:
+        for each in wrapped:
+            each.is_off = False
+
+
 class _Again:
     """The forward pass of a layer, computed a second time in the backward pass."""
 
     def __init__(self, forward: Any):
-        self.forward = forward
+        self.forward, self.is_off = forward, False
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        if not torch.is_grad_enabled():
+        if self.is_off or not torch.is_grad_enabled():
             return self.forward(*inputs, **named)
         # in evaluation nothing is drawn, so there is no state of a generator to keep
         return checkpoint(

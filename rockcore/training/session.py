@@ -20,7 +20,7 @@ from rockcore.log.files import table_files
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import adapters, evals, loading, models, recomputing, updates
+from rockcore.training import adapters, evals, loading, memory, models, recomputing, updates
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -108,6 +108,8 @@ def _train(
     student, teacher = _loaded(settings, tasks)
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     arm = Arm.of(settings, checked_set(settings, rocks, student))
+    for sentence in memory.told(settings, student, teacher, tasks.known):
+        told.say(sentence)
     ending.begin()
     session = Session(settings, tasks, student, teacher, arm, lock)
     writer = session.writer
