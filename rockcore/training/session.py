@@ -200,7 +200,9 @@ class Session:
             self.first_texts = self.probes.write("first", 0)
         self.say = say
         if self.config.lora:
-            say(adapters.told(self.student.net))
+            say(note := adapters.told(self.student.net))
+            if note not in self.writer.meta.notes:
+                self.writer.save_meta(notes=[*self.writer.meta.notes, note])
         if self.student.restricted or self.teacher.restricted:
             say(loading.restriction(self.student, self.teacher))
         if self.config.arm == "dynamic":
