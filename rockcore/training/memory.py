@@ -20,7 +20,7 @@ import torch
 from rockcore.config import ResolvedConfig
 from rockcore.schema import Prompt
 from rockcore.training import generation, recomputing, scoring
-from rockcore.training.models import Ids, Model
+from rockcore.training.models import Ids, Model, encode_all
 
 _LENGTHS = (8, 24, 48)  # of the texts that are tried
 _LATER = 80 << 20  # that a process on a CPU takes beside: libraries that are loaded late (measured)
@@ -125,7 +125,7 @@ def _activations(config: ResolvedConfig, student: Model, teacher: Model, length:
     """Of the largest group of rollouts: what the student keeps for its gradient, the hidden states
     of both models and what the teacher has at once of a layer.
     """
-    rows = config.micro_batch or max(1, scoring.padded_budget(teacher) // length)
+    rows = config.micro_batch or max(1, scoring.padded_tokens(teacher) // length)
     rows = min(rows, config.rollouts)
     every, token, square = _kept(student)
     kept = int(every + rows * (token * length + square * length**2))
@@ -173,7 +173,7 @@ def _logits(student: Model, positions: int) -> int:
     added.
     """
     head = student.head
-    piece = scoring.piece_size(student.vocab_size, student.device)
+    piece = scoring.piece_rows(student.vocab_size, student.device)
     cells = min(piece, positions) * head.shape[0]
     return 4 * _PASSES * cells + (head.nbytes if head.requires_grad else 0)
 
@@ -188,8 +188,8 @@ def _sampling(student: Model, texts: int, length: int) -> int:
 
 def _longest(student: Model, tasks: Sequence[Prompt]) -> list[Ids]:
     """The ids of the prompts that have the most characters."""
-    most = sorted((p.prompt for p in tasks), key=len)[-4:]
-    return [student.encode(text) for text in most]
+    most = sorted(tasks, key=lambda task: len(task.prompt))[-4:]
+    return encode_all(student, most, teacher=False)
 
 
 def _taken(device: torch.device) -> int:
