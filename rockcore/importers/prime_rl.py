@@ -100,7 +100,10 @@ PRIME_RL = Format(
     fields=(
         *_OF_TRACES,
         Field(
-            "trainer_logprobs", "student_logp", logps="trainer", absent="the sampler's are taken"
+            "trainer_logprobs",
+            "student_logp",
+            logps="trainer",
+            absent="the sampler's alone",
         ),
         Field("reference_logprobs", "teacher_logp", absent="no teacher values"),
         Field("entropies", "student_entropy"),

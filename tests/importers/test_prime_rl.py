@@ -13,6 +13,7 @@ import pytest
 
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.recognise import files_of, recognise
+from rockcore.importers.vocabulary import Tokenizer
 from rockcore.log import Run
 
 PROMPTS = [3, 1, 5]  # tokens of the prompt of each text, with as many of the answer less one
@@ -169,6 +170,17 @@ def test_updates_are_found_from_within_the_folder_of_chunks(tmp_path, monkeypatc
     format = format_named("prime-rl")
     report = import_run(format, files_of(format, [Path(".")]), tmp_path / "run")
     assert "student_entropy" not in report.missing
+
+
+def test_a_tokenizer_spells_prompts_as_the_student_read_them(tmp_path):
+    old(tmp_path, 1, TRACES)
+    models = Path(__file__).parents[2] / "sample_runs/models/teacher"
+    _, run = imported(tmp_path, Options(tokenizer=models))
+    tokenizer = Tokenizer(models)
+    for number, given in enumerate(TRACES):
+        asked, said = given["nodes"]
+        read = [*asked["token_ids"], said["token_ids"][0]]
+        assert run.rollouts(1).prompt[number] == tokenizer.decode(np.array(read))
 
 
 def test_a_chunk_that_is_there_plain_and_packed_counts_once(tmp_path):
