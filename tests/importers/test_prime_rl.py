@@ -247,6 +247,19 @@ def test_texts_are_of_the_step_whose_batch_took_them_and_others_are_left_out(tmp
     assert "Left out: 1 texts that no batch took." in run.meta.notes
 
 
+@pytest.mark.parametrize("layout", ["file", "chunks"])
+def test_the_order_of_a_stream_is_of_no_matter(tmp_path, layout):
+    rows = [episode(trace(n, 1 + n % 4), step=n % 3) for n in range(9)]
+    runs = []
+    for name, given in (("ahead", rows), ("back", rows[::-1])):
+        (tmp_path / name).mkdir()
+        stream(tmp_path / name, given, [], layout)
+        runs.append(imported(tmp_path / name)[1])
+    for step in range(3):
+        one, other = (run.trace(step, 1) for run in runs)
+        assert one.equals(other) and len(one)
+
+
 def test_what_the_trainer_dropped_has_no_weight(tmp_path):
     dropped = update(0, is_masked=[None] * 4 + [False, True, None, False])
     stream(tmp_path, [episode(TRACES[0])], [dropped], "file")
