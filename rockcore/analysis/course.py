@@ -166,7 +166,7 @@ def course(run: Run) -> Course:
 def _means(run: Run, held: Holdings, metrics: pd.DataFrame) -> pd.DataFrame:
     if held.loss == "sampled_loss":
         return loss_means(run, held.loss)
-    named = metrics[["step", "rollouts", "tokens", "kl_mean", "kl_stderr"]]
+    named = metrics.loc[:, ["step", "rollouts", "tokens", "kl_mean", "kl_stderr"]]
     return named.rename(columns={"kl_mean": "mean", "kl_stderr": "stderr"})
 
 
@@ -255,7 +255,9 @@ def _lengths(frame: pd.DataFrame) -> list[str]:
 
 def _losses(frame: pd.DataFrame) -> list[str]:
     found = [""] * len(frame)
+    if "tokens" not in frame:
+        return found
     for name in ("sampled_loss", "kl"):  # kl where both are known
-        for i, mean in enumerate(frame.get(f"{name}_mean", ())):
+        for i, mean in enumerate(frame[f"{name}_mean"]):
             found[i] = found[i] if pd.isna(mean) else f", mean {name} {mean:.3f} nats"
     return found
