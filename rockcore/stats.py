@@ -42,6 +42,24 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(successes / n, ci.low, ci.high)
 
 
+class MeanOfTokens(NamedTuple):
+    mean: float
+    stderr: float | None  # None for a single rollout, whose spread cannot be seen
+
+
+def mean_over_rollouts(values: np.ndarray, lengths: Sequence[int] | np.ndarray) -> MeanOfTokens:
+    """The mean over N tokens of R rollouts, `lengths` (R,) each at least 1, with a standard error
+    that takes rollouts, not tokens, as independent. NaN where one of the values is.
+    """
+    values, lengths = np.asarray(values, np.float64), np.asarray(lengths)
+    mean = values.mean()
+    excess = (
+        np.add.reduceat(values, np.cumsum(lengths) - lengths) - mean * lengths
+    )  # of each rollout, over its fair share
+    stderr = ratio_stderr(excess, len(values)) if len(lengths) > 1 else None
+    return MeanOfTokens(float(mean), stderr)
+
+
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> list[float]:
     """Quantiles by linear interpolation in float64, so that one is the same number whether it is
     asked for alone or with others.

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rockcore.importers import IMPORTERS
-
 from app import access
 from app.data import children, runs, shelves, turns
 from app.data.children import CannotStart
 from app.data.orders import RUNS, refuse_name
 from app.data.runs import RunKey
 from rockcore.config import free_folder
+from rockcore.importers import IMPORTERS
 from rockcore.schema import RockError
 
 AUTO = "auto"

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rockcore.categories import categorize_all, sentence_marks, sentence_starts_of
+from rockcore.categories import categorize_all
+from rockcore.categories.places import Places, usual_places
 from rockcore.log import Run
 from rockcore.rocks.ranking import NothingLogged
 from rockcore.schema import DamagedRun, Texts
@@ -207,12 +208,14 @@ def ends(values: np.ndarray, axis: StepAxis) -> dict[str, np.ndarray]:
 def _named_types(run: Run, texts: Texts, ids: pd.Index) -> dict[str, list[str]]:
     """shown and category of each type."""
     tokens = _spelled(run.vocab, ids)
-    opening = _mostly_opens(run, texts)
+    places = _usual_places(run, texts)
+    opens, joins = (None if each is None else each[ids.to_numpy()] for each in places)
     kinds = categorize_all(
         tokens.token,
         tokens.special,
-        None if opening is None else opening[ids.to_numpy()],
+        opens,
         run.category_rules,
+        joins,
     )
     return {"shown": [visible(t) for t in tokens.token], "category": kinds}
 
@@ -228,19 +231,12 @@ def _spelled(vocab: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
     return vocab.set_index("token_id").loc[ids]
 
 
-def _mostly_opens(run: Run, texts: Texts) -> np.ndarray | None:
-    """(V,) whether a type opens a sentence in at least half of its occurrences; None for fresh
-    texts, whose steps differ.
-    """
+def _usual_places(run: Run, texts: Texts) -> Places | tuple[None, None]:
+    """Where a type mostly stands, (V,); None for fresh texts, whose steps differ."""
     rollouts = [] if texts.probe_set is None else run.probe_ids(texts.probe_set)
     if not rollouts:
-        return None
-    vocab = run.vocab
-    marks = np.zeros(int(vocab.token_id.max()) + 1, np.int8)
-    marks[vocab.token_id] = sentence_marks(vocab.token.tolist())
+        return None, None
     tokens = np.concatenate([np.array(r, int) for r in rollouts])
     first = np.zeros(len(tokens), bool)
     first[np.cumsum([0, *(len(r) for r in rollouts[:-1])])] = True
-    opens = sentence_starts_of(tokens, first, marks)
-    size = len(marks)
-    return 2 * np.bincount(tokens[opens], minlength=size) >= np.bincount(tokens, minlength=size)
+    return usual_places(tokens, first, run.vocab.token_id.to_numpy(), run.vocab.token)

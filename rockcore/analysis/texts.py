@@ -16,7 +16,7 @@ import pandas as pd
 
 from rockcore import schema
 from rockcore.analysis.signals import COLUMNS
-from rockcore.categories import categorize_all, sentence_starts
+from rockcore.categories import categorize_all, joins, sentence_starts
 from rockcore.log import Run
 from rockcore.schema import Texts
 from rockcore.spelling import as_csv
@@ -209,8 +209,10 @@ def _curves(run: Run, probe_set: str, rollout: int, length: int) -> Curves:
 
 
 def categories(run: Run, frame: pd.DataFrame) -> list[str]:
-    starts = sentence_starts(frame.token.tolist())
-    return categorize_all(frame.token, frame.special, starts, run.category_rules)
+    tokens = frame.token.tolist()
+    return categorize_all(
+        tokens, frame.special, sentence_starts(tokens), run.category_rules, joins(tokens)
+    )
 
 
 _OF_A_TOKEN = ("step", "rollout_id", "position", "token_id", "token")

@@ -55,10 +55,18 @@ def format_named(name: str) -> Format:
 
 # name -> where its Format is; a module is loaded when its format is asked for
 IMPORTERS: dict[str, str] = {
+    "slime": "rockcore.importers.slime.SLIME",
+    "miles": "rockcore.importers.miles.MILES",
+    "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
+    "prime-rl": "rockcore.importers.prime_rl.PRIME_RL",
+    "rlloggingboard": "rockcore.importers.rl_logging_board.RL_LOGGING_BOARD",
+    "opd-viz": "rockcore.importers.opd_viz.OPD_VIZ",
+    "tinker": "rockcore.importers.tinker.TINKER",
     "trl": "rockcore.importers.texts.TRL",
     "ms-swift": "rockcore.importers.texts.MS_SWIFT",
     "verl": "rockcore.importers.texts.VERL",
     "roll": "rockcore.importers.texts.ROLL",
     "kdflow": "rockcore.importers.texts.KDFLOW",
+    "verifiers": "rockcore.importers.prime_rl.VERIFIERS",
     "table": "rockcore.importers.table.TABLE",
 }

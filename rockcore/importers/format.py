@@ -113,7 +113,7 @@ class Peek:
     file: Path
     kind: str  # jsonl | json | parquet | csv | pickle
     # the first record; of Parquet and CSV the names of the columns, each with its type or None; of
-    # a pickle nothing: its formats look into the file
+    # a pickle what its beginning holds
     record: Mapping[str, Any]
 
     def has(self, *names: str) -> bool:

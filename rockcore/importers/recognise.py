@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from rockcore.importers import IMPORTERS, format_named
 from rockcore.importers.format import BadExport, Format, Peek, unreadable
 from rockcore.importers.lines import read_lines
+from rockcore.importers.torch_files import beginning
 from rockcore.log.files import NOT_PARQUET, read_whole, state_of
 from rockcore.schema import DamagedRun, strict_json
 
@@ -107,7 +108,7 @@ def _with_numbers(name: str) -> list[tuple[int, int | str]]:
 def peek(file: Path) -> Peek | None:
     """The kind of a file and its first record; None for what can be read as nothing.
 
-    Raises BadExport where it cannot be opened.
+    Raises BadExport where it cannot be opened, BadPickle for a pickle that holds more than data.
     """
     try:
         with file.open("rb") as opened:
@@ -117,7 +118,7 @@ def peek(file: Path) -> Peek | None:
     if head == b"PAR1":
         return _peek_parquet(file)
     if head.startswith((b"PK\x03\x04", b"\x80")):
-        return Peek(file, "pickle", {})
+        return Peek(file, "pickle", beginning(file))
     return _peek_text(file)
 
 

@@ -197,7 +197,7 @@ def _array(value: Any, source: str) -> np.ndarray:
 
 def spelled_out(text: Text) -> Text:
     """The text with halves of surrogate pairs, which are no text, spelled out."""
-    wrong = {
+    wrong: dict[str, Any] = {
         name: value.encode(errors="backslashreplace").decode()
         for name in ("where", "key", "prompt", "teacher_prompt", "response", "answer")
         if isinstance(value := getattr(text, name), str) and not _is_whole(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,9 +21,9 @@ from rockcore.log.files import NOT_PARQUET
 
 ROWS = 2**16  # of a batch
 _LISTS = 2**10  # rows of a batch whose cells are lists
-_MOST_HELD = 2**24  # bytes of lines
+_ROWS_OF_CSV = 2**14  # each cell is text
+_MOST_HELD = 2**22  # bytes of lines
 _LONGEST_CELL = 2**24  # characters
-_TORN = (csv.Error, UnicodeDecodeError, OSError)
 
 
 class Batch(NamedTuple):
@@ -104,33 +105,51 @@ def _cells(column: pa.Array) -> Any:
 
 
 def _of_csv(export: Export, file: Path) -> Iterator[Batch | tuple[str, BadRow]]:
-    first = 2
+    first, behind = 2, 0
     csv.field_size_limit(_LONGEST_CELL)
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.reader(opened, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-        try:
+    try:
+        with (
+            file.open("rb") as raw,
+            io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as opened,
+        ):
+            reader = csv.reader(
+                _lines(opened), delimiter="\t" if file.suffix.lower() == ".tsv" else ","
+            )
             header = next(reader, [])
             _refuse_doubled(file, header)
-            behind = 0
-            while rows := list(islice(reader, ROWS)):
-                numbers = np.arange(first, first + len(rows))
-                wrong = [i for i, row in enumerate(rows) if len(row) != len(header)]
-                for i in wrong:
-                    if rows[i]:  # an empty line is none
-                        what = f"has {len(rows[i])} cells for {len(header)} columns"
-                        yield f"{file}, row {numbers[i]}", BadRow("row", what)
-                right = np.delete(np.arange(len(rows)), wrong)
+            while rows := list(islice(reader, _ROWS_OF_CSV)):
+                yield from _wrong_rows(file, first, rows, header)
+                right = [i for i, row in enumerate(rows) if len(row) == len(header)]
                 columns = {
                     name: np.array([rows[i][c] for i in right], object)
                     for c, name in enumerate(header)
                 }
-                yield Batch(file, first, columns, len(right), "row", numbers[right], text=True)
+                numbers = np.array(right, np.int64) + first
+                yield Batch(file, first, columns, len(right), "row", numbers, text=True)
                 first += len(rows)
-                at = opened.buffer.tell()
-                export.advance(at - behind)
-                behind = at
-        except _TORN as e:
-            raise unreadable(file, e) from e
+                export.advance(raw.tell() - behind)
+                behind = raw.tell()
+    except (csv.Error, UnicodeDecodeError, OSError) as e:
+        raise unreadable(file, e) from e
+
+
+def _lines(opened: io.TextIOWrapper) -> Iterator[str]:
+    """The lines of a file, none of them without end."""
+    while line := opened.readline(_LONGEST_CELL):
+        if len(line) == _LONGEST_CELL:
+            raise csv.Error(f"a line is longer than {_LONGEST_CELL:,} characters")
+        yield line
+
+
+def _wrong_rows(
+    file: Path, first: int, rows: list[list[str]], header: list[str]
+) -> Iterator[tuple[str, BadRow]]:
+    for number, row in enumerate(rows, first):
+        if row and len(row) != len(header):  # an empty line is none
+            yield (
+                f"{file}, row {number}",
+                BadRow("row", f"has {len(row)} cells for {len(header)} columns"),
+            )
 
 
 def _of_lines(export: Export, file: Path) -> Iterator[Batch | tuple[str, BadRow]]:
@@ -183,7 +202,8 @@ def numbers_in(cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.full(len(cells), np.nan), np.ones(len(cells), bool)
     if text:
         empty = np.array([c.strip().lower() in ("", "null", "none", "na", "nan") for c in cells])
-        found = pd.to_numeric(pd.Series(cells).mask(empty, None), errors="coerce").to_numpy(float)
+        numbers: Any = pd.to_numeric(pd.Series(cells).mask(empty, None), errors="coerce")
+        found = np.asarray(numbers, np.float64)
         return found, np.isnan(found) & ~empty
     wrong = np.array([not (c is None or type(c) in (int, float)) for c in cells], bool)
     wrong |= np.array([type(c) is int and abs(c) > 2**63 for c in cells], bool)

@@ -17,6 +17,8 @@ from rockcore.importers.table_files import Batch, numbers_in
 _WHOLE = ("step", "position", "token_id")
 _STRINGS = ("prompt", "teacher_prompt", "response", "answer")
 _FLAGS = ("correct", "truncated")
+_WHICH_TEXT = "Which text a token belongs to has to be said"
+_WHERE = "Where in its text a token stands, from 0, has to be said"
 _YES, _NO = ("true", "1"), ("false", "0")
 _SCHEMA = pa.schema(
     [
@@ -55,7 +57,7 @@ class TokenRows:
             yield RowError(batch.place(row), fault.field, fault.what)
         right = np.ones(batch.rows, bool)
         right[list(wrong)] = False
-        steps = found.pop("step").astype(np.int64, copy=False) if right.any() else np.zeros(0)
+        steps = np.nan_to_num(found.pop("step")).astype(np.int64)
         table = _table(batch, found)
         for each in np.unique(steps[right]):
             rows = np.flatnonzero(right & (steps == each))
@@ -65,50 +67,41 @@ class TokenRows:
         """The columns that a batch has, and what is wrong with some of its rows."""
         found: dict[str, np.ndarray] = {}
         wrong: dict[int, _Fault] = {}
-
-        def blame(rows: np.ndarray, source: str, cells: Any, what: str) -> None:
-            for row in np.flatnonzero(rows).tolist():
-                wrong.setdefault(row, _Fault(source, f"is {ascii(cells[row])[:80]}, {what}"))
-
         for column, sources in self.sources.items():
             source = next((s for s in sources if s in batch.columns), None)
             if source is None:
                 continue
             cells = batch.columns[source]
-            if column in _WHOLE:
-                found[column], bad = numbers_in(cells, batch.text)
-                bad |= ~np.isnan(found[column]) & (
-                    (found[column] < 0) | (found[column] >= 2**31) | (found[column] % 1 != 0)
+            found[column], bad, what = _read_as(column, cells, batch.text)
+            for row in np.flatnonzero(bad).tolist():
+                wrong.setdefault(row, _Fault(source, f"is {ascii(cells[row])[:80]}, {what}"))
+        of_tokens = {"token_id", "token", *OF_TOKENS} & found.keys()
+        for needed, why in (("rollout_id", _WHICH_TEXT), ("position", _WHERE)):
+            if needed not in found and (of_tokens or needed == "rollout_id"):
+                raise BadExport(
+                    f"{batch.file} has no column {needed} (found: {_names(batch)})",
+                    why,
+                    f"Name the field that says it: --map {needed}=FIELD",
                 )
-                if column == "step":
-                    bad |= np.isnan(found[column])
-                blame(bad, source, cells, "not a whole number from 0 on")
-                found[column] = np.where(bad, 0, found[column])
-            elif column in OF_TOKENS:
-                found[column], bad = numbers_in(cells, batch.text)
-                blame(bad, source, cells, "no number")
-            elif column == "rollout_id":
-                found[column], bad = _keys(cells, batch.text)
-                blame(bad, source, cells, "neither a whole number nor text")
-            elif column in _FLAGS:
-                found[column], bad = _flags(cells)
-                blame(bad, source, cells, "neither true nor false")
-            else:
-                found[column], bad = _strings(cells, batch.text and column != "token")
-                blame(bad, source, cells, "not text")
-        if "rollout_id" not in found:
-            raise BadExport(
-                f"{batch.file} has no column rollout_id (found: {_names(batch)})",
-                "Which text a token belongs to has to be said",
-                "Name the field that says it: --map rollout_id=FIELD",
-            )
-        if {"token_id", "token", *OF_TOKENS} & found.keys() and "position" not in found:
-            raise BadExport(
-                f"{batch.file} has no column position (found: {_names(batch)})",
-                "Where in its text a token stands, from 0, has to be said",
-                "Name the field that says it: --map position=FIELD",
-            )
         return found, wrong
+
+
+def _read_as(column: str, cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray, str]:
+    """Cells as values of a column of ours, which of them cannot be, and what they are not."""
+    if column in _WHOLE:
+        values, bad = numbers_in(cells, text)
+        known = ~np.isnan(values)
+        bad |= known & ((values < 0) | (values >= 2**31) | (values % 1 != 0))
+        if column == "step":
+            bad |= ~known
+        return np.where(bad, 0, values), bad, "not a whole number from 0 on"
+    if column in OF_TOKENS:
+        return *numbers_in(cells, text), "no number"
+    if column == "rollout_id":
+        return *_keys(cells, text), "neither a whole number nor text"
+    if column in _FLAGS:
+        return *_flags(cells), "neither true nor false"
+    return *_strings(cells, text and column != "token"), "not text"
 
 
 def _names(batch: Batch) -> str:
@@ -116,7 +109,7 @@ def _names(batch: Batch) -> str:
 
 
 def _keys(cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Rollout ids, as whole numbers where they are, and which of them are neither these nor text."""
+    """Rollout ids, whole numbers where they are, and which of them are neither these nor text."""
     keys = np.empty(len(cells), object)
     keys[:] = [c.item() if isinstance(c, np.generic) else c for c in cells]
     if text:

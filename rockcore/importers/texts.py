@@ -59,9 +59,10 @@ def column_records(export: Export, file: Path) -> Records:
     """
     for where, record in line_records(export, file):
         lists = {} if isinstance(record, BadRow) else _lists(record)
-        if not lists:
-            wrong = BadRow("line", "has no columns, lists of one length")
-            yield where, record if isinstance(record, BadRow) else wrong
+        if isinstance(record, BadRow):
+            yield where, record
+        elif not lists:
+            yield where, BadRow("line", "has no columns, lists of one length")
         elif len({*map(len, lists.values())}) > 1:
             lengths = ", ".join(f"{ascii(n)[1:-1][:40]} {len(v)}" for n, v in lists.items())
             yield where, BadRow("line", f"has columns of several lengths: {lengths[:200]}")

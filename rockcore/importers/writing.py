@@ -24,7 +24,7 @@ from rockcore.importers.vocabulary import Tokenizer, unknown_hash
 from rockcore.log.folders import META
 from rockcore.log.lock import locked
 from rockcore.log.summaries import step_summary
-from rockcore.log.writer import RunWriter
+from rockcore.log.writer import RunExists, RunWriter
 from rockcore.schema import LogWriteError, RunMeta
 
 UNKNOWN = "not named in the export"
@@ -59,7 +59,7 @@ def import_run(
     """
     options, about = options or Options(), About()
     _refuse_steps(files, options)
-    RunWriter.refuse_existing(out)
+    _refuse_taken(out)
     tokenizer = None if options.tokenizer is None else Tokenizer(options.tokenizer)
     report = Report(format.name, len(files), out)
     advance = _counter(files, report, listen)
@@ -81,6 +81,13 @@ def _refuse_steps(files: Sequence[Path], options: Options) -> None:
             "Each file needs its own, in their order",
             "Give one step a file, with commas between",
         )
+
+
+def _refuse_taken(out: Path) -> None:
+    try:
+        RunWriter.refuse_existing(out)
+    except RunExists as e:
+        raise RunExists(*e.parts[:2], "Choose another folder") from e
 
 
 def _counter(files: Sequence[Path], report: Report, listen: Listen) -> Callable[[int], None]:
@@ -196,6 +203,8 @@ def _workplace(out: Path) -> Iterator[Path]:
             yield place
         finally:
             _clear(place)
+    with suppress(OSError):  # where a killed import had made it
+        place.rmdir()
 
 
 def _clear(place: Path) -> None:
@@ -204,11 +213,15 @@ def _clear(place: Path) -> None:
 
 
 def _move(run: Path, out: Path) -> None:
-    """Put the files of a run where it belongs, run.json last: without it nothing opens."""
-    RunWriter.refuse_existing(out)
+    """Put a run where it belongs: in one step, or where something lies there already, such as the
+    output of the page that started it, file by file and run.json last, without which nothing opens.
+    """
+    _refuse_taken(out)
     moved: list[Path] = []
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if not out.exists():
+            os.replace(run, out)
+            return
         for name in sorted(os.listdir(run), key=lambda name: name == META):
             os.replace(run / name, out / name)
             moved.append(out / name)

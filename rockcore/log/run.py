@@ -64,13 +64,13 @@ class Run:
         return holder_of(self.path)
 
     def is_in_training(self) -> bool | None:
-        """Whether a process trains the run now; None where only `age_s` tells: no lock was left, as
-        by an earlier version.
+        """Whether a process trains or scores the run now; None where only `age_s` tells: no lock
+        was left, as by an earlier version.
         """
         if self.meta.status != "running":
             return False
         holder = self.holder()
-        return None if holder is None else holder.alive and holder.doing == "training"
+        return None if holder is None else holder.alive and holder.doing in ("training", "scoring")
 
     def age_s(self) -> float:
         """Seconds since the run last wrote a step, by the clock of the files. Raises RunNotFound.

@@ -23,6 +23,7 @@ from app.views.threshold_lab.knobs import (
 from app.views.threshold_lab.presets import show_presets
 from app.views.threshold_lab.preview import show_preview
 from app.views.threshold_lab.readouts import show_instant, show_set
+from app.views.threshold_lab.taking import show_taking
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -80,12 +81,11 @@ def show_thresholds(rule: data.rocks.RockRule) -> None:
         )
 
 
-def command_line(rule: data.rocks.RockRule) -> str:
+def command_line(rule: data.rocks.RockRule, command: str = "rocks") -> str:
     name, *settings = rule.short().split(";")
     flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
-    return (
-        f"rockcore rocks {shlex.quote(data.runs.short_path(run))} --preset {name} {flags}".strip()
-    )
+    path = shlex.quote(data.runs.short_path(run))
+    return f"rockcore {command} {path} --preset {name} {flags}".strip()
 
 
 def find_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | None]:
@@ -124,6 +124,8 @@ def page() -> None:
         show_figures(rule, report)
         show_preview(run, rule)
     st.code(command_line(rule), language="sh")
+    if report.ids:
+        show_taking(run, rule, command_line(rule, "export"))
 
 
 def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
