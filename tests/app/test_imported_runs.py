@@ -241,3 +241,9 @@ def test_the_command_line_says_what_lacks_and_what_it_can_rank_by(imported, caps
         with pytest.raises(SystemExit):
             main([*command, str(imported("rollouts alone"))])
         assert "words of its texts alone" in " ".join(capsys.readouterr().err.split())
+
+
+def test_steps_of_fixed_texts_are_told_what_can_be_ranked(imported, open_app) -> None:
+    said = shown(open_app("compare", imported("probes alone")))
+    assert "has no fresh rollouts, only texts that are scored again" in said
+    assert "by a rule: rockcore rocks" in said
