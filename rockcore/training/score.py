@@ -16,12 +16,13 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from rockcore.log import RunWriter
 from rockcore.log.files import table_file
 from rockcore.log.folders import META
 from rockcore.log.lock import Lock, locked
-from rockcore.schema import RunMeta, Texts, tokenizer_hash
+from rockcore.schema import LogWriteError, RockError, RunMeta, Texts, tokenizer_hash
 from rockcore.training import loading, remarks, score_price
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -47,6 +48,10 @@ __all__ = ["BadScoring", "ScoreProgress", "ScoreSettings", "score"]
 _MOST_NOTES = 100
 
 
+class TooLarge(RockError, MemoryError):
+    """Models and texts that do not fit on the device."""
+
+
 class ScoreProgress(NamedTuple):
     """How far a scoring is."""
 
@@ -69,7 +74,7 @@ def score(
     Started by `accelerate launch` or `torchrun`, the processes share the work; the first one locks
     and writes the log. Raises before anything is written RunNotFound, DamagedRun, BadPrompts,
     NoTexts, BadScoring, ModelNotFound, VocabularyMismatch, NoDevice, RunExists or FolderInUse;
-    NonFiniteLoss or LogWriteError later, with every finished step kept.
+    NonFiniteLoss, TooLarge or LogWriteError later, with every finished step kept.
     """
     with endings() as ending, launched() as ranks, ExitStack() as stack:
         plan = Plan(settings, open_source(settings.source))
@@ -82,7 +87,20 @@ def score(
         mute: Any = lambda _: None  # noqa: E731
         told = (listen, say) if ranks.first else (mute, mute)
         scoring = _Scoring(plan, ranks, lock, *told)
-        return scoring.run(ending)
+        try:
+            return scoring.run(ending)
+        except LogWriteError as e:
+            todo = (
+                "Mend that, and give the same command again, with --out as the folder is called now"
+            )
+            raise type(e)(*e.parts[:2], todo) from e
+        except torch.OutOfMemoryError as e:
+            raise TooLarge(
+                f"{scoring.device} has too little memory ({str(e).splitlines()[0][:160]})",
+                "Both models and a piece of their predictions have to fit",
+                "Give --dtype bfloat16, another --device, or leave out the longest texts; what was "
+                "scored is kept",
+            ) from e
 
 
 class _Scoring:

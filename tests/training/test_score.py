@@ -345,6 +345,24 @@ def test_checkpoints_are_known_by_the_names_that_trainers_give_them(tmp_path):
         students_in(str(tmp_path))
 
 
+def test_checkpoints_that_hold_adapters_alone_are_students(tmp_path):
+    peft = pytest.importorskip("peft")
+    base, teacher = (small_pairs.save(tmp_path / str(i), "qwen2", seed=i) for i in range(2))
+    net = peft.get_peft_model(
+        loading.read_net(base, torch.float32), peft.LoraConfig(r=2, target_modules="all-linear")
+    )
+    for step in (10, 20):
+        with torch.no_grad():
+            for name, weight in net.named_parameters():
+                if "lora_B" in name:
+                    weight.fill_(0.01 * step)
+        net.save_pretrained(tmp_path / "outputs" / f"checkpoint-{step}")
+    how = {"student": str(tmp_path / "outputs"), "teacher": teacher, "initial": base}
+    score(settings(texts_file(tmp_path / "t.jsonl"), tmp_path / "s", **how))
+    metrics = Run.open(tmp_path / "s").metrics()
+    assert metrics.step.tolist() == [0, 10, 20] and metrics.kl_mean.nunique() == 3
+
+
 def test_a_checkpoint_without_a_model_is_named(tmp_path):
     (tmp_path / "checkpoint-5" / "shards").mkdir(parents=True)
     with pytest.raises(ModelNotFound, match="checkpoint-5 holds no model.*shards"):
@@ -373,6 +391,14 @@ def test_fresh_texts_need_steps_that_agree(trained, checkpoints, tmp_path):
     with pytest.raises(BadScoring, match="3 steps.*2 steps, and none of them agree"):
         score(settings(trained, tmp_path / "s", student=str(folder), texts_by=Texts.FRESH))
     assert not (tmp_path / "s").exists()
+
+
+def test_the_last_turn_of_the_assistant_is_a_response(tmp_path):
+    turns = [{"role": "user", "content": "Ana?"}, {"role": "assistant", "content": "12"}]
+    rows = [{"messages": turns}, {"prompt": "Ana?", "response": "12"}]
+    score(settings(texts_file(tmp_path / "t.jsonl", rows), tmp_path / "s"))
+    first, second = (Run.open(tmp_path / "s").trace(0, row, "final") for row in (0, 1))
+    assert first.kl.tolist() == pytest.approx(second.kl.tolist(), abs=1e-5)
 
 
 def test_a_row_without_a_response_is_named(tmp_path):
