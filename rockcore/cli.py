@@ -1,6 +1,6 @@
-"""The command line: `rockcore train | score | rocks | knockout | compare | arms | compare-arms |
-app`. Only `train` and `score` load torch, and `knockout` where something is left to answer; `arms`
-runs `train`.
+"""The command line: `rockcore train | score | rocks | export | knockout | compare | arms |
+compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where something is
+left to answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ from typing import Annotated, Any
 
 import tyro
 
-from rockcore.commands import app, arms, compare, compare_arms, knockout, rocks, score, train
+from rockcore.commands import (
+    app,
+    arms,
+    compare,
+    compare_arms,
+    export,
+    imports,
+    knockout,
+    rocks,
+    score,
+    train,
+)
 from rockcore.commands.console import err
 from rockcore.config import SessionConfig
 from rockcore.schema import RockError
@@ -27,6 +38,8 @@ Command = (
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
+    | Annotated[imports.Import, tyro.conf.subcommand("import")]
+    | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
@@ -37,6 +50,8 @@ _RUN: dict[type, Callable[[Any], None]] = {
     compare.Compare: compare.run,
     arms.Arms: arms.run,
     compare_arms.CompareArms: compare_arms.run,
+    imports.Import: imports.run,
+    export.Export: export.run,
     app.App: app.run,
 }
 
