@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 
 from rockcore import detect
 from rockcore.config import SessionConfig
+from rockcore.importers import format_named, import_run
 from rockcore.log import Run, sample_runs
 from rockcore.log.lock import FolderInUse, locked
 from rockcore.log.writer import RunExists
+from rockcore.prompts import turns_in
 from rockcore.rocks.rule import RockRule
-from rockcore.schema import Prompt, Texts
+from rockcore.schema import Prompt, Texts, Turn
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, score_parts
 from rockcore.training.loading import ModelNotFound
@@ -328,6 +330,28 @@ def test_a_prompt_that_is_as_the_model_reads_it_gets_no_template(tmp_path):
     assert sum("without the chat template" in sentence for sentence in said) == 1
     bare, made = (Run.open(tmp_path / name).trace(0, 0, "final") for name in ("bare", "made"))
     assert bare.student_logp.tolist() == made.student_logp.tolist()
+
+
+@pytest.mark.parametrize(
+    "spelled", ["[system]\nBe brisk.\n\n[user]\nAna?", "system: Be brisk.\nuser: Ana?"]
+)
+def test_a_conversation_that_a_log_spells_out_is_read_in_turns(spelled):
+    assert turns_in(spelled) == (Turn("system", "Be brisk."), Turn("user", "Ana?"))
+    assert turns_in("Ana said:\nuser: hello") == () == turns_in("")
+
+
+def test_a_prompt_of_an_imported_run_is_read_in_turns(tmp_path):
+    path = small_pairs.save(tmp_path / "m", "qwen2")
+    tokenizer = small_pairs.tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}<bos>{{ m['content'] }}\n{% endfor %}"
+    tokenizer.save_pretrained(path)
+    rows = [{"step": 3, "prompt": prompt, "output": "12"} for prompt in ("user: Ana?", "Ana?")]
+    (tmp_path / "rollout_data").mkdir()
+    texts_file(tmp_path / "rollout_data" / "3.jsonl", rows)
+    import_run(format_named("kdflow"), [tmp_path / "rollout_data" / "3.jsonl"], tmp_path / "run")
+    score(settings(tmp_path / "run", tmp_path / "s", student=path, teacher=path))
+    first, second = (Run.open(tmp_path / "s").trace(3, row, "final") for row in (0, 1))
+    assert first.student_logp.tolist() == pytest.approx(second.student_logp.tolist(), abs=1e-5)
 
 
 def test_checkpoints_are_known_by_the_names_that_trainers_give_them(tmp_path):
