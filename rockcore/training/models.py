@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt, RockError, Turn
-from rockcore.training import chat, llama
+from rockcore.training import chat, heads, llama
 from rockcore.training.llama import Pick
 from rockcore.training.padding import ChosenBy, RuleOut
 from rockcore.training.sampling import greedy, inverse_cdf
@@ -51,6 +51,14 @@ class Model:
     template_args: Mapping[str, Any] = field(default_factory=dict)  # for its chat template
     appended: Ids = field(default_factory=list)  # what its tokenizer puts behind every text
     remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
+
+    # what it does behind its last hidden states can be asked for position by position
+    finishes: bool = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether `features` are hidden states, of which `logits` makes predictions in pieces."""
+        return self.projects or self.finishes
 
     @property
     def device(self) -> torch.device:
@@ -202,9 +210,9 @@ class Model:
         else:
             # padding stands on the right, where a causal model does not look
             with self.autocast():
-                net = self.net.get_decoder() if self.projects else self.net
+                net = self.net.get_decoder() if self.splits else self.net
                 out = net(ids_BT, use_cache=False)
-            out_BTD = out.last_hidden_state if self.projects else out.logits
+            out_BTD = out.last_hidden_state if self.splits else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
@@ -218,7 +226,9 @@ class Model:
     def all_logits(self, features: Tensor) -> Tensor:
         """(N, rows of the head) predictions from `features`, those of no shared id included."""
         with self.autocast():
-            return self.net.get_output_embeddings()(features) if self.projects else features
+            if self.projects:
+                return self.net.get_output_embeddings()(features)
+            return heads.finished(self.net, features) if self.finishes else features
 
     def check_room(self, length: int) -> None:
         """Raises BadResponse if a prompt with its response of `length` tokens is longer than the

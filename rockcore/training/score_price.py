@@ -48,7 +48,7 @@ def working_bytes(student: Model, teacher: Model, rollouts: Rollouts) -> int:
         config = model.net.config.get_text_config()
         D = getattr(config, "hidden_size", 0) or 0
         inner = getattr(config, "intermediate_size", 0) or 4 * D
-        width = 6 * D + 3 * inner + (0 if model.projects else 2 * model.head.shape[0])
+        width = 6 * D + 3 * inner + (0 if model.splits else 2 * model.head.shape[0])
         bytes_each = next(model.net.parameters()).element_size()
         most = max(most, max(padded_tokens(model), longest) * width * bytes_each)
     piece = piece_rows(student.vocab_size, student.device) * student.vocab_size * 4

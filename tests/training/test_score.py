@@ -433,19 +433,21 @@ def test_a_row_without_a_response_is_named(tmp_path):
 
 MEMORY = """
 import resource, sys, torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import GraniteConfig, GraniteForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
 from rockcore.training.scoring import judge_texts
 from rockcore.training.clock import Clock
 torch.set_num_threads(1)
 V, T = 150_016, 512
-config = Qwen2Config(vocab_size=V, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-                     num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=2 * T)
-def model():
-    net = Qwen2ForCausalLM(config).to(torch.bfloat16).eval().requires_grad_(False)
-    return Model("m", net, None, frozenset(), None, True)
-student, teacher = model(), model()
+sizes = dict(vocab_size=V, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+             num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=2 * T)
+def model(net, **how):
+    net = net.to(torch.bfloat16).eval().requires_grad_(False)
+    return Model("m", net, None, frozenset(), None, **how)
+student = model(Qwen2ForCausalLM(Qwen2Config(**sizes)), projects=True)
+# scales its logits
+teacher = model(GraniteForCausalLM(GraniteConfig(**sizes)), projects=False, finishes=True)
 def peak(length):
     texts = Rollouts([None], [[1]], [[1, 2]], [list(range(length))], [""])
     assert len(judge_texts(student, teacher, texts, Clock()).losses["kl"]) == length
