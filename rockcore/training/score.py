@@ -39,7 +39,7 @@ from rockcore.training.ranks import Ranks, launched
 from rockcore.training.score_parts import Parts, sweep
 from rockcore.training.score_plan import BadScoring, Plan, ScoreSettings, Unit, refuse_another
 from rockcore.training.score_students import name_of
-from rockcore.training.score_texts import Readable, open_source, readable
+from rockcore.training.score_texts import NoTexts, Readable, open_source, readable
 from rockcore.training.scoring import Judged
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -120,10 +120,9 @@ class _Scoring:
 
     def run(self, ending: Ending) -> RunMeta:
         """All units that are not written yet, or until it is asked to end."""
-        first = self.plan.units[0]
-        student = self.student(first.student)
-        texts = self.read(first)  # what cannot be read is told before anything is written
+        texts = self.first_texts()  # what cannot be read is told before anything is written
         ending.begin()
+        student = self.student(self.plan.units[0].student)
         writer = self.opened(student) if self.ranks.first else None
         with ExitStack() as stack:
             if writer is not None:
@@ -138,6 +137,18 @@ class _Scoring:
                 if asked:
                     break
             return self.closed(asked)
+
+    def first_texts(self) -> Readable:
+        """The texts of the first unit, or of fresh ones of the first that has any. Raises NoTexts
+        where none has.
+        """
+        for unit in self.plan.units:
+            try:
+                return self.read(unit)
+            except NoTexts:
+                if unit == self.plan.units[-1] or unit.texts is not Texts.FRESH:
+                    raise
+        raise AssertionError("a plan has units")
 
     def loaded(self, source: str) -> Model:
         settings = self.plan.settings
@@ -229,7 +240,11 @@ class _Scoring:
 
     def score_unit(self, unit: Unit, number: tuple[int, int], ending: Ending) -> bool:
         """Judge and write one unit; returns whether to end after it, or in the middle of it."""
-        texts = self.read(unit)
+        try:
+            texts = self.read(unit)
+        except NoTexts as e:  # of fresh texts a step may have none; the others have theirs
+            self.say(str(e))
+            return self.ranks.any(ending.is_asked)
         whole = 0 if unit.texts is Texts.FRESH else self.plan.settings.alternatives
         parts = Parts(self.plan.settings.out, unit.name, texts.rollouts, whole)
         missing = self.ranks.told(parts.missing())

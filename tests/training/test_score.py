@@ -295,6 +295,18 @@ def test_what_cannot_be_judged_is_left_out_and_counted(tmp_path):
         score(settings(texts_file(tmp_path / "u.jsonl", rows[3:]), tmp_path / "u"))
 
 
+def test_a_step_without_a_text_that_can_be_scored_is_left_out(tmp_path):
+    folder = tmp_path / "rollout_data"
+    folder.mkdir()
+    for step, output in enumerate(["", "12", "", "13"]):
+        texts_file(folder / f"{step}.jsonl", [{"prompt": "Ana?", "output": output}])
+    import_run(format_named("kdflow"), sorted(folder.iterdir()), tmp_path / "run")
+    said = []
+    meta = score(settings(tmp_path / "run", tmp_path / "s"), say=said.append)
+    assert meta.status == "finished" and Run.open(tmp_path / "s").steps() == [1, 3]
+    assert sum("None of the 1 texts" in sentence for sentence in said) == 2
+
+
 def test_ids_of_another_tokenizer_are_tokenised_anew(trained, checkpoints, tmp_path):
     file = trained / "run.json"
     meta = json.loads(file.read_text())
