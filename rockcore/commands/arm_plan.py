@@ -155,6 +155,7 @@ def _refuse_what_cannot_train(command: Arms, plan: Plan, given: RockSet | None) 
     tasks = Tasks.of(settings)
     try:
         from rockcore.training import loading, models
+        from rockcore.training.chat import form_of
     except ModuleNotFoundError as e:
         raise BadConfig(
             f"{e.name} is not installed",
@@ -163,7 +164,7 @@ def _refuse_what_cannot_train(command: Arms, plan: Plan, given: RockSet | None) 
         ) from e
     device = loading.usable_device(command.device)
     student, teacher = loading.load_pair(
-        *tasks.models, device, settings.dtype, settings.template_arguments(), settings.stop
+        *tasks.models, device, settings.dtype, settings.teacher_device, form=form_of(settings)
     )
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     if given is not None and command.rocks is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from transformers import (
@@ -18,11 +18,13 @@ from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from rockcore.schema import RockError
 from rockcore.training import chat, given_adapters, llama, model_files, remarks, trial
+from rockcore.training.chat import Form
 from rockcore.training.encodings import Difference, difference
 from rockcore.training.failures import ModelNotFound, named_failures
 from rockcore.training.models import SMALL, Model
@@ -30,15 +32,16 @@ from rockcore.training.padding import refuse_other_tokens, shared_ids
 
 __all__ = ["ModelNotFound", "NoDevice", "load", "load_pair", "read_net", "usable_device"]
 transformers_logging.disable_progress_bar()  # a session has its own
+_PLAIN = Form()
 
 
 class NoDevice(RockError, ValueError):
     """A device that torch cannot use here."""
 
 
-def usable_device(name: str | None) -> str:
-    """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none
-    of this name.
+def usable_device(name: str | None, flag: str = "--device") -> str:
+    """The device to run on, by default a GPU where there is one; raises NoDevice, which names the
+    flag, if torch has none of this name.
     """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,7 +51,7 @@ def usable_device(name: str | None) -> str:
         raise NoDevice(
             f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})",
             "Nothing can run there",
-            "Give --device cpu",
+            f"Give {flag} cpu",
         ) from e
     return name
 
@@ -58,21 +61,23 @@ def load_pair(
     teacher: str,
     device: str,
     dtype: str,
-    template_args: Mapping[str, Any] | None = None,
-    stop: Literal["student", "both"] = "student",
+    teacher_device: str | None = None,
+    adapted: bool = False,
+    form: Form = _PLAIN,
 ) -> tuple[Model, Model]:
-    """Student and teacher, the teacher frozen, both predicting over the ids that they share;
-    `stop`: whose end tokens end a response. Raises VocabularyMismatch unless ids mean the same to
-    both, ModelNotFound or BadTemplate for what cannot be used.
+    """Student and teacher, the teacher frozen, both predicting over the ids that they share; the
+    teacher beside the student or on a device of its own. `adapted`: the student's own weights will
+    not be trained. Raises VocabularyMismatch unless ids mean the same to both, ModelNotFound or
+    BadTemplate for what cannot be used.
     """
-    pupil = load(student, device, dtype, trained=True, template_args=template_args)
-    judge = load(teacher, device, dtype, template_args=template_args)
+    pupil = load(student, device, dtype, not adapted, form.template_args)
+    judge = load(teacher, teacher_device or device, dtype, False, form.template_args)
     refuse_other_tokens(pupil, judge)
     rows = {student: pupil.vocab_size, teacher: judge.vocab_size}
     if len(rows) == 2:
         pupil.shared_ids = judge.shared_ids = shared_ids(pupil.tokenizer, rows)
     trial.refuse_ruled_out(judge)
-    if stop == "both":
+    if form.stop == "both":
         pupil.end_at(judge.stop_ids)
     judge.net.requires_grad_(False)
     return pupil, judge
@@ -147,6 +152,11 @@ def _end_ids(asked: GenerationConfig | None, tokenizer: Any, readable: int) -> E
             raise ValueError(f"eos_token_id is {ascii(i)[:80]}, which is no id of a token")
     ids = {i for i in named if i is not None}
     return EndIds({i for i in ids if 0 <= i < readable}, {i for i in ids if not 0 <= i < readable})
+
+
+def layers_of(net: Any) -> list[Any]:
+    """The layers whose activations can be dropped and computed anew, one by one."""
+    return [module for module in net.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def read_net(source: str, dtype: torch.dtype) -> Any:

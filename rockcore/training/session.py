@@ -21,7 +21,17 @@ from rockcore.log.files import table_files
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, loading, models, remarks, updates
+from rockcore.training import (
+    adapters,
+    evals,
+    loading,
+    memory,
+    models,
+    recomputing,
+    remarks,
+    updates,
+)
+from rockcore.training.chat import form_of
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -107,18 +117,14 @@ def _train(
     for sentence in shortfalls(asked, tasks):
         told.say(sentence)
     grading.check(settings.grader)
-    student, teacher = loading.load_pair(
-        *tasks.models,
-        loading.usable_device(settings.device),
-        settings.dtype,
-        settings.template_arguments(),
-        settings.stop,
-    )
+    student, teacher = _loaded(settings, tasks)
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     notes = _notes(settings, tasks, student, teacher)
     for sentence in notes:
         told.say(sentence)
     arm = Arm.of(settings, checked_set(settings, rocks, student))
+    for sentence in memory.told(settings, student, teacher, tasks.known):
+        told.say(sentence)
     ending.begin()
     session = Session(settings, tasks, student, teacher, arm, lock, notes)
     writer = session.writer
@@ -141,6 +147,27 @@ def _notes(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model)
     if tasks.held_out and (warning := evals.unmatchable(tasks.held_out, config.grader)):
         told.append(warning)
     return told + remarks.what_each_reads(student, teacher, tasks.known[0])
+
+
+def _loaded(settings: ResolvedConfig, tasks: Tasks) -> tuple[Model, Model]:
+    """Student and teacher where they are to be, the student made ready to learn."""
+    if settings.lora:
+        adapters.refuse_missing()
+    device, elsewhere = loading.usable_device(settings.device), settings.teacher_device
+    if elsewhere is not None:
+        elsewhere = loading.usable_device(elsewhere, "--teacher-device")
+    student, teacher = loading.load_pair(
+        *tasks.models, device, settings.dtype, elsewhere, bool(settings.lora), form_of(settings)
+    )
+    student.micro_batch = settings.micro_batch
+    if settings.lora:
+        adapters.add(
+            student.net, settings.lora, student.name, derived_seed(settings.seed, "lora", 0)
+        )
+        student.half, student.fast = settings.dtype == "bfloat16", None
+    if settings.gradient_checkpointing:
+        recomputing.recompute(student)
+    return student, teacher
 
 
 class Session:
@@ -201,6 +228,8 @@ class Session:
         if not self.first_step:  # also again: a kill may have come between dropping and scoring
             self.first_texts = self.probes.write("first", 0)
         self.say = say
+        if self.config.lora:
+            say(adapters.told(self.student.net))
         if self.config.arm == "dynamic":
             lengths = self.first_texts.lengths if self.first_texts is not None else []
             for sentence in dynamic.doubts(lengths, self.config.probe_every, self.config.steps):

@@ -124,7 +124,7 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     weight = torch.linspace(0, 1, 11)
     monkeypatch.setattr(
-        "rockcore.training.scoring._padded_budget", lambda model: 20
+        "rockcore.training.scoring.padded_budget", lambda model: 20
     )  # several groups of rows
     monkeypatch.setattr(
         "rockcore.training.scoring.pieces",
