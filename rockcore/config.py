@@ -390,25 +390,30 @@ class ResolvedConfig(SessionConfig):
 
     def template_arguments(self) -> dict[str, Any]:
         """`template_args` as they go into a chat template. Raises BadConfig."""
-        try:
-            given = {} if self.template_args is None else strict_json.parse(self.template_args)
-        except ValueError as e:
-            given, why = None, str(e)
-        else:
-            why = "it is no object"
-        if not isinstance(given, dict):
-            raise BadConfig(
-                f"--template-args {ascii(self.template_args)[:80]} ({why[:80]})",
-                "Arguments have names: they are a JSON object",
-                "Give one, such as '{\"enable_thinking\": false}'",
-            )
-        if own := sorted(_OF_TEMPLATES & given.keys()):
-            raise BadConfig(
-                f"--template-args with {', '.join(own)}",
-                "A training says itself what is put to a model, and in which form",
-                "Leave that out",
-            )
-        return given
+        return template_arguments(self.template_args)
+
+
+def template_arguments(text: str | None) -> dict[str, Any]:
+    """What --template-args says, as it goes into a chat template. Raises BadConfig."""
+    try:
+        given = {} if text is None else strict_json.parse(text)
+    except ValueError as e:
+        given, why = None, str(e)
+    else:
+        why = "it is no object"
+    if not isinstance(given, dict):
+        raise BadConfig(
+            f"--template-args {ascii(text)[:80]} ({why[:80]})",
+            "Arguments have names: they are a JSON object",
+            "Give one, such as '{\"enable_thinking\": false}'",
+        )
+    if own := sorted(_OF_TEMPLATES & given.keys()):
+        raise BadConfig(
+            f"--template-args with {', '.join(own)}",
+            "What is put to a model, and in which form, is settled already",
+            "Leave that out",
+        )
+    return given
 
 
 # what `apply_chat_template` is told by the training itself

@@ -16,6 +16,11 @@ _SHAPE = (
     "Give each row `prompt`, and optionally `teacher_prompt` and `answer`: "
     '{"prompt": "2+2?", "answer": "4"}; a conversation is a list of {"role": …, "content": …}'
 )
+_TEXTS = (
+    "Give each row `prompt` and `response`, and optionally `teacher_prompt` and `answer`: "
+    '{"prompt": "2+2?", "response": "It is 4.", "answer": "4"}; what a trainer wrote is read by '
+    "`rockcore import`"
+)
 _COLUMNS = ("prompt", "messages", "teacher_prompt", "system", "answer")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 MOST_BYTES = 1 << 26  # of a line: a prompt is read by a model
@@ -57,6 +62,28 @@ def load_prompts(path: str | Path, note: Callable[[str], object] = lambda _: Non
             "is left out, for the student to write"
         )
     return prompts
+
+
+def load_texts(path: str | Path) -> list[tuple[Prompt, str]]:
+    """The prompts of such a file, each with what was written on it: its `response`, or the
+    assistant's last turn in `messages`. Raises BadPrompts, also for a row with neither.
+    """
+    path = Path(path)
+    texts = []
+    for number, row in _rows(path):
+        where = f"{path}, row {number}"
+        fields = _fields(where, row)
+        turns, response = fields.get("messages"), fields.get("response")
+        if response is None and isinstance(turns, list) and turns and _is_answered(turns):
+            response = turns[-1].get("content")
+        if not isinstance(response, str):
+            found = "has no 'response'" if response is None else "has a response that is no text"
+            raise BadPrompts(f"{where} {found}", "Only what was written can be scored", _TEXTS)
+        _checked_text(f"{where}: response", response, empty=True)
+        texts.append((_prompt(where, fields), response))
+    if not texts:
+        raise BadPrompts(f"{path} holds no rows", "There is nothing to score", _TEXTS)
+    return texts
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:

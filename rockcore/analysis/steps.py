@@ -55,8 +55,8 @@ class TypeSteps:
     """Means by token type over the steps of one kind of texts.
 
     `frame`, one row a type: token_id, shown, category, frequency (at the last logged step), score
-    (Rock Score there, nats), first, last, change (of the signal), slope (per 100 updates),
-    slope_steps (steps that the slope is fitted to).
+    (Rock Score there, nats; Σ sampled_loss without kl, NaN without either), first, last, change
+    (of the signal), slope (per 100 updates), slope_steps (steps that the slope is fitted to).
     """
 
     frame: pd.DataFrame
@@ -76,28 +76,30 @@ def step_axis(run: Run, texts: Texts) -> StepAxis:
     """Every step at which `texts` are logged or, by the run's own plan, should be.
 
     The plan is the run's log_every or probe_every; a log that does not name it is taken to have its
-    commonest distance.
+    commonest distance, from its first step on: another program may begin to count anywhere.
     """
     logged = run.steps(texts.table)
     if not logged:
         return StepAxis([], [])
     last = max([*logged, *run.steps("metrics")])
-    planned = _planned(run, texts, logged)
-    plan = range(0, last + 1, planned) if planned > 0 and last < planned * _MOST_STEPS else ()
+    first, planned = _planned(run, texts, logged)
+    plan = range(first, last + 1, planned) if planned > 0 and last < planned * _MOST_STEPS else ()
     steps = sorted({*logged, *plan})
     there = set(logged)
     return StepAxis(steps, [s in there for s in steps])
 
 
-def _planned(run: Run, texts: Texts, logged: list[int]) -> int:
-    """Updates between two steps that should be logged; 0 where nobody knows."""
+def _planned(run: Run, texts: Texts, logged: list[int]) -> tuple[int, int]:
+    """The first step that should be logged, and updates from one to the next; 0 of them where
+    nobody knows.
+    """
     name = "log_every" if texts is Texts.FRESH else "probe_every"
     config = run.meta.config  # of a foreign log it may be anything that JSON can say
     planned = config.get(name) if isinstance(config, dict) else None
     if isinstance(planned, int) and not isinstance(planned, bool) and planned >= 1:
-        return planned
+        return 0, planned
     apart = Counter(b - a for a, b in zip(logged, logged[1:], strict=False))
-    return apart.most_common(1)[0][0] if apart else 0
+    return logged[0], apart.most_common(1)[0][0] if apart else 0
 
 
 def positions(run: Run, texts: Texts, rollout: int, signal: str) -> Surface:
@@ -117,7 +119,8 @@ def positions(run: Run, texts: Texts, rollout: int, signal: str) -> Surface:
 
 
 def types(run: Run, texts: Texts, signal: str) -> TypeSteps:
-    """Every token type that occurs in `texts`, by falling score.
+    """Every token type that occurs in `texts`, by falling score, or by falling frequency where no
+    loss is logged.
 
     Raises NothingLogged where no step of them is logged, DamagedRun where a token has no text.
     """
@@ -128,7 +131,8 @@ def types(run: Run, texts: Texts, signal: str) -> TypeSteps:
             "There is nothing to follow over the steps",
             "Choose other texts, or wait for the first step",
         )
-    column = "sampled_loss" if run.meta.estimator == "absent" else "kl"
+    known = run.holdings().loss_of(texts)
+    column = known or "kl"
     losses = run.type_means(texts.table, column)
     means = losses if signal == column else run.type_means(texts.table, signal)
     values, counts, loss = (
@@ -145,13 +149,13 @@ def types(run: Run, texts: Texts, signal: str) -> TypeSteps:
             "token_id": values.index,
             **_named_types(run, texts, values.index),
             "frequency": n[last].to_numpy(),
-            "score": (loss[last] * n[last]).fillna(0.0).to_numpy(),
+            "score": (loss[last] * n[last]).fillna(0.0 if known else np.nan).to_numpy(),
             **ends(values.to_numpy(), axis),
             "slope": slope * PER,
             "slope_steps": fitted,
         }
     )
-    order = np.lexsort((frame.token_id, -frame.score))
+    order = np.lexsort((frame.token_id, -frame.score if known else -frame.frequency))
     return TypeSteps(
         frame.iloc[order].reset_index(drop=True),
         values.to_numpy(np.float32)[order],

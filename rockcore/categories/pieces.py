@@ -28,7 +28,7 @@ def text_of_piece(token: str) -> str:
     letter, holds Ġ or Ċ with no space before (Maltese capitals), or is mojibake such as Ã©. Raw
     strings stay as they are where they are good text too: ĉ and č (tab, carriage return), and
     single bytes like ± or ». Who knows which vocabulary it is, and wants these too, uses
-    `training.vocabulary.piece_text`.
+    `log.vocabulary.piece_text`.
     """
     if token.endswith(_END_OF_WORD):
         return token[: -len(_END_OF_WORD)] + " "

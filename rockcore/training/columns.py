@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rockcore.grading import graded
+from rockcore.log import summaries
 from rockcore.schema import TOP_ALTERNATIVES, RockError
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
@@ -95,26 +96,12 @@ def grades(rollouts: Rollouts, grader: str = "boxed") -> list[bool | None]:
 def step_summary(
     step: int, rollouts: Rollouts, scored: Judged, grader: str = "boxed"
 ) -> dict[str, Any]:
-    """Means of a step, with a standard error that takes rollouts, not tokens, as independent: None
-    for a single rollout, whose spread cannot be seen. Where positions were not judged, means of kl
-    over all of them are not known, which is NaN.
+    """Means of a step, as `rockcore.log.summaries` has them. Where positions were not judged, means
+    of kl over all of them are not known, which is NaN.
     """
-    kl, lengths = scored.losses["kl"].astype(np.float64), np.array(rollouts.lengths)
-    mean = kl.mean()
-    excess = (
-        np.add.reduceat(kl, np.cumsum(lengths) - lengths) - mean * lengths
-    )  # of each rollout, over its fair share
-    right = [c for c in grades(rollouts, grader) if c is not None]
-    # of a ratio of sums over R rollouts: the spread about an estimated mean is R / (R - 1) short
-    R = len(lengths)
-    stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / len(kl)) if R > 1 else None
+    correct = grades(rollouts, grader)
     return {
-        "step": step,
-        "rollouts": len(lengths),
-        "tokens": len(kl),
-        "kl_mean": mean,
-        "kl_stderr": stderr,
-        "accuracy": float(np.mean(right)) if right else None,
+        **summaries.step_summary(step, scored.losses["kl"], rollouts.lengths, correct),
         **({} if scored.cut is None else dict(zip(CUT, scored.cut, strict=True))),
     }
 

@@ -72,15 +72,22 @@ def load_pair(
     """
     pupil = load(student, device, dtype, not adapted, form.template_args)
     judge = load(teacher, teacher_device or device, dtype, False, form.template_args)
-    refuse_other_tokens(pupil, judge)
-    rows = {student: pupil.vocab_size, teacher: judge.vocab_size}
-    if len(rows) == 2:
-        pupil.shared_ids = judge.shared_ids = shared_ids(pupil.tokenizer, rows)
-    trial.refuse_ruled_out(judge)
+    match(pupil, judge)
     if form.stop == "both":
         pupil.end_at(judge.stop_ids)
-    judge.net.requires_grad_(False)
     return pupil, judge
+
+
+def match(student: Model, teacher: Model) -> None:
+    """Freeze the teacher, and let both predict over the ids that they share. Raises
+    VocabularyMismatch unless ids mean the same to both, ModelNotFound for a teacher that rules out
+    tokens.
+    """
+    refuse_other_tokens(student, teacher)
+    rows = {model.name: model.head.shape[0] for model in (student, teacher)}
+    student.shared_ids = teacher.shared_ids = shared_ids(student.tokenizer, rows)
+    trial.refuse_ruled_out(teacher)
+    teacher.net.requires_grad_(False)
 
 
 def load(

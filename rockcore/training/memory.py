@@ -125,7 +125,7 @@ def _activations(config: ResolvedConfig, student: Model, teacher: Model, length:
     """Of the largest group of rollouts: what the student keeps for its gradient, the hidden states
     of both models and what the teacher has at once of a layer.
     """
-    rows = config.micro_batch or max(1, scoring.padded_budget(teacher) // length)
+    rows = config.micro_batch or max(1, scoring.padded_tokens(teacher) // length)
     rows = min(rows, config.rollouts)
     every, token, square = _kept(student)
     kept = int(every + rows * (token * length + square * length**2))
@@ -173,7 +173,7 @@ def _logits(student: Model, positions: int) -> int:
     added.
     """
     head = student.head
-    piece = scoring.piece_size(student.vocab_size, student.device)
+    piece = scoring.piece_rows(student.vocab_size, student.device)
     cells = min(piece, positions) * head.shape[0]
     return 4 * _PASSES * cells + (head.nbytes if head.requires_grad else 0)
 

@@ -149,7 +149,7 @@ def _groups(
         max(a, b, key=len)
         for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
     ]
-    budget, most_rows = padded_budget(teacher), student.micro_batch
+    budget, most_rows = padded_tokens(teacher), student.micro_batch
     for rows in chunks(longest_prompt, rollouts.responses, budget, most_rows):
         at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows])
         yield rows, at.to(student.device)
@@ -226,7 +226,7 @@ class _Judging:
         return Judged({**losses, "proj_grad_norm": norms}, self._known_N.cpu().numpy(), cut=cut)
 
 
-def padded_budget(model: Model) -> int:
+def padded_tokens(model: Model) -> int:
     """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
     cache.
     """
@@ -237,11 +237,10 @@ def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
     """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256
     MB at most.
     """
-    size = piece_size(vocab_size, device)
+    size = piece_rows(vocab_size, device)
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
 
 
-def piece_size(vocab_size: int, device: torch.device) -> int:
-    """How many positions have their logits taken at once."""
-    cells = 1 << 18 if device.type == "cpu" else 1 << 26
-    return max(64, cells // vocab_size)
+def piece_rows(vocab_size: int, device: torch.device) -> int:
+    """How many positions meet the vocabulary at once."""
+    return max(64, (1 << 18 if device.type == "cpu" else 1 << 26) // vocab_size)

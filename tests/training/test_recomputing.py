@@ -69,7 +69,7 @@ def test_the_gradient_of_micro_batches_is_that_of_one_batch(pair, rows, monkeypa
 
 def test_a_micro_batch_takes_the_rows_that_were_asked_for_however_long(pair, monkeypatch):
     student, teacher = loading.load_pair(*pair, "cpu", "float32")
-    monkeypatch.setattr(scoring, "padded_budget", lambda model: 64)
+    monkeypatch.setattr(scoring, "padded_tokens", lambda model: 64)
     student.micro_batch = 6
     assert len(list(scoring._groups(texts(student, teacher), student, teacher))) == 1
 
