@@ -229,7 +229,7 @@ class Session:
             self.first_texts = self.probes.write("first", 0)
         self.say = say
         if self.config.lora:
-            say(adapters.told(self.student.net))
+            self.note(adapters.told(self.student.net))
         if self.config.arm == "dynamic":
             lengths = self.first_texts.lengths if self.first_texts is not None else []
             for sentence in dynamic.doubts(lengths, self.config.probe_every, self.config.steps):
@@ -328,7 +328,8 @@ class Session:
     def note(self, sentence: str) -> None:
         """Tell the user, and every later reader of the run."""
         self.say(sentence)
-        self.writer.save_meta(notes=[*self.writer.meta.notes, sentence])
+        if sentence not in (known := self.writer.meta.notes):  # as it is where a run goes on
+            self.writer.save_meta(notes=[*known, sentence])
 
     def log_tokens(self, step: int, fresh: Fresh, clock: Clock, ending: bool) -> None:
         """Write the fresh rollouts and their tokens, at the steps that are logged in full."""

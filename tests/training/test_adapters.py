@@ -62,6 +62,7 @@ def trained(root) -> Path:
 def test_it_starts_as_the_student_it_is_and_trains_only_the_adapters(root, trained):
     run = Run.open(trained)
     assert run.meta.status == "finished" and run.meta.config["lora"] == 4
+    assert [note for note in run.meta.notes if note.startswith("adapters: 3,712 of")]
     student, teacher = loading.load_pair(str(root / "s"), str(root / "t"), "cpu", "float32")
     step_0 = run.trace(0, 0, "first")
     text = run.rollouts(probe_set="first").iloc[0]
