@@ -155,7 +155,6 @@ def _refuse_what_cannot_train(command: Arms, plan: Plan, given: RockSet | None) 
     tasks = Tasks.of(settings)
     try:
         from rockcore.training import loading, models
-        from rockcore.training.chat import form_of
     except ModuleNotFoundError as e:
         raise BadConfig(
             f"{e.name} is not installed",
@@ -164,7 +163,12 @@ def _refuse_what_cannot_train(command: Arms, plan: Plan, given: RockSet | None) 
         ) from e
     device = loading.usable_device(command.device)
     student, teacher = loading.load_pair(
-        *tasks.models, device, settings.dtype, settings.teacher_device, form=form_of(settings)
+        *tasks.models,
+        device,
+        settings.dtype,
+        settings.template_arguments(),
+        settings.stop,
+        settings.teacher_device,
     )
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     if given is not None and command.rocks is not None:

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from rockcore.config import ResolvedConfig
 from rockcore.prompts import BadPrompts
 from rockcore.schema import RockError, Turn
 from rockcore.training.failures import first_line, is_of_a_library, shown
 
 Ids = list[int]
 _TRIED = ("a", "1", ".", "What is 2 + 2?")
-
-
-class Form(NamedTuple):
-    """In which form prompts are put to a pair, and what ends its responses."""
-
-    template_args: Mapping[str, Any] = MappingProxyType({})  # for both models' chat templates
-    stop: Literal["student", "both"] = "student"  # whose end tokens
-
-
-def form_of(config: ResolvedConfig) -> Form:
-    """As the settings of a session have it; raises BadConfig."""
-    return Form(config.template_arguments(), config.stop)
 
 
 class BadTemplate(RockError, ValueError):

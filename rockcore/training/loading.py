@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from transformers import (
@@ -24,7 +24,6 @@ from transformers.utils.hub import cached_file
 
 from rockcore.schema import RockError
 from rockcore.training import chat, given_adapters, llama, model_files, remarks, trial
-from rockcore.training.chat import Form
 from rockcore.training.encodings import Difference, difference
 from rockcore.training.failures import ModelNotFound, named_failures
 from rockcore.training.models import SMALL, Model
@@ -32,7 +31,6 @@ from rockcore.training.padding import refuse_other_tokens, shared_ids
 
 __all__ = ["ModelNotFound", "NoDevice", "load", "load_pair", "read_net", "usable_device"]
 transformers_logging.disable_progress_bar()  # a session has its own
-_PLAIN = Form()
 
 
 class NoDevice(RockError, ValueError):
@@ -61,19 +59,20 @@ def load_pair(
     teacher: str,
     device: str,
     dtype: str,
+    template_args: Mapping[str, Any] | None = None,
+    stop: Literal["student", "both"] = "student",
     teacher_device: str | None = None,
     adapted: bool = False,
-    form: Form = _PLAIN,
 ) -> tuple[Model, Model]:
-    """Student and teacher, the teacher frozen, both predicting over the ids that they share; the
-    teacher beside the student or on a device of its own. `adapted`: the student's own weights will
-    not be trained. Raises VocabularyMismatch unless ids mean the same to both, ModelNotFound or
-    BadTemplate for what cannot be used.
+    """Student and teacher, the teacher frozen, both predicting over the ids that they share;
+    `stop`: whose end tokens end a response. The teacher is beside the student or on a device of its
+    own; `adapted`: the student's own weights will not be trained. Raises VocabularyMismatch unless
+    ids mean the same to both, ModelNotFound or BadTemplate for what cannot be used.
     """
-    pupil = load(student, device, dtype, not adapted, form.template_args)
-    judge = load(teacher, teacher_device or device, dtype, False, form.template_args)
+    pupil = load(student, device, dtype, trained=not adapted, template_args=template_args)
+    judge = load(teacher, teacher_device or device, dtype, template_args=template_args)
     match(pupil, judge)
-    if form.stop == "both":
+    if stop == "both":
         pupil.end_at(judge.stop_ids)
     return pupil, judge
 

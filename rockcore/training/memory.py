@@ -20,7 +20,7 @@ import torch
 from rockcore.config import ResolvedConfig
 from rockcore.schema import Prompt
 from rockcore.training import generation, recomputing, scoring
-from rockcore.training.models import Ids, Model
+from rockcore.training.models import Ids, Model, encode_all
 
 _LENGTHS = (8, 24, 48)  # of the texts that are tried
 _LATER = 80 << 20  # that a process on a CPU takes beside: libraries that are loaded late (measured)
@@ -188,8 +188,8 @@ def _sampling(student: Model, texts: int, length: int) -> int:
 
 def _longest(student: Model, tasks: Sequence[Prompt]) -> list[Ids]:
     """The ids of the prompts that have the most characters."""
-    most = sorted((p.prompt for p in tasks), key=len)[-4:]
-    return [student.encode(text) for text in most]
+    most = sorted(tasks, key=lambda task: len(task.prompt))[-4:]
+    return encode_all(student, most, teacher=False)
 
 
 def _taken(device: torch.device) -> int:

@@ -48,11 +48,11 @@ class Model:
     half: bool = False
     # with a partner whose vocabulary is padded otherwise, only the ids below it are predicted
     shared_ids: int | None = None
-    # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
-    micro_batch: int | None = None
     template_args: Mapping[str, Any] = field(default_factory=dict)  # for its chat template
     appended: Ids = field(default_factory=list)  # what its tokenizer puts behind every text
     remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
+    # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
+    micro_batch: int | None = None
 
     @property
     def device(self) -> torch.device:

@@ -31,7 +31,6 @@ from rockcore.training import (
     remarks,
     updates,
 )
-from rockcore.training.chat import form_of
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -137,18 +136,6 @@ def _train(
     return writer.meta
 
 
-def _notes(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> list[str]:
-    """What may surprise in how prompts and models of the user's are put together. The built-in
-    pair is known.
-    """
-    if config.is_builtin:
-        return []
-    told = [*remarks.of_pair(student, teacher), *tasks.notes]
-    if tasks.held_out and (warning := evals.unmatchable(tasks.held_out, config.grader)):
-        told.append(warning)
-    return told + remarks.what_each_reads(student, teacher, tasks.known[0])
-
-
 def _loaded(settings: ResolvedConfig, tasks: Tasks) -> tuple[Model, Model]:
     """Student and teacher where they are to be, the student made ready to learn."""
     if settings.lora:
@@ -157,17 +144,35 @@ def _loaded(settings: ResolvedConfig, tasks: Tasks) -> tuple[Model, Model]:
     if elsewhere is not None:
         elsewhere = loading.usable_device(elsewhere, "--teacher-device")
     student, teacher = loading.load_pair(
-        *tasks.models, device, settings.dtype, elsewhere, bool(settings.lora), form_of(settings)
+        *tasks.models,
+        device,
+        settings.dtype,
+        settings.template_arguments(),
+        settings.stop,
+        elsewhere,
+        bool(settings.lora),
     )
     student.micro_batch = settings.micro_batch
     if settings.lora:
-        adapters.add(
-            student.net, settings.lora, student.name, derived_seed(settings.seed, "lora", 0)
-        )
+        seed = derived_seed(settings.seed, "lora", 0)
+        adapters.add(student.net, settings.lora, student.name, seed)
         student.half, student.fast = settings.dtype == "bfloat16", None
     if settings.gradient_checkpointing:
         recomputing.recompute(student)
     return student, teacher
+
+
+def _notes(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> list[str]:
+    """What may surprise in what is trained, and in how prompts and models of the user's are put
+    together. The built-in pair is known.
+    """
+    told = [adapters.told(student.net)] if config.lora else []
+    if config.is_builtin:
+        return told
+    told += [*remarks.of_pair(student, teacher), *tasks.notes]
+    if tasks.held_out and (warning := evals.unmatchable(tasks.held_out, config.grader)):
+        told.append(warning)
+    return told + remarks.what_each_reads(student, teacher, tasks.known[0])
 
 
 class Session:
@@ -228,8 +233,6 @@ class Session:
         if not self.first_step:  # also again: a kill may have come between dropping and scoring
             self.first_texts = self.probes.write("first", 0)
         self.say = say
-        if self.config.lora:
-            self.note(adapters.told(self.student.net))
         if self.config.arm == "dynamic":
             lengths = self.first_texts.lengths if self.first_texts is not None else []
             for sentence in dynamic.doubts(lengths, self.config.probe_every, self.config.steps):

@@ -63,12 +63,12 @@ def _short_texts(
     student: Model, teacher: Model, tasks: Sequence[Prompt], new_tokens: int
 ) -> Rollouts:
     """Answers of a few tokens to the beginnings of some prompts."""
-    prompts = [
+    short, privileged = (
         [ids[:_FEW_IDS] for ids in encode_all(model, tasks, is_teacher)]
         for model, is_teacher in ((student, False), (teacher, True))
-    ]
-    responses = student.sample(prompts[0], new_tokens, 1.0, seed=0)
-    return Rollouts(tasks, *prompts, responses, [""] * len(tasks))
+    )
+    responses = student.sample(short, new_tokens, 1.0, seed=0)
+    return Rollouts(tasks, short, privileged, responses, [""] * len(tasks))
 
 
 def choose_threads(work: Callable[[], object], shape: str, repeats: int = 3) -> int:

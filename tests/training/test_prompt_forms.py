@@ -14,7 +14,7 @@ from rockcore.log import Run
 from rockcore.schema import Turn
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, remarks, train
-from rockcore.training.chat import BadTemplate, Form, unused_arguments
+from rockcore.training.chat import BadTemplate, unused_arguments
 
 TEMPLATE = (
     "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}\n{% endfor %}"
@@ -139,7 +139,7 @@ def test_what_may_surprise_in_a_pair_is_told_before_training_and_kept(odd_pair, 
 def test_either_models_end_ends_a_response_on_request(odd_pair, tmp_path):
     student, _ = loading.load_pair(*odd_pair, "cpu", "float32")
     assert student.stop_ids == {2}
-    student, teacher = loading.load_pair(*odd_pair, "cpu", "float32", form=Form(stop="both"))
+    student, teacher = loading.load_pair(*odd_pair, "cpu", "float32", stop="both")
     assert student.stop_ids == {2, 7}
     student.save(tmp_path / "m")
     assert loading.load(str(tmp_path / "m"), "cpu", "float32").stop_ids == {2, 7}
