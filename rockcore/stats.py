@@ -18,6 +18,19 @@ class Interval(NamedTuple):
     high: float
 
 
+def ratio_stderr(excess_R: np.ndarray, total: float) -> float:
+    """Standard error of a ratio of sums over R independent units, such as a mean over the tokens of
+    R rollouts. `excess_R`: what each unit has beyond its fair share, its sum − ratio × its size;
+    `total`: the sum of the sizes. NaN for one unit, whose spread cannot be seen.
+
+    The spread about an estimated mean is R / (R - 1) short.
+    """
+    R = len(excess_R)
+    if R < 2:
+        return float("nan")
+    return float(np.sqrt(R / (R - 1) * (excess_R**2).sum()) / total)
+
+
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """A share with its Wilson interval, which stays inside [0, 1] and is honest at small n.
 
@@ -43,9 +56,7 @@ def mean_over_rollouts(values: np.ndarray, lengths: Sequence[int] | np.ndarray) 
     excess = (
         np.add.reduceat(values, np.cumsum(lengths) - lengths) - mean * lengths
     )  # of each rollout, over its fair share
-    # of a ratio of sums over R rollouts: the spread about an estimated mean is R / (R - 1) short
-    R = len(lengths)
-    stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / len(values)) if R > 1 else None
+    stderr = ratio_stderr(excess, len(values)) if len(lengths) > 1 else None
     return MeanOfTokens(float(mean), stderr)
 
 

@@ -123,8 +123,10 @@ _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
 def _rock_table(found: RockReport, top: int, width: int) -> Table:
     from rich.text import Text
 
-    frame, rule = found.tokens, found.rule
-    title = f"{found.name}, {found.span}, {rule.column}: {found.estimator}, {found.mode}"
+    from rockcore.rocks.report import named_loss
+
+    frame, loss = found.tokens, named_loss(found.rule.column, found.estimator)
+    title = f"{found.name}, {found.span}, {loss}, {found.mode}"
     ranked = "types, an unstable ranking" if found.unstable else "types"
     table = Table(
         title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} {ranked}"),

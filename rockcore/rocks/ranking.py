@@ -12,7 +12,7 @@ import pandas as pd
 from rockcore import stats
 from rockcore.categories import categorize_all
 from rockcore.log import Run
-from rockcore.schema import RockError
+from rockcore.schema import RockError, Texts
 from rockcore.spelling import visible
 from rockcore.stats import Interval
 
@@ -22,8 +22,12 @@ class NothingLogged(RockError, ValueError):
 
 
 def last_step(run: Run) -> int:
-    """The last step with logged tokens; raises NothingLogged if there is none."""
+    """The last step with logged tokens; raises NothingLogged if there is none, NotLogged where only
+    the words of texts are logged.
+    """
     steps = run.steps("types")
+    if not steps and (held := run.holdings()).words:
+        held.require("kl")
     if not steps:
         raise NothingLogged(
             f"{run.path.name} has no logged tokens yet",
@@ -39,9 +43,11 @@ def rank(run: Run, step: int | None = None) -> pd.DataFrame:
 
     Needs no second checkpoint, and says nothing of persistence. Columns: token_id, token, category,
     frequency, mean_kl (nats), rock_score (nats, R(v)), share of the summed kl, coverage (share of
-    this type and all above it), grad_norm_sum.
+    this type and all above it), grad_norm_sum. Raises NotLogged where no kl is logged.
     """
     types = run.types(last_step(run) if step is None else step)
+    if types.kl_sum.isna().all():
+        run.holdings().require("kl", Texts.FRESH)
     order = np.lexsort((types.token_id.to_numpy(), -types.kl_sum.to_numpy()))
     total = types.kl_sum.sum()
     frame = pd.DataFrame(

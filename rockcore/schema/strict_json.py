@@ -22,6 +22,20 @@ def parse(text: str | bytes) -> Any:
         raise ValueError("brackets within brackets without end") from e
 
 
+def parse_logged(text: str | bytes) -> Any:
+    """The value of a JSON text as programs write their logs: NaN and infinities, which JSON does
+    not have, are read as NaN, that is, as not known. Raises ValueError as `parse` does otherwise.
+    """
+    try:
+        return json.loads(
+            text if isinstance(text, str) else text.decode(),
+            object_pairs_hook=_without_doubles,
+            parse_constant=_not_known,
+        )
+    except RecursionError as e:
+        raise ValueError("brackets within brackets without end") from e
+
+
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -34,6 +48,10 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def _not_known(name: str) -> float:
+    return float("nan")
 
 
 def _finite(digits: str) -> float:

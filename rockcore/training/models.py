@@ -6,17 +6,17 @@ models on a CPU run through `llama.py`; any other takes the general path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rockcore.schema import Prompt, RockError
-from rockcore.tasks import BadPrompts
-from rockcore.training import llama
+from rockcore.prompts import BadPrompts
+from rockcore.schema import Prompt, RockError, Turn
+from rockcore.training import chat, llama
 from rockcore.training.llama import Pick
 from rockcore.training.padding import ChosenBy, RuleOut
 from rockcore.training.sampling import greedy, inverse_cdf
@@ -24,6 +24,8 @@ from rockcore.training.sampling import greedy, inverse_cdf
 Ids = list[int]
 # parameters, below which the overhead of an operation counts as much as its arithmetic
 SMALL = 10_000_000
+# what families call the number of positions that they were made for
+_ROOM = "max_position_embeddings n_positions n_ctx max_seq_len max_sequence_length".split()
 
 
 class BadResponse(RockError, ValueError):
@@ -46,6 +48,9 @@ class Model:
     half: bool = False
     # with a partner whose vocabulary is padded otherwise, only the ids below it are predicted
     shared_ids: int | None = None
+    template_args: Mapping[str, Any] = field(default_factory=dict)  # for its chat template
+    appended: Ids = field(default_factory=list)  # what its tokenizer puts behind every text
+    remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
 
     @property
     def device(self) -> torch.device:
@@ -75,32 +80,40 @@ class Model:
         """The number of ids it can read: those that have an embedding."""
         return self.net.get_input_embeddings().weight.shape[0]
 
-    def encode(self, prompt: str) -> Ids:
-        """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the
-        bare text. Raises BadPrompts where there are none, or one that the model cannot read.
+    @property
+    def room(self) -> int | None:
+        """The number of positions that it was made for, where its settings say it."""
+        config = self.net.config.get_text_config()
+        found = [getattr(config, name, None) for name in _ROOM]
+        return min((n for n in found if type(n) is int and n > 0), default=None)
+
+    def encode(self, prompt: str | Sequence[Turn]) -> Ids:
+        """The ids of a prompt, a user's text or a conversation, as `chat.prompt_ids` has them.
+        Raises BadPrompts where there are none, or one that the model cannot read; BadTemplate.
         """
-        if self.tokenizer.chat_template:
-            turn = [{"role": "user", "content": prompt}]
-            ids = self.tokenizer.apply_chat_template(
-                turn, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        else:
-            ids = self.tokenizer(prompt)["input_ids"]
+        turns = (Turn("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+        ids = chat.prompt_ids(self.name, self.tokenizer, turns, self.template_args, self.appended)
         if not ids:
             raise BadPrompts(
-                f"The prompt {prompt!r} becomes no tokens",
+                f"The prompt {chat.brief(turns[-1].content)} becomes no tokens",
                 "There is nothing the first word could follow",
                 "Leave it out",
             )
         if max(ids) >= self.readable_ids:
             beyond = next(i for i in ids if i >= self.readable_ids)
             raise BadPrompts(
-                f"The prompt {prompt[:80]!r} holds {self.tokenizer.convert_ids_to_tokens(beyond)!r}"
-                f", token {beyond}, and {self.name} has embeddings for {self.readable_ids} ids",
+                f"The prompt {chat.brief(turns[-1].content)} holds "
+                f"{ascii(self.tokenizer.convert_ids_to_tokens(beyond))[:80]}, token {beyond}, and "
+                f"{self.name} has embeddings for {self.readable_ids} ids",
                 "The model cannot read a token that has no embedding",
                 "Take the token out of the prompts, or give the model a trained embedding of it",
             )
         return ids
+
+    def end_at(self, ids: Iterable[int]) -> None:
+        """Let a response end with these ids too, as far as the model can write them."""
+        self.stop_ids |= {i for i in ids if i < self.vocab_size}
+        self.net.generation_config.eos_token_id = sorted(self.stop_ids)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
@@ -211,7 +224,7 @@ class Model:
         """Raises BadResponse if a prompt with its response of `length` tokens is longer than the
         model can read.
         """
-        most = getattr(self.net.config, "max_position_embeddings", None) or length
+        most = self.room or length
         if length > most:
             raise BadResponse(
                 f"A prompt with its response takes {length} tokens, {self.name} has room for "
@@ -235,7 +248,7 @@ def encode_all(model: Model, prompts: Sequence[Prompt], teacher: bool) -> list[I
     """The ids of each task's prompt, as the teacher reads it or as the student does. Raises
     BadPrompts for one without ids.
     """
-    return [model.encode(p.teacher_prompt if teacher else p.prompt) for p in prompts]
+    return [model.encode(p.read_by(teacher)) for p in prompts]
 
 
 def check_room(

@@ -5,6 +5,7 @@ is refused, one that repeats it is not, and what a killed process left half done
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -162,7 +163,12 @@ def settings_as_json(config: SessionConfig) -> dict[str, Any]:
 
 
 def first_meta(
-    config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model, threads: int
+    config: ResolvedConfig,
+    tasks: Tasks,
+    student: Model,
+    teacher: Model,
+    threads: int,
+    notes: Sequence[str] = (),
 ) -> RunMeta:
     """What run.json says when a run begins."""
     return RunMeta(
@@ -184,6 +190,7 @@ def first_meta(
         code_version=version("rock-token-explorer"),
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=settings_as_json(config),
+        notes=list(notes),
     )
 
 

@@ -102,7 +102,7 @@ def judge_texts(
     its norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
     """
     judging = _Judging(student, teacher, rollouts, watchers)
-    for rows, at in _groups(rollouts, _padded_budget(teacher), student.device):
+    for rows, at in _groups(rollouts, padded_tokens(teacher), student.device):
         weighed = slice(None) if learn is None else _places(learn.weight_N[at] > 0)
         left_out = None if learn is None or not learn.whole else _places(learn.weight_N[at] <= 0)
         learns = learn is not None and len(at[weighed]) > 0
@@ -222,7 +222,7 @@ class _Judging:
         return Judged({**losses, "proj_grad_norm": norms}, self._known_N.cpu().numpy(), cut=cut)
 
 
-def _padded_budget(model: Model) -> int:
+def padded_tokens(model: Model) -> int:
     """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
     cache.
     """
@@ -233,6 +233,10 @@ def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
     """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256
     MB at most.
     """
-    cells = 1 << 18 if device.type == "cpu" else 1 << 26
-    size = max(64, cells // vocab_size)
+    size = piece_rows(vocab_size, device)
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+def piece_rows(vocab_size: int, device: torch.device) -> int:
+    """How many positions meet the vocabulary at once."""
+    return max(64, (1 << 18 if device.type == "cpu" else 1 << 26) // vocab_size)

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from rockcore.categories import BYTES
+from rockcore.log.vocabulary import marks_of, vocab_columns
 from rockcore.training.models import Model
 
 
 def vocabulary_columns(model: Model) -> dict[str, list]:
     """The columns of schema.VOCAB: every id with its own text, spaces and line breaks kept."""
-    ids = list(range(model.vocab_size))
     known = set(model.tokenizer.get_vocab().values())  # they may have gaps
-    pieces = [model.tokenizer.convert_ids_to_tokens(i) if i in known else None for i in ids]
+    pieces = [
+        model.tokenizer.convert_ids_to_tokens(i) if i in known else None
+        for i in range(model.vocab_size)
+    ]
     # all_special_ids has those with a role (end, padding); reserved ones and control tokens are
     # only marked so
     marked = {i for i, token in model.tokenizer.added_tokens_decoder.items() if token.special}
     special = set(model.tokenizer.all_special_ids) | marked
-    # a byte-level alphabet writes a space as Ġ, SentencePiece as ▁; a large SentencePiece
-    # vocabulary has the letter Ġ too
-    openings = [p[:1] for p in pieces if p is not None]
-    byte_level = openings.count("Ġ") > openings.count("▁")
-    texts = [
-        f"<unused {i}>" if p is None else p if i in special else piece_text(p, byte_level)
-        for i, p in enumerate(pieces)
-    ]
-    return {"token_id": ids, "token": texts, "special": [i in special for i in ids]}
-
-
-def piece_text(piece: str, byte_level: bool) -> str:
-    r"""The text of a tokenizer's piece; bytes that are no text by themselves are written \xNN."""
-    if byte_level:
-        if all(c in BYTES for c in piece):
-            return bytes(BYTES[c] for c in piece).decode("utf-8", errors="backslashreplace")
-        return piece
-    if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-        return bytes([int(piece[3:5], 16)]).decode("utf-8", errors="backslashreplace")
-    return piece.replace("▁", " ")
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    return vocab_columns(pieces, special, marks_of(getattr(backend, "model", None)))

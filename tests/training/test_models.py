@@ -11,6 +11,7 @@ import small_pairs
 import torch
 from safetensors.torch import load_file, save_file
 
+from rockcore.log.vocabulary import piece_text
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, models
@@ -21,7 +22,7 @@ from rockcore.training.loading import ModelNotFound
 from rockcore.training.models import chunks
 from rockcore.training.rollouts import rollouts_of
 from rockcore.training.scoring import Alternatives, Learning, judge_texts
-from rockcore.training.vocabulary import piece_text, vocabulary_columns
+from rockcore.training.vocabulary import vocabulary_columns
 
 FAMILIES = list(small_pairs.FAMILIES)
 

@@ -49,8 +49,7 @@ def show_thresholds(rule: data.rocks.RockRule) -> None:
         data.rocks.histogram(run, rule),
         tau,
         linked,
-        f"{facts.meta.name} · {data.rocks.corpus_line(run, rule)} · {rule.column}: "
-        f"{facts.meta.estimator}.",
+        f"{facts.meta.name} · {data.rocks.corpus_line(run, rule)} · {facts.measured(rule.column)}.",
         lambda: follow_hand(linked),
     )
     left, middle, right = st.columns(3)
@@ -153,15 +152,8 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
 
 def offer_ways_on() -> None:
     """Rules that may be tried in place of one that cannot."""
-    try:
-        other = data.rocks.without_persistence(run, current_rule())
-    except data.runs.RockError:
-        other = None
-    if other is not None:
-        st.button(
-            "Rank the one checkpoint by Rock Score, without persistence",
-            on_click=lambda: put_rule(other),
-        )
+    for label, other in data.rocks.ways_on(run, selection.text("rule", "default")).items():
+        st.button(label, on_click=put_rule, args=(other,))
     st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
 
 
