@@ -57,5 +57,6 @@ def format_named(name: str) -> Format:
 IMPORTERS: dict[str, str] = {
     "slime": "rockcore.importers.slime.SLIME",
     "miles": "rockcore.importers.miles.MILES",
+    "rock-token": "rockcore.importers.authors.ROCK_TOKEN",
     "table": "rockcore.importers.table.TABLE",
 }
