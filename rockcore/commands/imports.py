@@ -84,6 +84,7 @@ def run(command: Import) -> None:
         report = import_run(format, files, command.out, options, bar.listen)
     for sentence in report.sentences():
         out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    out.print(f"rockcore app {command.out}", markup=False, highlight=False, soft_wrap=True)
 
 
 class ImportBar:
@@ -107,7 +108,7 @@ class ImportBar:
         self.bar.update(self.task, total=at.total, completed=at.read, description=said)
         tenths = 10 * at.read // max(at.total, 1)
         if tenths > self.tenths and not err.is_terminal:
-            err.print(f"{tenths * 10} % read, {said}", highlight=False)
+            err.print(f"{tenths * 10} % read", highlight=False)
         self.tenths = max(tenths, self.tenths)
 
 

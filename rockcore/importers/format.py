@@ -20,7 +20,7 @@ OF_TEXTS = ("step", "prompt", "teacher_prompt", "response", "answer", "correct",
 OF_TOKENS = tuple(
     name for name, c in schema.TOKENS.items() if str(c.type) in ("float", "halffloat")
 )
-COLUMNS = (*OF_TEXTS, "rollout_id", "position", "token_id", *OF_TOKENS)
+COLUMNS = (*OF_TEXTS, "rollout_id", "position", "token_id", "token", *OF_TOKENS)
 
 
 class BadExport(RockError, ValueError):
@@ -113,7 +113,7 @@ class Peek:
     file: Path
     kind: str  # jsonl | json | parquet | csv | pickle
     # the first record; of Parquet and CSV the names of the columns, each with its type or None; of
-    # a pickle nothing: its formats look into the file
+    # a pickle what its beginning holds
     record: Mapping[str, Any]
 
     def has(self, *names: str) -> bool:

@@ -10,7 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from rockcore.importers.report import Report
-from rockcore.importers.rows import BadRow, RowError, Text, refuse_impossible, with_sampled_loss
+from rockcore.importers.rows import (
+    BadRow,
+    RowError,
+    Text,
+    refuse_impossible,
+    spelled_out,
+    with_sampled_loss,
+)
 from rockcore.importers.spool import Spool
 from rockcore.importers.vocabulary import SeenTokens, Tokenizer
 
@@ -42,6 +49,7 @@ class Gathered:
     def _checked(self, text: Text) -> Text:
         """The text with its ids, where it can have any."""
         refuse_impossible(text)
+        text = spelled_out(text)
         if text.token_ids is None and text.tokens is not None:
             text = replace(text, token_ids=self.seen.number(text.tokens))
             self.numbered += 1

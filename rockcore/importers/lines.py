@@ -47,8 +47,13 @@ def records_of(export: Export, longest: int = LONGEST) -> Iterator[tuple[str, An
     Raises as `read_lines` does.
     """
     for file in export.files:
-        for line in read_lines(file, longest, export.advance):
-            yield f"{file}, line {line.number}", record_of(line)
+        yield from records_in(file, export, longest)
+
+
+def records_in(file: Path, export: Export, longest: int = LONGEST) -> Iterator[tuple[str, Any]]:
+    """The same of one file of an export."""
+    for line in read_lines(file, longest, export.advance):
+        yield f"{file}, line {line.number}", record_of(line)
 
 
 def record_of(line: Line) -> Any:
@@ -82,7 +87,7 @@ def read_lines(
             yield Line(number + 1, None, f"and what follows cannot be read ({_quoted(said)})")
 
 
-def read_documents(
+def read_document(
     path: Path, longest: int = LONGEST, advance: Callable[[int], None] = lambda count: None
 ) -> Iterator[Line]:
     """The records of a file that is one JSON value or a list of them, numbered from 1; of JSON

@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 
 from rockcore.importers import IMPORTERS, format_named
 from rockcore.importers.format import BadExport, Format, Peek, unreadable
-from rockcore.log.files import NOT_PARQUET, state_of
+from rockcore.importers.lines import read_lines
+from rockcore.importers.torch_files import beginning
+from rockcore.log.files import NOT_PARQUET, read_whole, state_of
+from rockcore.schema import DamagedRun, strict_json
 
 _LOOKED_AT = 20  # records, until one can be read
 _MOST_FILES = 1_000_000
@@ -105,7 +108,7 @@ def _with_numbers(name: str) -> list[tuple[int, int | str]]:
 def peek(file: Path) -> Peek | None:
     """The kind of a file and its first record; None for what can be read as nothing.
 
-    Raises BadExport where it cannot be opened.
+    Raises BadExport where it cannot be opened, BadPickle for a pickle that holds more than data.
     """
     try:
         with file.open("rb") as opened:
@@ -115,7 +118,7 @@ def peek(file: Path) -> Peek | None:
     if head == b"PAR1":
         return _peek_parquet(file)
     if head.startswith((b"PK\x03\x04", b"\x80")):
-        return Peek(file, "pickle", {})
+        return Peek(file, "pickle", beginning(file))
     return _peek_text(file)
 
 
@@ -128,13 +131,20 @@ def _peek_parquet(file: Path) -> Peek | None:
 
 
 def _peek_text(file: Path) -> Peek | None:
-    from rockcore.importers.lines import read_document, read_lines
-
     for line in islice(read_lines(file), _LOOKED_AT):
         if isinstance(line.value, dict):
             return Peek(file, "jsonl", line.value)
-    record = next((each.value for each in read_document(file) if each.value is not None), None)
-    return Peek(file, "json", record) if isinstance(record, dict) else _peek_csv(file)
+    return _peek_document(file) or _peek_csv(file)
+
+
+def _peek_document(file: Path) -> Peek | None:
+    """Of a file that is one JSON value: an object, or the first of a list."""
+    try:
+        value = strict_json.parse_logged(read_whole(file))
+    except (DamagedRun, ValueError):  # too large, or none
+        return None
+    first = value[0] if isinstance(value, list) and value else value
+    return Peek(file, "json", first) if isinstance(first, dict) else None
 
 
 def _peek_csv(file: Path) -> Peek | None:

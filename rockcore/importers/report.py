@@ -51,8 +51,7 @@ class Report:
             return
         if not self.rows:
             raise BadExport(
-                f"{self.files} {'file' if self.files == 1 else 'files'} hold no row of the format "
-                f"{self.format}",
+                f"{_files(self.files)} of {self.format} with no row that is one",
                 "There is nothing to import",
                 "Check the path and the format; `rockcore import auto` says what it recognises",
             )
@@ -68,7 +67,7 @@ class Report:
         steps = f"steps {self.steps[0]} to {self.steps[-1]}" if self.steps else "no step"
         said = [
             f"{self.out}: {self.texts:,} texts and {self.tokens:,} tokens of {len(self.steps)} "
-            f"logged steps ({steps}), imported from {self.files} files of {self.format}"
+            f"logged steps ({steps}), imported from {_files(self.files)} of {self.format}"
         ]
         if self.skipped:
             first = "; ".join(map(str, self.errors))
@@ -76,3 +75,7 @@ class Report:
         if self.missing:
             said.append(f"not in this export: {', '.join(self.missing)}")
         return said + self.notes
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

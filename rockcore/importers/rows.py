@@ -195,10 +195,33 @@ def _array(value: Any, source: str) -> np.ndarray:
     return array
 
 
+def spelled_out(text: Text) -> Text:
+    """The text with halves of surrogate pairs, which are no text, spelled out."""
+    wrong: dict[str, Any] = {
+        name: value.encode(errors="backslashreplace").decode()
+        for name in ("where", "key", "prompt", "teacher_prompt", "response", "answer")
+        if isinstance(value := getattr(text, name), str) and not _is_whole(value)
+    }
+    if text.tokens is not None and not all(map(_is_whole, text.tokens)):
+        wrong["tokens"] = [t.encode(errors="backslashreplace").decode() for t in text.tokens]
+    return replace(text, **wrong) if wrong else text
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def refuse_impossible(text: Text) -> None:
     """Raises BadRow for a text whose numbers contradict themselves or the log's contract."""
     if type(text.step) is not int or not 0 <= text.step < 2**31:
         raise BadRow("step", f"is {ascii(text.step)[:80]}, not a whole number from 0 on")
+    if type(text.key) not in (int, str, type(None)) or (
+        isinstance(text.key, int) and abs(text.key) >= 2**63
+    ):
+        raise BadRow("key", f"is {ascii(text.key)[:80]}, neither a whole number nor text")
+    for name in ("correct", "truncated"):
+        if type(getattr(text, name)) not in (bool, type(None)):
+            raise BadRow(name, f"is {ascii(getattr(text, name))[:80]}, neither true nor false")
     if text.token_ids is not None and not len(text.token_ids):
         raise BadRow("token_id", "the response has no token")
     T = None if text.token_ids is None else len(text.token_ids)

@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from rockcore.importers.format import OF_TOKENS
+from rockcore.importers.parts import MOST_BYTES, Parts
 from rockcore.importers.rows import Text
-from rockcore.schema import LogWriteError
 
-MOST_BYTES = 2**26  # held in memory before it goes to files
 _PLAIN = ("where", "prompt", "teacher_prompt", "response", "answer")
 _FLAGS = ("correct", "truncated")
 _SCHEMA = pa.schema(
@@ -34,13 +33,13 @@ assert {f.name for f in fields(Text)} - {"step", "values"} <= {*_SCHEMA.names}  
 
 
 class Spool:
-    """Texts by step; `folder` is made when it is first needed."""
+    """Texts by step."""
 
     def __init__(self, folder: Path, most_bytes: int = MOST_BYTES):
-        self.folder, self.most_bytes = folder, most_bytes
+        self.most_bytes = most_bytes
         self.first: int | None = None  # step
         self._held: dict[int, list[Text]] = defaultdict(list)
-        self._parts: dict[int, list[Path]] = defaultdict(list)
+        self._parts = Parts(folder, most_bytes=0)
         self._bytes = 0
 
     def add(self, text: Text) -> None:
@@ -50,43 +49,23 @@ class Spool:
         self._held[text.step].append(text)
         self._bytes += _size(text)
         if self._bytes > self.most_bytes:
-            try:
-                self._spill()
-            except OSError as e:
-                raise LogWriteError(
-                    f"{self.folder} could not be written ({e.strerror or e})",
-                    "Steps are gathered there until the export is read",
-                    "Free space or fix the permissions, then import it again",
-                ) from e
+            for step, texts in self._held.items():
+                self._parts.add(step, _table(texts))
+            self._held.clear()
+            self._bytes = 0
 
     def steps(self) -> list[int]:
-        return sorted({*self._held, *self._parts})
+        return sorted({*self._held, *self._parts.steps()})
 
     def read(self, step: int) -> list[Text]:
         """The texts of a step in the order in which they came."""
-        texts: list[Text] = []
-        for part in self._parts.get(step, []):
-            with pa.OSFile(str(part)) as file:
-                texts += _texts(step, pa.ipc.open_file(file).read_all())
-        return texts + self._held.get(step, [])
+        table = self._parts.read(step)
+        return (_texts(step, table) if table else []) + self._held.get(step, [])
 
     def drop(self, step: int) -> None:
         """Keep its texts no longer."""
         self._held.pop(step, None)
-        for part in self._parts.pop(step, []):
-            part.unlink()
-
-    def _spill(self) -> None:
-        for step, texts in self._held.items():
-            folder = self.folder / f"step={step}"
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"{len(self._parts[step])}.arrow"
-            table = _table(texts)
-            with pa.OSFile(str(part), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
-                writer.write_table(table)
-            self._parts[step].append(part)
-        self._held.clear()
-        self._bytes = 0
+        self._parts.drop(step)
 
 
 def _size(text: Text) -> int:

@@ -22,10 +22,10 @@ def rollout_columns(step: int, texts: Sequence[Text], tokenizer: Tokenizer | Non
     return {
         "step": [step] * len(texts),
         "rollout_id": numbers_of(texts),
-        "prompt": [_clean(t.prompt or "") for t in texts],
-        "teacher_prompt": [_clean(t.teacher_prompt) for t in texts],
-        "response": [_clean(_response(t, tokenizer)) for t in texts],
-        "answer": [_clean(t.answer) for t in texts],
+        "prompt": [t.prompt or "" for t in texts],
+        "teacher_prompt": [t.teacher_prompt for t in texts],
+        "response": [_response(t, tokenizer) for t in texts],
+        "answer": [t.answer for t in texts],
         "correct": [t.correct for t in texts],
         "truncated": [t.truncated for t in texts],
     }
@@ -37,11 +37,6 @@ def _response(text: Text, tokenizer: Tokenizer | None) -> str | None:
     if text.tokens is not None:
         return "".join(text.tokens)
     return tokenizer.decode(text.token_ids) if tokenizer else None
-
-
-def _clean(text: str | None) -> str | None:
-    """Halves of surrogate pairs are no text: they are spelled out."""
-    return None if text is None else text.encode(errors="backslashreplace").decode()
 
 
 def token_columns(step: int, texts: Sequence[Text], columns: Sequence[str]) -> dict[str, Any]:

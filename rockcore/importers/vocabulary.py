@@ -41,6 +41,8 @@ class Tokenizer:
             self._reader: Any = Reader.from_str(text)
         except Exception as e:  # the very class that tokenizers raises
             raise _no_tokenizer(file, e) from e
+        self._reader.no_truncation()
+        self._reader.no_padding()
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -84,8 +86,8 @@ class SeenTokens:
 
     @property
     def last(self) -> int:
-        """The highest id; 0 without any."""
-        return max(self.ids, default=0)
+        """The highest id; -1 without any."""
+        return max(self.ids, default=-1)
 
     def add(self, ids: np.ndarray, tokens: Sequence[str] | None) -> None:
         unique, first = np.unique(ids, return_index=True)

@@ -24,10 +24,11 @@ from rockcore.importers.vocabulary import Tokenizer, unknown_hash
 from rockcore.log.folders import META
 from rockcore.log.lock import locked
 from rockcore.log.summaries import step_summary
-from rockcore.log.writer import RunWriter
+from rockcore.log.writer import RunExists, RunWriter
 from rockcore.schema import LogWriteError, RunMeta
 
 UNKNOWN = "not named in the export"
+RESCORE = "Judge its texts: rockcore score RUN --student DIR --teacher DIR"
 PROBES = "first"  # the set of texts that are judged at several steps
 
 
@@ -58,7 +59,7 @@ def import_run(
     """
     options, about = options or Options(), About()
     _refuse_steps(files, options)
-    RunWriter.refuse_existing(out)
+    _refuse_taken(out)
     tokenizer = None if options.tokenizer is None else Tokenizer(options.tokenizer)
     report = Report(format.name, len(files), out)
     advance = _counter(files, report, listen)
@@ -80,6 +81,13 @@ def _refuse_steps(files: Sequence[Path], options: Options) -> None:
             "Each file needs its own, in their order",
             "Give one step a file, with commas between",
         )
+
+
+def _refuse_taken(out: Path) -> None:
+    try:
+        RunWriter.refuse_existing(out)
+    except RunExists as e:
+        raise RunExists(*e.parts[:2], "Choose another folder") from e
 
 
 def _counter(files: Sequence[Path], report: Report, listen: Listen) -> Callable[[int], None]:
@@ -120,14 +128,14 @@ def _write(folder: Path, meta: RunMeta, gathered: Gathered, about: About) -> Non
 
 
 def _write_step(writer: RunWriter, step: int, texts: list[Text], gathered: Gathered) -> None:
-    """The fresh rollouts of a step."""
+    """The fresh rollouts of a step; of words alone there are no metrics."""
     writer.append("rollouts", step, rollout_columns(step, texts, gathered.tokenizer))
-    lengths, kl = [0] * len(texts), np.zeros(0)
-    if gathered.with_ids:
-        tokens = token_columns(step, texts, sorted(gathered.columns))
-        lengths = [0 if t.token_ids is None else len(t.token_ids) for t in texts]
-        kl = tokens.get("kl", np.full(sum(lengths), np.nan))
-        writer.append("tokens", step, tokens)
+    if not gathered.with_ids:
+        return
+    tokens = token_columns(step, texts, sorted(gathered.columns))
+    writer.append("tokens", step, tokens)
+    lengths = [len(t.token_ids) for t in texts if t.token_ids is not None]
+    kl = tokens.get("kl", np.full(sum(lengths), np.nan))
     summary = step_summary(step, kl, lengths, [t.correct for t in texts])
     writer.append("metrics", step, {name: [value] for name, value in summary.items()})
 
@@ -146,20 +154,29 @@ def _meta(format: Format, export: Export, out: Path, gathered: Gathered) -> RunM
     tokenizer, columns = gathered.tokenizer, gathered.columns
     judged_by = about.student_logps or format.student_logps
     return RunMeta(
-        name=out.resolve().name,
-        student=options.student or about.student or UNKNOWN,
-        teacher=options.teacher or about.teacher or UNKNOWN,
+        name=_name(out.resolve().name),
+        student=_name(options.student or about.student),
+        teacher=_name(options.teacher or about.teacher),
         tokenizer_hash=tokenizer.hash if tokenizer else unknown_hash(export.files),
-        vocab_size=1 + max(gathered.seen.last, tokenizer.last if tokenizer else 0),
+        vocab_size=1 + max(gathered.seen.last, tokenizer.last if tokenizer else -1),
         estimator=(options.estimator or about.estimator or format.estimator)
         if "kl" in columns
         else "absent",
         student_logps=judged_by if columns & {"student_logp", "sampled_loss"} else "absent",
         source=format.name,
-        notes=_notes(format, about, gathered),
+        notes=[_line(note) for note in _notes(format, about, gathered)],
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=about.config,
     )
+
+
+def _line(text: str) -> str:
+    """Text as run.json takes it."""
+    return text.replace("\0", "").encode(errors="backslashreplace").decode()[:2000]
+
+
+def _name(text: str) -> str:
+    return _line(text) or UNKNOWN
 
 
 def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
@@ -176,7 +193,7 @@ def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
             gathered.with_ids and not tokenizer and not seen.texts
         ),
         f"The tokenizer lacks {beyond} ids of the export: they are shown by their ids.": beyond,
-        "No teacher values in this export.": (
+        f"No teacher values in this export. {RESCORE}": (
             not gathered.columns & {"kl", "sampled_loss", "teacher_logp"}
         ),
     }
@@ -195,6 +212,8 @@ def _workplace(out: Path) -> Iterator[Path]:
             yield place
         finally:
             _clear(place)
+    with suppress(OSError):  # where a killed import had made it
+        place.rmdir()
 
 
 def _clear(place: Path) -> None:
@@ -203,11 +222,15 @@ def _clear(place: Path) -> None:
 
 
 def _move(run: Path, out: Path) -> None:
-    """Put the files of a run where it belongs, run.json last: without it nothing opens."""
-    RunWriter.refuse_existing(out)
+    """Put a run where it belongs: in one step, or where something lies there already, such as the
+    output of the page that started it, file by file and run.json last, without which nothing opens.
+    """
+    _refuse_taken(out)
     moved: list[Path] = []
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        if not out.exists():
+            os.replace(run, out)
+            return
         for name in sorted(os.listdir(run), key=lambda name: name == META):
             os.replace(run / name, out / name)
             moved.append(out / name)

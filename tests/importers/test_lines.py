@@ -13,7 +13,7 @@ import pytest
 
 from rockcore.importers import lines
 from rockcore.importers.format import BadExport
-from rockcore.importers.lines import Line, read_documents, read_lines
+from rockcore.importers.lines import Line, read_document, read_lines
 
 ROW = b'{"step": 3, "text": "caf\xc3\xa9"}\n'
 
@@ -132,4 +132,4 @@ def test_bytes_behind_are_told_as_they_are_read(tmp_path):
 @pytest.mark.parametrize("content", [b"[1, 2]", b"[1,\n 2]\n", b"1\n2\n", b"\xef\xbb\xbf[1, 2]"])
 def test_a_document_is_one_value_a_list_of_them_or_lines(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
-    assert [line.value for line in read_documents(tmp_path / "a.json")] == [1, 2]
+    assert [line.value for line in read_document(tmp_path / "a.json")] == [1, 2]

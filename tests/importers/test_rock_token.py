@@ -127,8 +127,7 @@ def test_two_files_on_the_same_texts_become_probes(tmp_path: Path):
     run, report = imported(files, steps=(0, 500))
     assert report.steps == [0, 500] and run.steps("probe/first") == [0, 500]
     for step, found in ((0, before), (500, after)):
-        shown = run.probe("first", step)
-        shown = shown[shown.rollout_id == 4]
+        shown = run.trace(step, 4, "first")
         assert shown.token_id.tolist() == of(found, 4, "token_id")
         assert shown.kl.tolist() == pytest.approx(of(found, 4, "kl"))
 

@@ -47,6 +47,6 @@ def test_each_text_becomes_a_rollout_of_its_step(tmp_path: Path):
 
 def test_an_export_without_rows_is_refused_and_leaves_nothing(tmp_path: Path):
     file = lines(tmp_path / "a.jsonl", [])
-    with pytest.raises(BadExport, match="hold no row"):
+    with pytest.raises(BadExport, match="with no row"):
         import_run(format_named("table"), [file], tmp_path / "run")
     assert [f.name for f in tmp_path.iterdir()] == ["a.jsonl"]
