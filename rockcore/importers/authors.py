@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rockcore.importers.format import BadExport, Export, Field, Format, Peek
-from rockcore.importers.lines import read_documents
+from rockcore.importers.lines import read_document
 from rockcore.importers.occurrences import read_records
 from rockcore.importers.pickle_arrays import BadPickle
 from rockcore.importers.rows import BadRow, RowError, Text, ids_of, texts_of, values_of
@@ -145,7 +145,7 @@ def _text(where: str, step: int, number: int, mine: dict[str, np.ndarray]) -> Te
 def _traces(export: Export) -> Iterator[Text | RowError]:
     def records() -> Iterator[tuple[str, Any]]:
         for number, file in enumerate(export.files):
-            for line in read_documents(file, advance=export.advance):
+            for line in read_document(file, advance=export.advance):
                 yield f"{file.name}", (number, file, line.value)
 
     def build(where: str, record: Any) -> Text:

@@ -56,8 +56,12 @@ def read_records(
     Raises BadPickle, also where the value is no dict with such a list.
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    template = before = None
-    value = machine.walk(lambda: _at_record(machine, field))
+    before = None
+
+    def found_one() -> bool:  # the first record of all has its keys as texts
+        return _at_record(machine, field) and _template(machine) is not None
+
+    value = machine.walk(found_one)
     if value is None:
         batch = machine.marks[-1]
         before = len(machine.stack[batch - 1]) + len(machine.stack) - batch
