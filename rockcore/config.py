@@ -199,12 +199,31 @@ class SessionConfig:
     """
     match_kl: bool = False
     """Let random-freeze choose positions whose kl is near that of the tokens of the set."""
+    micro_batch: int | None = field(default=None, metadata=about(least=1, unit="rollouts"))
+    """Take at most so many rollouts through the models at once where texts are judged and learned
+    from: it bounds the memory of activations and changes results by rounding alone. Default: as
+    many as have 8,192 tokens, with padding (a small model on a CPU: 1,024).
+    """
+    lora: int | None = field(default=None, metadata=about(least=1))
+    """Train LoRA adapters of this rank beside all linear maps of the student's layers, and nothing
+    else; needs peft. A pair of your own then has --lr 1e-4 by default, and --dtype bfloat16 keeps
+    the student's own weights in half the memory.
+    """
+    gradient_checkpointing: bool = False
+    """Keep one activation a layer and token and compute the others anew for the gradient: a forward
+    pass more, for a fraction of the memory.
+    """
     resume: bool = False
-    """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads
-    may change, another flag has to repeat what the run has.
+    """Go on with the run in --out from its last checkpoint; only --steps, --device,
+    --teacher-device, --threads, --micro-batch and --gradient-checkpointing may change, another flag
+    has to repeat what the run has.
     """
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
+    teacher_device: str | None = None
+    """Where the teacher is, e.g. cuda:1 or cpu; default: beside the student. Its predictions are
+    compared on the student's device, a piece at a time.
+    """
     dtype: Literal["float32", "bfloat16"] | None = unless_given("float32")
     """What the models compute in, without it float32; the student's own weights and the divergences
     are always float32.
@@ -240,7 +259,7 @@ class SessionConfig:
         }
         for name in _unused(filled["arm"]):  # it would tell of what was not done
             filled[name] = getattr(self, name)
-        tuned = OWN_PAIR if own else TUNED[filled["scenario"]]
+        tuned = (OWN_LORA if self.lora else OWN_PAIR) if own else TUNED[filled["scenario"]]
         filled |= {name: value for name, value in tuned.items() if filled[name] is None}
         if filled["probe_every"] is None:
             filled["probe_every"] = max(1, filled["steps"] // 10)
@@ -500,3 +519,5 @@ TUNED: dict[str, dict[str, float | int]] = {
     "skill": {"steps": 200, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},
 }
 OWN_PAIR: dict[str, float | int] = {"steps": 100, "rollouts": 8, "lr": 1e-5, "max_new_tokens": 256}
+# adapters want about ten times the rate of all weights (Schulman et al. 2025, LoRA Without Regret)
+OWN_LORA: dict[str, float | int] = {**OWN_PAIR, "lr": 1e-4}

@@ -18,11 +18,12 @@ from transformers import (
     GenerationConfig,
     PreTrainedTokenizerFast,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from rockcore.schema import RockError
-from rockcore.training import chat, given_adapters, llama, model_files, remarks, trial
+from rockcore.training import chat, given_adapters, heads, llama, model_files, remarks, trial
 from rockcore.training.encodings import Difference, difference
 from rockcore.training.failures import ModelNotFound, named_failures
 from rockcore.training.models import SMALL, Model
@@ -36,9 +37,9 @@ class NoDevice(RockError, ValueError):
     """A device that torch cannot use here."""
 
 
-def usable_device(name: str | None) -> str:
-    """The device to run on, by default a GPU where there is one; raises NoDevice if torch has none
-    of this name.
+def usable_device(name: str | None, flag: str = "--device") -> str:
+    """The device to run on, by default a GPU where there is one; raises NoDevice, which names the
+    flag, if torch has none of this name.
     """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -48,7 +49,7 @@ def usable_device(name: str | None) -> str:
         raise NoDevice(
             f"torch cannot use the device '{name}' ({str(e).splitlines()[0]})",
             "Nothing can run there",
-            "Give --device cpu",
+            f"Give {flag} cpu",
         ) from e
     return name
 
@@ -60,13 +61,16 @@ def load_pair(
     dtype: str,
     template_args: Mapping[str, Any] | None = None,
     stop: Literal["student", "both"] = "student",
+    teacher_device: str | None = None,
+    adapted: bool = False,
 ) -> tuple[Model, Model]:
     """Student and teacher, the teacher frozen, both predicting over the ids that they share;
-    `stop`: whose end tokens end a response. Raises VocabularyMismatch unless ids mean the same to
-    both, ModelNotFound or BadTemplate for what cannot be used.
+    `stop`: whose end tokens end a response. The teacher is beside the student or on a device of its
+    own; `adapted`: the student's own weights will not be trained. Raises VocabularyMismatch unless
+    ids mean the same to both, ModelNotFound or BadTemplate for what cannot be used.
     """
-    pupil = load(student, device, dtype, trained=True, template_args=template_args)
-    judge = load(teacher, device, dtype, template_args=template_args)
+    pupil = load(student, device, dtype, trained=not adapted, template_args=template_args)
+    judge = load(teacher, teacher_device or device, dtype, template_args=template_args)
     match(pupil, judge)
     if stop == "both":
         pupil.end_at(judge.stop_ids)
@@ -120,6 +124,7 @@ def load(
         fast = llama.FastLlama(net) if small and not half and llama.fits(net) else None
         with trial.named_use(source):  # an error of ours, which stays
             projects = fast is not None or trial.projects(net)
+            finishes = not projects and heads.finishes(net)
         model = Model(
             source,
             net,
@@ -130,6 +135,7 @@ def load(
             half,
             template_args=dict(template_args or {}),
             appended=appended,
+            finishes=finishes,
             remarks=remarks.of_model(asked, beyond, tokenizer, appended, otherwise),
         )
     trial.refuse_unusable(model)
@@ -154,6 +160,11 @@ def _end_ids(asked: GenerationConfig | None, tokenizer: Any, readable: int) -> E
             raise ValueError(f"eos_token_id is {ascii(i)[:80]}, which is no id of a token")
     ids = {i for i in named if i is not None}
     return EndIds({i for i in ids if 0 <= i < readable}, {i for i in ids if not 0 <= i < readable})
+
+
+def layers_of(net: Any) -> list[Any]:
+    """The layers whose activations can be dropped and computed anew, one by one."""
+    return [module for module in net.modules() if isinstance(module, GradientCheckpointingLayer)]
 
 
 def read_net(source: str, dtype: torch.dtype) -> Any:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt, RockError, Turn
-from rockcore.training import chat, llama
+from rockcore.training import adapters, chat, generation, heads, llama
 from rockcore.training.llama import Pick
-from rockcore.training.padding import ChosenBy, RuleOut
+from rockcore.training.padding import ChosenBy
 from rockcore.training.sampling import greedy, inverse_cdf
 
 Ids = list[int]
@@ -37,7 +37,7 @@ class Model:
     """A causal language model in the three roles a session needs: writer, judge, pupil."""
 
     name: str
-    net: Any  # the transformers model; its parameters are what training changes
+    net: Any  # the transformers model
     tokenizer: Any
     stop_ids: frozenset[int]
     fast: llama.FastLlama | None
@@ -51,6 +51,15 @@ class Model:
     template_args: Mapping[str, Any] = field(default_factory=dict)  # for its chat template
     appended: Ids = field(default_factory=list)  # what its tokenizer puts behind every text
     remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
+    # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
+    micro_batch: int | None = None
+    # what it does behind its last hidden states can be asked for position by position
+    finishes: bool = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether `features` are hidden states, of which `logits` makes predictions in pieces."""
+        return self.projects or self.finishes
 
     @property
     def device(self) -> torch.device:
@@ -61,6 +70,11 @@ class Model:
         return sum(p.numel() for p in self.net.parameters())
 
     @property
+    def trained(self) -> list[Tensor]:
+        """The parameters that training changes: all, or its adapters."""
+        return [p for p in self.net.parameters() if p.requires_grad]
+
+    @property
     def head(self) -> Tensor:
         """The weight (V, D) of the vocabulary projection."""
         return self.net.get_output_embeddings().weight
@@ -69,6 +83,11 @@ class Model:
     def vocab_size(self) -> int:
         """The number of ids it predicts over: of rows of its head, or fewer beside its partner."""
         return self.shared_ids or self.head.shape[0]
+
+    @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return self.head.shape[1]
 
     @property
     def restricted(self) -> bool:
@@ -121,55 +140,48 @@ class Model:
     def decode(self, response: Ids) -> str:
         return self.tokenizer.decode(response, skip_special_tokens=True)
 
-    @torch.inference_mode()
     def sample(
         self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
     ) -> list[Ids]:
-        """A response to every prompt, up to and including the stop id; temperature 0 is greedy."""
-        if self.fast is not None:
-            self.check_room(max(map(len, prompts)) + max_new_tokens)
-            pick = (
-                greedy
-                if temperature == 0
-                else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
-            )
-            head_VD = self.head[: self.vocab_size]
-            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
+        """A response to every prompt, up to and including the stop id; temperature 0 is greedy. The
+        draws of a row depend on the seed and its place alone, not on which rows are beside it.
+        """
         self.check_room(max(map(len, prompts)) + max_new_tokens)
-        choice: dict[str, Any] = (
-            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            if temperature
-            else {"do_sample": False}
-        )
-        if self.restricted:
-            choice["logits_processor"] = [RuleOut(self.vocab_size)]
-        return self._generate(prompts, max_new_tokens, seed, choice)
+        drawn = len(prompts), max_new_tokens, temperature, seed
+        pick = greedy if temperature == 0 else inverse_cdf(*drawn, self.device)
+        return self.sample_by(prompts, max_new_tokens, pick)
 
     @torch.inference_mode()
     def sample_by(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
-        """The same with each next id chosen by `pick`, on either path. A pick may end a row early;
-        the caller sees to it that all rows fit the model.
+        """The same with each next id chosen by `pick`. A pick may end a row early; the caller sees
+        to it that all rows fit the model.
         """
-        if self.fast is not None:
-            head_VD = self.head[: self.vocab_size]
-            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
-        chosen = ChosenBy(pick, max(map(len, prompts)), self.vocab_size)
-        how = {"do_sample": False, "logits_processor": [chosen]}
-        return self._generate(prompts, max_new_tokens, 0, how)
+        written: dict[int, Ids] = {}
+        places = generation.places(self.net, self.half)
+        for rows in generation.together(list(map(len, prompts)), max_new_tokens, places):
+            group, whole = [prompts[r] for r in rows], len(rows) == len(prompts)
+            chosen = pick if whole else generation.of_rows(pick, rows, self.device)
+            if self.fast is not None:
+                head_VD = self.head[: self.vocab_size]
+                found = self.fast.sample(group, head_VD, chosen, self.stop_ids, max_new_tokens)
+            else:
+                found = self._generate(group, max_new_tokens, chosen)
+            written.update(zip(rows, found, strict=True))
+        return [written[r] for r in range(len(prompts))]
 
-    def _generate(
-        self, prompts: Sequence[Ids], max_new_tokens: int, seed: int, choice: dict[str, Any]
-    ) -> list[Ids]:
+    def _generate(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
         longest = max(map(len, prompts))
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
         mask_BT = torch.tensor(
             [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
         )
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self.autocast():
-            torch.manual_seed(seed)
+        with self.autocast():
             out_BT = self.net.generate(
-                input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,  # the pick draws
+                logits_processor=[ChosenBy(pick, longest, self.vocab_size)],
             )
         return [self._until_stop(row) for row in out_BT[:, longest:].tolist()]
 
@@ -202,9 +214,9 @@ class Model:
         else:
             # padding stands on the right, where a causal model does not look
             with self.autocast():
-                net = self.net.get_decoder() if self.projects else self.net
+                net = self.net.get_decoder() if self.splits else self.net
                 out = net(ids_BT, use_cache=False)
-            out_BTD = out.last_hidden_state if self.projects else out.logits
+            out_BTD = out.last_hidden_state if self.splits else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
@@ -218,7 +230,9 @@ class Model:
     def all_logits(self, features: Tensor) -> Tensor:
         """(N, rows of the head) predictions from `features`, those of no shared id included."""
         with self.autocast():
-            return self.net.get_output_embeddings()(features) if self.projects else features
+            if self.projects:
+                return self.net.get_output_embeddings()(features)
+            return heads.finished(self.net, features) if self.finishes else features
 
     def check_room(self, length: int) -> None:
         """Raises BadResponse if a prompt with its response of `length` tokens is longer than the
@@ -234,8 +248,13 @@ class Model:
             )
 
     def save(self, folder: Path) -> None:
-        """Weights and tokenizer in Hugging Face format. Raises OSError or SafetensorError."""
-        self.net.save_pretrained(folder)
+        """Weights and tokenizer in Hugging Face format, or the adapters alone where they are what
+        is trained. Raises OSError or SafetensorError.
+        """
+        if adapters.are_in(self.net):
+            adapters.save(self.net, folder)
+        else:
+            self.net.save_pretrained(folder)
         try:
             self.tokenizer.save_pretrained(folder)
         except Exception as e:
@@ -263,14 +282,18 @@ def check_room(
         )
 
 
-def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Iterator[list[int]]:
-    """Rows grouped by length, each group at most `budget` padded tokens (and at least one row):
-    little padding to compute.
+def chunks(
+    prompts: Sequence[Ids], responses: Sequence[Ids], budget: int, most_rows: int | None = None
+) -> Iterator[list[int]]:
+    """Rows grouped by length: little padding to compute. A group has at most `budget` padded tokens
+    (and at least one row), or where it is given at most `most_rows` rows.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if group and (len(group) + 1) * lengths[row] > budget:
+        padded = (len(group) + 1) * lengths[row]
+        full = padded > budget if most_rows is None else len(group) >= most_rows
+        if group and full:
             yield group
             group = []
         group.append(row)

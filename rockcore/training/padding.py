@@ -28,18 +28,6 @@ class CutMass(NamedTuple):
     teacher: float
 
 
-class RuleOut:
-    """A logits processor of transformers: no id from `first` on is ever sampled."""
-
-    def __init__(self, first: int):
-        self.first = first
-
-    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        return logits_BV.index_fill(
-            1, torch.arange(self.first, logits_BV.shape[1], device=logits_BV.device), -torch.inf
-        )
-
-
 class ChosenBy:
     """A logits processor of transformers: `pick` says which id of the first V comes next, and that
     one alone is left. Prompts are padded to `longest` on their left.
@@ -47,10 +35,14 @@ class ChosenBy:
 
     def __init__(self, pick: Callable[[Tensor, Tensor, int], Tensor], longest: int, V: int):
         self.pick, self.longest, self.V = pick, longest, V
+        self.rows_B: Tensor | None = (
+            None  # one tensor, by which a pick knows that they are the same
+        )
 
     def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        rows_B = torch.arange(len(ids_BT), device=ids_BT.device)
-        chosen_B = self.pick(logits_BV[:, : self.V], rows_B, ids_BT.shape[1] - self.longest)
+        if self.rows_B is None:
+            self.rows_B = torch.arange(len(ids_BT), device=ids_BT.device)
+        chosen_B = self.pick(logits_BV[:, : self.V], self.rows_B, ids_BT.shape[1] - self.longest)
         return torch.full_like(logits_BV, -torch.inf).scatter_(1, chosen_B[:, None], 0.0)
 
 

@@ -21,7 +21,16 @@ from rockcore.log.files import table_files
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, loading, models, remarks, updates
+from rockcore.training import (
+    adapters,
+    evals,
+    loading,
+    memory,
+    models,
+    recomputing,
+    remarks,
+    updates,
+)
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -107,18 +116,14 @@ def _train(
     for sentence in shortfalls(asked, tasks):
         told.say(sentence)
     grading.check(settings.grader)
-    student, teacher = loading.load_pair(
-        *tasks.models,
-        loading.usable_device(settings.device),
-        settings.dtype,
-        settings.template_arguments(),
-        settings.stop,
-    )
+    student, teacher = _loaded(settings, tasks)
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     notes = _notes(settings, tasks, student, teacher)
     for sentence in notes:
         told.say(sentence)
     arm = Arm.of(settings, checked_set(settings, rocks, student))
+    for sentence in memory.told(settings, student, teacher, tasks.known):
+        told.say(sentence)
     ending.begin()
     session = Session(settings, tasks, student, teacher, arm, lock, notes)
     writer = session.writer
@@ -131,13 +136,40 @@ def _train(
     return writer.meta
 
 
+def _loaded(settings: ResolvedConfig, tasks: Tasks) -> tuple[Model, Model]:
+    """Student and teacher where they are to be, the student made ready to learn."""
+    if settings.lora:
+        adapters.refuse_missing()
+    device, elsewhere = loading.usable_device(settings.device), settings.teacher_device
+    if elsewhere is not None:
+        elsewhere = loading.usable_device(elsewhere, "--teacher-device")
+    student, teacher = loading.load_pair(
+        *tasks.models,
+        device,
+        settings.dtype,
+        settings.template_arguments(),
+        settings.stop,
+        elsewhere,
+        bool(settings.lora),
+    )
+    student.micro_batch = settings.micro_batch
+    if settings.lora:
+        seed = derived_seed(settings.seed, "lora", 0)
+        adapters.add(student.net, settings.lora, student.name, seed)
+        student.half, student.fast = settings.dtype == "bfloat16", None
+    if settings.gradient_checkpointing:
+        recomputing.recompute(student)
+    return student, teacher
+
+
 def _notes(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> list[str]:
-    """What may surprise in how prompts and models of the user's are put together. The built-in
-    pair is known.
+    """What may surprise in what is trained, and in how prompts and models of the user's are put
+    together. The built-in pair is known.
     """
+    told = [adapters.told(student.net)] if config.lora else []
     if config.is_builtin:
-        return []
-    told = [*remarks.of_pair(student, teacher), *tasks.notes]
+        return told
+    told += [*remarks.of_pair(student, teacher), *tasks.notes]
     if tasks.held_out and (warning := evals.unmatchable(tasks.held_out, config.grader)):
         told.append(warning)
     return told + remarks.what_each_reads(student, teacher, tasks.known[0])
@@ -299,7 +331,8 @@ class Session:
     def note(self, sentence: str) -> None:
         """Tell the user, and every later reader of the run."""
         self.say(sentence)
-        self.writer.save_meta(notes=[*self.writer.meta.notes, sentence])
+        if sentence not in (known := self.writer.meta.notes):  # as it is where a run goes on
+            self.writer.save_meta(notes=[*known, sentence])
 
     def log_tokens(self, step: int, fresh: Fresh, clock: Clock, ending: bool) -> None:
         """Write the fresh rollouts and their tokens, at the steps that are logged in full."""

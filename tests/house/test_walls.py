@@ -29,7 +29,7 @@ PURE = {
 }
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
 DOORS = {"cli", "commands", "__init__", "__main__"}
-HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
+HEAVY = {"torch", "transformers", "tokenizers", "safetensors", "peft"}
 
 
 def imports(file: Path, lazy: bool = True) -> set[str]:
