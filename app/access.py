@@ -38,8 +38,8 @@ class Terms:
 
     `acting`, `looking`: the secrets; without the first nobody may act, without the second everyone
     whom the door lets in may look. `names`: the hosts it answers to beside this machine's own, each
-    `NAME` or `NAME:PORT`. `trainings`: how many may run at once. `models`, `prompts`, `sets`: the
-    folders that a form may pick from.
+    `NAME` or `NAME:PORT`. `trainings`: how many may run at once. `models`, `prompts`, `sets`,
+    `logs`: the folders that a form may pick from.
     """
 
     port: int = 8501
@@ -50,6 +50,7 @@ class Terms:
     models: tuple[Path, ...] = ()
     prompts: tuple[Path, ...] = ()
     sets: tuple[Path, ...] = ()
+    logs: tuple[Path, ...] = ()
 
     @property
     def cookie(self) -> str:

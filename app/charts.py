@@ -110,29 +110,29 @@ def band(figure: go.Figure, frame: pd.DataFrame, colour: str, group: str) -> Non
     )
 
 
-def kl_curve(metrics: pd.DataFrame, run: str, estimator: str) -> go.Figure:
-    """Mean kl of each step's fresh rollouts with its 95 % interval: step, kl_mean, low, high,
-    interval, tokens.
+def loss_curve(means: pd.DataFrame, loss: str, run: str, about: str) -> go.Figure:
+    """Mean `loss` of each step's fresh rollouts with its 95 % interval: step, mean, low, high,
+    interval, tokens. `about`: what the loss is.
     """
     figure = go.Figure()
-    band(figure, metrics, STUDENT, "kl")
+    band(figure, means, STUDENT, loss)
     figure.add_scatter(
-        x=metrics.step,
-        y=metrics.kl_mean,
+        x=means.step,
+        y=means["mean"],
         mode="lines+markers",
         marker={"size": 4},
         line={"color": STUDENT},
         showlegend=False,
-        customdata=metrics[["interval", "tokens"]],
+        customdata=means[["interval", "tokens"]],
         hovertemplate="step %{x}<br>%{y:.4f} nats<br>%{customdata[0]}"
         "<br>%{customdata[1]} tokens<extra></extra>",
     )
     figure.update_yaxes(rangemode="tozero")
     return finish(
         figure,
-        f"Mean kl of fresh rollouts, 95 % interval over rollouts<br>{run} · {estimator}",
+        f"Mean {loss} of fresh rollouts, 95 % interval over rollouts<br>{run} · {about}",
         "step (updates)",
-        "kl (nats)",
+        f"{loss} (nats)",
         legend=False,
     )
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from app import selection
+from app import data, selection, words
 from rockcore.schema import Texts
 
 _ABOUT = (
     "Probe texts were sampled once, by the first or the final student, and are scored again by "
     "the student of every logged step."
 )
+
+_LOSSES = {
+    "kl": "What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own "
+    "tokens.",
+    "sampled_loss": "log p_student − log p_teacher of the token that was written: a noisy estimate "
+    "of kl from one sample, which may be negative.",
+}
 
 
 def source(options: Sequence[str]) -> str:
@@ -30,3 +37,29 @@ def source(options: Sequence[str]) -> str:
         required=True,
         help=_ABOUT,
     )
+
+
+def show_losses(facts: data.runs.Course) -> None:
+    """What the numbers called kl are here, and those of sampled_loss where they stand in for it."""
+    for loss in dict.fromkeys(("kl", facts.loss)):
+        st.badge(words.literal(facts.measured(loss)), help=_LOSSES[loss])
+
+
+def signal(run: data.runs.RunKey, label: str, names: Sequence[str], texts: Texts) -> str | None:
+    """One of the signals that some text of the run has, by default one that these texts have; None
+    where the run has none of them.
+    """
+    there = data.runs.offered_signals(run, names)
+    if not there:
+        return None
+    first = data.runs.usual_signal(run, there, texts)
+    return selection.choose("signal", st.selectbox, label, there, first)
+
+
+def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:
+    """What of a page this log does not have: which, why, and what would give it."""
+    if not gone:
+        return
+    with st.expander(f"Not in this log: {', '.join(gone)}"):
+        for (why, todo), names in data.runs.by_reason(gone).items():
+            st.text(f"{', '.join(names)}: {why}. {todo}.")

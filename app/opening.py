@@ -16,6 +16,7 @@ from app.request import ACCESS, is_host, name_of
 from rockcore.schema import RockError
 
 ACTING, LOOKING = "ROCKCORE_TOKEN", "ROCKCORE_VIEW_TOKEN"  # where a person may choose a secret
+SHELVES = ("models", "prompts", "sets", "logs")  # fields of Terms, and flags of the command line
 EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine
 
 
@@ -54,7 +55,7 @@ def terms_of(wanted: Mapping[str, Any]) -> Terms:
         looking=secrets[LOOKING] if open_to_others or proxied or wanted["private"] else "",
         names=tuple(dict.fromkeys(names)),
         trainings=wanted["trainings"],
-        **{kind: tuple(map(Path, wanted[kind])) for kind in ("models", "prompts", "sets")},
+        **{kind: tuple(map(Path, wanted[kind])) for kind in SHELVES},
     )
 
 
@@ -146,8 +147,9 @@ def announcement(host: str, terms: Terms) -> str:
   to look:          {link_to_look(host, terms)}
   also to act:      {link_to_act(host, terms)}
 
-  To act is to start and stop trainings, to save rules, and to read the models and prompts in the
-  named folders. Keep that link to yourself: whoever has it can do all this as you."""
+  To act is to start and stop trainings and imports, to save rules, and to read the models,
+  prompts and logs in the named folders. Keep that link to yourself: whoever has it can do all
+  this as you."""
     if is_loopback(host):
         who = "only with one of the links" if terms.looking else "anyone on it may look"
         names = " or ".join(terms.names)

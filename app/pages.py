@@ -31,6 +31,7 @@ PAGES = (
     Page("knockout", "Knockout"),
     Page("live", "Live", own_pace=True),
     Page("session", "Session", own_pace=True),
+    Page("imports", "Import", own_pace=True),
 )
 
 _made: list[StreamlitPage] = []

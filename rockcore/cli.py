@@ -1,6 +1,6 @@
-"""The command line: `rockcore train | rocks | knockout | compare | arms | compare-arms | import |
-app`. Only `train` loads torch, and `knockout` where something is left to answer; `arms` runs
-`train`.
+"""The command line: `rockcore train | score | rocks | export | knockout | compare | arms |
+compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where something is
+left to answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from rockcore.commands import (
     arms,
     compare,
     compare_arms,
+    export,
     imports,
     knockout,
     rocks,
+    score,
     train,
 )
 from rockcore.commands.console import err
@@ -30,22 +32,26 @@ SessionConfig.__annotations__["lambda_"] = Annotated[float | None, tyro.conf.arg
 
 Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
+    | Annotated[score.Score, tyro.conf.subcommand("score")]
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]
     | Annotated[knockout.Knockout, tyro.conf.subcommand("knockout")]
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
     | Annotated[imports.Import, tyro.conf.subcommand("import")]
+    | Annotated[export.Export, tyro.conf.subcommand("export")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
     SessionConfig: train.run,
+    score.Score: score.run,
     rocks.Rocks: rocks.run,
     knockout.Knockout: knockout.run,
     compare.Compare: compare.run,
     arms.Arms: arms.run,
     compare_arms.CompareArms: compare_arms.run,
     imports.Import: imports.run,
+    export.Export: export.run,
     app.App: app.run,
 }
 

@@ -15,7 +15,7 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from rockcore.schema import RockError
+from rockcore.schema import RockError, strict_json
 
 ScenarioName = Literal["habit", "hidden", "skill"]
 ArmName = Literal[
@@ -38,6 +38,12 @@ ARM_SETTINGS: dict[str, tuple[str, ...]] = {
     "low-entropy": ("share",),
     "iw-opd": ("gamma",),
     "dynamic": (),
+}
+_ONE_OF: dict[str, tuple[str, ...]] = {
+    "arm": get_args(ArmName),
+    "normaliser": ("tokens", "weights"),
+    "stop": ("student", "both"),
+    "grader": ("boxed", "math-verify"),
 }
 _OF_ARMS = ("rocks", "lambda_", "window", "share", "gamma", "match_kl")
 
@@ -155,6 +161,15 @@ class SessionConfig:
     """How many positions get an exact norm with --gradients full: one backward pass each, after the
     last step; without it 200.
     """
+    template_args: str | None = None
+    """Arguments for both models' chat templates, as a JSON object: {"enable_thinking": false}."""
+    stop: Literal["student", "both"] | None = unless_given("student")
+    """Whose end tokens end a response: the student's, as without it, or either model's."""
+    grader: Literal["boxed", "math-verify"] | None = unless_given("boxed")
+    """How the last boxed answer of a response, or its line behind ####, is compared: boxed, as
+    without it (integers as numbers, the rest as text); math-verify (as mathematics, by the package
+    of that name).
+    """
     arm: ArmName | None = unless_given("baseline")
     """Which positions are trained on, and how much: baseline, as without it (all alike);
     rock-freeze (no token of the set --rocks); soft (these times --lambda); random-freeze (as many
@@ -184,12 +199,31 @@ class SessionConfig:
     """
     match_kl: bool = False
     """Let random-freeze choose positions whose kl is near that of the tokens of the set."""
+    micro_batch: int | None = field(default=None, metadata=about(least=1, unit="rollouts"))
+    """Take at most so many rollouts through the models at once where texts are judged and learned
+    from: it bounds the memory of activations and changes results by rounding alone. Default: as
+    many as have 8,192 tokens, with padding (a small model on a CPU: 1,024).
+    """
+    lora: int | None = field(default=None, metadata=about(least=1))
+    """Train LoRA adapters of this rank beside all linear maps of the student's layers, and nothing
+    else; needs peft. A pair of your own then has --lr 1e-4 by default, and --dtype bfloat16 keeps
+    the student's own weights in half the memory.
+    """
+    gradient_checkpointing: bool = False
+    """Keep one activation a layer and token and compute the others anew for the gradient: a forward
+    pass more, for a fraction of the memory.
+    """
     resume: bool = False
-    """Go on with the run in --out from its last checkpoint; only --steps, --device and --threads
-    may change, another flag has to repeat what the run has.
+    """Go on with the run in --out from its last checkpoint; only --steps, --device,
+    --teacher-device, --threads, --micro-batch and --gradient-checkpointing may change, another flag
+    has to repeat what the run has.
     """
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
+    teacher_device: str | None = None
+    """Where the teacher is, e.g. cuda:1 or cpu; default: beside the student. Its predictions are
+    compared on the student's device, a piece at a time.
+    """
     dtype: Literal["float32", "bfloat16"] | None = unless_given("float32")
     """What the models compute in, without it float32; the student's own weights and the divergences
     are always float32.
@@ -225,7 +259,7 @@ class SessionConfig:
         }
         for name in _unused(filled["arm"]):  # it would tell of what was not done
             filled[name] = getattr(self, name)
-        tuned = OWN_PAIR if own else TUNED[filled["scenario"]]
+        tuned = (OWN_LORA if self.lora else OWN_PAIR) if own else TUNED[filled["scenario"]]
         filled |= {name: value for name, value in tuned.items() if filled[name] is None}
         if filled["probe_every"] is None:
             filled["probe_every"] = max(1, filled["steps"] // 10)
@@ -238,8 +272,8 @@ class SessionConfig:
         return resolved
 
     def _refuse_strangers(self) -> None:
-        """Raises BadConfig for an arm or a normaliser that there is none of."""
-        for name, known in (("arm", get_args(ArmName)), ("normaliser", ("tokens", "weights"))):
+        """Raises BadConfig for a name, such as that of an arm, that there is none of."""
+        for name, known in _ONE_OF.items():
             if (value := getattr(self, name)) is not None and value not in known:
                 raise BadConfig(
                     f"{flag_of(name)} {value}",
@@ -254,6 +288,12 @@ class SessionConfig:
                 f"--scenario {self.scenario} with --prompts",
                 "A scenario is a task of the built-in world, and the prompts come from a file",
                 "Leave one of them away",
+            )
+        if self.template_args is not None and self.is_builtin:
+            raise BadConfig(
+                f"--template-args {ascii(self.template_args)[:80]} without --prompts",
+                "The built-in pair has no chat template",
+                "Leave it away",
             )
         if self.gradient_texts and self.gradients == "off":
             raise BadConfig(
@@ -298,6 +338,8 @@ class ResolvedConfig(SessionConfig):
     gradient_texts: int = 0
     exact_positions: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
+    stop: Literal["student", "both"] = "student"
+    grader: Literal["boxed", "math-verify"] = "boxed"
     arm: ArmName = "baseline"
     normaliser: Literal["tokens", "weights"] = "tokens"
     steps: int = 0
@@ -338,12 +380,48 @@ class ResolvedConfig(SessionConfig):
                 "It weighs the tokens of a set, and there is none",
                 "Add --rocks FILE, which `rockcore rocks RUN --json` prints",
             )
+        self.template_arguments()
         if self.arm == "dynamic" and not self.probes:
             raise BadConfig(
                 "--arm dynamic with --probes 0",
                 "It follows how the kl of the fixed texts of the starting student moves",
                 "Give --probes 1 or more",
             )
+
+    def template_arguments(self) -> dict[str, Any]:
+        """`template_args` as they go into a chat template. Raises BadConfig."""
+        return template_arguments(self.template_args)
+
+
+def template_arguments(text: str | None) -> dict[str, Any]:
+    """What --template-args says, as it goes into a chat template. Raises BadConfig."""
+    try:
+        given = {} if text is None else strict_json.parse(text)
+    except ValueError as e:
+        given, why = None, str(e)
+    else:
+        why = "it is no object"
+    if not isinstance(given, dict):
+        raise BadConfig(
+            f"--template-args {ascii(text)[:80]} ({why[:80]})",
+            "Arguments have names: they are a JSON object",
+            "Give one, such as '{\"enable_thinking\": false}'",
+        )
+    if own := sorted(_OF_TEMPLATES & given.keys()):
+        raise BadConfig(
+            f"--template-args with {', '.join(own)}",
+            "What is put to a model, and in which form, is settled already",
+            "Leave that out",
+        )
+    return given
+
+
+# what `apply_chat_template` is told by the training itself
+_OF_TEMPLATES = frozenset(
+    "conversation messages tools documents chat_template add_generation_prompt tokenize padding "
+    "continue_final_message truncation max_length return_tensors return_dict tokenizer_kwargs "
+    "return_assistant_tokens_mask".split()
+)
 
 
 class Setting(NamedTuple):
@@ -441,3 +519,5 @@ TUNED: dict[str, dict[str, float | int]] = {
     "skill": {"steps": 200, "rollouts": 32, "lr": 2e-3, "max_new_tokens": 150},
 }
 OWN_PAIR: dict[str, float | int] = {"steps": 100, "rollouts": 8, "lr": 1e-5, "max_new_tokens": 256}
+# adapters want about ten times the rate of all weights (Schulman et al. 2025, LoRA Without Regret)
+OWN_LORA: dict[str, float | int] = {**OWN_PAIR, "lr": 1e-4}

@@ -18,6 +18,19 @@ class Interval(NamedTuple):
     high: float
 
 
+def ratio_stderr(excess_R: np.ndarray, total: float) -> float:
+    """Standard error of a ratio of sums over R independent units, such as a mean over the tokens of
+    R rollouts. `excess_R`: what each unit has beyond its fair share, its sum − ratio × its size;
+    `total`: the sum of the sizes. NaN for one unit, whose spread cannot be seen.
+
+    The spread about an estimated mean is R / (R - 1) short.
+    """
+    R = len(excess_R)
+    if R < 2:
+        return float("nan")
+    return float(np.sqrt(R / (R - 1) * (excess_R**2).sum()) / total)
+
+
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """A share with its Wilson interval, which stays inside [0, 1] and is honest at small n.
 
@@ -27,6 +40,24 @@ def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
     ci = binomtest(successes, n).proportion_ci(confidence, method="wilson")
     return Interval(successes / n, ci.low, ci.high)
+
+
+class MeanOfTokens(NamedTuple):
+    mean: float
+    stderr: float | None  # None for a single rollout, whose spread cannot be seen
+
+
+def mean_over_rollouts(values: np.ndarray, lengths: Sequence[int] | np.ndarray) -> MeanOfTokens:
+    """The mean over N tokens of R rollouts, `lengths` (R,) each at least 1, with a standard error
+    that takes rollouts, not tokens, as independent. NaN where one of the values is.
+    """
+    values, lengths = np.asarray(values, np.float64), np.asarray(lengths)
+    mean = values.mean()
+    excess = (
+        np.add.reduceat(values, np.cumsum(lengths) - lengths) - mean * lengths
+    )  # of each rollout, over its fair share
+    stderr = ratio_stderr(excess, len(values)) if len(lengths) > 1 else None
+    return MeanOfTokens(float(mean), stderr)
 
 
 def quantiles(values: np.ndarray, shares: Sequence[float]) -> list[float]:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Any, TypeVar
-
-import pyarrow.parquet as pq
+from typing import TypeVar
 
 from rockcore import world
 from rockcore.config import BadConfig, ResolvedConfig
 from rockcore.log import sample_runs
-from rockcore.schema import Prompt, RockError
+from rockcore.prompts import BadPrompts, load_prompts
+from rockcore.schema import Prompt
 
+__all__ = ["BadPrompts", "Tasks", "epochs", "load_prompts"]
 T = TypeVar("T")
-_SHAPE = (
-    "Give each row `prompt`, and optionally `teacher_prompt` and `answer`: "
-    '{"prompt": "2+2?", "answer": "4"}'
-)
-
-
-class BadPrompts(RockError, ValueError):
-    """A prompts file that is not what was asked for."""
-
-
 # which student a scenario starts from: habit and hidden share one, which learned every mood but not
 # when it is used
 STARTING_STUDENT = {"habit": "student-mixed", "hidden": "student-mixed", "skill": "student-styled"}
@@ -49,6 +37,7 @@ class Tasks:
     origin: str  # where a persisting divergence can come from
     # of each probe set the further prompts whose texts enter the sums of gradients, and no more
     summed: dict[str, Sequence[Prompt]] = field(default_factory=dict)
+    notes: Sequence[str] = ()  # what of the prompts file is not used, and why
 
     @classmethod
     def of(cls, config: ResolvedConfig) -> Tasks:
@@ -82,7 +71,8 @@ def _from_file(config: ResolvedConfig) -> Tasks:
     assert config.prompts and config.student and config.teacher, (
         "a resolved configuration has all three or none"
     )
-    prompts = load_prompts(config.prompts)
+    notes: list[str] = []
+    prompts = load_prompts(config.prompts, notes.append)
     random.Random(f"split {config.seed}").shuffle(prompts)
     graded = [p for p in prompts if p.answer is not None]
     held_out = graded[: min(config.held_out, len(prompts) // 5)]
@@ -94,7 +84,7 @@ def _from_file(config: ResolvedConfig) -> Tasks:
             "Some are held out, some trained on",
             "Give more prompts or --held-out 0",
         )
-    privileged = any(p.prompt != p.teacher_prompt for p in prompts)
+    privileged = any(p.read_by(True) != p.read_by(False) for p in prompts)
     return Tasks(
         models=(config.student, config.teacher),
         probes=_probe_sets(config, training),
@@ -106,6 +96,7 @@ def _from_file(config: ResolvedConfig) -> Tasks:
         if privileged
         else "",
         summed=_summed(config, training),
+        notes=notes,
     )
 
 
@@ -131,69 +122,3 @@ def epochs(items: Sequence[T], rng: random.Random) -> Iterator[T]:
     """Endless: each item once an epoch, in an order drawn anew."""
     while True:
         yield from rng.sample(items, len(items))
-
-
-def load_prompts(path: str | Path) -> list[Prompt]:
-    """The prompts of a .jsonl or .parquet file, in order; `teacher_prompt` defaults to `prompt`.
-
-    Raises BadPrompts, which names the file, the first bad row and what is wrong with it.
-    """
-    path = Path(path)
-    rows = _read(path)
-    if not rows:
-        raise BadPrompts(f"{path} holds no rows", "There is nothing to answer", _SHAPE)
-    return [_prompt(f"{path}, row {number}", row) for number, row in enumerate(rows, 1)]
-
-
-def _read(path: Path) -> list[Any]:
-    if not path.is_file():
-        raise BadPrompts(
-            f"{path} does not exist",
-            "Prompts are read from a file",
-            "Give the path of a .jsonl or .parquet file",
-        )
-    try:
-        if path.suffix in {".jsonl", ".json"}:
-            with path.open(
-                encoding="utf-8"
-            ) as lines:  # not splitlines(), which also splits at U+2028 inside a string
-                return [json.loads(line) for line in lines if line.strip()]
-        if path.suffix == ".parquet":
-            return pq.read_table(path).to_pylist()
-    except (ValueError, OSError) as e:
-        raise BadPrompts(
-            f"{path} cannot be read ({str(e).splitlines()[0]})",
-            "It is not valid JSON lines or Parquet",
-            _SHAPE,
-        ) from e
-    why = "Only JSON lines and Parquet are read"
-    raise BadPrompts(
-        f"{path} ends in '{path.suffix}'", why, "Convert it to .jsonl: one JSON object a line"
-    )
-
-
-def _kind(value: Any) -> str:
-    """What a value of JSON or Parquet is, in a word."""
-    kinds: dict[type, str] = {bool: "truth value", int: "number", float: "number", str: "text"}
-    return (kinds | {list: "list", type(None): "null"}).get(type(value), "object")
-
-
-def _prompt(where: str, row: Any) -> Prompt:
-    if not isinstance(row, dict) or "prompt" not in row:
-        # never what it says: a page shows this to who may not read the file
-        found = f"{len(row)} other fields" if isinstance(row, dict) else f"a {_kind(row)}"
-        raise BadPrompts(
-            f"{where} has no 'prompt' (found: {found})", "There is nothing to answer", _SHAPE
-        )
-    prompt, answer = row["prompt"], row.get("answer")
-    teacher = prompt if row.get("teacher_prompt") is None else row["teacher_prompt"]
-    for name, text in (("prompt", prompt), ("teacher_prompt", teacher)):
-        if not isinstance(text, str) or not text.strip():
-            raise BadPrompts(
-                f"{where}: {name} is {'empty' if isinstance(text, str) else f'a {_kind(text)}'}",
-                "A prompt is a text that is not empty",
-                _SHAPE,
-            )
-    if isinstance(answer, float) and answer.is_integer():
-        answer = int(answer)  # a column of numbers with gaps makes 4.0 of 4
-    return Prompt(prompt, teacher, None if answer is None or answer != answer else str(answer))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     DeepseekV3Config,
     DeepseekV3ForCausalLM,
     Gemma2Config,
@@ -95,6 +97,30 @@ RENAMED = {
     ),
     "gemma3": (Gemma3Config, Gemma3ForConditionalGeneration, {"head_dim": 8}),  # multimodal
 }
+# further families by the names that transformers has for them, with what each calls its sizes
+_GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 48}
+OTHERS: dict[str, dict] = {
+    "gpt2": {**_GPT, "n_positions": 128},
+    "gptj": {**_GPT, "n_positions": 128, "rotary_dim": 8},
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32, "max_position_embeddings": 128},
+    "bloom": {"n_layer": 2, "n_head": 4},
+    "falcon": {"new_decoder_architecture": True, "num_kv_heads": 2},
+    "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2, "expansion_ratio": 2, "max_seq_len": 128},
+    "phi": {},
+    "phi3": {},
+    "gemma": {"head_dim": 8},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 8},
+    "qwen3": {"head_dim": 8},
+    "mistral": {"sliding_window": 8},
+    "olmo2": {},
+    "cohere": {"logit_scale": 0.25},
+    "granite": {"logits_scaling": 4.0, "embedding_multiplier": 2.0, "residual_multiplier": 0.5},
+    "stablelm": {},
+    "starcoder2": {},
+    "smollm3": {},
+    "glm": {"head_dim": 8},
+    "mamba": {"state_size": 8, "expand": 2},
+}
 _EYES = {
     "vision_config": {
         "hidden_size": 16,
@@ -132,7 +158,8 @@ def save(
     """Save a random model; `tokens` is the size of its tokenizer where that differs from what it
     predicts over.
     """
-    config_class, model_class, extra = {**FAMILIES, **RENAMED}[family]
+    known = {**FAMILIES, **RENAMED}
+    config_class, model_class, extra = known.get(family, (None, None, OTHERS.get(family)))
     torch.manual_seed(seed)
     sizes = {
         "vocab_size": vocab_size,
@@ -146,6 +173,11 @@ def save(
     }
     if family == "gpt-neox":
         del sizes["num_key_value_heads"]
+    if family in OTHERS:
+        net = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **sizes))
+        net.save_pretrained(folder)
+        tokenizer(tokens or vocab_size).save_pretrained(folder)
+        return str(folder)
     config = config_class(**({"text_config": sizes, **_EYES} if family == "gemma3" else sizes))
     model_class(config).save_pretrained(folder)
     tokenizer(tokens or vocab_size).save_pretrained(folder)

@@ -1,5 +1,5 @@
-"""Trainings started from a page: child processes `python -m rockcore train …` that outlive it.
-Reached through app.data; whose turn it is stands in app.data.turns.
+"""Trainings and imports started from a page: child processes `python -m rockcore train …` that
+outlive it. Reached through app.data; whose turn it is stands in app.data.turns.
 
 The page never imports torch; the child prints into output.txt of its run's folder, and the log it
 writes is the rest.

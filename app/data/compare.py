@@ -46,7 +46,7 @@ def check(a: RunKey, b: RunKey) -> None:
 def no_difference(a: RunKey, b: RunKey, signal: str) -> str:
     """Why values of `signal` cannot be subtracted; empty where they can."""
     try:
-        compare.check_estimators(runs.log(a).meta, runs.log(b).meta, signal)
+        compare.check_columns(runs.log(a), runs.log(b), signal)
     except runs.RockError as e:
         return str(e)
     return ""
@@ -179,14 +179,14 @@ def shown(pair: Pair, of: Text, letter: str, difference: bool = False) -> Shown:
 
 def ranked_by_rule(a: RunKey, b: RunKey, rule: rocks.RockRule) -> Sides:
     """Both runs by a rule, in a moment or while the page says what is being done."""
-    compare.check_estimators(runs.log(a).meta, runs.log(b).meta, rule.column)
+    compare.check_columns(runs.log(a), runs.log(b), rule.column)
     return Sides(*(Ranking.of_set(rocks.found(run, rule).report) for run in (a, b)))
 
 
 @kept
 def ranked_by_score(a: RunKey, step_a: int, b: RunKey, step_b: int, top: int) -> Sides:
     """Two steps by Rock Score over their fresh rollouts."""
-    compare.check_estimators(runs.log(a).meta, runs.log(b).meta)
+    compare.check_columns(runs.log(a), runs.log(b))
     return Sides(
         Ranking.of_step(runs.log(a), step_a, top), Ranking.of_step(runs.log(b), step_b, top)
     )

@@ -39,13 +39,7 @@ def start_training(settings: Mapping[str, Any], name: str) -> Path:
     visitor who may not act.
     """
     access.require("Starting a training")
-    if not _NAME.fullmatch(name) or _OF_WINDOWS.fullmatch(name):
-        raise CannotStart(
-            f"{ascii(name)[:80]} is no name for a folder",
-            "Runs started here go to ./runs/NAME, on any system",
-            "Use at most 64 letters, digits, dashes, dots and underscores; it begins with a letter "
-            "or digit, and does not end with a dot",
-        )
+    refuse_name(name)
     found = {
         setting: str(shelves.named(shelf(), settings[setting], about))
         for setting, (shelf, about) in _SHELVES.items()
@@ -54,6 +48,17 @@ def start_training(settings: Mapping[str, Any], name: str) -> Path:
     whole = {setting.name: _whole(setting, settings.get(setting.name)) for setting in asked_for()}
     turns.start({**settings, **whole, **found}, RUNS / name)
     return RUNS / name
+
+
+def refuse_name(name: str) -> None:
+    """Raises CannotStart for what is no name of a folder below ./runs."""
+    if not _NAME.fullmatch(name) or _OF_WINDOWS.fullmatch(name):
+        raise CannotStart(
+            f"{ascii(name)[:80]} is no name for a folder",
+            "Runs started here go to ./runs/NAME, on any system",
+            "Use at most 64 letters, digits, dashes, dots and underscores; it begins with a letter "
+            "or digit, and does not end with a dot",
+        )
 
 
 def _whole(setting: Setting, value: Any) -> Any:

@@ -131,15 +131,26 @@ def check(run: RunKey, rule: RockRule) -> None:
     _ = examined(run, rule).detection
 
 
-def without_persistence(run: RunKey, rule: RockRule) -> RockRule | None:
-    """The rule by Rock Score, which one checkpoint is enough for, where the run has no more and the
-    rule asks for two; else None.
+def ways_on(run: RunKey, text: str) -> dict[str, RockRule]:
+    """What may be tried in place of the rule of a link that cannot be tried on this run, by what it
+    does: another loss where the log has none of this, and by Rock Score where there is one
+    checkpoint and the rule asks for two.
     """
     try:
-        single = examined(run, rule).material.single
+        asked = rule(text)
     except runs.RockError:
-        return None
-    return rule.changed(score="rock_score") if single and rule.score in NEED_BEFORE else None
+        return {}
+    found: dict[str, RockRule] = {}
+    held = runs.holdings(run)
+    if held.loss and not held.has(asked.column):
+        found[f"Try it on {held.loss}"] = asked = asked.changed(column=held.loss)
+    try:
+        single = examined(run, asked).material.single
+    except runs.RockError:
+        return found
+    if single and asked.score in NEED_BEFORE:
+        found = {"Rank the one checkpoint without persistence": asked.changed(score="rock_score")}
+    return found
 
 
 def found_before(run: RunKey, rule: RockRule) -> RockReport | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ from rockcore.categories import categories_of
 from rockcore.log import Run, find_runs, is_stop_requested, sample_runs
 from rockcore.log.arms import find_arms
 from rockcore.log.folders import fingerprint
+from rockcore.log.holdings import Holdings, NotLogged
 from rockcore.rocks import ranking as rank
 from rockcore.rocks.ranking import Concentration
 from rockcore.schema import RockError, RunNotFound, Texts
@@ -36,10 +38,14 @@ if TYPE_CHECKING:
 __all__ = [
     "SCENARIOS",
     "Concentration",
+    "Course",
+    "Holdings",
     "Interval",
+    "NotLogged",
     "RockError",
     "RunNotFound",
     "Scale",
+    "Texts",
 ]
 
 # The columns of the log that differ from token to token; a weight is what the training chose.
@@ -114,6 +120,34 @@ def facts(run: RunKey) -> Course:
     return course.course(log(run))
 
 
+def holdings(run: RunKey) -> Holdings:
+    """What the run has, and what to say of what it lacks."""
+    return facts(run).held
+
+
+def offered_signals(run: RunKey, names: Iterable[str]) -> list[str]:
+    """Those of the signals that some text of the run has."""
+    return signals.offered(holdings(run), names)
+
+
+def usual_signal(run: RunKey, names: Sequence[str], texts: Texts) -> str:
+    """Of the signals that are offered the one that a page begins with."""
+    return signals.usual(holdings(run), names, texts)
+
+
+def lacks(run: RunKey, names: Iterable[str]) -> dict[str, NotLogged]:
+    """Those of the signals that no text of the run has, each with why and what would give it."""
+    return signals.lacks(holdings(run), names)
+
+
+def by_reason(gone: Mapping[str, NotLogged]) -> dict[tuple[str, str], list[str]]:
+    """(why, what to do) -> the names that lack for this reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, error in gone.items():
+        found.setdefault(error.parts[1:], []).append(name)
+    return found
+
+
 @kept
 def unscored(run: RunKey) -> course.Unscored | None:
     """How far a run that ends is with its final texts; None if what is shown of them is whole."""
@@ -181,6 +215,12 @@ def concentration(run: RunKey, step: int, top: int) -> Concentration:
 def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     """rollout_id and `hint` of each text: graded how, how long, how far from the teacher."""
     return course.graded_texts(log(run), Texts(source), step)
+
+
+def hints(run: RunKey, source: str, step: int) -> dict[int, str]:
+    """Number -> one line on each text of a step."""
+    found = rollouts(run, source, step)
+    return dict(zip(found.rollout_id.tolist(), found.hint, strict=True))
 
 
 @kept

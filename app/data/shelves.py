@@ -1,5 +1,5 @@
-"""What a form may pick from disk: models, prompts and rock sets in the folders that the command
-line named. Reached through app.data.
+"""What a form may pick from disk: models, prompts, rock sets and logs in the folders that the
+command line named. Reached through app.data.
 
 A page never takes a path. It takes a name from here, and what a name stands for is looked up anew
 when a training starts; what a symbolic link leads out of its folder is not on a shelf.
@@ -7,6 +7,7 @@ when a training starts; what a symbolic link leads out of its folder is not on a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from rockcore.schema import RockError, strict_json
 
 _DEEPEST, _MOST = 2, 500
 _PROMPTS = (".jsonl", ".parquet")
+_LOGS = (".pt", ".jsonl", ".json", ".zst", ".gz", ".parquet", ".csv")  # as trainers write them
 
 
 class NotOffered(RockError, LookupError):
@@ -43,6 +45,28 @@ def sets() -> dict[str, Path]:
         if (root / ROCKS).is_file() and _inside(root / ROCKS, root.resolve()):
             found[f"{name}/{ROCKS}"] = root / ROCKS
     return found
+
+
+def logs() -> dict[str, Path]:
+    """Name -> file or folder of each log of another trainer."""
+    return _shelf(access.terms().logs, lambda path, _: path.is_dir() or _is_file(path, _LOGS))
+
+
+def refuse_links_out(path: Path, what: str) -> None:
+    """Raises NotOffered for a folder with a link inside that leads out of it: whoever reads the
+    folder follows it to anywhere.
+    """
+    root = path.resolve()
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            entry = Path(folder) / name
+            if entry.is_symlink() and not _inside(entry, root):
+                raise NotOffered(
+                    f"{what} {ascii(path.name)[:80]} holds a link that leads out of it, "
+                    f"{ascii(name)[:80]}",
+                    "A page only takes what lies in the folders that rockcore app was started with",
+                    "Put the file itself there, or import it on the command line",
+                )
 
 
 def named(shelf: dict[str, Path], name: str, what: str) -> Path:

@@ -29,6 +29,7 @@ __all__ = [
     "to_csv",
     "to_parquet",
     "values",
+    "words",
 ]
 
 
@@ -63,6 +64,12 @@ def _text(run: RunKey, about: Texts, step: int, rollout: int) -> dict[str, Any]:
     return parts.text_part(
         f"{run.path} {about} {rollout}", found, runs.categories(run), _spelled(run, found.teacher)
     )
+
+
+@kept
+def words(run: RunKey, step: int, rollout: int) -> dict[str, str]:
+    """A fresh rollout of which only the words are logged, by what they are: texts.words."""
+    return texts.words(runs.log(run), step, rollout)
 
 
 @kept

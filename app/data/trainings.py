@@ -17,15 +17,16 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from app import access
-from app.data import children, runs, turns
+from app.data import children, imports, runs, turns
 from app.data.children import CannotStart, can_train
 from app.data.orders import RUNS, asked_for, offered, start_training
 from app.data.runs import RunKey
 from rockcore import config, log
+from rockcore.analysis.course import Progress
 from rockcore.config import ARM_SETTINGS, OWN_PAIR, TUNED, Setting, free_folder
 from rockcore.schema import RockError
 
-__all__ = ["CannotStart", "asked_for", "can_train", "offered", "start_training"]
+__all__ = ["CannotStart", "Progress", "asked_for", "can_train", "offered", "start_training"]
 
 _SHARE = 0.2  # of one core, at most, on average
 
@@ -84,7 +85,7 @@ def free_name(scenario: str) -> str:
 
 
 def queue() -> list[str]:
-    """Names of the trainings that wait for their turn, the next one first."""
+    """Names of the trainings and imports that wait for their turn, the next one first."""
     return [folder.name for folder in turns.waiting()]
 
 
@@ -94,7 +95,7 @@ def at_once() -> int:
 
 
 def trainings() -> list[str]:
-    """Names under ./runs that were started from a page, the latest first, then those that wait. Who
+    """Names under ./runs that were trained from a page, the latest first, then those that wait. Who
     may only look is told of those that the sidebar offers, or that this server has started.
     """
     outputs = sorted(RUNS.glob(f"*/{children.OUTPUT}"), key=_written_at, reverse=True)
@@ -102,7 +103,8 @@ def trainings() -> list[str]:
     if not access.may_act():
         shown = {*map(Path, runs.offered().values()), *children.started()}
         folders = [folder for folder in folders if folder.resolve() in shown]
-    return list(dict.fromkeys([*(folder.name for folder in folders), *queue()]))
+    names = dict.fromkeys([*(folder.name for folder in folders), *queue()])
+    return [name for name in names if name not in imports.imports()]
 
 
 def _written_at(file: Path) -> float:

@@ -38,8 +38,18 @@ def start(settings: Mapping[str, Any], folder: Path) -> None:
     """
     access.require("Starting a training")
     _refuse_wrong(settings)
+    enqueue(children.command_of(settings, folder.resolve()), folder, "Starting a training")
+
+
+def enqueue(command: list[str], folder: Path, what: str) -> None:
+    """Start a process that writes its run to `folder`, or put it into the queue where as many run
+    as may. `what`: is done, in words.
+
+    Raises Refused for a visitor who may not act, CannotStart if the folder is taken or the queue is
+    full.
+    """
+    access.require(what)
     folder = folder.resolve()
-    command = children.command_of(settings, folder)
     with _lock:
         _refuse_taken(folder)
         _in_vain.pop(folder, None)

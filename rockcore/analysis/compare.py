@@ -47,15 +47,35 @@ def check_tokenizers(a: RunMeta, b: RunMeta) -> None:
 
 
 def check_estimators(a: RunMeta, b: RunMeta, column: str = "kl") -> None:
-    """Raises UnequalEstimators if values of `column` cannot be subtracted from each other."""
+    """Raises UnequalEstimators if values of `column` cannot be subtracted from each other. Of a
+    column that either log does not have the holdings of that run tell more.
+    """
     if column in OF_KL and (a.estimator != b.estimator or a.estimator == "absent"):
         raise UnequalEstimators(
             f"The kl of {a.name} is “{a.estimator}”, that of {b.name} is “{b.estimator}”",
             "A difference of two quantities says nothing of either"
             if a.estimator != b.estimator
             else "There is no kl in either log to subtract",
-            "Compare sampled_loss, which every log has, or log both runs with the same estimator",
+            "Compare sampled_loss where both logs have it, or rescore both with the same models: "
+            "rockcore score",
         )
+    if column == "sampled_loss" and a.student_logps != b.student_logps:
+        raise UnequalEstimators(
+            f"The sampled_loss of {a.name} is by the student's “{a.student_logps}”, that of "
+            f"{b.name} by its “{b.student_logps}”",
+            "The engine that sampled rounds otherwise than the model that is trained, so a "
+            "difference would be of the engines too",
+            "Rescore both with the same models: rockcore score",
+        )
+
+
+def check_columns(a: Run, b: Run, column: str = "kl") -> None:
+    """Raises NotLogged where either run lacks the column, and as check_estimators does."""
+    for run in (a, b):
+        held = run.holdings()
+        if held.columns or held.words:  # of a run without any step that is said elsewhere
+            held.require(column)
+    check_estimators(a.meta, b.meta, column)
 
 
 def rankings(
@@ -70,14 +90,14 @@ def rankings(
 
     A step on either side, or one run on both, asks for steps; what is not given is the last step
     with tokens, but the first for A where B is the same run. Raises UnequalTokenizers,
-    UnequalEstimators, SameSide, and as search.detect and ranking.rank do.
+    UnequalEstimators, NotLogged, SameSide, and as search.detect and ranking.rank do.
     """
     check_tokenizers(a.meta, b.meta)
     same = a.path.resolve() == b.path.resolve()
     if not same and steps == (None, None):
-        check_estimators(a.meta, b.meta, rule.column)
+        check_columns(a, b, rule.column)
         return Sides(Ranking.of_set(search.detect(a, rule)), Ranking.of_set(search.detect(b, rule)))
-    check_estimators(a.meta, b.meta)
+    check_columns(a, b)
     last_b = ranking.last_step(b) if steps[1] is None else steps[1]
     first_a = (a.steps("types")[:1] if same else []) or [ranking.last_step(a)]
     step_a = first_a[0] if steps[0] is None else steps[0]

@@ -11,23 +11,33 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from rockcore.analysis.loss_means import loss_means
 from rockcore.config import ARM_SETTINGS, flag_of, is_given
 from rockcore.log import Run
-from rockcore.schema import PHASES, RunMeta, Texts
+from rockcore.log.holdings import Holdings
+from rockcore.schema import METRICS, PHASES, RunMeta, Texts
 from rockcore.world import SCENARIOS
 
 _RECENT = 50  # steps that tell how fast it goes
 
 
+class Pace(NamedTuple):
+    """How fast a training goes. `left_s` is reckoned from the median step; milestones come on
+    top.
+    """
+
+    step_s: float
+    tokens_per_s: float
+    left_s: float
+
+
 class Progress(NamedTuple):
-    """How far a training is. `left_s` is reckoned from the median step; milestones come on top."""
+    """How far a training is."""
 
     step: int
     steps: int
     kl_mean: float | None  # None where not all tokens of the step were judged
-    step_s: float
-    tokens_per_s: float
-    left_s: float
+    pace: Pace | None  # None where the log has no times
 
 
 @dataclass(frozen=True)
@@ -36,23 +46,30 @@ class Course:
 
     meta: RunMeta
     summary: str  # one sentence on the scenario; empty for other prompts
-    # schema.METRICS by step, and low, high: kl_mean ± 1.96 standard errors, NaN where those are
-    # unknown, and both in words: `interval`
-    metrics: pd.DataFrame
+    metrics: pd.DataFrame  # schema.METRICS by step; of a log without any, those its tokens tell
     evals: pd.DataFrame
     logged: list[int]  # the steps whose tokens are logged; metrics exist for all
+    held: Holdings
+    # by step, where the mean of `loss` is known: step, rollouts, tokens, mean, and low, high: the
+    # mean ± 1.96 standard errors, NaN where those are unknown, and both in words: `interval`. An
+    # arm that leaves tokens out judges all of them only where they are logged.
+    means: pd.DataFrame
 
     @property
-    def kl(self) -> pd.DataFrame:
-        """The steps of `metrics` whose mean kl is known: an arm that leaves tokens out judges all
-        of them only where they are logged.
-        """
-        return self.metrics.dropna(subset=["kl_mean"])
+    def loss(self) -> str:
+        """What `means` are of: kl, or sampled_loss in a log that has no kl."""
+        return self.held.loss or "kl"
 
     @property
     def objective(self) -> str:
-        """What was trained on, in one line: the arm with its settings, and the normaliser."""
-        return _objective(self.meta)
+        """What was trained on, in one line: the arm with its settings, and the normaliser. Of a log
+        of another program as far as it says, and of texts that were scored alone nothing.
+        """
+        meta = self.meta
+        if meta.source == "rockcore":
+            return "" if "score" in meta.config else _objective(meta)
+        # an import leaves it as it is by default, whatever was trained on
+        return "" if meta.objective == RunMeta.objective else f"Objective: {meta.objective}"
 
     @property
     def tokens(self) -> int:
@@ -67,12 +84,40 @@ class Course:
     @property
     def estimator(self) -> str:
         """The badge of every chart: what kl is, its direction, its unit."""
-        kind = {
-            "full": "full vocabulary, reverse, nats",
-            "topk+tail": "top-k with tail, reverse, nats",
-            "topk": "top-k without tail, reverse, nats",
-        }
-        return f"kl: {kind.get(self.meta.estimator, 'not logged')}"
+        if self.held.columns and not self.held.has("kl"):
+            return "kl: not logged"
+        unnamed = "of a kind that the log does not name" if self.held.has("kl") else "not logged"
+        return f"kl: {_ESTIMATORS.get(self.meta.estimator, unnamed)}"
+
+    def measured(self, column: str) -> str:
+        """What the values of a loss are, as a chart names it."""
+        if column == "kl":
+            return self.estimator
+        by = _JUDGES.get(self.meta.student_logps, "a student that is not named")
+        return f"{column}: of the sampled token alone, by {by}, nats"
+
+    @property
+    def provenance(self) -> list[str]:
+        """Where the log of another program comes from and what else its reader must know, a
+        sentence or two each; empty for a log of this one.
+        """
+        meta = self.meta
+        found = []
+        if meta.source != "rockcore":
+            found.append(f"The log of another program: {meta.source}.")
+        if meta.student_logps != "trainer" and self.held.has("student_logp"):
+            by = _JUDGES.get(meta.student_logps, "a student that the log does not name")
+            lag = ", which rounds otherwise and may lag behind the model that is trained"
+            found.append(
+                f"student_logp, and what follows from it, are by {by}"
+                f"{lag if meta.student_logps == 'sampler' else ''}."
+            )
+        return [*found, *meta.notes]
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether some step says how long it took."""
+        return bool(self.metrics[list(PHASES)].notna().to_numpy().any())
 
     @property
     def progress(self) -> Progress | None:
@@ -80,12 +125,10 @@ class Course:
         if self.metrics.empty:
             return None
         last, recent = self.metrics.iloc[-1], self.metrics.tail(_RECENT)
-        seconds = recent[list(PHASES)].sum(axis=1)
-        step, step_s = int(last.step), float(seconds.median())
-        rate = float(recent.tokens.sum() / seconds.sum()) if seconds.sum() > 0 else 0.0
+        step = int(last.step)
         steps = max(self.meta.steps_planned, step)
         kl = None if pd.isna(last.kl_mean) else float(last.kl_mean)
-        return Progress(step, steps, kl, step_s, rate, step_s * (steps - step))
+        return Progress(step, steps, kl, _pace(recent, steps - step))
 
     @property
     def last_rollouts(self) -> int:
@@ -93,17 +136,51 @@ class Course:
         return 1 if self.metrics.empty else max(1, int(self.metrics.rollouts.iloc[-1]))
 
 
+def _pace(recent: pd.DataFrame, left: int) -> Pace | None:
+    times = recent[list(PHASES)]
+    if times.isna().to_numpy().all():
+        return None
+    seconds = times.sum(axis=1)
+    step_s, total = float(seconds.median()), float(seconds.sum())
+    rate = float(recent.tokens.sum()) / total if total > 0 else 0.0
+    return Pace(step_s, rate, step_s * left)
+
+
+_ESTIMATORS = {
+    "full": "full vocabulary, reverse, nats",
+    "topk+tail": "top-k with tail, reverse, nats",
+    "topk": "top-k without tail, reverse, nats",
+}
+_JUDGES = {"trainer": "the model that is trained", "sampler": "the engine that sampled"}
+
+
 def course(run: Run) -> Course:
     """What the metrics, the evals and the meta data of a run say. Raises DamagedRun."""
-    metrics = run.metrics().sort_values("step", ignore_index=True)
-    # 95 %, rollouts taken as the independent units; logs of old say 0 for a single one
-    around = 1.96 * metrics.kl_stderr.where(metrics.rollouts > 1)
-    low, high = (metrics.kl_mean - around).clip(lower=0), metrics.kl_mean + around
-    words = [_interval(a, b, int(n)) for a, b, n in zip(low, high, metrics.rollouts, strict=True)]
-    metrics = metrics.assign(low=low, high=high, interval=words)
+    held, metrics = run.holdings(), run.metrics().sort_values("step", ignore_index=True)
+    if metrics.empty and Texts.FRESH in held.columns:
+        told = loss_means(run, "kl").rename(columns={"mean": "kl_mean", "stderr": "kl_stderr"})
+        metrics = told.reindex(columns=list(METRICS))
     scenario = SCENARIOS.get(run.meta.scenario)
     summary = scenario.summary if scenario else ""
-    return Course(run.meta, summary, metrics, run.evals(), run.steps())
+    least = -math.inf if held.loss == "sampled_loss" else 0.0
+    means = _with_intervals(_means(run, held, metrics), least)
+    return Course(run.meta, summary, metrics, run.evals(), run.steps(), held, means)
+
+
+def _means(run: Run, held: Holdings, metrics: pd.DataFrame) -> pd.DataFrame:
+    if held.loss == "sampled_loss":
+        return loss_means(run, held.loss)
+    named = metrics.loc[:, ["step", "rollouts", "tokens", "kl_mean", "kl_stderr"]]
+    return named.rename(columns={"kl_mean": "mean", "kl_stderr": "stderr"})
+
+
+def _with_intervals(means: pd.DataFrame, least: float) -> pd.DataFrame:
+    """95 %, rollouts taken as the independent units; logs of old say 0 for a single one."""
+    means = means.dropna(subset=["mean"]).reset_index(drop=True)
+    around = 1.96 * means.stderr.where(means.rollouts > 1).astype(float)
+    low, high = (means["mean"] - around).clip(lower=least), means["mean"] + around
+    words = [_interval(a, b, int(n)) for a, b, n in zip(low, high, means.rollouts, strict=True)]
+    return means.assign(low=low, high=high, interval=words)
 
 
 def _interval(low: float, high: float, rollouts: int) -> str:
@@ -156,17 +233,35 @@ _STEP = re.compile(r"step=\d+")
 
 def graded_texts(run: Run, texts: Texts, step: int) -> pd.DataFrame:
     """Each text at a step in one line, by rollout_id, and `hint`: how it was graded, how long it
-    is, its mean kl in nats. Raises RunNotFound for a step that is not logged.
+    is, its mean kl in nats, or its mean sampled_loss where no kl is logged. Of a text without
+    tokens its characters are counted. Raises RunNotFound for a step that is not logged.
     """
     fresh_step = step if texts is Texts.FRESH else None
-    written = run.rollouts(fresh_step, texts.probe_set)
-    frame = written.merge(run.rollout_sums(step, texts.probe_set), on="rollout_id")
+    frame = run.rollouts(fresh_step, texts.probe_set)
+    if step in run.steps(texts.table):
+        frame = frame.merge(run.rollout_sums(step, texts.probe_set), on="rollout_id")
     frame = frame.sort_values("rollout_id", ignore_index=True)  # the order of rows means nothing
     graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
     cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]
-    loss = ["" if pd.isna(m) else f", mean kl {m:.3f} nats" for m in frame.kl_mean]
     hints = [
-        f"{r} · {g}, {n} tokens{t}{m}"
-        for r, g, n, t, m in zip(frame.rollout_id, graded, frame.tokens, cut, loss, strict=True)
+        f"{r} · {g}, {how}{t}"
+        for r, g, how, t in zip(frame.rollout_id, graded, _lengths(frame), cut, strict=True)
     ]
-    return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": hints})
+    loss = [f"{h}{m}" for h, m in zip(hints, _losses(frame), strict=True)]
+    return pd.DataFrame({"rollout_id": frame.rollout_id, "hint": loss})
+
+
+def _lengths(frame: pd.DataFrame) -> list[str]:
+    if "tokens" in frame:
+        return [f"{n} tokens" for n in frame.tokens]
+    return [f"{len(text or ''):,} characters" for text in frame.response]
+
+
+def _losses(frame: pd.DataFrame) -> list[str]:
+    found = [""] * len(frame)
+    if "tokens" not in frame:
+        return found
+    for name in ("sampled_loss", "kl"):  # kl where both are known
+        for i, mean in enumerate(frame[f"{name}_mean"]):
+            found[i] = found[i] if pd.isna(mean) else f", mean {name} {mean:.3f} nats"
+    return found

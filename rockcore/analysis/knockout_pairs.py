@@ -15,7 +15,7 @@ import numpy as np
 from rockcore.analysis import texts
 from rockcore.analysis.pairs import Alignment, align
 from rockcore.analysis.texts import Readings, Text
-from rockcore.categories import categorize_all, sentence_starts
+from rockcore.categories import categorize_all, joins, sentence_starts
 from rockcore.log import Run
 
 # what a token is to the other side; `Beside.marks_a` and `marks_b` are indices into it
@@ -69,7 +69,7 @@ def text_of(run: Run, token_id: Sequence[int] | np.ndarray, prompt: str) -> Text
     tokens = texts.spelled(run, ids)
     special = run.vocab.set_index("token_id").special.reindex(ids, fill_value=False)
     categories = categorize_all(
-        tokens, special.tolist(), sentence_starts(tokens), run.category_rules
+        tokens, special.tolist(), sentence_starts(tokens), run.category_rules, joins(tokens)
     )
     return Text(ids, tokens, list(categories), prompt, "", None, None)
 

@@ -153,20 +153,25 @@ class About(NamedTuple):
 
     tokens: int
     kl_mean: float | None  # nats, over the tokens that have one; None where none has
+    sampled_loss_mean: float | None
     correct: bool | None  # None where it was not graded
-    teacher_prompt: str
+    teacher_prompt: str | None  # None where the log does not say
 
 
 def about(rollout: int, tokens: pd.DataFrame, asked: pd.DataFrame) -> About:
     """One text, from its `Run.trace` and from what its step was `asked`."""
     row = asked.loc[asked.rollout_id == rollout].iloc[0]
-    kl = values_of(tokens, "kl")
     return About(
-        len(kl),
-        float(np.nanmean(kl)) if np.isfinite(kl).any() else None,
+        len(tokens),
+        _mean(values_of(tokens, "kl")),
+        _mean(values_of(tokens, "sampled_loss")),
         None if pd.isna(row.correct) else bool(row.correct),
-        str(row.teacher_prompt),
+        row.teacher_prompt if isinstance(row.teacher_prompt, str) else None,
     )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore.log import Run
+from rockcore.log.holdings import SCORE
 from rockcore.schema import PHASES, NoGradients
 
 NORMS = ("grad_norm", "proj_grad_norm")
@@ -38,7 +39,7 @@ def type_shares(run: Run, table: str = "tokens", norm: str = "grad_norm") -> pd.
         raise NoGradients(
             f"{run.path.name} has no {norm} in {table} ({sums.step.nunique()} logged steps)",
             "Shares of the gradient need its norm at every position",
-            "Train with this program, which always logs it; in an imported log, add the column",
+            f"{SCORE}; a training by this program always logs it",
         )
     columns = {
         "step": "step",

@@ -7,6 +7,7 @@ is logged a scale has no edges, and nothing is coloured.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from rockcore import schema
 from rockcore.log import Run
+from rockcore.log.holdings import SCORE, Holdings, NotLogged
 from rockcore.schema import Texts
 
 QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
@@ -68,6 +70,55 @@ SIGNALS: dict[str, Signal] = {
         "flag", "", "Whether student and teacher find different tokens likeliest."
     ),
 }
+
+
+_OF_ALTERNATIVES = ("reverse_kl", "forward_kl", "jensen_shannon", "top1_disagreement")
+
+
+def lack(held: Holdings, signal: str, texts: Texts | None = None) -> NotLogged | None:
+    """Why a run, or its `texts`, cannot be coloured by a signal, and what would help; None where it
+    can.
+    """
+    if signal in _OF_ALTERNATIVES:
+        return None if held.alternatives else _no_alternatives(held)
+    if signal == "rock class":
+        return None if held.loss else held.lack("kl")
+    if signal == "persistence":
+        probes = [t for t in held.columns if t.probe_set]
+        return held.lack("kl") or (None if probes else _no_probes(held))
+    return held.lack(signal, texts)
+
+
+def offered(held: Holdings, names: Iterable[str] = SIGNALS) -> list[str]:
+    """The signals that some text of the run can be coloured by."""
+    return [name for name in names if lack(held, name) is None]
+
+
+def lacks(held: Holdings, names: Iterable[str] = SIGNALS) -> dict[str, NotLogged]:
+    """The others, each with what to say of it."""
+    found = {name: lack(held, name) for name in names}
+    return {name: why for name, why in found.items() if why is not None}
+
+
+def usual(held: Holdings, names: Sequence[str], texts: Texts) -> str:
+    """Of the signals that are offered the one to begin with: the first that these texts have."""
+    return next((name for name in names if lack(held, name, texts) is None), names[0])
+
+
+def _no_alternatives(held: Holdings) -> NotLogged:
+    return NotLogged(
+        f"{held.name} has no alternatives: what else either model found likely at a token",
+        "A divergence is told from the likeliest tokens of both models",
+        SCORE,
+    )
+
+
+def _no_probes(held: Holdings) -> NotLogged:
+    return NotLogged(
+        f"{held.name} has no text that was scored at more than one step",
+        "How often one text is hard over the training needs it under several checkpoints",
+        f"{SCORE}, with a folder of checkpoints as the student",
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rockcore.categories import categorize_all, sentence_marks, sentence_starts_of
+from rockcore.categories import categorize_all
+from rockcore.categories.places import Places, usual_places
 from rockcore.log import Run
 from rockcore.rocks.ranking import NothingLogged
 from rockcore.schema import DamagedRun, Texts
@@ -54,8 +55,8 @@ class TypeSteps:
     """Means by token type over the steps of one kind of texts.
 
     `frame`, one row a type: token_id, shown, category, frequency (at the last logged step), score
-    (Rock Score there, nats), first, last, change (of the signal), slope (per 100 updates),
-    slope_steps (steps that the slope is fitted to).
+    (Rock Score there, nats; Σ sampled_loss without kl, NaN without either), first, last, change
+    (of the signal), slope (per 100 updates), slope_steps (steps that the slope is fitted to).
     """
 
     frame: pd.DataFrame
@@ -75,28 +76,30 @@ def step_axis(run: Run, texts: Texts) -> StepAxis:
     """Every step at which `texts` are logged or, by the run's own plan, should be.
 
     The plan is the run's log_every or probe_every; a log that does not name it is taken to have its
-    commonest distance.
+    commonest distance, from its first step on: another program may begin to count anywhere.
     """
     logged = run.steps(texts.table)
     if not logged:
         return StepAxis([], [])
     last = max([*logged, *run.steps("metrics")])
-    planned = _planned(run, texts, logged)
-    plan = range(0, last + 1, planned) if planned > 0 and last < planned * _MOST_STEPS else ()
+    first, planned = _planned(run, texts, logged)
+    plan = range(first, last + 1, planned) if planned > 0 and last < planned * _MOST_STEPS else ()
     steps = sorted({*logged, *plan})
     there = set(logged)
     return StepAxis(steps, [s in there for s in steps])
 
 
-def _planned(run: Run, texts: Texts, logged: list[int]) -> int:
-    """Updates between two steps that should be logged; 0 where nobody knows."""
+def _planned(run: Run, texts: Texts, logged: list[int]) -> tuple[int, int]:
+    """The first step that should be logged, and updates from one to the next; 0 of them where
+    nobody knows.
+    """
     name = "log_every" if texts is Texts.FRESH else "probe_every"
     config = run.meta.config  # of a foreign log it may be anything that JSON can say
     planned = config.get(name) if isinstance(config, dict) else None
     if isinstance(planned, int) and not isinstance(planned, bool) and planned >= 1:
-        return planned
+        return 0, planned
     apart = Counter(b - a for a, b in zip(logged, logged[1:], strict=False))
-    return apart.most_common(1)[0][0] if apart else 0
+    return logged[0], apart.most_common(1)[0][0] if apart else 0
 
 
 def positions(run: Run, texts: Texts, rollout: int, signal: str) -> Surface:
@@ -116,7 +119,8 @@ def positions(run: Run, texts: Texts, rollout: int, signal: str) -> Surface:
 
 
 def types(run: Run, texts: Texts, signal: str) -> TypeSteps:
-    """Every token type that occurs in `texts`, by falling score.
+    """Every token type that occurs in `texts`, by falling score, or by falling frequency where no
+    loss is logged.
 
     Raises NothingLogged where no step of them is logged, DamagedRun where a token has no text.
     """
@@ -127,7 +131,8 @@ def types(run: Run, texts: Texts, signal: str) -> TypeSteps:
             "There is nothing to follow over the steps",
             "Choose other texts, or wait for the first step",
         )
-    column = "sampled_loss" if run.meta.estimator == "absent" else "kl"
+    known = run.holdings().loss_of(texts)
+    column = known or "kl"
     losses = run.type_means(texts.table, column)
     means = losses if signal == column else run.type_means(texts.table, signal)
     values, counts, loss = (
@@ -144,13 +149,13 @@ def types(run: Run, texts: Texts, signal: str) -> TypeSteps:
             "token_id": values.index,
             **_named_types(run, texts, values.index),
             "frequency": n[last].to_numpy(),
-            "score": (loss[last] * n[last]).fillna(0.0).to_numpy(),
+            "score": (loss[last] * n[last]).fillna(0.0 if known else np.nan).to_numpy(),
             **ends(values.to_numpy(), axis),
             "slope": slope * PER,
             "slope_steps": fitted,
         }
     )
-    order = np.lexsort((frame.token_id, -frame.score))
+    order = np.lexsort((frame.token_id, -frame.score if known else -frame.frequency))
     return TypeSteps(
         frame.iloc[order].reset_index(drop=True),
         values.to_numpy(np.float32)[order],
@@ -203,12 +208,14 @@ def ends(values: np.ndarray, axis: StepAxis) -> dict[str, np.ndarray]:
 def _named_types(run: Run, texts: Texts, ids: pd.Index) -> dict[str, list[str]]:
     """shown and category of each type."""
     tokens = _spelled(run.vocab, ids)
-    opening = _mostly_opens(run, texts)
+    places = _usual_places(run, texts)
+    opens, joins = (None if each is None else each[ids.to_numpy()] for each in places)
     kinds = categorize_all(
         tokens.token,
         tokens.special,
-        None if opening is None else opening[ids.to_numpy()],
+        opens,
         run.category_rules,
+        joins,
     )
     return {"shown": [visible(t) for t in tokens.token], "category": kinds}
 
@@ -224,19 +231,12 @@ def _spelled(vocab: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
     return vocab.set_index("token_id").loc[ids]
 
 
-def _mostly_opens(run: Run, texts: Texts) -> np.ndarray | None:
-    """(V,) whether a type opens a sentence in at least half of its occurrences; None for fresh
-    texts, whose steps differ.
-    """
+def _usual_places(run: Run, texts: Texts) -> Places | tuple[None, None]:
+    """Where a type mostly stands, (V,); None for fresh texts, whose steps differ."""
     rollouts = [] if texts.probe_set is None else run.probe_ids(texts.probe_set)
     if not rollouts:
-        return None
-    vocab = run.vocab
-    marks = np.zeros(int(vocab.token_id.max()) + 1, np.int8)
-    marks[vocab.token_id] = sentence_marks(vocab.token.tolist())
+        return None, None
     tokens = np.concatenate([np.array(r, int) for r in rollouts])
     first = np.zeros(len(tokens), bool)
     first[np.cumsum([0, *(len(r) for r in rollouts[:-1])])] = True
-    opens = sentence_starts_of(tokens, first, marks)
-    size = len(marks)
-    return 2 * np.bincount(tokens[opens], minlength=size) >= np.bincount(tokens, minlength=size)
+    return usual_places(tokens, first, run.vocab.token_id.to_numpy(), run.vocab.token)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from rockcore import schema
 from rockcore.analysis.signals import COLUMNS
-from rockcore.categories import categorize_all, sentence_starts
+from rockcore.categories import categorize_all, joins, sentence_starts
 from rockcore.log import Run
 from rockcore.schema import Texts
 from rockcore.spelling import as_csv
@@ -94,10 +94,26 @@ def text(run: Run, texts: Texts, step: int, rollout: int) -> Text:
         frame.token.tolist(),
         categories(run, frame),
         prompt,
-        teacher_prompt if teacher_prompt != prompt else "",
+        teacher_prompt if isinstance(teacher_prompt, str) and teacher_prompt != prompt else "",
         _curves(run, texts.probe_set, rollout, len(frame)) if texts.probe_set else None,
         alternatives(frame, "teacher") if has_alternatives(frame) else None,
     )
+
+
+def words(run: Run, step: int, rollout: int) -> dict[str, str]:
+    """A fresh rollout as words, for a run without tokens: who reads or writes -> what. Raises
+    RunNotFound for a step that is not logged.
+    """
+    own = run.rollouts(step)
+    row = own.loc[own.rollout_id == rollout].iloc[0]
+    found = {
+        "The student reads": row.prompt,
+        "The teacher reads": "" if row.teacher_prompt == row.prompt else row.teacher_prompt,
+        "The student writes": row.response,
+        "The right answer": row.answer,
+    }
+    kept = {name: text for name, text in found.items() if isinstance(text, str) and text}
+    return kept | {"The student writes": kept.get("The student writes", "(nothing)")}
 
 
 def readings(run: Run, texts: Texts, step: int, rollout: int) -> Readings:
@@ -193,8 +209,10 @@ def _curves(run: Run, probe_set: str, rollout: int, length: int) -> Curves:
 
 
 def categories(run: Run, frame: pd.DataFrame) -> list[str]:
-    starts = sentence_starts(frame.token.tolist())
-    return categorize_all(frame.token, frame.special, starts, run.category_rules)
+    tokens = frame.token.tolist()
+    return categorize_all(
+        tokens, frame.special, sentence_starts(tokens), run.category_rules, joins(tokens)
+    )
 
 
 _OF_A_TOKEN = ("step", "rollout_id", "position", "token_id", "token")

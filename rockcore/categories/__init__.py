@@ -19,6 +19,7 @@ Texts and patterns come from outside. The built-in rules take time that grows wi
 token and no faster; a user's pattern, which may take any, is tried in a process of its own.
 """
 
+from rockcore.categories.joins import join_marks, joins, joins_of
 from rockcore.categories.judging import categorize, categorize_all
 from rockcore.categories.own import load_rules
 from rockcore.categories.patterns import BadRules
@@ -48,6 +49,9 @@ __all__ = [
     "categories_of",
     "categorize",
     "categorize_all",
+    "join_marks",
+    "joins",
+    "joins_of",
     "load_rules",
     "sentence_marks",
     "sentence_starts",

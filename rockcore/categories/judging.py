@@ -10,18 +10,31 @@ from rockcore.categories.rules import RULES, SPECIAL, Rule
 
 
 def categorize(
-    token: str, special: bool = False, sentence_start: bool = True, rules: Sequence[Rule] = RULES
+    token: str,
+    special: bool = False,
+    sentence_start: bool | None = None,
+    rules: Sequence[Rule] = RULES,
+    joins: bool = False,
 ) -> str:
     """The category of one token; `special` if the tokenizer calls it so, that of the last rule if
-    no rule fits.
+    no rule fits. Where it stands: whether it opens a sentence, None if that is unknown, and whether
+    it is a hyphen that joins.
     """
     if special:
         return SPECIAL
     text = text_of_piece(token)
     for rule in rules:
-        if rule.pattern.fullmatch(text) and (sentence_start or not rule.sentence_start):
+        if _fits_place(rule, sentence_start, joins) and rule.pattern.fullmatch(text):
             return rule.category
     return rules[-1].category
+
+
+def _fits_place(rule: Rule, sentence_start: bool | None, joins: bool) -> bool:
+    if rule.joins and not joins:
+        return False
+    if not rule.sentence_start:
+        return True
+    return bool(sentence_start) if rule.place_known else sentence_start is None or sentence_start
 
 
 def categorize_all(
@@ -29,11 +42,12 @@ def categorize_all(
     special: Iterable[bool],
     sentence_start: Iterable[bool] | None = None,
     rules: Sequence[Rule] = RULES,
+    joins: Iterable[bool] | None = None,
 ) -> list[str]:
-    """The category of each token; without `sentence_start`, each is judged as if it opened a
-    sentence.
+    """The category of each token; without `sentence_start` it is not known where they stand, and
+    words that turn a sentence count as if they opened one.
 
-    Raises ValueError if the three differ in length, BadRules for a user's pattern that takes too
+    Raises ValueError if these differ in length, BadRules for a user's pattern that takes too
     long.
     """
     tokens = list(tokens)
@@ -41,12 +55,13 @@ def categorize_all(
         zip(
             tokens,
             special,
-            [True] * len(tokens) if sentence_start is None else sentence_start,
+            [None] * len(tokens) if sentence_start is None else map(bool, sentence_start),
+            [False] * len(tokens) if joins is None else map(bool, joins),
             strict=True,
         )
     )
     _try_own(rules, tokens)
-    known = {key: categorize(*key, rules) for key in set(keys)}
+    known = {key: categorize(*key[:3], rules, key[3]) for key in set(keys)}
     return [known[key] for key in keys]
 
 

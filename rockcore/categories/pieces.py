@@ -15,18 +15,25 @@ def _byte_alphabet() -> dict[str, int]:
 BYTES = _byte_alphabet()
 _RAW_SPACE = re.compile(r".*[ĠĊ].*|[ĉč]{2,}", re.S)  # a space, a line break, an indent of tabs
 _FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_END_OF_WORD = "</w>"  # GPT-1, CLIP
+_GOES_ON = re.compile(r"##(?=\w)")  # WordPiece; ## alone is a heading
 
 
 def text_of_piece(token: str) -> str:
-    r"""The text a raw vocabulary string stands for (`Ġthe`, `▁the`, `<0x0A>`, `âĢĶ`); decoded text
-    comes back as it is.
+    r"""The text a raw vocabulary string stands for (`Ġthe`, `▁the`, `the</w>`, `##ing`, `<0x0A>`,
+    `âĢĶ`); decoded text comes back as it is.
 
     A byte that is no text by itself is written \xNN. A token alone does not always tell which of
-    the two it is. Decoded text is misread where it holds ▁, or Ġ or Ċ with no space before (Maltese
-    capitals), or is mojibake such as Ã©. Raw strings stay as they are where they are good text too:
-    ĉ and č (tab, carriage return), and single bytes like ± or ». Who knows which vocabulary it is,
-    and wants these too, uses `log.vocabulary.piece_text`.
+    the two it is. Decoded text is misread where it holds ▁, ends in </w> or begins with ## and a
+    letter, holds Ġ or Ċ with no space before (Maltese capitals), or is mojibake such as Ã©. Raw
+    strings stay as they are where they are good text too: ĉ and č (tab, carriage return), and
+    single bytes like ± or ». Who knows which vocabulary it is, and wants these too, uses
+    `log.vocabulary.piece_text`.
     """
+    if token.endswith(_END_OF_WORD):
+        return token[: -len(_END_OF_WORD)] + " "
+    if _GOES_ON.match(token):
+        return token[2:]
     if token.isascii():
         byte = _FALLBACK.fullmatch(token)
         return bytes.fromhex(byte[1]).decode("utf-8", errors="backslashreplace") if byte else token

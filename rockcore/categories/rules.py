@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from rockcore.categories.function_words import FUNCTION_WORDS
 from rockcore.categories.patterns import OwnPattern
 
 
@@ -16,12 +17,21 @@ class Rule(NamedTuple):
     # must match the whole token, as `text_of_piece` writes it
     pattern: re.Pattern[str] | OwnPattern
     meaning: str
-    sentence_start: bool = False  # only where the token opens a sentence
+    # only where the token opens a sentence, or it is not known where it stands
+    sentence_start: bool = False
+    place_known: bool = False  # not where that is unknown
+    joins: bool = False  # only where the token is a hyphen that joins
 
 
 _DISCOURSE = (
     "So|Let|Lets|We|But|Now|Wait|Then|Since|This|Thus|Hence|Therefore|Next|First|Second|Finally|Final|Okay|OK|Hmm|Well|"
     "However|Also|If|Because|Alternatively|Actually|Note|Given|Suppose|Recall|Similarly|And|Or|Good|In|To|Step"
+)
+_TURNS = set(_DISCOURSE.lower().split("|"))
+_FUNCTION = "|".join(
+    sorted(FUNCTION_WORDS)
+    # with a capital they open a sentence, where those that turn it are discourse
+    + sorted(w.capitalize() for w in FUNCTION_WORDS if w.isalpha() and w not in _TURNS)
 )
 # how a command looks where the tokenizer cuts its backslash off; no word that English has too, but
 # for `boxed`
@@ -35,7 +45,7 @@ _SIGNS = (
 
 RULES: tuple[Rule, ...] = (
     Rule("whitespace", re.compile(r"\s+"), "line breaks, blank lines and spaces"),
-    Rule("digit", re.compile(r" ?\d+"), "digits and numbers"),
+    Rule("digit", re.compile(r" ?\d+ ?"), "digits and numbers"),
     # above 0x7f only: a lower byte is a character. \xi and \xrightarrow are commands, \xe2 is not
     Rule(
         "content",
@@ -55,9 +65,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "markdown",
-        re.compile(r"\s*([:.,!?()]*(\*\*+|__+)[:.,!?()]*|#+|-{3,}|`+|(?<! )>)\s*"),
-        "markdown: bold, headings, rules, code",
+        re.compile(r"\s*([:.,!?()]*\*\*+[:.,!?()]*|__+|#+|-{3,}|`+|(?<! )>)\s*"),
+        "markdown: bold, headings, rules, code, bullets",
     ),
+    Rule("markdown", re.compile(r"\s*[-*•]\s*"), "bullets", sentence_start=True, place_known=True),
+    Rule("punctuation", re.compile(r"\s*--\s*"), "dashes"),
+    Rule("punctuation", re.compile(r" ?-"), "hyphens between words", joins=True),
     Rule(
         "operator",
         re.compile(r"\s*[-+*/=<>×÷±\u2190-\u22ff]+\s*"),
@@ -65,9 +78,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "discourse",
-        re.compile(rf"\s*({_DISCOURSE})"),
+        re.compile(rf"\s*({_DISCOURSE}) ?"),
         "words that open or turn a step of reasoning: So, Wait, Then",
         True,
+    ),
+    Rule(
+        "function",
+        re.compile(rf" ?({_FUNCTION}) ?"),
+        "words that hold a sentence together: the, of, is, and",
     ),
     Rule("punctuation", re.compile(rf"\s*[{_SIGNS}]+\s*"), "punctuation and brackets"),
     Rule("content", re.compile(r".*", re.S), "everything else: words, names, fragments"),

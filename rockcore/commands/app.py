@@ -58,6 +58,10 @@ class App:
     """A folder of rock sets that the page may train by, beside those of the runs; may be given
     several times. Default: ./sets.
     """
+    logs: Annotated[tuple[Path, ...], Several] = ()
+    """A folder of logs of other trainers that the page may import; may be given several times.
+    Default: ./logs.
+    """
 
 
 def run(command: App) -> None:
@@ -90,13 +94,14 @@ def _shelves(command: App) -> dict[str, list[Path]]:
         "models": [Path("models"), sample_runs() / "models"],
         "prompts": [Path("prompts")],
         "sets": [Path("sets")],
+        "logs": [Path("logs")],
     }
     for name in usual:
         for folder in getattr(command, name):
             if not folder.is_dir():
                 raise NoFolder(
                     f"--{name} {folder} is no folder",
-                    "The page Session offers what lies in it",
+                    "A page offers what lies in it",
                     "Give a folder that exists",
                 )
     return {

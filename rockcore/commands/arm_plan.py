@@ -162,7 +162,14 @@ def _refuse_what_cannot_train(command: Arms, plan: Plan, given: RockSet | None) 
             'python -m pip install -e ".[train]"',
         ) from e
     device = loading.usable_device(command.device)
-    student, teacher = loading.load_pair(*tasks.models, device, settings.dtype)
+    student, teacher = loading.load_pair(
+        *tasks.models,
+        device,
+        settings.dtype,
+        settings.template_arguments(),
+        settings.stop,
+        settings.teacher_device,
+    )
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
     if given is not None and command.rocks is not None:
         known = tokenizer_hash(student.tokenizer.get_vocab())

@@ -49,6 +49,7 @@ class Compare:
 def run(command: Compare) -> None:
     from rockcore.analysis import compare, standings
     from rockcore.log import Run
+    from rockcore.rocks.report import named_loss
 
     rule = _rule_of(command)
     with err.status("comparing") if err.is_terminal else nullcontext():
@@ -66,7 +67,8 @@ def run(command: Compare) -> None:
     out.print(_change_table(standings.rank_changes(*sides).head(30)))
     for letter, side in zip("AB", sides, strict=True):
         which = f"{len(side.ids)} of {len(side.types)} types by {side.score}"
-        line = f"{letter}: {side.name}, {side.where}, {which}, {side.column}: {side.estimator}"
+        loss = named_loss(side.column, side.estimator)
+        line = f"{letter}: {side.name}, {side.where}, {which}, {loss}"
         out.print(line, markup=False, highlight=False)
         if side.no_set:
             out.print(f"{letter}: {side.no_set}", markup=False, highlight=False)

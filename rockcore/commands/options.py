@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from rockcore.rocks.rule import RockRule, parsed
+from rockcore.rocks.rule import RockRule, parsed, preset
+from rockcore.rocks.rule_fields import BadRule
 from rockcore.schema import RockError
 
 _OF_CONTEXTS = ("window", "gamma", "eta", "min_support", "min_rollouts", "excluded_contexts")
@@ -24,6 +26,42 @@ def check_top(top: int | None) -> None:
             "It is the number of types, from 1 on",
             "Leave it out for the number that is usual",
         )
+
+
+def chosen_rule(
+    file: Path | None, name: str | None, settings: Iterable[str], step: int | None
+) -> RockRule:
+    """The rule of --rule or --preset, changed by --set and --step. Raises BadRule, or BadOptions
+    for a flag that would be ignored.
+    """
+    if file is not None and name is not None:
+        raise BadRule(
+            "--rule and --preset",
+            "Either is a whole rule",
+            "Give one of them, and change its fields with --set",
+        )
+    rule = preset(name or "default") if file is None else _from(file)
+    rule, given = from_settings(rule, settings)
+    if step is None:
+        return rule
+    if given.get("post_step") not in (None, step):
+        raise BadOptions(
+            f"--step {step} and --set post_step={given['post_step']}",
+            "Both name the checkpoint after training",
+            "Give one of them",
+        )
+    return rule.changed(post_step=step)
+
+
+def _from(file: Path) -> RockRule:
+    try:
+        return RockRule.from_json(file.read_bytes())
+    except OSError as e:
+        raise BadRule(
+            f"{file} cannot be read ({e.strerror})",
+            "It should hold a rule as JSON",
+            "Check the path",
+        ) from e
 
 
 def from_settings(rule: RockRule, settings: Iterable[str]) -> tuple[RockRule, dict[str, Any]]:

@@ -12,7 +12,7 @@ import tyro
 from rich.table import Table
 
 from rockcore.commands.console import err, out
-from rockcore.commands.options import BadOptions, check_top, from_settings
+from rockcore.commands.options import check_top, chosen_rule
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS
 from rockcore.spelling import as_json
@@ -88,27 +88,11 @@ def run(command: Rocks) -> None:
 
 def _rule_of(command: Rocks) -> RockRule:
     """The rule the flags describe. Raises BadRule, or BadOptions for one that would be ignored."""
-    from rockcore.rocks.rule import preset
     from rockcore.rocks.rule_fields import BadRule
 
-    if command.rule is not None and command.preset is not None:
-        raise BadRule(
-            "--rule and --preset",
-            "Either is a whole rule",
-            "Give one of them, and change its fields with --set",
-        )
     if command.json and command.csv:
         raise BadRule("--json and --csv", "Only one of them can be printed", "Give one of them")
-    rule = preset(command.preset or "default") if command.rule is None else _from(command.rule)
-    rule, given = from_settings(rule, command.set)
-    if command.step is not None:
-        if given.get("post_step") not in (None, command.step):
-            raise BadOptions(
-                f"--step {command.step} and --set post_step={given['post_step']}",
-                "Both name the checkpoint after training",
-                "Give one of them",
-            )
-        rule = rule.changed(post_step=command.step)
+    rule = chosen_rule(command.rule, command.preset, command.set, command.step)
     if command.joint_with is not None and rule.score != "joint":
         raise BadRule(
             f"--joint-with {command.joint_with} with score = {rule.score}",
@@ -116,19 +100,6 @@ def _rule_of(command: Rocks) -> RockRule:
             "Add --set score=joint, or leave --joint-with out",
         )
     return rule
-
-
-def _from(file: Path) -> RockRule:
-    from rockcore.rocks.rule_fields import BadRule
-
-    try:
-        return RockRule.from_json(file.read_bytes())
-    except OSError as e:
-        raise BadRule(
-            f"{file} cannot be read ({e.strerror})",
-            "It should hold a rule as JSON",
-            "Check the path",
-        ) from e
 
 
 _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
@@ -152,8 +123,10 @@ _COLUMNS = {  # heading -> cell; on a narrow terminal the last ones are left out
 def _rock_table(found: RockReport, top: int, width: int) -> Table:
     from rich.text import Text
 
-    frame, rule = found.tokens, found.rule
-    title = f"{found.name}, {found.span}, {rule.column}: {found.estimator}, {found.mode}"
+    from rockcore.rocks.report import named_loss
+
+    frame, loss = found.tokens, named_loss(found.rule.column, found.estimator)
+    title = f"{found.name}, {found.span}, {loss}, {found.mode}"
     ranked = "types, an unstable ranking" if found.unstable else "types"
     table = Table(
         title=Text(f"{title}: {min(top, len(frame))} of {len(frame)} {ranked}"),

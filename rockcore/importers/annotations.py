@@ -73,6 +73,7 @@ class Updates:
 
 def files_beside(stream: Path) -> list[Path]:
     """The files of updates to the traces of a file of a stream, chunks in their order."""
+    stream = stream.resolve()
     folder = (stream.parent if stream.name == "stream.jsonl" else stream.parents[1]) / "annotations"
     if stream.parent.name != "stream" and stream.name != "stream.jsonl":
         return []

@@ -218,7 +218,7 @@ def refuse_impossible(text: Text) -> None:
     if type(text.key) not in (int, str, type(None)) or (
         isinstance(text.key, int) and abs(text.key) >= 2**63
     ):
-        raise BadRow("key", f"is {ascii(text.key)[:80]}, neither a whole number nor text")
+        raise BadRow("rollout_id", f"is {ascii(text.key)[:80]}, neither a whole number nor text")
     for name in ("correct", "truncated"):
         if type(getattr(text, name)) not in (bool, type(None)):
             raise BadRow(name, f"is {ascii(getattr(text, name))[:80]}, neither true nor false")

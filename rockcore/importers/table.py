@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.importers.batches import Batch
 from rockcore.importers.format import (
     OF_TEXTS,
     OF_TOKENS,
@@ -33,7 +34,7 @@ from rockcore.importers.rows import (
     texts_of,
     values_of,
 )
-from rockcore.importers.table_files import Batch, batches
+from rockcore.importers.table_files import batches
 from rockcore.importers.table_rows import TokenRows, texts_in
 from rockcore.importers.texts import as_text
 from rockcore.schema import noise_floor
@@ -49,6 +50,7 @@ _SLACK, _SHARE = 0.05, 0.02
 def _read(export: Export) -> Iterator[Text | RowError]:
     export.about.student_logps = export.options.student_logps or "trainer"
     rows = TokenRows(Parts(export.scratch), export.fields)
+    known, unused = {f.source for f in export.fields}, dict[str, None]()
     for file in export.files:
         step = export.step_of(file)
         step = _step_in(file) if step is None else step
@@ -57,10 +59,14 @@ def _read(export: Export) -> Iterator[Text | RowError]:
                 yield RowError(batch[0], batch[1].field, batch[1].what)
                 continue
             _refuse_loss(export, batch)
+            unused.update(dict.fromkeys(name for name in batch.columns if name not in known))
             if step is None and not batch.columns.keys() & rows.sources["step"]:
                 export.about.note("The table names no step: all its texts stand at step 0.")
                 step = 0
             yield from _of_batch(export, rows, batch, step)
+    if unused:
+        named = ", ".join(ascii(name)[1:-1][:40] for name in list(unused)[:20])
+        export.about.note(f"Columns of the table that were not used: {named}.")
     for text in texts_in(rows.parts):
         yield _checked(export, text) if isinstance(text, Text) else text
 

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rockcore.importers.batches import Batch
 from rockcore.importers.format import OF_TOKENS, BadExport, Field
 from rockcore.importers.parts import Parts
 from rockcore.importers.rows import BadRow, RowError, Text
-from rockcore.importers.table_files import Batch, numbers_in
+from rockcore.importers.table_files import numbers_in
+from rockcore.importers.texts import as_text
 
 _WHOLE = ("step", "position", "token_id")
 _STRINGS = ("prompt", "teacher_prompt", "response", "answer")
@@ -117,9 +119,16 @@ def _keys(cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray]:
     keys = np.empty(len(cells), object)
     keys[:] = [c.item() if isinstance(c, np.generic) else c for c in cells]
     if text:
-        keys[:] = [int(c) if c.isdecimal() and len(c) < 19 else c or None for c in keys]
-    whole = [type(c) is int and abs(c) < 2**63 for c in keys]
-    return keys, ~np.array([w or isinstance(c, str) for c, w in zip(keys, whole, strict=True)])
+        keys[:] = [int(c) if _is_number(c) else c or None for c in keys]
+    right = [isinstance(c, str) or (type(c) is int and abs(c) < 2**63) for c in keys]
+    bad = ~np.array(right, bool)
+    keys[bad] = None
+    return keys, bad
+
+
+def _is_number(text: str) -> bool:
+    """Whether text says nothing more than a whole number: 007 does."""
+    return text.isdecimal() and len(text) < 19 and str(int(text)) == text
 
 
 def _flags(cells: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -132,15 +141,17 @@ def _flags(cells: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strings(cells: Any, empty_is_null: bool) -> tuple[np.ndarray, np.ndarray]:
-    found = np.empty(len(cells), object)
-    found[:] = [
-        None if c is None or (empty_is_null and not c) else c if isinstance(c, str) else None
-        for c in cells
-    ]
-    bad = [c is not None and not isinstance(c, str) for c in cells]
-    spelled = [None if c is None else c.encode(errors="backslashreplace").decode() for c in found]
-    found[:] = spelled
-    return found, np.array(bad, bool)
+    """Texts, or the messages of chats as text, and which cells are neither."""
+    found, bad = np.empty(len(cells), object), np.zeros(len(cells), bool)
+    for i, cell in enumerate(cells):
+        try:
+            text = as_text(list(cell) if isinstance(cell, np.ndarray) else cell, "")
+        except BadRow:
+            bad[i] = True
+            continue
+        if text or not empty_is_null:
+            found[i] = None if text is None else text.encode(errors="backslashreplace").decode()
+    return found, bad
 
 
 def _table(batch: Batch, found: dict[str, np.ndarray]) -> pa.Table:

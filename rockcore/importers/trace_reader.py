@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rockcore.importers.branches import Said
 from rockcore.importers.format import Export
 from rockcore.importers.lines import records_in
 from rockcore.importers.messages import was_cut, writer_of
+from rockcore.importers.prompts import speller
 from rockcore.importers.rows import BadRow, RowError, Text, given, lookup, texts_of, values_of
 from rockcore.importers.traces import traces_of
 
@@ -49,6 +50,7 @@ class _Reader:
 
     def __init__(self, export: Export):
         self.export = export
+        self.spell = speller(export.options)
         self.logps = export.options.student_logps or "sampler"
         export.about.student_logps = self.logps
         self.left_out: Counter[str] = Counter()
@@ -58,7 +60,7 @@ class _Reader:
     def records(self) -> Iterator[tuple[str, Any]]:
         """Each branch as a flat record, with its place."""
         updates, of = Updates(), None
-        for file in self.export.files:
+        for file in _not_twice(self.export.files):
             beside = files_beside(file)
             if beside and beside != of:
                 updates, of = Updates(), beside
@@ -84,7 +86,7 @@ class _Reader:
             newer = updates.of(trace.get("id"))
             told = _told(episode, trace, newer)
             step = self._step(file, told)
-            if why := _why_left_out(told, updates):
+            if why := _why_left_out(file, told, updates):
                 self.left_out[why] += 1
                 return
             said = Said(trace, newer)
@@ -121,13 +123,24 @@ class _Reader:
             step=flat["step"],
             where=where,
             key=flat["key"],
-            prompt=given(fields, flat, "prompt"),
+            prompt=self._prompt(flat),
             response=given(fields, flat, "response"),
             answer=answer if isinstance(answer, str) else None,
             truncated=was_cut(flat["trace"]),
             token_ids=ids,
             values=values,
         )
+
+    def _prompt(self, flat: dict[str, Any]) -> str | None:
+        """As the student read it, where its tokens and a tokenizer are there."""
+        if (read := self.spell(flat.get("prompt_ids"))) is not None:
+            return read
+        if flat["messages"] > 1:
+            self.export.about.note(
+                "Prompts of several messages are spelled with their roles; with --tokenizer they "
+                "are as the student read them."
+            )
+        return given(self.export.fields, flat, "prompt")
 
     def _look_at(self, flat: dict[str, Any]) -> None:
         for name in ("logprobs", "reference_logprobs"):
@@ -154,6 +167,12 @@ class _Reader:
             )
 
 
+def _not_twice(files: Sequence[Path]) -> list[Path]:
+    """Without the plain chunks that are there packed too: a run that ended while it packed."""
+    packed = {file.with_suffix("") for file in files if file.suffix == ".zst"}
+    return [file for file in files if file not in packed]
+
+
 def _told(
     episode: dict[str, Any], trace: dict[str, Any], updates: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -164,10 +183,10 @@ def _told(
     return {"info": info, "run": episode.get("run"), "agent": trace.get("agent")}
 
 
-def _why_left_out(told: dict[str, Any], updates: Updates) -> str:
+def _why_left_out(file: Path, told: dict[str, Any], updates: Updates) -> str:
     """The key of _LEFT_OUT for a trace that no student was trained on; empty for others."""
     kind = lookup(told, "info.kind") or lookup(told, "run.work.type")
-    if kind == "eval":
+    if kind == "eval" or file.resolve().parent.parent.name == "eval":  # eval/effective/traces.jsonl
         return "eval"
     if lookup(told, "agent.trainable") is False:
         return "frozen"

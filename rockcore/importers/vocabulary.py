@@ -14,7 +14,7 @@ import numpy as np
 
 from rockcore import schema
 from rockcore.importers.format import BadExport
-from rockcore.log.vocabulary import vocab_columns
+from rockcore.log.vocabulary import marks_of, vocab_columns
 
 _ENDS = 2**16  # bytes at each end of a file that tell it from others
 
@@ -65,7 +65,8 @@ class Tokenizer:
         for piece, i in self.ids.items():
             pieces[i] = piece
         added = self._reader.get_added_tokens_decoder()
-        return vocab_columns(pieces, {i for i, token in added.items() if token.special})
+        special = {i for i, token in added.items() if token.special}
+        return vocab_columns(pieces, special, marks_of(self._reader.model))
 
     def encode(self, text: str) -> np.ndarray:
         """Token ids of a text, (T,) int32, no special ones added."""

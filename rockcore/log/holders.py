@@ -43,7 +43,7 @@ class Holder(NamedTuple):
     pid: int | None  # None where the file does not say
     host: str
     since: str  # ISO 8601, UTC
-    doing: str  # training | screen | arms
+    doing: str  # training | scoring | screen | arms
     beat: float  # its last sign of life, in seconds since 1970
 
     def __str__(self) -> str:

@@ -36,6 +36,7 @@ PATIENCE_S = 3.0  # a process that was just killed takes a moment to go, one tha
 _LOOK_EVERY_S = 0.05
 _DOING = {
     "training": ("trains it", "Two of them would write one log"),
+    "scoring": ("scores its texts", "Two of them would write one log"),
     "screen": ("screens its student", "Student and answers have to stay as they are until then"),
     "import": ("imports into it", "Two of them would write one run"),
     "arms": ("trains its runs, or what it started does,", "Two of them would write the same runs"),
@@ -103,7 +104,8 @@ def locked(folder: Path, doing: str) -> Iterator[Lock]:
     """Hold the lock of a folder, which is made where it is missing, and taken away again if it then
     stays empty.
 
-    `doing` is training, screen, import or arms. Raises FolderInUse, which says who holds it;
+    `doing` is training, scoring, screen, import or arms. Raises FolderInUse, which says who holds
+    it;
     LogWriteError where nothing can be written there.
     """
     made = not folder.exists()

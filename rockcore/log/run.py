@@ -13,7 +13,7 @@ import pandas as pd
 
 from rockcore import schema, stats
 from rockcore.categories import RULES, Rule, load_rules
-from rockcore.log import duck, folders, sums, texts
+from rockcore.log import duck, folders, holdings, sums, texts
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
 from rockcore.log.holders import Holder, holder_of
 from rockcore.schema import RunMeta, moment
@@ -64,13 +64,13 @@ class Run:
         return holder_of(self.path)
 
     def is_in_training(self) -> bool | None:
-        """Whether a process trains the run now; None where only `age_s` tells: no lock was left, as
-        by an earlier version.
+        """Whether a process trains or scores the run now; None where only `age_s` tells: no lock
+        was left, as by an earlier version.
         """
         if self.meta.status != "running":
             return False
         holder = self.holder()
-        return None if holder is None else holder.alive and holder.doing == "training"
+        return None if holder is None else holder.alive and holder.doing in ("training", "scoring")
 
     def age_s(self) -> float:
         """Seconds since the run last wrote a step, by the clock of the files. Raises RunNotFound.
@@ -148,11 +148,16 @@ class Run:
         """The sampled positions with exact gradients, schema.EXACT; empty where none were taken."""
         return duck.rows(schema.EXACT, table_files(self.path, f"gradients/{probe_set}/exact"))
 
+    # What there is, and what there is not.
+
+    holdings = holdings.holdings
+
     # Sums and scales over many occurrences.
 
     types = sums.types
     type_sums = sums.type_sums
     type_sums_by_rollout = sums.type_sums_by_rollout
+    rollout_totals = sums.rollout_totals
     type_means = sums.type_means
     values = sums.values
     scale_texts = sums.scale_texts

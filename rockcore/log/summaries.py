@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.stats import mean_over_rollouts
+
 
 def step_summary(
     step: int, kl: np.ndarray, lengths: Sequence[int], correct: Sequence[bool | None]
@@ -16,21 +18,12 @@ def step_summary(
     is not known everywhere, neither are its means, which is NaN. Lengths (R,) are at least 1, but
     where no rollout has tokens.
     """
-    R, tokens, mean, stderr = len(lengths), len(kl), np.nan, None
-    if tokens:
-        kl, lengths_R = kl.astype(np.float64), np.asarray(lengths)
-        mean = kl.mean()
-        # of each rollout, over its fair share
-        excess = np.add.reduceat(kl, np.cumsum(lengths_R) - lengths_R) - mean * lengths_R
-        if R > 1:
-            # of a ratio of sums over R rollouts: the spread about an estimated mean is
-            # R / (R - 1) short
-            stderr = float(np.sqrt(R / (R - 1) * (excess**2).sum()) / tokens)
+    mean, stderr = mean_over_rollouts(kl, lengths) if len(kl) else (np.nan, None)
     graded = [c for c in correct if c is not None]
     return {
         "step": step,
-        "rollouts": R,
-        "tokens": tokens,
+        "rollouts": len(lengths),
+        "tokens": len(kl),
         "kl_mean": mean,
         "kl_stderr": stderr,
         "accuracy": float(np.mean(graded)) if graded else None,

@@ -12,6 +12,7 @@ import pandas as pd
 from rockcore import schema
 from rockcore.log.duck import ask, ask_all, source
 from rockcore.log.files import logged_file, table_file, table_files
+from rockcore.log.holdings import known
 from rockcore.schema import DamagedRun, Texts
 
 if TYPE_CHECKING:
@@ -65,6 +66,22 @@ def type_sums_by_rollout(run: Run, step: int) -> pd.DataFrame:
               FROM {source(SHARED, [file])} GROUP BY rollout_id, token_id
               ORDER BY rollout_id, token_id"""
     return ask(sql, [file])
+
+
+def rollout_totals(run: Run, column: str) -> pd.DataFrame:
+    """A signal summed over each fresh rollout of each step: step, rollout_id, tokens, n (those of
+    them with a value), total. Raises ValueError for a column that is no signal.
+    """
+    check_signal(column)
+    names = ["step", "rollout_id", "tokens", "n", "total"]
+    if not (files := table_files(run.path, Texts.FRESH.table)):
+        return pd.DataFrame(columns=names)
+    columns = {name: schema.TOKENS[name] for name in ("step", "rollout_id", column)}
+    there = f"FILTER (isfinite({column}))"
+    sql = f"""SELECT step, rollout_id, count(*) AS tokens, count(*) {there} AS n,
+                     coalesce(sum(CAST({column} AS DOUBLE)) {there}, 0) AS total
+              FROM {{}} GROUP BY step, rollout_id ORDER BY step, rollout_id"""
+    return ask_all(sql, columns, files)
 
 
 def type_means(run: Run, table: str, column: str = "kl") -> pd.DataFrame:
@@ -158,11 +175,7 @@ def _ends(run: Run, texts: Texts) -> list[Path]:
 
 
 def _has_values(files: Sequence[Path], column: str) -> bool:
-    sql = f"SELECT 1 FROM {{}} WHERE isfinite({column}) LIMIT 1"
-    for some in (files[:1], files):  # the first file has some, or most often none has
-        if some and len(ask_all(sql, {column: schema.TOKENS[column]}, some)):
-            return True
-    return False
+    return bool(known(files, {column: schema.TOKENS[column]}))
 
 
 def check_signal(column: str) -> None:

@@ -27,11 +27,12 @@ def rollouts(run: Run, step: int | None = None, probe_set: str | None = None) ->
 
 
 def rollout_sums(run: Run, step: int, probe_set: str | None = None) -> pd.DataFrame:
-    """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean (nats;
-    NaN if not logged).
+    """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean and
+    sampled_loss_mean (nats; NaN if not logged).
     """
     file = logged_file(run.path, _table(probe_set), step)
-    sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean
+    sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean,
+                     avg(sampled_loss) AS sampled_loss_mean
               FROM {source(SHARED, [file])} GROUP BY rollout_id ORDER BY rollout_id"""
     return ask(sql, [file])
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rockcore.categories import Rule, categorize_all, sentence_marks, sentence_starts_of
+from rockcore.categories import Rule, categorize_all
+from rockcore.categories.places import Places, usual_places
 from rockcore.log import Run
 from rockcore.rocks import controls
 from rockcore.rocks.cutoff import Cutoff
@@ -106,17 +107,13 @@ def _occurrences(found: Detection) -> dict[str, int | None]:
     return {**n, "persistent": len(found.candidates.at), "consistent": consistent, "in_set": in_set}
 
 
-def _mostly_open_sentences(found: Detection, run: Run) -> np.ndarray:
-    """(V,) bool: at least half of the type's occurrences open a sentence."""
+def _usual_places(found: Detection, run: Run) -> Places:
+    """Where each type mostly stands, (K,)."""
     corpus = found.corpus
-    marks = np.zeros(int(max(run.vocab.token_id.max(), corpus.types.max(initial=0))) + 1, np.int8)
-    marks[run.vocab.token_id] = sentence_marks(run.vocab.token.tolist())
     first = np.zeros(len(corpus), bool)
     first[corpus.starts] = True
-    opening = np.bincount(
-        corpus.type[sentence_starts_of(corpus.token_id, first, marks)], minlength=len(corpus.types)
-    )
-    return 2 * opening >= found.stats.n
+    places = usual_places(corpus.token_id, first, run.vocab.token_id.to_numpy(), run.vocab.token)
+    return Places(*(each[corpus.types] for each in places))
 
 
 def _token_table(
@@ -124,6 +121,7 @@ def _token_table(
 ) -> pd.DataFrame:
     known, order = found.stats, found.order
     vocab = run.vocab.set_index("token_id").loc[known.token_id]
+    places = _usual_places(found, run)
     total = known.kl_sum.sum()
     share = known.kl_sum / total if total > 0 else np.zeros(len(order))
     unknown = np.full(len(order), np.nan)
@@ -137,8 +135,9 @@ def _token_table(
         "category": categorize_all(
             vocab.token,
             vocab.special,
-            _mostly_open_sentences(found, run),
+            places.opens,
             categories or run.category_rules,
+            places.joins,
         ),
         "frequency": known.n,
         "mean": known.mean,

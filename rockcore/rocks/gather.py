@@ -18,12 +18,14 @@ from rockcore import schema
 from rockcore.log import Run
 from rockcore.log.checks import read_columns
 from rockcore.log.files import table_file
+from rockcore.log.holdings import NotLogged
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import NEED_BEFORE, SCORES
 from rockcore.schema import DamagedRun, RockError, Texts
 
+_UNKNOWN = np.zeros(0, np.float32)  # of a file without the column
 _AGAIN = "Log it again from the models, or leave the step out (pre_step, post_step)"
 
 
@@ -65,22 +67,24 @@ class Material:
 
 
 def gather(run: Run, rule: RockRule) -> Material:
-    """Read what the rule needs. Raises NothingToCompare, BadLoss, DamagedRun, or BadRule for steps
-    that are not logged.
+    """Read what the rule needs. Raises NotLogged for a loss that this log does not have,
+    NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not logged.
     """
     source, steps = _where(run, rule)
     if len(steps) < 2 and rule.mode == "auto" and rule.pre_step is None:
         source, steps = _only_checkpoint(run, rule, source)
         if steps:
             lacks = f"{run.path.name} {_what_is_logged(run, source, steps)}"
-            corpus = _corpus(run, source.table, steps, rule.column)
+            corpus = _corpus(run, source, steps, rule.column)
             return Material("single", source, tuple(steps), (corpus,), lacks)
+    if not steps and (held := run.holdings()).words:
+        held.require(rule.column)
     steps = _checkpoints(run, source, steps, rule)
     if source is not Texts.FRESH:
-        return Material("paired", source, steps, (_corpus(run, source.table, steps, rule.column),))
+        return Material("paired", source, steps, (_corpus(run, source, steps, rule.column),))
     mode = "matched" if rule.mode == "matched" else "bounds"
     return Material(
-        mode, source, steps, tuple(_corpus(run, source.table, [s], rule.column) for s in steps)
+        mode, source, steps, tuple(_corpus(run, source, [s], rule.column) for s in steps)
     )
 
 
@@ -172,12 +176,15 @@ def _checkpoints(run: Run, source: Texts, steps: list[int], rule: RockRule) -> t
     return (pre, *middle, post)
 
 
-def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
-    """Texts of one table with the losses at `steps`, in the order of rollout and position."""
+def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str) -> Corpus:
+    """Texts of one kind with the losses at `steps`, in the order of rollout and position."""
     losses, first, grad = [], None, None
     for step in steps:
-        path = table_file(run.path, table, step)
+        path = table_file(run.path, source.table, step)
         rows = _rows(path, column)
+        loss = rows.get(column, _UNKNOWN)
+        if len(rows["token_id"]) and not np.isfinite(loss).any():
+            _refuse_unlogged(run, column, source)
         if first is None:
             first = rows
         elif not all(
@@ -188,11 +195,12 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
                 "The losses before and after would belong to different texts",
                 "Log the probe set again under every checkpoint, or set mode to bounds",
             )
-        losses.append(_checked_loss(path, column, rows[column], run.meta.dtype))
+        loss = np.full(len(rows["token_id"]), np.nan) if loss is _UNKNOWN else loss
+        losses.append(_checked_loss(path, column, loss, run.meta.dtype))
         grad = rows.get("grad_norm")  # a log may lack it
     if first is None or not len(first["token_id"]):
         raise NothingToCompare(
-            f"{run.path.name} has texts without a single token in {table}",
+            f"{run.path.name} has texts without a single token in {source.table}",
             "There is nothing to judge",
             "Look at the first steps of the training: the student may end every response at once",
         )
@@ -200,6 +208,17 @@ def _corpus(run: Run, table: str, steps: Sequence[int], column: str) -> Corpus:
     return Corpus(
         tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad
     )
+
+
+def _refuse_unlogged(run: Run, column: str, source: Texts) -> None:
+    """Raises NotLogged for a loss of which these texts have no value anywhere."""
+    held = run.holdings()
+    if (gone := held.lack(column, source)) is None:
+        return
+    found, why, todo = gone.parts
+    other = held.loss_of(source)
+    instead = f", or rank by what there is: --set column={other}" if other else ""
+    raise NotLogged(found, why, f"{todo}{instead}")
 
 
 def _rows(path: Path, column: str) -> dict[str, np.ndarray]:

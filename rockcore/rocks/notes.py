@@ -14,7 +14,18 @@ from rockcore.schema import Texts
 
 def notes_on(found: Detection) -> tuple[str, ...]:
     """What has to be said beside the numbers of a detection, a sentence or two each."""
-    return (*_on_texts(found), *_on_thresholds(found), *_on_set(found))
+    return (*_on_loss(found), *_on_texts(found), *_on_thresholds(found), *_on_set(found))
+
+
+def _on_loss(found: Detection) -> Iterator[str]:
+    if found.rule.column == "sampled_loss":
+        below = int((found.corpus.losses[-1] < 0).sum())
+        yield (
+            "sampled_loss looks at the one token that was written: its mean is that of kl, with "
+            f"much more noise, and {below:,} of {len(found.corpus):,} values here are negative. "
+            "What ranks high on few occurrences may do so by luck; kl, if it can be had, tells "
+            "more."
+        )
 
 
 def _on_texts(found: Detection) -> Iterator[str]:

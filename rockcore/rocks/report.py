@@ -21,6 +21,11 @@ from rockcore.spelling import as_csv, as_json
 from rockcore.stats import Interval
 
 
+def named_loss(column: str, estimator: str) -> str:
+    """A loss and what its values are: of kl what the estimator says."""
+    return f"{column}: {estimator if column == 'kl' else 'of the sampled token'}"
+
+
 @dataclass(frozen=True)
 class RockReport:
     """The Rock Tokens of a run under a rule, with everything needed to judge them. JSON out and in.

@@ -69,7 +69,7 @@ from rockcore.schema.errors import (
     RunNotFound,
     SchemaMismatch,
 )
-from rockcore.schema.meta import SCHEMA_VERSION, Prompt, RunMeta, moment, tokenizer_hash
+from rockcore.schema.meta import SCHEMA_VERSION, Prompt, RunMeta, Turn, moment, tokenizer_hash
 from rockcore.schema.tables import PROBE_SETS, TABLES, LogTable, Texts
 
 __all__ = [
@@ -104,6 +104,7 @@ __all__ = [
     "RunNotFound",
     "SchemaMismatch",
     "Texts",
+    "Turn",
     "arrow_schema",
     "moment",
     "noise_floor",

@@ -18,14 +18,31 @@ SCHEMA_VERSION = 1
 _TODO = "Copy the file from a backup, or train or import the run again"
 
 
+class Turn(NamedTuple):
+    """One turn of a conversation."""
+
+    role: str  # system, user, assistant, …
+    content: str
+
+
 class Prompt(NamedTuple):
     """One task: what the student reads, what the teacher reads (privileged context allowed), the
-    answer if known.
+    answer if known. A conversation stands there as one text, and in turns.
     """
 
     prompt: str
     teacher_prompt: str
     answer: str | None
+    # empty: the text is one turn of the user
+    turns: tuple[Turn, ...] = ()
+    teacher_turns: tuple[Turn, ...] = ()
+
+    def read_by(self, teacher: bool) -> tuple[Turn, ...]:
+        """The conversation that the teacher is to continue, or that the student is."""
+        text, turns = (
+            (self.teacher_prompt, self.teacher_turns) if teacher else (self.prompt, self.turns)
+        )
+        return turns or (Turn("user", text),)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from safetensors.torch import load_file, save_file
 from rockcore.log.files import make_folders
 from rockcore.log.lock import RunGone
 from rockcore.schema import LogWriteError, RockError
+from rockcore.training import adapters
 from rockcore.training.loading import ModelNotFound, read_net
 from rockcore.training.models import Model
 
+Weights = dict[str, torch.Tensor]
 _OPTIMIZER = "optimizer.safetensors"
 
 
@@ -111,14 +113,28 @@ class Checkpoints:
         """Put the weights of a checkpoint into the student, in place; raises NoCheckpoint if they
         are not whole or another model's.
         """
+        if adapters.are_in(student.net):
+            own = adapters.weights_of(student.net)
+            found = _read(self.path(step) / adapters.WEIGHTS)
+            self._refuse_another(step, own.keys(), own, found)
+            adapters.put(student.net, found)
+            return
         own = student.net.state_dict()
         needed = own.keys() - student.net.all_tied_weights_keys.keys()
         found = _plain_weights(self.path(step))
         if not needed <= found.keys() <= own.keys():
             found = _translated_weights(self.path(step))
+        self._refuse_another(step, needed, own, found)
+        student.net.load_state_dict(found, strict=False)
+        student.net.tie_weights()
+
+    def _refuse_another(
+        self, step: int, needed: Collection[str], own: Weights, found: Weights
+    ) -> None:
+        """Raises NoCheckpoint for weights that are not the student's, by their names and shapes."""
         wrong = sorted(
             name
-            for name in needed | found.keys()
+            for name in {*needed, *found}
             if name not in own or name not in found or found[name].shape != own[name].shape
         )
         if wrong:
@@ -128,8 +144,6 @@ class Checkpoints:
                 "It is of another model",
                 "Resume with the student the run began with",
             )
-        student.net.load_state_dict(found, strict=False)
-        student.net.tie_weights()
 
     def restore_last(self, student: Model, optimizer: torch.optim.Optimizer) -> int:
         """Student and optimizer of the last checkpoint that can be resumed; returns its step.

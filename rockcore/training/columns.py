@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rockcore.grading import grade
+from rockcore.grading import graded
 from rockcore.log import summaries
 from rockcore.schema import TOP_ALTERNATIVES, RockError
 from rockcore.training.models import Model
@@ -68,7 +68,9 @@ def alternative_columns(scored: Judged) -> dict[str, np.ma.MaskedArray]:
     return columns
 
 
-def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, Any]:
+def rollout_columns(
+    step: int, rollouts: Rollouts, student: Model, grader: str = "boxed"
+) -> dict[str, Any]:
     """The columns of schema.ROLLOUTS."""
     return {
         "step": [step] * len(rollouts.tasks),
@@ -77,23 +79,29 @@ def rollout_columns(step: int, rollouts: Rollouts, student: Model) -> dict[str, 
         "teacher_prompt": [task.teacher_prompt for task in rollouts.tasks],
         "response": rollouts.texts,
         "answer": [task.answer for task in rollouts.tasks],
-        "correct": grades(rollouts),
+        "correct": grades(rollouts, grader),
         "truncated": [not r or r[-1] not in student.stop_ids for r in rollouts.responses],
     }
 
 
-def grades(rollouts: Rollouts) -> list[bool | None]:
+def grades(rollouts: Rollouts, grader: str = "boxed") -> list[bool | None]:
     """Whether each response is right; None where no answer is known."""
-    pairs = zip(rollouts.tasks, rollouts.texts, strict=True)
-    return [None if task.answer is None else grade(text, task.answer) for task, text in pairs]
+    known = [n for n, task in enumerate(rollouts.tasks) if task.answer is not None]
+    answers = [rollouts.tasks[n].answer or "" for n in known]
+    found = graded([rollouts.texts[n] for n in known], answers, grader)
+    right = dict(zip(known, (each.right for each in found), strict=True))
+    return [right.get(n) for n in range(len(rollouts.tasks))]
 
 
-def step_summary(step: int, rollouts: Rollouts, scored: Judged) -> dict[str, Any]:
+def step_summary(
+    step: int, rollouts: Rollouts, scored: Judged, grader: str = "boxed"
+) -> dict[str, Any]:
     """Means of a step, as `rockcore.log.summaries` has them. Where positions were not judged, means
     of kl over all of them are not known, which is NaN.
     """
+    correct = grades(rollouts, grader)
     return {
-        **summaries.step_summary(step, scored.losses["kl"], rollouts.lengths, grades(rollouts)),
+        **summaries.step_summary(step, scored.losses["kl"], rollouts.lengths, correct),
         **({} if scored.cut is None else dict(zip(CUT, scored.cut, strict=True))),
     }
 
@@ -113,10 +121,11 @@ def metrics_row(
     scored: Judged,
     seconds: dict[str, float],
     update: Update | None,
+    grader: str = "boxed",
 ) -> dict[str, list]:
     """The columns of schema.METRICS, one row; `seconds` by the names of its phases."""
     row = {
-        **step_summary(step, rollouts, scored),
+        **step_summary(step, rollouts, scored, grader),
         **(dict.fromkeys(Update._fields) if update is None else update._asdict()),
         **{
             name: seconds.get(name, 0.0)

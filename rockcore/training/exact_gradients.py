@@ -1,5 +1,5 @@
-"""Gradients in all parameters of the student, for a sample of positions: the check of what is seen
-of them in the logits alone.
+"""Gradients in all trained parameters of the student, for a sample of positions: the check of what
+is seen of them in the logits alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rockcore.training.rollouts import Rollouts
 
 
 def exact_norms(student: Model, teacher: Model, rollouts: Rollouts, at: np.ndarray) -> np.ndarray:
-    """Norm of the gradient of kl in all parameters of the student, at the response tokens `at` (P,)
-    among all N: (P,) float64.
+    """Norm of the gradient of kl in all parameters that the student trains, at the response tokens
+    `at` (P,) among all N: (P,) float64.
 
     One backward pass a position, from the closed-form gradient at its logits: batching them
     (is_grads_batched) was slower. Parameters and their .grad are left as they are.
@@ -24,7 +24,7 @@ def exact_norms(student: Model, teacher: Model, rollouts: Rollouts, at: np.ndarr
     ends = np.cumsum(rollouts.lengths)
     row_P = np.searchsorted(ends, at, side="right")
     norms = np.zeros(len(at))
-    parameters = list(student.net.parameters())
+    parameters = student.trained
     for row in np.unique(row_P):
         mine = np.flatnonzero(row_P == row)
         places = at[mine] - (ends[row] - rollouts.lengths[row])
@@ -37,7 +37,7 @@ def exact_norms(student: Model, teacher: Model, rollouts: Rollouts, at: np.ndarr
             with torch.no_grad():
                 upstream = judge(
                     logits,
-                    teacher.logits(q_features[t : t + 1]),
+                    teacher.logits(q_features[t : t + 1]).to(student.device),
                     torch.tensor([response[t]], device=student.device),
                 )
             found = torch.autograd.grad(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rockcore.grading import grade
+from rockcore.grading import graded
 from rockcore.training.models import Ids, Model
 from rockcore.training.sampling import Gumbel, row_keys
 
@@ -47,6 +47,7 @@ class Writer:
     seed: int
     temperature: float
     max_new_tokens: int
+    grader: str = "boxed"
 
     def write(self, rows: Sequence[Row], bans: Sequence[Sequence[int]] = ((),)) -> list[Ids]:
         """What follows the prefix of each row, its stop id included; row r may write none of
@@ -61,13 +62,10 @@ class Writer:
 
     def graded(self, rows: Sequence[Row], written: Sequence[Ids]) -> np.ndarray:
         """Whether prefix and continuation together are a right answer, (rows,) bool."""
-        return np.array(
-            [
-                grade(self.model.decode(row.prefix + ids), self.answers[row.problem])
-                for row, ids in zip(rows, written, strict=True)
-            ],
-            bool,
-        )
+        pairs = zip(rows, written, strict=True)
+        texts = [self.model.decode(row.prefix + ids) for row, ids in pairs]
+        answers = [self.answers[row.problem] for row in rows]
+        return np.array([each.right for each in graded(texts, answers, self.grader)], bool)
 
     def _write(self, batch: list[Row], bans: Sequence[Sequence[int]]) -> list[Ids]:
         start_B = np.array([len(row.prefix) for row in batch])

@@ -6,24 +6,26 @@ models on a CPU run through `llama.py`; any other takes the general path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rockcore.schema import Prompt, RockError
-from rockcore.tasks import BadPrompts
-from rockcore.training import llama
+from rockcore.prompts import BadPrompts
+from rockcore.schema import Prompt, RockError, Turn
+from rockcore.training import adapters, chat, generation, heads, llama
 from rockcore.training.llama import Pick
-from rockcore.training.padding import ChosenBy, RuleOut
+from rockcore.training.padding import ChosenBy
 from rockcore.training.sampling import greedy, inverse_cdf
 
 Ids = list[int]
 # parameters, below which the overhead of an operation counts as much as its arithmetic
 SMALL = 10_000_000
+# what families call the number of positions that they were made for
+_ROOM = "max_position_embeddings n_positions n_ctx max_seq_len max_sequence_length".split()
 
 
 class BadResponse(RockError, ValueError):
@@ -35,7 +37,7 @@ class Model:
     """A causal language model in the three roles a session needs: writer, judge, pupil."""
 
     name: str
-    net: Any  # the transformers model; its parameters are what training changes
+    net: Any  # the transformers model
     tokenizer: Any
     stop_ids: frozenset[int]
     fast: llama.FastLlama | None
@@ -46,6 +48,18 @@ class Model:
     half: bool = False
     # with a partner whose vocabulary is padded otherwise, only the ids below it are predicted
     shared_ids: int | None = None
+    template_args: Mapping[str, Any] = field(default_factory=dict)  # for its chat template
+    appended: Ids = field(default_factory=list)  # what its tokenizer puts behind every text
+    remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
+    # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
+    micro_batch: int | None = None
+    # what it does behind its last hidden states can be asked for position by position
+    finishes: bool = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether `features` are hidden states, of which `logits` makes predictions in pieces."""
+        return self.projects or self.finishes
 
     @property
     def device(self) -> torch.device:
@@ -54,6 +68,11 @@ class Model:
     @property
     def size(self) -> int:
         return sum(p.numel() for p in self.net.parameters())
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """The parameters that training changes: all, or its adapters."""
+        return [p for p in self.net.parameters() if p.requires_grad]
 
     @property
     def head(self) -> Tensor:
@@ -66,6 +85,11 @@ class Model:
         return self.shared_ids or self.head.shape[0]
 
     @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return self.head.shape[1]
+
+    @property
     def restricted(self) -> bool:
         """Whether its head has rows that it does not predict over."""
         return self.vocab_size < self.head.shape[0]
@@ -75,32 +99,40 @@ class Model:
         """The number of ids it can read: those that have an embedding."""
         return self.net.get_input_embeddings().weight.shape[0]
 
-    def encode(self, prompt: str) -> Ids:
-        """The ids of a prompt as a user's turn where the tokenizer has a chat template, else of the
-        bare text. Raises BadPrompts where there are none, or one that the model cannot read.
+    @property
+    def room(self) -> int | None:
+        """The number of positions that it was made for, where its settings say it."""
+        config = self.net.config.get_text_config()
+        found = [getattr(config, name, None) for name in _ROOM]
+        return min((n for n in found if type(n) is int and n > 0), default=None)
+
+    def encode(self, prompt: str | Sequence[Turn]) -> Ids:
+        """The ids of a prompt, a user's text or a conversation, as `chat.prompt_ids` has them.
+        Raises BadPrompts where there are none, or one that the model cannot read; BadTemplate.
         """
-        if self.tokenizer.chat_template:
-            turn = [{"role": "user", "content": prompt}]
-            ids = self.tokenizer.apply_chat_template(
-                turn, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        else:
-            ids = self.tokenizer(prompt)["input_ids"]
+        turns = (Turn("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
+        ids = chat.prompt_ids(self.name, self.tokenizer, turns, self.template_args, self.appended)
         if not ids:
             raise BadPrompts(
-                f"The prompt {prompt!r} becomes no tokens",
+                f"The prompt {chat.brief(turns[-1].content)} becomes no tokens",
                 "There is nothing the first word could follow",
                 "Leave it out",
             )
         if max(ids) >= self.readable_ids:
             beyond = next(i for i in ids if i >= self.readable_ids)
             raise BadPrompts(
-                f"The prompt {prompt[:80]!r} holds {self.tokenizer.convert_ids_to_tokens(beyond)!r}"
-                f", token {beyond}, and {self.name} has embeddings for {self.readable_ids} ids",
+                f"The prompt {chat.brief(turns[-1].content)} holds "
+                f"{ascii(self.tokenizer.convert_ids_to_tokens(beyond))[:80]}, token {beyond}, and "
+                f"{self.name} has embeddings for {self.readable_ids} ids",
                 "The model cannot read a token that has no embedding",
                 "Take the token out of the prompts, or give the model a trained embedding of it",
             )
         return ids
+
+    def end_at(self, ids: Iterable[int]) -> None:
+        """Let a response end with these ids too, as far as the model can write them."""
+        self.stop_ids |= {i for i in ids if i < self.vocab_size}
+        self.net.generation_config.eos_token_id = sorted(self.stop_ids)
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
@@ -108,55 +140,48 @@ class Model:
     def decode(self, response: Ids) -> str:
         return self.tokenizer.decode(response, skip_special_tokens=True)
 
-    @torch.inference_mode()
     def sample(
         self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
     ) -> list[Ids]:
-        """A response to every prompt, up to and including the stop id; temperature 0 is greedy."""
-        if self.fast is not None:
-            self.check_room(max(map(len, prompts)) + max_new_tokens)
-            pick = (
-                greedy
-                if temperature == 0
-                else inverse_cdf(len(prompts), max_new_tokens, temperature, seed)
-            )
-            head_VD = self.head[: self.vocab_size]
-            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
+        """A response to every prompt, up to and including the stop id; temperature 0 is greedy. The
+        draws of a row depend on the seed and its place alone, not on which rows are beside it.
+        """
         self.check_room(max(map(len, prompts)) + max_new_tokens)
-        choice: dict[str, Any] = (
-            {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            if temperature
-            else {"do_sample": False}
-        )
-        if self.restricted:
-            choice["logits_processor"] = [RuleOut(self.vocab_size)]
-        return self._generate(prompts, max_new_tokens, seed, choice)
+        drawn = len(prompts), max_new_tokens, temperature, seed
+        pick = greedy if temperature == 0 else inverse_cdf(*drawn, self.device)
+        return self.sample_by(prompts, max_new_tokens, pick)
 
     @torch.inference_mode()
     def sample_by(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
-        """The same with each next id chosen by `pick`, on either path. A pick may end a row early;
-        the caller sees to it that all rows fit the model.
+        """The same with each next id chosen by `pick`. A pick may end a row early; the caller sees
+        to it that all rows fit the model.
         """
-        if self.fast is not None:
-            head_VD = self.head[: self.vocab_size]
-            return self.fast.sample(list(prompts), head_VD, pick, self.stop_ids, max_new_tokens)
-        chosen = ChosenBy(pick, max(map(len, prompts)), self.vocab_size)
-        how = {"do_sample": False, "logits_processor": [chosen]}
-        return self._generate(prompts, max_new_tokens, 0, how)
+        written: dict[int, Ids] = {}
+        places = generation.places(self.net, self.half)
+        for rows in generation.together(list(map(len, prompts)), max_new_tokens, places):
+            group, whole = [prompts[r] for r in rows], len(rows) == len(prompts)
+            chosen = pick if whole else generation.of_rows(pick, rows, self.device)
+            if self.fast is not None:
+                head_VD = self.head[: self.vocab_size]
+                found = self.fast.sample(group, head_VD, chosen, self.stop_ids, max_new_tokens)
+            else:
+                found = self._generate(group, max_new_tokens, chosen)
+            written.update(zip(rows, found, strict=True))
+        return [written[r] for r in range(len(prompts))]
 
-    def _generate(
-        self, prompts: Sequence[Ids], max_new_tokens: int, seed: int, choice: dict[str, Any]
-    ) -> list[Ids]:
+    def _generate(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
         longest = max(map(len, prompts))
         ids_BT = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=self.device)
         mask_BT = torch.tensor(
             [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.device
         )
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self.autocast():
-            torch.manual_seed(seed)
+        with self.autocast():
             out_BT = self.net.generate(
-                input_ids=ids_BT, attention_mask=mask_BT, max_new_tokens=max_new_tokens, **choice
+                input_ids=ids_BT,
+                attention_mask=mask_BT,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,  # the pick draws
+                logits_processor=[ChosenBy(pick, longest, self.vocab_size)],
             )
         return [self._until_stop(row) for row in out_BT[:, longest:].tolist()]
 
@@ -189,9 +214,9 @@ class Model:
         else:
             # padding stands on the right, where a causal model does not look
             with self.autocast():
-                net = self.net.get_decoder() if self.projects else self.net
+                net = self.net.get_decoder() if self.splits else self.net
                 out = net(ids_BT, use_cache=False)
-            out_BTD = out.last_hidden_state if self.projects else out.logits
+            out_BTD = out.last_hidden_state if self.splits else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
@@ -205,13 +230,15 @@ class Model:
     def all_logits(self, features: Tensor) -> Tensor:
         """(N, rows of the head) predictions from `features`, those of no shared id included."""
         with self.autocast():
-            return self.net.get_output_embeddings()(features) if self.projects else features
+            if self.projects:
+                return self.net.get_output_embeddings()(features)
+            return heads.finished(self.net, features) if self.finishes else features
 
     def check_room(self, length: int) -> None:
         """Raises BadResponse if a prompt with its response of `length` tokens is longer than the
         model can read.
         """
-        most = getattr(self.net.config, "max_position_embeddings", None) or length
+        most = self.room or length
         if length > most:
             raise BadResponse(
                 f"A prompt with its response takes {length} tokens, {self.name} has room for "
@@ -221,8 +248,13 @@ class Model:
             )
 
     def save(self, folder: Path) -> None:
-        """Weights and tokenizer in Hugging Face format. Raises OSError or SafetensorError."""
-        self.net.save_pretrained(folder)
+        """Weights and tokenizer in Hugging Face format, or the adapters alone where they are what
+        is trained. Raises OSError or SafetensorError.
+        """
+        if adapters.are_in(self.net):
+            adapters.save(self.net, folder)
+        else:
+            self.net.save_pretrained(folder)
         try:
             self.tokenizer.save_pretrained(folder)
         except Exception as e:
@@ -235,7 +267,7 @@ def encode_all(model: Model, prompts: Sequence[Prompt], teacher: bool) -> list[I
     """The ids of each task's prompt, as the teacher reads it or as the student does. Raises
     BadPrompts for one without ids.
     """
-    return [model.encode(p.teacher_prompt if teacher else p.prompt) for p in prompts]
+    return [model.encode(p.read_by(teacher)) for p in prompts]
 
 
 def check_room(
@@ -250,14 +282,18 @@ def check_room(
         )
 
 
-def chunks(prompts: Sequence[Ids], responses: Sequence[Ids], budget: int) -> Iterator[list[int]]:
-    """Rows grouped by length, each group at most `budget` padded tokens (and at least one row):
-    little padding to compute.
+def chunks(
+    prompts: Sequence[Ids], responses: Sequence[Ids], budget: int, most_rows: int | None = None
+) -> Iterator[list[int]]:
+    """Rows grouped by length: little padding to compute. A group has at most `budget` padded tokens
+    (and at least one row), or where it is given at most `most_rows` rows.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
-        if group and (len(group) + 1) * lengths[row] > budget:
+        padded = (len(group) + 1) * lengths[row]
+        full = padded > budget if most_rows is None else len(group) >= most_rows
+        if group and full:
             yield group
             group = []
         group.append(row)

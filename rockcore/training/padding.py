@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rockcore.schema import RockError
+from rockcore.schema import RockError, tokenizer_hash
 
 
 class VocabularyMismatch(RockError, ValueError):
@@ -28,18 +28,6 @@ class CutMass(NamedTuple):
     teacher: float
 
 
-class RuleOut:
-    """A logits processor of transformers: no id from `first` on is ever sampled."""
-
-    def __init__(self, first: int):
-        self.first = first
-
-    def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        return logits_BV.index_fill(
-            1, torch.arange(self.first, logits_BV.shape[1], device=logits_BV.device), -torch.inf
-        )
-
-
 class ChosenBy:
     """A logits processor of transformers: `pick` says which id of the first V comes next, and that
     one alone is left. Prompts are padded to `longest` on their left.
@@ -47,11 +35,40 @@ class ChosenBy:
 
     def __init__(self, pick: Callable[[Tensor, Tensor, int], Tensor], longest: int, V: int):
         self.pick, self.longest, self.V = pick, longest, V
+        self.rows_B: Tensor | None = (
+            None  # one tensor, by which a pick knows that they are the same
+        )
 
     def __call__(self, ids_BT: Tensor, logits_BV: Tensor) -> Tensor:
-        rows_B = torch.arange(len(ids_BT), device=ids_BT.device)
-        chosen_B = self.pick(logits_BV[:, : self.V], rows_B, ids_BT.shape[1] - self.longest)
+        if self.rows_B is None:
+            self.rows_B = torch.arange(len(ids_BT), device=ids_BT.device)
+        chosen_B = self.pick(logits_BV[:, : self.V], self.rows_B, ids_BT.shape[1] - self.longest)
         return torch.full_like(logits_BV, -torch.inf).scatter_(1, chosen_B[:, None], 0.0)
+
+
+def refuse_other_tokens(student: Any, teacher: Any) -> None:
+    """Raises VocabularyMismatch, which names tokens that differ, unless both models' tokenizers
+    give the same ids to the same tokens.
+    """
+    own, others = (dict(model.tokenizer.get_vocab()) for model in (student, teacher))
+    if tokenizer_hash(own) == tokenizer_hash(others):
+        return
+    differing = sorted(
+        (token for token in own.keys() | others.keys() if own.get(token) != others.get(token)),
+        key=lambda token: (own.get(token, others.get(token, 0)), token),
+    )
+    examples = ", ".join(
+        f"{ascii(token)[:80]} ({own.get(token, 'none')} against {others.get(token, 'none')})"
+        for token in differing[:3]
+    )
+    raise VocabularyMismatch(
+        f"The tokenizers of {student.name} ({len(own)} tokens) and {teacher.name} "
+        f"({len(others)} tokens) differ in {len(differing)} tokens, e.g. {examples}",
+        "A divergence needs both models to mean the same token by the same id",
+        "Take a pair from one model family, or retrain one of them with the other's tokenizer; a "
+        "token that only one of them adds may come from tokenizer_class in its "
+        "tokenizer_config.json",
+    )
 
 
 def shared_ids(tokenizer: Any, rows: dict[str, int]) -> int | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.log import Run, RunWriter
@@ -46,13 +47,16 @@ class Probes:
         if not tasks:
             return None
         rollouts = self._written(tasks, f"probe {probe_set}")
-        self.writer.write_probe_rollouts(probe_set, rollout_columns(step, rollouts, self.student))
+        self.writer.write_probe_rollouts(probe_set, self._columns(step, rollouts))
         if not more:
             return rollouts
         further = self._written(more, f"summed {probe_set}")
         if probe_set == "first":  # a run that goes on needs them again; final ones are written anew
             self.writer.write_summed_texts(token_columns(further))
         return rollouts + further
+
+    def _columns(self, step: int, rollouts: Rollouts) -> dict[str, Any]:
+        return rollout_columns(step, rollouts, self.student, self.config.grader)
 
     def _written(self, tasks: Sequence[Prompt], purpose: str) -> Rollouts:
         """What the student answers, a batch at a time."""
@@ -73,8 +77,11 @@ class Probes:
         """
         run = Run.open(self.config.out)
         texts = run.rollouts(probe_set="first").sort_values("rollout_id")
+        # a log keeps a conversation as one text: its turns are in the prompts file
+        turns = {(p.prompt, p.teacher_prompt): p for p in self.tasks.probes["first"]}
         tasks = [
-            Prompt(p, q, None) for p, q in zip(texts.prompt, texts.teacher_prompt, strict=True)
+            turns.get((p, q), Prompt(p, q, None))
+            for p, q in zip(texts.prompt, texts.teacher_prompt, strict=True)
         ]
         if not tasks:
             return None

@@ -5,6 +5,7 @@ is refused, one that repeats it is not, and what a killed process left half done
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -29,7 +30,9 @@ from rockcore.schema import DamagedRun, RunMeta, tokenizer_hash
 from rockcore.tasks import Tasks
 from rockcore.training.models import Model
 
-_FREE = {"out", "resume", "steps", "device", "threads"}  # what may change when a run goes on
+# what may change when a run goes on, and of it what stays as it was unless it is given
+_KEPT = {"steps", "teacher_device", "micro_batch", "gradient_checkpointing"}
+_FREE = {"out", "resume", "device", "threads"} | _KEPT
 _PLACES = {"student", "teacher", "prompts", "rocks"}  # folders, files or hub names
 
 
@@ -50,16 +53,15 @@ def stored_config(config: SessionConfig) -> ResolvedConfig:
     """
     run = run_to_resume(config)
     stored = _settings_of(run)
-    planned = stored.pop("steps")
+    given = {name: value for name in _KEPT if is_given(value := getattr(config, name))}
     resumed = SessionConfig(
-        **stored,
+        **{**stored, **given},
         out=config.out,
         resume=True,
         device=config.device,
         # the same number of threads, or the log would differ in its last bits from one of a run
         # that never stopped
         threads=(run.meta.threads or None) if config.threads is None else config.threads,
-        steps=planned if config.steps is None else config.steps,
     ).resolved()
     _refuse_contradictions(config, resumed)
     logged = run.steps("metrics")[-1:]
@@ -81,8 +83,8 @@ def config_of(run: Run, **changes: Any) -> ResolvedConfig:
 
 
 def _settings_of(run: Run) -> dict[str, Any]:
-    """What run.json says of the settings that stay as they are, and of `steps`."""
-    known = {f.name for f in fields(SessionConfig)} - _FREE | {"steps"}
+    """What run.json says of the settings that stay as they are if nothing else is said."""
+    known = {f.name for f in fields(SessionConfig)} - _FREE | _KEPT
     stored = {name: value for name, value in run.meta.config.items() if name in known}
     if stored.get("steps") is None:
         raise BadConfig(
@@ -162,7 +164,12 @@ def settings_as_json(config: SessionConfig) -> dict[str, Any]:
 
 
 def first_meta(
-    config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model, threads: int
+    config: ResolvedConfig,
+    tasks: Tasks,
+    student: Model,
+    teacher: Model,
+    threads: int,
+    notes: Sequence[str] = (),
 ) -> RunMeta:
     """What run.json says when a run begins."""
     return RunMeta(
@@ -184,6 +191,7 @@ def first_meta(
         code_version=version("rock-token-explorer"),
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=settings_as_json(config),
+        notes=list(notes),
     )
 
 

@@ -29,6 +29,10 @@ class Rollouts:
     def __getitem__(self, rows: slice) -> Rollouts:
         return Rollouts(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def of(self, rows: Sequence[int]) -> Rollouts:
+        """Some of them, in this order."""
+        return Rollouts(**{f.name: [getattr(self, f.name)[r] for r in rows] for f in fields(self)})
+
     def __add__(self, other: Rollouts) -> Rollouts:
         """These, then the others."""
         return Rollouts(

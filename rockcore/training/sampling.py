@@ -22,13 +22,15 @@ def greedy(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
     return logits_BV.argmax(-1)
 
 
-def inverse_cdf(B: int, T: int, temperature: float, seed: int) -> Pick:
+def inverse_cdf(
+    B: int, T: int, temperature: float, seed: int, device: torch.device | None = None
+) -> Pick:
     """Sampling by one uniform number a token, all drawn beforehand: which rows are still in the
     batch does not matter.
 
     A cumulated sum and a binary search cost a fifteenth of torch.multinomial at V = 4096.
     """
-    uniform_BT = torch.rand(B, T, generator=torch.Generator().manual_seed(seed))
+    uniform_BT = torch.rand(B, T, generator=torch.Generator().manual_seed(seed)).to(device)
 
     def pick(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
         if temperature != 1.0:

@@ -20,6 +20,8 @@ from rockcore.training.models import SMALL, Model, chunks
 from rockcore.training.padding import CutMass, mass_beyond
 from rockcore.training.rollouts import Rollouts
 
+# bytes of float32 logits over the whole vocabulary; about six such arrays are there at one moment
+WHOLE_LOGITS = 1 << 28
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
 
 
@@ -60,26 +62,28 @@ class Alternatives:
     """Collects both models' likeliest tokens at the first M response tokens as they are scored."""
 
     def __init__(self, first: int):
-        self.first, self._tops, self._at = first, [], []
+        self.first, self._known = first, 0
+        self._tops: tuple[Tensor, ...] = ()  # (M, TOP_ALTERNATIVES) each, in the order of TOPS
 
     def __call__(self, piece: Piece) -> None:
-        kept = piece.at < self.first
-        if bool(kept.any()):
-            logits = piece.student_logits[kept], piece.teacher_logits[kept]
-            self._tops.append(
-                [part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)]
-            )
-            self._at.append(piece.at[kept])
+        kept = _places(piece.at < self.first)
+        at = piece.at[kept]
+        if not len(at):
+            return
+        logits = piece.student_logits[kept], piece.teacher_logits[kept]
+        found = [part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)]
+        if not self._tops:
+            self._tops = tuple(part.new_empty(self.first, TOP_ALTERNATIVES) for part in found)
+        for whole, part in zip(self._tops, found, strict=True):
+            whole[at] = part
+        self._known = max(self._known, int(at.max()) + 1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """(M, TOP_ALTERNATIVES) each, by the names in TOPS; empty where there is no token."""
-        if not self._at:
+        if not self._tops:
             return {}
-        back = torch.argsort(torch.cat(self._at))
-        return {
-            name: torch.cat([t[i] for t in self._tops])[back].cpu().numpy()
-            for i, name in enumerate(TOPS)
-        }
+        parts = zip(TOPS, self._tops, strict=True)
+        return {name: whole[: self._known].cpu().numpy() for name, whole in parts}
 
 
 def judge_texts(
@@ -102,7 +106,7 @@ def judge_texts(
     its norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
     """
     judging = _Judging(student, teacher, rollouts, watchers)
-    for rows, at in _groups(rollouts, _padded_budget(teacher), student.device):
+    for rows, at in _groups(rollouts, student, teacher):
         weighed = slice(None) if learn is None else _places(learn.weight_N[at] > 0)
         left_out = None if learn is None or not learn.whole else _places(learn.weight_N[at] <= 0)
         learns = learn is not None and len(at[weighed]) > 0
@@ -117,15 +121,14 @@ def judge_texts(
         judging.add_hidden(at, p_features)
         leaf = p_weighed.detach().requires_grad_(learns)
         weight = learn.weight_N if learn is not None and learns else None
-        judging.judge(at[weighed], leaf, q_features[weighed], clock, weight)
+        judging.judge(at[weighed], leaf, _at(q_features, weighed), clock, weight)
         if learns:
             with clock.phase("student_s"):
                 p_weighed.backward(leaf.grad)
         if left_out is not None:
             with clock.phase("log_s"):
-                judging.judge(
-                    at[left_out], p_features.detach()[left_out], q_features[left_out], Clock()
-                )
+                p_rest, q_rest = p_features.detach()[left_out], _at(q_features, left_out)
+                judging.judge(at[left_out], p_rest, q_rest, Clock())
     return judging.judged()
 
 
@@ -134,8 +137,13 @@ def _places(mask: Tensor) -> slice | Tensor:
     return slice(None) if bool(mask.all()) else mask.nonzero()[:, 0]
 
 
+def _at(features: Tensor, places: slice | Tensor) -> Tensor:
+    """The features at some places, which are counted on the student's device, on their own."""
+    return features[places if isinstance(places, slice) else places.to(features.device)]
+
+
 def _groups(
-    rollouts: Rollouts, budget: int, device: torch.device
+    rollouts: Rollouts, student: Model, teacher: Model
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Rows that are judged together, and the indices of their tokens among all N; of a row's two
     prompts the longer one counts.
@@ -145,11 +153,11 @@ def _groups(
         max(a, b, key=len)
         for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
     ]
-    for rows in chunks(longest_prompt, rollouts.responses, budget):
-        yield (
-            rows,
-            torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows]).to(device),
-        )
+    budget = min(padded_tokens(student), padded_tokens(teacher))
+    most_rows = student.micro_batch
+    for rows in chunks(longest_prompt, rollouts.responses, budget, most_rows):
+        at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows])
+        yield rows, at.to(student.device)
 
 
 class _Judging:
@@ -194,7 +202,8 @@ class _Judging:
             here = at[piece]
             with clock.phase("projection_s"):
                 with clock.phase("teacher_s"), torch.no_grad():
-                    q_all = teacher.all_logits(q_features[piece])
+                    # a teacher elsewhere projects there: only a piece of its logits travels
+                    q_all = teacher.all_logits(q_features[piece]).to(student.device)
                 with clock.phase("student_s"):
                     with torch.set_grad_enabled(learn):
                         p_all = student.all_logits(p_features[piece])
@@ -222,17 +231,26 @@ class _Judging:
         return Judged({**losses, "proj_grad_norm": norms}, self._known_N.cpu().numpy(), cut=cut)
 
 
-def _padded_budget(model: Model) -> int:
+def padded_tokens(model: Model) -> int:
     """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
-    cache.
+    cache. Of a model whose logits are no plain projection those of all padded tokens are there at
+    once: no more than WHOLE_LOGITS bytes of them.
     """
-    return 1024 if model.size < SMALL and model.device.type == "cpu" else 8192
+    on_cpu = model.device.type == "cpu"
+    most = 1024 if model.size < SMALL and on_cpu else 8192
+    if model.projects:
+        return most
+    return max(1, min(most, WHOLE_LOGITS // (4 * model.head.shape[0])))
 
 
 def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:
     """Slices of n positions: on a CPU their logits stay in the cache (1 MB), on a GPU they take 256
     MB at most.
     """
-    cells = 1 << 18 if device.type == "cpu" else 1 << 26
-    size = max(64, cells // vocab_size)
+    size = piece_rows(vocab_size, device)
     return (slice(i, min(i + size, n)) for i in range(0, n, size))
+
+
+def piece_rows(vocab_size: int, device: torch.device) -> int:
+    """How many positions meet the vocabulary at once."""
+    return max(64, (1 << 18 if device.type == "cpu" else 1 << 26) // vocab_size)

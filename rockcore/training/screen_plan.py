@@ -20,7 +20,7 @@ from rockcore.tasks import Tasks
 from rockcore.training import loading
 from rockcore.training.checkpoints import Checkpoints, NoCheckpoint
 from rockcore.training.knockout import Writer
-from rockcore.training.models import Model
+from rockcore.training.models import Model, encode_all
 from rockcore.training.resume import config_of
 from rockcore.training.screen_workers import Source
 
@@ -77,6 +77,7 @@ def prepare(
         loading.usable_device(settings.device),
         config.dtype,
         found.meta.vocab_size,
+        config.template_arguments(),
     )
     candidates = _chosen(found, settings, there, say)
     model = source.load()
@@ -95,7 +96,7 @@ def prepare(
         candidates=candidates,
     )
     _refuse_another(found, plan, there)
-    writer = _writer(model, tasks, plan)
+    writer = _writer(model, tasks, plan, config.grader)
     _warn_of_grading(found, plan, say)
     return Ready(found, plan, tasks, writer, source)
 
@@ -191,11 +192,12 @@ def _refuse_leftovers(found: Run, there: ScreenPlan | None) -> None:
         )
 
 
-def _writer(model: Model, tasks: Sequence[Prompt], plan: ScreenPlan) -> Writer:
-    prompts = [model.encode(p.prompt) for p in tasks]
+def _writer(model: Model, tasks: Sequence[Prompt], plan: ScreenPlan, grader: str) -> Writer:
+    prompts = encode_all(model, tasks, teacher=False)
     model.check_room(max(map(len, prompts)) + plan.max_new_tokens)
     answers = [p.answer or "" for p in tasks]
-    return Writer(model, prompts, answers, plan.seed, plan.temperature, plan.max_new_tokens)
+    how = (plan.seed, plan.temperature, plan.max_new_tokens)
+    return Writer(model, prompts, answers, *how, grader)
 
 
 def _warn_of_grading(found: Run, plan: ScreenPlan, say: Callable[[str], object]) -> None:

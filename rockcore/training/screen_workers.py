@@ -12,10 +12,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Source:
     device: str
     dtype: str
     vocab_size: int
+    template_args: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Model:
         """The student, in the run's precision; ids beyond the run's vocabulary are never predicted.
@@ -49,7 +50,7 @@ class Source:
         Weights are of that precision too, as nothing is trained: cast anew at every token, those of
         a model of half a billion parameters wrote half as fast on a GPU.
         """
-        model = loading.load(self.folder, self.device, self.dtype)
+        model = loading.load(self.folder, self.device, self.dtype, template_args=self.template_args)
         if self.vocab_size < model.vocab_size:
             model.shared_ids = self.vocab_size
         return model

@@ -9,10 +9,11 @@ continues bit for bit as if it had never stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rockcore import grading
 from rockcore.config import ResolvedConfig, SessionConfig
 from rockcore.interventions import Arm, dynamic
 from rockcore.log import RunWriter
@@ -20,7 +21,16 @@ from rockcore.log.files import table_files
 from rockcore.log.lock import Lock, locked
 from rockcore.schema import RunMeta
 from rockcore.tasks import Tasks
-from rockcore.training import evals, loading, models, updates
+from rockcore.training import (
+    adapters,
+    evals,
+    loading,
+    memory,
+    models,
+    recomputing,
+    remarks,
+    updates,
+)
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -82,9 +92,9 @@ def train(
 
     Ends early, with a usable run, on SIGINT, SIGTERM, SIGHUP or when a stop is requested. Raises
     BadConfig, BadPrompts, BadResponse, BadRockSet, BadIntervention, ModelNotFound,
-    VocabularyMismatch, RunExists or FolderInUse before anything is written, NonFiniteLoss or
-    LogWriteError (RunGone, where the folder was deleted or renamed) after keeping what is there;
-    whatever else may go wrong is noted in run.json too.
+    BadTemplate, BadGrader, VocabularyMismatch, RunExists or FolderInUse before anything is written,
+    NonFiniteLoss or LogWriteError (RunGone, where the folder was deleted or renamed) after keeping
+    what is there; whatever else may go wrong is noted in run.json too.
     """
     settings = None if config.resume else config.resolved()
     if settings is not None:
@@ -105,13 +115,17 @@ def _train(
     tasks, rocks = Tasks.of(settings), set_of(settings)
     for sentence in shortfalls(asked, tasks):
         told.say(sentence)
-    student, teacher = loading.load_pair(
-        *tasks.models, loading.usable_device(settings.device), settings.dtype
-    )
+    grading.check(settings.grader)
+    student, teacher = _loaded(settings, tasks)
     models.check_room(student, teacher, tasks.known, settings.max_new_tokens)
+    notes = _notes(settings, tasks, student, teacher)
+    for sentence in notes:
+        told.say(sentence)
     arm = Arm.of(settings, checked_set(settings, rocks, student))
+    for sentence in memory.told(settings, student, teacher, tasks.known):
+        told.say(sentence)
     ending.begin()
-    session = Session(settings, tasks, student, teacher, arm, lock)
+    session = Session(settings, tasks, student, teacher, arm, lock, notes)
     writer = session.writer
     with ending.noted(writer, lambda: session.at):
         if rocks is not None:
@@ -120,6 +134,45 @@ def _train(
         last = session.run(lambda: ending.is_asked or writer.stop_requested(), told.listen)
         session.close(last)
     return writer.meta
+
+
+def _loaded(settings: ResolvedConfig, tasks: Tasks) -> tuple[Model, Model]:
+    """Student and teacher where they are to be, the student made ready to learn."""
+    if settings.lora:
+        adapters.refuse_missing()
+    device, elsewhere = loading.usable_device(settings.device), settings.teacher_device
+    if elsewhere is not None:
+        elsewhere = loading.usable_device(elsewhere, "--teacher-device")
+    student, teacher = loading.load_pair(
+        *tasks.models,
+        device,
+        settings.dtype,
+        settings.template_arguments(),
+        settings.stop,
+        elsewhere,
+        bool(settings.lora),
+    )
+    student.micro_batch = settings.micro_batch
+    if settings.lora:
+        seed = derived_seed(settings.seed, "lora", 0)
+        adapters.add(student.net, settings.lora, student.name, seed)
+        student.half, student.fast = settings.dtype == "bfloat16", None
+    if settings.gradient_checkpointing:
+        recomputing.recompute(student)
+    return student, teacher
+
+
+def _notes(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> list[str]:
+    """What may surprise in what is trained, and in how prompts and models of the user's are put
+    together. The built-in pair is known.
+    """
+    told = [adapters.told(student.net)] if config.lora else []
+    if config.is_builtin:
+        return told
+    told += [*remarks.of_pair(student, teacher), *tasks.notes]
+    if tasks.held_out and (warning := evals.unmatchable(tasks.held_out, config.grader)):
+        told.append(warning)
+    return told + remarks.what_each_reads(student, teacher, tasks.known[0])
 
 
 class Session:
@@ -133,7 +186,9 @@ class Session:
         teacher: Model,
         arm: Arm,
         lock: Lock | None = None,
+        notes: Sequence[str] = (),
     ):
+        """`notes`: what a reader of a new run must know, for its run.json."""
         self.config, self.tasks, self.student, self.teacher = config, tasks, student, teacher
         self.at = "before its first step"  # where it is, for the reason why it ended there
         self.optimizer = updates.adamw(student, config.lr)
@@ -145,7 +200,7 @@ class Session:
         if config.resume:
             self.writer = reopened(config, student, lock)
         else:
-            meta = first_meta(config, tasks, student, teacher, self.threads)
+            meta = first_meta(config, tasks, student, teacher, self.threads, notes)
             self.writer = RunWriter.create(config.out, meta, vocabulary_columns(student), lock)
         self.checkpoints = Checkpoints(config.out / "checkpoints", self.writer.still_there)
         if config.resume:
@@ -178,8 +233,6 @@ class Session:
         if not self.first_step:  # also again: a kill may have come between dropping and scoring
             self.first_texts = self.probes.write("first", 0)
         self.say = say
-        if self.student.restricted or self.teacher.restricted:
-            say(loading.restriction(self.student, self.teacher))
         if self.config.arm == "dynamic":
             lengths = self.first_texts.lengths if self.first_texts is not None else []
             for sentence in dynamic.doubts(lengths, self.config.probe_every, self.config.steps):
@@ -243,14 +296,23 @@ class Session:
         """What is measured now and then: held-out accuracy, the probe texts rescored, a checkpoint.
         Returns the accuracy.
         """
-        config, accuracy = self.config, {}
+        config = self.config
+        accuracy: dict[str, evals.Outcome] = {}
         if self.tasks.held_out:
             for decoding, temperature in (("greedy", 0.0), ("sampled", config.temperature)):
                 seed = derived_seed(config.seed, "held-out", 0)
                 accuracy[decoding] = evals.graded(
-                    self.student, self.tasks.held_out, config.max_new_tokens, temperature, seed
+                    self.student,
+                    self.tasks.held_out,
+                    config.max_new_tokens,
+                    temperature,
+                    seed,
+                    grader=config.grader,
                 )
-            self.writer.append("evals", step, eval_columns(step, accuracy))
+            right = {decoding: outcome.right for decoding, outcome in accuracy.items()}
+            self.writer.append("evals", step, eval_columns(step, right))
+        if step == 0 and (warning := evals.without_answers(accuracy, config.grader)):
+            self.note(warning)
         if self.first_texts is not None:
             # of small models with large vocabularies the sums at every scoring would take 4 % of
             # the time between two
@@ -264,13 +326,19 @@ class Session:
             if moments is not None:
                 self.writer.append("optimizer", step, moments)
         self.checkpoints.save(step, self.student, self.optimizer, every=config.probe_every)
-        return {decoding: float(outcome.mean()) for decoding, outcome in accuracy.items()}
+        return {decoding: float(outcome.right.mean()) for decoding, outcome in accuracy.items()}
+
+    def note(self, sentence: str) -> None:
+        """Tell the user, and every later reader of the run."""
+        self.say(sentence)
+        if sentence not in (known := self.writer.meta.notes):  # as it is where a run goes on
+            self.writer.save_meta(notes=[*known, sentence])
 
     def log_tokens(self, step: int, fresh: Fresh, clock: Clock, ending: bool) -> None:
         """Write the fresh rollouts and their tokens, at the steps that are logged in full."""
         with clock.phase("log_s"):
             if self.is_logged(step, ending):
-                texts = rollout_columns(step, fresh.rollouts, self.student)
+                texts = rollout_columns(step, fresh.rollouts, self.student, self.config.grader)
                 tokens = occurrence_columns(step, fresh.rollouts, fresh.scored)
                 self.writer.append("rollouts", step, texts)
                 self.writer.append("tokens", step, {**tokens, "weight": fresh.weight})
@@ -284,7 +352,9 @@ class Session:
             update = Update(rate, update_norm, fresh.trained, fresh.weight_sum)
         own = Clock()
         with own.phase("write"):
-            row = metrics_row(step, fresh.rollouts, fresh.scored, seconds, update)
+            row = metrics_row(
+                step, fresh.rollouts, fresh.scored, seconds, update, self.config.grader
+            )
             self.writer.append("metrics", step, row)
         self.metrics_seconds = own.seconds["write"]
 

@@ -1,5 +1,4 @@
-"""How many CPU threads a small model is fastest with: measured once, then remembered for this
-machine.
+"""How many CPU threads a pair is fastest with: measured once, then remembered for this machine.
 
 A remembered choice is what makes two runs with one seed alike to the bit: matrix products add up in
 another order when they are shared among threads, and a stopwatch may decide differently the second
@@ -9,10 +8,11 @@ time.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
 from pathlib import Path
@@ -20,36 +20,58 @@ from pathlib import Path
 import torch
 
 from rockcore.config import ResolvedConfig
+from rockcore.schema import Prompt
 from rockcore.tasks import Tasks
 from rockcore.training.clock import Clock
-from rockcore.training.models import SMALL, Model
-from rockcore.training.rollouts import sample
+from rockcore.training.models import SMALL, Model, encode_all
+from rockcore.training.rollouts import Rollouts, sample
 from rockcore.training.scoring import Learning, judge_texts
+
+# what a large pair is tried on: beginnings of so many prompts, and so many new tokens of each
+_FEW_TEXTS, _FEW_IDS, _FEW_TOKENS = 2, 32, 4
 
 
 def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> int:
-    """The given number of threads; for small models the faster of one and all, tried on a bit of
-    this run's work. Sets it too.
+    """The given number of threads, else the faster of one and all, tried on a bit of this run's
+    work: of a large pair, which one thread may serve better too where the others are busy, on a few
+    tokens. Sets it too.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
         return config.threads
-    if student.size >= SMALL or student.device.type != "cpu":
+    if student.device.type != "cpu":
         return torch.get_num_threads()
-    prompts = list(islice(cycle(tasks.known), config.rollouts))
-    length = min(config.max_new_tokens, 64)
+    small = student.size < SMALL
+    prompts = list(islice(cycle(tasks.known), config.rollouts if small else _FEW_TEXTS))
+    length = min(config.max_new_tokens, 64 if small else _FEW_TOKENS)
 
     def step_without_update() -> None:
-        rollouts = sample(student, teacher, prompts, length, config.temperature, seed=0)
+        if small:
+            rollouts = sample(student, teacher, prompts, length, config.temperature, seed=0)
+        else:
+            rollouts = _short_texts(student, teacher, prompts, length)
         every = Learning(torch.ones(sum(rollouts.lengths)))
         judge_texts(student, teacher, rollouts, Clock(), every)
         student.net.zero_grad()
 
     sizes = (student.size, teacher.size, student.vocab_size, config.rollouts, length)
-    return choose_threads(step_without_update, " ".join(map(str, sizes)))
+    repeats = 3 if small else 1
+    return choose_threads(step_without_update, " ".join(map(str, sizes)), repeats)
 
 
-def choose_threads(work: Callable[[], object], shape: str) -> int:
+def _short_texts(
+    student: Model, teacher: Model, tasks: Sequence[Prompt], new_tokens: int
+) -> Rollouts:
+    """Answers of a few tokens to the beginnings of some prompts."""
+    short, privileged = (
+        [ids[:_FEW_IDS] for ids in encode_all(model, tasks, is_teacher)]
+        for model, is_teacher in ((student, False), (teacher, True))
+    )
+    responses = student.sample(short, new_tokens, 1.0, seed=0)
+    return Rollouts(tasks, short, privileged, responses, [""] * len(tasks))
+
+
+def choose_threads(work: Callable[[], object], shape: str, repeats: int = 3) -> int:
     """The faster of one thread and all of them for `work`; sets it and returns it.
 
     `shape` says what kind of work it is: the choice is kept in the user's cache folder, one for
@@ -59,21 +81,30 @@ def choose_threads(work: Callable[[], object], shape: str) -> int:
     key = f"{shape} | {platform.processor()} {platform.machine()} {most} | {torch.__version__}"
     known = _remembered()
     if key not in known:
-        known[key] = min(sorted({1, most}), key=lambda n: _median_seconds(work, n))
+        best, least = most, math.inf
+        for n in sorted({1, most}):
+            seconds = _median_seconds(work, n, repeats, least)
+            if seconds < least:
+                best, least = n, seconds
+        known[key] = best
         _remember(known)
     torch.set_num_threads(known[key])
     return known[key]
 
 
-def _median_seconds(work: Callable[[], object], threads: int, repeats: int = 3) -> float:
+def _median_seconds(work: Callable[[], object], threads: int, repeats: int, least: float) -> float:
+    """Of some calls after a first, which pays for allocation; if that alone took thrice the `least`
+    so far, it is not tried again: threads that wait for busy cores may take fifty times as long.
+    """
     torch.set_num_threads(threads)
-    work()  # the first call pays for allocation
-    times = []
-    for _ in range(repeats):
+    times: list[float] = []
+    for _ in range(repeats + 1):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
-    return sorted(times)[repeats // 2]
+        if times[0] > 3 * least:
+            return times[0]
+    return sorted(times[1:])[repeats // 2]
 
 
 def _file() -> Path:

@@ -18,7 +18,7 @@ from rockcore.training.models import Model
 def adamw(student: Model, lr: float) -> torch.optim.Optimizer:
     """Without weight decay, so rows of the projection that get no gradient stay as they are."""
     return torch.optim.AdamW(
-        student.net.parameters(), lr=lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True
+        student.trained, lr=lr, weight_decay=0.0, betas=(0.9, 0.98), fused=True
     )
 
 
@@ -33,7 +33,7 @@ def update(student: Model, optimizer: torch.optim.Optimizer, step: int, rate: fl
     """One step of the optimizer; returns the norm of the gradient before it was clipped to 1.
     Raises NonFiniteLoss.
     """
-    parameters = list(student.net.parameters())
+    parameters = student.trained
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, 1.0))
     if not np.isfinite(norm):
         raise NonFiniteLoss(

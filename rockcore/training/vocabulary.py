@@ -1,11 +1,9 @@
-"""The vocabulary of a loaded model, for the log."""
+"""The vocabulary of a model as a log keeps it: every id with its own text."""
 
 from __future__ import annotations
 
-from rockcore.log.vocabulary import piece_text, vocab_columns
+from rockcore.log.vocabulary import marks_of, vocab_columns
 from rockcore.training.models import Model
-
-__all__ = ["piece_text", "vocabulary_columns"]
 
 
 def vocabulary_columns(model: Model) -> dict[str, list]:
@@ -18,4 +16,6 @@ def vocabulary_columns(model: Model) -> dict[str, list]:
     # all_special_ids has those with a role (end, padding); reserved ones and control tokens are
     # only marked so
     marked = {i for i, token in model.tokenizer.added_tokens_decoder.items() if token.special}
-    return vocab_columns(pieces, set(model.tokenizer.all_special_ids) | marked)
+    special = set(model.tokenizer.all_special_ids) | marked
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    return vocab_columns(pieces, special, marks_of(getattr(backend, "model", None)))

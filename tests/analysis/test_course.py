@@ -112,8 +112,9 @@ def test_a_moment_is_told_in_universal_time(iso: str, shown: str) -> None:
 def test_progress_is_reckoned_from_the_median_step(tiny_run: RunFactory) -> None:
     far = course.course(Run.open(tiny_run(steps_planned=50))).progress
     assert far is not None and (far.step, far.steps) == (20, 50)
-    assert far.step_s == pytest.approx(0.5 + 0.2 + 0.6 + 0.05 + 0.02)
-    assert far.left_s == pytest.approx(30 * far.step_s)
+    assert far.pace is not None
+    assert far.pace.step_s == pytest.approx(0.5 + 0.2 + 0.6 + 0.05 + 0.02)
+    assert far.pace.left_s == pytest.approx(30 * far.pace.step_s)
     assert course.course(Run.open(tiny_run(steps=()))).progress is None
 
 
@@ -184,8 +185,8 @@ def test_a_step_of_one_rollout_has_a_mean_without_an_interval(open_app, tmp_path
         metrics = Run.open(path).metrics().set_index("step", drop=False).loc[[step]]
         row = {name: list(values) for name, values in metrics.items()}
         RunWriter.reopen(path).append("metrics", step, row | {"kl_stderr": [None]})
-    metrics = course.course(Run.open(path)).metrics
-    assert metrics.low.isna().all() and set(metrics.interval) == {"no interval from 1 rollout"}
+    means = course.course(Run.open(path)).means
+    assert means.low.isna().all() and set(means.interval) == {"no interval from 1 rollout"}
     app = open_app("overview", path)
     assert not app.exception and app.metric[2].help == "No interval from 1 rollout of step 10."
 
@@ -246,8 +247,8 @@ def test_a_log_of_old_that_says_0_for_one_rollout_has_no_interval_either(tmp_pat
         metrics = Run.open(path).metrics().set_index("step", drop=False).loc[[step]]
         row = {name: list(values) for name, values in metrics.items()}
         RunWriter.reopen(path).append("metrics", step, row | {"kl_stderr": [0.0]})
-    metrics = course.course(Run.open(path)).metrics
-    assert metrics.low.isna().all() and set(metrics.interval) == {"no interval from 1 rollout"}
+    means = course.course(Run.open(path)).means
+    assert means.low.isna().all() and set(means.interval) == {"no interval from 1 rollout"}
 
 
 def test_rollouts_are_halved_whatever_their_ids_are(tmp_path: Path) -> None:

@@ -66,14 +66,14 @@ def test_the_heading_and_the_labels_of_a_chart_hold_no_control_character() -> No
     metrics = pd.DataFrame(
         {
             "step": [0],
-            "kl_mean": [1.0],
+            "mean": [1.0],
             "low": [0.5],
             "high": [2.0],
             "interval": [""],
             "tokens": [1],
         }
     )
-    drawn = charts.kl_curve(metrics, "a\x0b\x1b[2J\u202e<b>", "kl\x00").layout.title
+    drawn = charts.loss_curve(metrics, "kl", "a\x0b\x1b[2J\u202e<b>", "kl\x00").layout.title
     assert (drawn.text + drawn.subtitle.text).isprintable()
     assert "␋␛[2J" in drawn.text + drawn.subtitle.text
     assert charts.label("\x0b\x1b<b>") == "␋␛&lt;b&gt;"

@@ -180,7 +180,7 @@ def test_trace_reads_a_run_of_probes_alone(open_app, tiny_run: RunFactory) -> No
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_signal_without_a_value_has_no_colours_and_says_so(
+def test_a_signal_without_a_value_is_not_offered_and_one_that_a_link_asks_for_is_named(
     view: str,
     open_app,
     tiny_run: RunFactory,
@@ -190,9 +190,11 @@ def test_a_signal_without_a_value_has_no_colours_and_says_so(
         table = pq.ParquetFile(file).read()
         pq.write_table(table.drop_columns(["grad_norm"]), file)
     app = open_app("steps", run, view=view, signal="grad_norm", which="top")
-    assert not app.exception and "no scale to colour by" in words(app)
-    (sent,) = drawn(app)
-    assert sent["legend"] == [] and np.isnan(cells(sent)).all()
+    assert not app.exception
+    assert "the link asks for grad_norm, which is not here" in words(app)
+    assert "grad_norm" not in next(box for box in app.selectbox if box.label == "Signal").options
+    assert app.expander[0].label == "Not in this log: grad_norm"
+    assert "Rescore it: rockcore score" in words(app)
     assert not open_app("trace", run, signal="grad_norm").exception
 
 

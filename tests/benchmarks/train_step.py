@@ -25,6 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
+import against_trl
 import numpy as np
 import torch
 import tyro
@@ -238,48 +239,17 @@ def trl(shape: Shape, steps: int, folder: Path) -> dict:
 
 
 def _trl(shape: Shape, steps: int, folder: Path, threads: int) -> dict:
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import DistillationConfig, DistillationTrainer
-
-    torch.set_num_threads(threads)
-    marks: list[float] = []
-
-    class Mark(TrainerCallback):
-        def on_step_end(self, args, state, control, **kwargs):
-            marks.append(time.perf_counter())
-
-    rows = [
-        {"prompt": [{"role": "user", "content": json.loads(line)["prompt"]}]}
-        for line in shape.prompts.read_text().splitlines()
-    ]
-    settings = DistillationConfig(
-        output_dir=str(folder / "trl"),
-        per_device_train_batch_size=shape.rollouts,
-        max_completion_length=shape.max_new_tokens,
-        max_steps=steps + 2,
-        learning_rate=1e-6,
-        beta=1.0,
-        temperature=1.0,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        report_to=[],
-        save_strategy="no",
-        logging_steps=10**6,
-        disable_tqdm=True,
+    place = str(shape.prompts)
+    step = against_trl.Step(
+        shape.student,
+        shape.teacher,
+        place,
+        shape.rollouts,
+        shape.max_new_tokens,
+        steps,
+        threads=threads,
     )
-    tokenizer = AutoTokenizer.from_pretrained(shape.student)
-    trainer = DistillationTrainer(
-        model=LlamaForCausalLM.from_pretrained(shape.student, dtype=torch.float32),
-        teacher_model=LlamaForCausalLM.from_pretrained(shape.teacher, dtype=torch.float32),
-        args=settings,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        callbacks=[Mark()],
-    )
-    trainer.train()
-    return {"step_s": float(np.median(np.diff(marks)[1:])), "threads": threads}
+    return {"step_s": against_trl.trl(step, folder)["step_s"], "threads": threads}
 
 
 def main(

@@ -124,7 +124,7 @@ def _geometry(run: Run, probe_set: str, step: int) -> Any:
 
 def _course(run: Run) -> Any:
     found = course.course(run)
-    return found.metrics, found.evals, found.kl, found.tokens, found.generated, found.progress
+    return found.metrics, found.evals, found.means, found.tokens, found.generated, found.progress
 
 
 def _screen(run: Run) -> Any:

@@ -13,6 +13,7 @@ from app import data, opening, pages
 from app.request import ACCESS
 from rockcore import config, schema
 from rockcore.commands.app import App
+from rockcore.exporters import EXPORTERS
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS, KNOBS
 
@@ -136,6 +137,11 @@ def test_the_readme_lists_every_preset_of_a_rule_and_no_other():
     table = README[README.index("| preset | what it is |") :].split("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[2:]]
     assert [name for cell in cells for name in re.findall(r"`(.+?)`", cell)] == list(PRESETS)
+
+
+def test_the_readme_lists_every_format_of_a_filter_and_no_other():
+    told = {row[0]: row[1] for row in table_under("### Take the filter away")}
+    assert told == {f"`{name}`": exporter.about for name, exporter in EXPORTERS.items()}
 
 
 def test_every_field_that_the_readme_sets_exists_and_takes_its_value():

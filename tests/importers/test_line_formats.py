@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.recognise import recognise
+from rockcore.importers.vocabulary import Tokenizer
 from rockcore.log import Run
 
 
@@ -206,6 +208,22 @@ def sampled(number: int, prompt: int, *answers: list[float], **scope: object) ->
     }
 
 
+def datum(prompt: int, length: int, lead: int = 1, **others: Any) -> dict[str, Any]:
+    """A datum as a loss takes it: targets are the sequence without its first token."""
+    total = prompt + length - 1
+    mask = [0.0] * (prompt - 1) + [1.0] * length
+    values = [0.0] * (prompt - 1) + [-float(n + 1) for n in range(length)]
+    teacher = [None] * lead + [-9.0] * (prompt - 1) + [-0.5] * length
+    inputs = {
+        "target_tokens": {"data": list(range(1, total + 1)), "dtype": "int64", "shape": [total]},
+        "logprobs": {"data": values, "dtype": "float32", "shape": [total]},
+        "mask": {"data": mask, "dtype": "float32", "shape": [total]},
+        "teacher_logprobs": teacher,
+        **others,
+    }
+    return {"iteration": 0, "model_input": {"chunks": []}, "loss_fn_inputs": inputs}
+
+
 def test_each_captured_sequence_is_a_text_without_a_teacher(tmp_path):
     rows = [sampled(0, 4, [-1.0, -2.0], [-3.0]), sampled(1, 1, [-4.0, -5.0, -6.0])]
     report, run = imported(tmp_path, "tinker", rows)
@@ -235,6 +253,23 @@ def test_what_was_no_training_is_left_out_and_counted(tmp_path):
     assert "2 sequences of evaluations" in notes and "1 requests without an answer" in notes
 
 
+@pytest.mark.parametrize(
+    ("row", "read"),
+    [
+        (sampled(0, 4, [-1.0]), [0, 1, 2, 3]),
+        (
+            {**datum(3, 2), "model_input": {"chunks": [{"tokens": [9, 1]}, {"tokens": [2, 3]}]}},
+            [9, 1, 2],
+        ),
+    ],
+)
+def test_a_tokenizer_spells_the_prompts_of_tinker(tmp_path, row, read):
+    models = Path(__file__).parents[2] / "sample_runs/models/teacher"
+    _, run = imported(tmp_path, "tinker", [row], Options(tokenizer=models))
+    asked = run.rollouts(run.steps()[0]).prompt[0]
+    assert asked == Tokenizer(models).decode(np.array(read))
+
+
 def test_two_runs_of_a_capture_are_not_mixed(tmp_path):
     rows = [sampled(n, 2, [-1.0], run_id=run) for n, run in enumerate("aab")]
     with pytest.raises(BadExport, match="line 3 is of the run 'b'"):
@@ -260,20 +295,48 @@ def test_rows_of_the_store_are_sequences_too(tmp_path):
     assert run.trace(5, 0).student_logp.tolist() == [-1, -2]
 
 
-def datum(prompt: int, length: int, lead: int = 1, **others: Any) -> dict[str, Any]:
-    """A datum as a loss takes it: targets are the sequence without its first token."""
-    total = prompt + length - 1
-    mask = [0.0] * (prompt - 1) + [1.0] * length
-    values = [0.0] * (prompt - 1) + [-float(n + 1) for n in range(length)]
-    teacher = [None] * lead + [-9.0] * (prompt - 1) + [-0.5] * length
-    inputs = {
-        "target_tokens": {"data": list(range(1, total + 1)), "dtype": "int64", "shape": [total]},
-        "logprobs": {"data": values, "dtype": "float32", "shape": [total]},
-        "mask": {"data": mask, "dtype": "float32", "shape": [total]},
-        "teacher_logprobs": teacher,
-        **others,
-    }
-    return {"iteration": 0, "model_input": {"chunks": []}, "loss_fn_inputs": inputs}
+def store(path: Path, *rows: dict[str, Any], table: str = "wire_rows") -> Path:
+    """A store as the daemon of a capture keeps it: lists as JSON."""
+    names = ("cursor", "run_id", "split", "iteration", "sampling_session_id", "seq_id")
+    names += ("sample_idx", "sampled_tokens", "logprobs", "metadata")
+    with sqlite3.connect(path) as database:
+        database.execute(f"create table {table} ({', '.join(names)})")
+        for row in rows:
+            cells = [row.get(name) for name in names]
+            cells = [json.dumps(c) if isinstance(c, (list, dict)) else c for c in cells]
+            database.execute(f"insert into {table} values ({', '.join('?' * len(names))})", cells)
+    database.close()
+    return path
+
+
+ROW = {"run_id": "r", "iteration": 5, "seq_id": 1, "sampling_session_id": "s"}
+
+
+def test_the_store_of_a_capture_is_read_as_its_rows(tmp_path):
+    rows = [
+        {**ROW, "sample_idx": 0, "sampled_tokens": [7, 8], "logprobs": [-1.0, -2.0]},
+        {**ROW, "sample_idx": 1, "sampled_tokens": [9], "logprobs": [-3.0], "split": "test"},
+        {**ROW, "sample_idx": 2, "sampled_tokens": [9], "logprobs": "[-3.0"},
+        {**ROW, "sample_idx": 3, "sampled_tokens": [9], "logprobs": None},
+    ]
+    file = store(tmp_path / "capture.sqlite", *rows)
+    report = import_run(format_named("tinker"), [file], tmp_path / "run")
+    (error,) = report.errors
+    assert report.texts == 2 and error.field == "logprobs" and error.where.endswith("row 3")
+    assert Run.open(tmp_path / "run").trace(5, 0).student_logp.tolist() == [-1, -2]
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "view"])
+def test_a_database_that_is_no_store_is_refused(tmp_path, damage):
+    file = store(tmp_path / "a.sqlite", ROW, table="wire_rows" if damage == "cut" else "others")
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:3000])
+    if damage == "view":
+        with sqlite3.connect(file) as database:
+            database.execute("create view wire_rows as select * from others")
+        database.close()
+    with pytest.raises(BadExport, match="table wire_rows|as a database"):
+        import_run(format_named("tinker"), [file], tmp_path / "run")
 
 
 @pytest.mark.parametrize("lead", [0, 1])

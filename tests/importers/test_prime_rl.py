@@ -13,6 +13,7 @@ import pytest
 
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.recognise import files_of, recognise
+from rockcore.importers.vocabulary import Tokenizer
 from rockcore.log import Run
 
 PROMPTS = [3, 1, 5]  # tokens of the prompt of each text, with as many of the answer less one
@@ -148,6 +149,56 @@ def test_traces_from_before_they_were_scored_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_innermost_folder_may_be_given(tmp_path, layout):
+    laid_out(tmp_path, layout, TRACES)
+    (folder,) = {
+        "old": tmp_path.glob("export/rollouts/step_4/train/effective"),
+        "file": tmp_path.glob("export/monitors/file/traces"),
+        "chunks": tmp_path.glob("export/monitors/file/traces/stream"),
+    }[layout]
+    (tmp_path / "export").rename(tmp_path / "elsewhere")
+    folder = tmp_path / "elsewhere" / folder.relative_to(tmp_path / "export")
+    found = recognise([folder])
+    report = import_run(found.format, found.files, tmp_path / "run")
+    assert found.format.name == "prime-rl" and report.texts == 3 and report.steps == [4]
+
+
+def test_updates_are_found_from_within_the_folder_of_chunks(tmp_path, monkeypatch):
+    told = update(0, entropies=[0.5] * 8)
+    stream(tmp_path, [episode(TRACES[0])], [told], "chunks")
+    monkeypatch.chdir(tmp_path / "export/monitors/file/traces/stream")
+    format = format_named("prime-rl")
+    report = import_run(format, files_of(format, [Path(".")]), tmp_path / "run")
+    assert "student_entropy" not in report.missing
+
+
+def test_a_tokenizer_spells_prompts_as_the_student_read_them(tmp_path):
+    old(tmp_path, 1, TRACES)
+    models = Path(__file__).parents[2] / "sample_runs/models/teacher"
+    _, run = imported(tmp_path, Options(tokenizer=models))
+    tokenizer = Tokenizer(models)
+    for number, given in enumerate(TRACES):
+        asked, said = given["nodes"]
+        read = [*asked["token_ids"], said["token_ids"][0]]
+        assert run.rollouts(1).prompt[number] == tokenizer.decode(np.array(read))
+
+
+def test_a_chunk_that_is_there_plain_and_packed_counts_once(tmp_path):
+    stream(tmp_path, [episode(each) for each in TRACES], [], "chunks")
+    at = tmp_path / "export/monitors/file/traces/stream"
+    lines(at / "00001.jsonl.zst", [episode(each) for each in TRACES[1:]], pack=True)
+    report, _ = imported(tmp_path)
+    assert report.texts == 3 and report.skipped == 0
+
+
+def test_evaluations_are_told_by_their_folder_too(tmp_path):
+    old(tmp_path, 1, TRACES)
+    plain = {**episode(trace(9)), "run": {"type": "train"}}
+    lines(tmp_path / "export/rollouts/step_1/eval/effective/traces.jsonl", [plain])
+    assert imported(tmp_path)[0].texts == 3
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_two_runs_are_not_mixed(tmp_path, layout):
     for name in ("export/one", "export/two"):
         laid_out(tmp_path / name, layout, TRACES)
@@ -194,6 +245,19 @@ def test_texts_are_of_the_step_whose_batch_took_them_and_others_are_left_out(tmp
     report, run = imported(tmp_path)
     assert report.steps == [6, 8] and report.texts == 2 and report.skipped == 0
     assert "Left out: 1 texts that no batch took." in run.meta.notes
+
+
+@pytest.mark.parametrize("layout", ["file", "chunks"])
+def test_the_order_of_a_stream_is_of_no_matter(tmp_path, layout):
+    rows = [episode(trace(n, 1 + n % 4), step=n % 3) for n in range(9)]
+    runs = []
+    for name, given in (("ahead", rows), ("back", rows[::-1])):
+        (tmp_path / name).mkdir()
+        stream(tmp_path / name, given, [], layout)
+        runs.append(imported(tmp_path / name)[1])
+    for step in range(3):
+        one, other = (run.trace(step, 1) for run in runs)
+        assert one.equals(other) and len(one)
 
 
 def test_what_the_trainer_dropped_has_no_weight(tmp_path):

@@ -25,6 +25,9 @@ from rockcore.categories import (
     categories_of,
     categorize,
     categorize_all,
+    join_marks,
+    joins,
+    joins_of,
     load_rules,
     sentence_marks,
     sentence_starts,
@@ -115,9 +118,10 @@ def test_each_category_is_named_once_and_special_last():
         "content",
         "latex",
         "markdown",
+        "punctuation",
         "operator",
         "discourse",
-        "punctuation",
+        "function",
         "special",
     )
 
@@ -519,3 +523,119 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path):
     (tmp_path / "x.toml").write_bytes(b"\xff")
     with pytest.raises(BadRules, match="x.toml cannot be read"):
         load_rules(tmp_path / "x.toml")
+
+
+# Prose: hyphens and bullets by their place, function words, marks of words
+
+
+def kinds_of(tokens: list[str]) -> dict[str, str]:
+    """The category of each token of one response, by its text; later ones win."""
+    found = categorize_all(
+        tokens, [False] * len(tokens), sentence_starts(tokens), joins=joins(tokens)
+    )
+    return dict(zip(tokens, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "hyphen", "category"),
+    [
+        (["a", " well", "-", "known", " fact"], "-", "punctuation"),
+        (["an", " e", "-", "mail"], "-", "punctuation"),
+        (["a", " 3", "-", "year", " plan"], "-", "punctuation"),
+        (["COVID", "-", "1", "9"], "-", "punctuation"),
+        (["yes", " -", " and", " no"], " -", "punctuation"),
+        (["yes", " --", " and", " no"], " --", "punctuation"),
+        (["x", "-", "y"], "-", "operator"),
+        (["1", "2", "-", "7"], "-", "operator"),
+        (["1", "2", " -", " ", "7"], " -", "operator"),
+        ([" x", " -", " y"], " -", "operator"),
+        (["word", " -", "5"], " -", "operator"),
+        (["List", ":", "\n", "-", " apples"], "-", "markdown"),
+        (["List", ".", "\n\n", " -", " apples"], " -", "markdown"),
+        (["\n", "*", " apples"], "*", "markdown"),
+        (["2", "*", "3"], "*", "operator"),
+        (["word", "-"], "-", "operator"),  # nothing follows
+        (["-", "known"], "-", "markdown"),  # a text may begin with a list
+    ],
+)
+def test_a_hyphen_is_what_its_place_makes_it(tokens, hyphen, category):
+    assert kinds_of(tokens)[hyphen] == category
+
+
+def test_hyphens_of_one_text_do_not_join_to_the_next():
+    texts = [["well", "-"], ["known", "-", "fact"]]
+    tokens = sum(texts, [])
+    names = list(dict.fromkeys(tokens))
+    ids = np.array([names.index(t) for t in tokens])
+    starts = np.array([True, False, True, False, False])
+    found = joins_of(ids, starts, join_marks(names))
+    assert found.tolist() == [False, False, False, True, False]
+    assert found.tolist() == [x for text in texts for x in joins(text).tolist()]
+
+
+@given(st.lists(st.sampled_from(["-", " -", "x", "xy", " xy", "7", " ", "é", "中文"]), max_size=9))
+def test_a_joining_hyphen_stands_between_two_tokens_of_words(tokens):
+    found = joins(tokens)
+    assert found.dtype == bool and len(found) == len(tokens)
+    for at in np.flatnonzero(found):
+        assert tokens[at] in ("-", " -") and 0 < at < len(tokens) - 1
+        assert tokens[at - 1][-1].isalnum() and tokens[at + 1].strip()[:1].isalnum()
+
+
+@pytest.mark.parametrize(
+    "token", [" the", "the", " of", " is", "The", " It", "n't", "'s", " and", " who", "a", " could"]
+)
+def test_function_words_are_a_category_of_their_own(token):
+    assert categorize(token, sentence_start=False) == "function"
+
+
+@pytest.mark.parametrize("token", [" so", " apples", "The Hague", " THE", "theatre", " two", "x"])
+def test_other_words_are_content(token):
+    assert categorize(token, sentence_start=False) == "content"
+
+
+def test_words_that_turn_a_sentence_are_discourse_before_they_are_function_words():
+    assert [categorize(t, sentence_start=True) for t in ("But", "If", "In", "The", "but")] == [
+        "discourse",
+        "discourse",
+        "discourse",
+        "function",
+        "function",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text", "category"),
+    [
+        ("So</w>", "So ", "discourse"),
+        ("the</w>", "the ", "function"),
+        ("apples</w>", "apples ", "content"),
+        (",</w>", ", ", "punctuation"),
+        ("7</w>", "7 ", "digit"),
+        ("</w>", " ", "whitespace"),
+        ("##ing", "ing", "content"),
+        ("##7", "7", "digit"),
+        ("##", "##", "markdown"),
+        (".__", ".__", "punctuation"),
+    ],
+)
+def test_marks_of_words_are_no_part_of_a_token(raw, text, category):
+    assert text_of_piece(raw) == text and categorize(raw) == category
+
+
+def words_of(model, pieces: list[str]) -> list[str]:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(model))
+    return vocabulary_columns(SimpleNamespace(tokenizer=tokenizer, vocab_size=len(pieces)))["token"]
+
+
+def test_a_vocabulary_with_marks_of_words_is_shown_without_them():
+    pieces = ["so", "so</w>", "##</w>"]
+    bpe = token_models.BPE(
+        vocab={p: i for i, p in enumerate(pieces)}, merges=[], end_of_word_suffix="</w>"
+    )
+    assert words_of(bpe, pieces) == ["so", "so ", "## "]
+    pieces = ["so", "##s", "##", "###", "[UNK]"]
+    wordpiece = token_models.WordPiece(
+        vocab={p: i for i, p in enumerate(pieces)}, unk_token="[UNK]"
+    )
+    assert words_of(wordpiece, pieces) == [" so", "s", " ##", "#", " [UNK]"]

@@ -76,19 +76,19 @@ def _runs(curves: list[Curve], cursors: dict[str, int]) -> str:
     )
 
 
-def kl_curves(curves: list[Curve], cursors: dict[str, int], estimator: str) -> go.Figure:
-    """Mean kl of each step's fresh rollouts with its 95 % interval: kl_mean, interval, tokens."""
+def loss_curves(curves: list[Curve], loss: str, cursors: dict[str, int], about: str) -> go.Figure:
+    """Mean `loss` of each step's fresh rollouts with its 95 % interval: mean, interval, tokens."""
     figure = go.Figure()
     hover = "%{y:.4f} nats<br>%{customdata[0]}<br>%{customdata[1]} tokens"
-    _draw(figure, curves, "kl_mean", 4, ["interval", "tokens"], hover)
+    _draw(figure, curves, "mean", 4, ["interval", "tokens"], hover)
     _cursors(figure, cursors)
     figure.update_yaxes(rangemode="tozero")
     return _finish(
         figure,
-        "Mean kl of fresh rollouts",
+        f"Mean {loss} of fresh rollouts",
         _runs(curves, cursors),
-        f"{estimator}, 95 % interval over rollouts",
-        "kl (nats)",
+        f"{about}, 95 % interval over rollouts",
+        f"{loss} (nats)",
     )
 
 

@@ -12,19 +12,36 @@ from app.views.compare.asked import Asked
 def show_curves(asked: Asked) -> None:
     st.subheader("Over the training")
     facts, other = asked.facts, data.runs.facts(asked.b)
-    both = [("A", facts), *([] if asked.one_run else [("B", other)])]
     cursors = {"A": asked.step_a, "B": asked.step_b}
-    estimator = (
-        facts.estimator
-        if facts.estimator == other.estimator
-        else f"A {facts.estimator}; B {other.estimator}"
-    )
-    kl = [charts.Curve(s, f.meta.name, f.kl) for s, f in both]
+    if other.loss != facts.loss:
+        st.text(
+            f"The mean losses cannot be drawn on one axis: of A {facts.loss} is logged, of B "
+            f"{other.loss}."
+        )
+    elif all(each.means.empty for each in (facts, other)):
+        st.text(f"No step of either side has a mean {facts.loss} to draw.")
+    else:
+        draw_losses(asked, other, cursors)
+    show_accuracies(both_of(asked, other), cursors)
+
+
+def both_of(asked: Asked, other: data.runs.Course) -> list[tuple[str, data.runs.Course]]:
+    """Both sides by their letter; one run counts once."""
+    return [("A", asked.facts), *([] if asked.one_run else [("B", other)])]
+
+
+def draw_losses(asked: Asked, other: data.runs.Course, cursors: dict[str, int]) -> None:
+    loss = asked.facts.loss
+    a, b = asked.facts.measured(loss), other.measured(loss)
+    curves = [charts.Curve(s, f.meta.name, f.means) for s, f in both_of(asked, other)]
     st.plotly_chart(
-        charts.kl_curves(kl, cursors, estimator),
+        charts.loss_curves(curves, loss, cursors, a if a == b else f"A {a}; B {b}"),
         key="kl",
-        alt="Mean kl over steps of A and B with intervals",
+        alt=f"Mean {loss} over steps of A and B with intervals",
     )
+
+
+def show_accuracies(both: list[tuple[str, data.runs.Course]], cursors: dict[str, int]) -> None:
     decodings = [
         d for d in ("greedy", "sampled") if all((f.evals.decoding == d).any() for _, f in both)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import controls, data, selection, words
+from app import controls, data, selection
 from app.views.compare.asked import Asked
 from app.views.compare.curves import show_curves
 from app.views.compare.sets import show_sets
@@ -45,9 +45,13 @@ def choose_sides(name_b: str, b: data.runs.RunKey) -> Asked | None:
     """Whose texts and which steps, or None after saying why there is nothing to choose."""
     both = data.compare.common_texts(run, b)
     if not both:
+        words_alone = [side for side in (run, b) if data.runs.holdings(side).words]
         st.text(
-            "There are no texts of one kind that both runs have logged (yet). Reload in a moment "
-            "(press R) if one is training."
+            "There are no texts of one kind of which both runs have logged tokens (yet). "
+            + (
+                " ".join(str(data.runs.holdings(s).lack("kl")) for s in dict.fromkeys(words_alone))
+                or "Reload in a moment (press R) if one is training."
+            )
         )
         return None
     texts = data.compare.Texts(controls.source(both))
@@ -94,5 +98,5 @@ st.title("Compare")
 st.text(
     "Two runs, or two steps of one run, side by side: what is harder here, what is easier there?"
 )
-st.badge(words.literal(facts.estimator), help="What the numbers called kl are.")
+controls.show_losses(facts)
 page()

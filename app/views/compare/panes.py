@@ -64,7 +64,8 @@ def show_pane(shown: Shown, letter: str, difference: bool) -> None:
 
 
 def meaning(run: data.runs.RunKey, signal: str) -> str:
-    return data.runs.facts(run).estimator if signal == "kl" else f"{signal} as logged"
+    facts = data.runs.facts(run)
+    return facts.measured(signal) if signal in ("kl", facts.loss) else f"{signal} as logged"
 
 
 def caption(shown: Shown, of: data.compare.Text, letter: str) -> str:

@@ -109,7 +109,7 @@ def show_overlap(found: data.compare.Sides) -> None:
 
 def show_ranks(found: data.compare.Sides, table: pd.DataFrame, facts: data.runs.Course) -> None:
     drawn = table.head(DRAWN)
-    loss = facts.estimator if found.a.column == "kl" else found.a.column
+    loss = facts.measured(found.a.column)
     about = f"A: {found.a.name}, {found.a.where}<br>B: {found.b.name}, {found.b.where}"
     score = " and ".join(dict.fromkeys(side.score for side in found))
     st.plotly_chart(

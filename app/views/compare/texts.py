@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import controls, data, selection
 from app.views.compare import words as sentences
 from app.views.compare.asked import Asked
 from app.views.compare.panes import PANES, Shown, show_panes
@@ -14,7 +14,7 @@ def show_texts(asked: Asked) -> None:
     chosen = choose_texts(asked)
     if chosen is None:
         return
-    panes, signal = choose_view()
+    panes, signal = choose_view(asked)
     pair = data.compare.pair(*chosen, signal)
     about = [data.compare.about(text) for text in chosen]
     for letter, text, of_text, place in zip("AB", chosen, about, st.columns(2), strict=True):
@@ -98,7 +98,7 @@ def explain_no_prompt(asked: Asked, shared: data.compare.SharedPrompts) -> None:
         )
 
 
-def choose_view() -> tuple[str, str]:
+def choose_view(asked: Asked) -> tuple[str, str]:
     """Which panes are shown, and the signal that colours them."""
     left, right = st.columns([3, 2])
     with left:
@@ -112,8 +112,9 @@ def choose_view() -> tuple[str, str]:
             required=True,
         )
     with right:
-        signal = selection.choose("signal", st.selectbox, "Colour", data.runs.SIGNALS, "kl")
-    return panes, signal
+        signal = controls.signal(asked.a, "Colour", data.runs.SIGNALS, asked.texts)
+    controls.show_lacks(data.runs.lacks(asked.a, data.runs.SIGNALS))
+    return panes, signal or "kl"
 
 
 def link_to_trace(chosen: tuple[data.compare.Text, data.compare.Text], name_b: str) -> None:

@@ -18,7 +18,9 @@ def named_prompt(rollout: int, prompt: str) -> str:
 
 def side(letter: str, text: data.compare.Text, about: data.compare.About) -> str:
     """A text in one line: whose, how long, how far from the teacher, graded how."""
-    mean = "kl not logged" if about.kl_mean is None else f"mean kl {about.kl_mean:.4f} nats"
+    means = {"kl": about.kl_mean, "sampled_loss": about.sampled_loss_mean}
+    known = [f"mean {name} {mean:.4f} nats" for name, mean in means.items() if mean is not None]
+    mean = known[0] if known else "kl not logged"
     graded = {None: "not graded", True: "correct", False: "wrong"}[about.correct]
     return (
         f"{letter} · {text.name}, step {text.step}, rollout {text.rollout}: {about.tokens:,} "
@@ -33,7 +35,7 @@ def aligned(
     n, of_a, of_b = len(pair.aligned.a), len(pair.values_a), len(pair.values_b)
     other = (
         " The teachers read different prompts here: kl is a distance to another target."
-        if about_a.teacher_prompt != about_b.teacher_prompt
+        if None not in (read := {about_a.teacher_prompt, about_b.teacher_prompt}) and len(read) > 1
         else ""
     )
     if n == of_a == of_b:

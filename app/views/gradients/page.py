@@ -65,6 +65,9 @@ def explain_no_divergence(asked: Asked) -> None:
 
 def page() -> None:
     logged = data.gradients.logged_texts(run)
+    if not logged and facts.held.words:
+        st.text(str(facts.held.lack("grad_norm")))
+        return
     if not logged:
         st.text(
             "No step has logged its tokens yet. Reload in a moment (press R) if the run is "

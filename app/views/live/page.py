@@ -49,27 +49,36 @@ def show_progress(now: data.runs.RunKey) -> None:
             "and scores the probe texts."
         )
         return
+    st.progress(
+        far.step / max(far.steps, 1), f"Shown: step {far.step} of {far.steps}{pace_of(far)}"
+    )
+
+
+def pace_of(far: data.trainings.Progress) -> str:
+    """How fast it goes, and how long it will take; nothing where the log has no times."""
+    if far.pace is None:
+        return ""
     left = (
-        f"about {words.duration(far.left_s)} left, milestones not counted"
+        f"about {words.duration(far.pace.left_s)} left, milestones not counted"
         if far.step < far.steps
         else "finishing"
     )
-    st.progress(
-        far.step / max(far.steps, 1),
-        f"Shown: step {far.step} of {far.steps} · {far.step_s:.2f} s a step · "
-        f"{far.tokens_per_s:,.0f} tokens/s · {left}",
-    )
+    return f" · {far.pace.step_s:.2f} s a step · {far.pace.tokens_per_s:,.0f} tokens/s · {left}"
 
 
 def show_curves(now: data.runs.RunKey) -> None:
     facts = data.runs.facts(now)
     left, right = st.columns(2)
     with left:
-        st.plotly_chart(
-            charts.kl_curve(facts.kl, facts.meta.name, facts.estimator),
-            key="live kl",
-            alt="Mean kl so far",
-        )
+        if facts.means.empty:
+            st.text(str(facts.held.lack("kl") or "No step has a mean kl yet."))
+        else:
+            about = facts.measured(facts.loss)
+            st.plotly_chart(
+                charts.loss_curve(facts.means, facts.loss, facts.meta.name, about),
+                key="live kl",
+                alt=f"Mean {facts.loss} so far",
+            )
     with right:
         if facts.evals.empty:
             st.text(
@@ -100,9 +109,9 @@ def show_newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
         return
     facts = data.runs.facts(now)
     view = token_pane.View(
-        scale=data.texts.scale(now, "kl"),
+        scale=data.texts.scale(now, facts.loss),
         caption=f"{facts.meta.name}, rollout {rollout} of step {step}, the last one logged in "
-        f"full. {facts.estimator}.",
+        f"full. {facts.measured(facts.loss)}.",
         categories=data.runs.categories(now),
         state=token_pane.State(rollout, step),
         steps=[step],
@@ -114,6 +123,9 @@ def show_newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
 
 def show_heaviest(now: data.runs.RunKey, step: int) -> None:
     """Where the loss of the newest rollouts sits."""
+    if (gone := data.runs.holdings(now).lack("kl", data.runs.Texts.FRESH)) is not None:
+        st.text(str(gone))
+        return
     frame = data.runs.ranking(now, step)
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     tables.show(
@@ -146,7 +158,7 @@ def follow(opened: data.runs.RunKey, wanted: int) -> None:
                 st.rerun()
             show_progress(now)
             steps = data.runs.steps(now)
-            if data.runs.facts(now).kl.empty or not steps:
+            if data.runs.facts(now).metrics.empty or not steps:
                 return
             show_curves(now)
             st.subheader("What the student writes now")

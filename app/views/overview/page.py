@@ -4,7 +4,7 @@ below.
 
 import streamlit as st
 
-from app import charts, data, selection, words
+from app import charts, controls, data, selection, words
 from app.views.overview import words as sentences
 
 run = selection.run()
@@ -16,13 +16,13 @@ if facts.summary:
     st.text(facts.summary)
 if meta.origin:
     st.text(f"Where persisting loss can come from: {meta.origin}")
-st.badge(
-    words.literal(facts.estimator),
-    help="What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own "
-    "tokens.",
-)
+controls.show_losses(facts)
 st.text(f"Student: {meta.student} · teacher: {meta.teacher} · {data.runs.status(run)}")
-st.text(facts.objective)
+if facts.objective:
+    st.text(facts.objective)
+for sentence in sentences.provenance(facts.provenance):
+    st.text(sentence)
+controls.show_lacks(data.runs.lacks(run, data.runs.SIGNALS))
 
 
 def say_what_is_missing(texts: list[str]) -> None:
@@ -32,12 +32,17 @@ def say_what_is_missing(texts: list[str]) -> None:
             f"{data.runs.texts_label(t)}, steps {selection.span_of(data.runs.steps(run, t))}"
             for t in texts
         )
+        said = " and what both models say of them" if facts.held.loss else ""
         st.subheader("The course of the training is not logged")
-        st.text(f"There are texts and what both models say of them: {there}.")
+        st.text(f"There are texts{said}: {there}.")
         with st.container(horizontal=True):
             selection.link("trace", "Read the texts")
             selection.link("rock_tokens", "See the Rock Tokens")
             selection.link("steps", "See step by step")
+    elif facts.held.words:
+        st.subheader("Of the texts only the words are logged")
+        st.text(str(facts.held.lack("kl")))
+        selection.link("trace", "Read the texts")
     elif facts.meta.status == "running":
         st.subheader("Nothing logged yet")
         st.text(
@@ -50,7 +55,6 @@ def say_what_is_missing(texts: list[str]) -> None:
 
 
 def show_figures() -> None:
-    last, known = facts.metrics.iloc[-1], facts.kl.iloc[-1]
     columns = st.columns(3)
     columns[0].metric(
         "Tokens logged",
@@ -60,11 +64,14 @@ def show_figures() -> None:
     columns[1].metric(
         "Steps logged",
         f"{len(steps)} of {len(facts.metrics)}",
-        help=f"The last is step {int(last.step)}.",
+        help=f"The last is step {int(facts.metrics.step.iloc[-1])}.",
     )
+    if facts.means.empty:
+        return
+    known = facts.means.iloc[-1]
     columns[2].metric(
-        "Last mean kl",
-        f"{known.kl_mean:.4f} nats",
+        f"Last mean {facts.loss}",
+        f"{known['mean']:.4f} nats",
         help=f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
     )
 
@@ -83,7 +90,7 @@ def draw_accuracies() -> None:
 
 
 steps = data.runs.steps(run)
-if not steps or facts.kl.empty:
+if not steps or facts.metrics.empty:
     say_what_is_missing(data.runs.logged_texts(run))
     if not facts.evals.empty:
         show_accuracies()
@@ -93,35 +100,54 @@ if not steps or facts.kl.empty:
 show_figures()
 show_accuracies()
 
-st.subheader("Where the loss sits")
-top = selection.count(
-    "top", "So many token types, the highest by Rock Score", 1, 10_000, 20, width=320
-)
-share = data.runs.concentration(run, steps[-1], top)
-for sentence in sentences.concentration(steps[-1], share):
-    st.markdown(sentence)
-st.caption(
-    "A high score alone is no Rock Token: which types are, or that no set is stable, says a rule."
-)
-left, right, _ = st.columns([1, 1, 2])
-with left:
-    selection.link("rock_tokens", "See the Rock Tokens by a rule")
-with right:
-    selection.link("gradients", "See who takes the gradient")
 
-st.subheader("Over the training")
-st.plotly_chart(
-    charts.kl_curve(facts.kl, meta.name, facts.estimator),
-    key="kl",
-    alt="Mean kl over steps with its interval",
-)
-if facts.evals.empty:
-    st.text(
-        "No held-out accuracy is logged: the prompts of this run have no known answers, or "
-        "evaluation was switched off."
+def show_concentration() -> None:
+    """How much of the last step falls on few types; only kl adds up to a loss that is shared."""
+    if not facts.held.has("kl", data.runs.Texts.FRESH):
+        st.text("How much of the loss falls on few types is told by kl, which is not logged here.")
+        return
+    top = selection.count(
+        "top", "So many token types, the highest by Rock Score", 1, 10_000, 20, width=320
     )
-else:
-    draw_accuracies()
-st.plotly_chart(
-    charts.phase_times(facts.metrics, meta.name), key="phases", alt="Seconds per phase of each step"
-)
+    share = data.runs.concentration(run, steps[-1], top)
+    for sentence in sentences.concentration(steps[-1], share):
+        st.markdown(sentence)
+    st.caption(
+        "A high score alone is no Rock Token: which types are, or that no set is stable, says a "
+        "rule."
+    )
+    left, right, _ = st.columns([1, 1, 2])
+    with left:
+        selection.link("rock_tokens", "See the Rock Tokens by a rule")
+    with right:
+        selection.link("gradients", "See who takes the gradient")
+
+
+def draw_course() -> None:
+    if facts.means.empty:
+        st.text("No step has a mean loss to draw.")
+    else:
+        st.plotly_chart(
+            charts.loss_curve(facts.means, facts.loss, meta.name, facts.measured(facts.loss)),
+            key="kl",
+            alt=f"Mean {facts.loss} over steps with its interval",
+        )
+    if facts.evals.empty:
+        st.text(
+            "No held-out accuracy is logged: the prompts of this run have no known answers, "
+            "evaluation was switched off, or another program trained it."
+        )
+    else:
+        draw_accuracies()
+    if facts.is_timed:
+        st.plotly_chart(
+            charts.phase_times(facts.metrics, meta.name),
+            key="phases",
+            alt="Seconds per phase of each step",
+        )
+
+
+st.subheader("Where the loss sits")
+show_concentration()
+st.subheader("Over the training")
+draw_course()

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from app import data
 
+_MOST_NOTES, _LONGEST = 12, 400
+
+
+def provenance(sentences: list[str]) -> list[str]:
+    """Where a log comes from and what to know of it, as far as a page has room for it."""
+    shown = [s if len(s) <= _LONGEST else f"{s[: _LONGEST - 1]}…" for s in sentences[:_MOST_NOTES]]
+    more = len(sentences) - len(shown)
+    return [*shown, f"… and {more:,} more in run.json."] if more else shown
+
 
 def concentration(step: int, found: data.runs.Concentration) -> list[str]:
     """How much of a step falls on its first types, cross-fitted and then naive, as markdown."""

@@ -10,9 +10,9 @@ from app.views.rock_tokens.found import Found
 
 
 def show_figures(found: Found) -> None:
-    meta, column = found.facts.meta, found.rule.column
+    facts = found.facts
     about = (
-        f"{meta.name} · {column}: {meta.estimator}, nats<br>"
+        f"{facts.meta.name} · {facts.measured(found.rule.column)}<br>"
         f"{data.rocks.corpus_line(found.run, found.rule)}"
     )
     show_funnel(found, about)

@@ -20,7 +20,7 @@ facts = data.runs.facts(run)
 def show_ranking() -> None:
     """Where no detection is possible: the types of one step by Rock Score."""
     steps = data.runs.steps(run)
-    if not steps:
+    if not steps or not facts.held.has("kl", data.runs.Texts.FRESH):
         return
     step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
     st.text(f"The types of step {step} by Rock Score alone, which needs no second checkpoint:")
@@ -33,26 +33,16 @@ def show_ranking() -> None:
     )
 
 
-def offer_score() -> None:
-    """A way on for a run of one checkpoint: a score that needs no second one."""
-    try:
-        other = data.rocks.without_persistence(
-            run, data.rocks.rule(selection.text("rule", "default"))
-        )
-    except data.runs.RockError:
-        return
-    if other is not None:
-        st.button(
-            "Rank this checkpoint by Rock Score, without persistence",
-            on_click=selection.put,
-            args=("rule", other.short()),
-        )
+def offer_ways_on() -> None:
+    """Rules that may be tried in place of one that cannot."""
+    for label, other in data.rocks.ways_on(run, selection.text("rule", "default")).items():
+        st.button(label, on_click=selection.put, args=("rule", other.short()))
 
 
 def page() -> None:
     rule = data.rocks.rule(selection.text("rule", "default"))
     found = find(run, facts, rule)
-    st.badge(words.literal(facts.estimator), help="What the numbers called kl are.")
+    st.badge(words.literal(facts.measured(rule.column)), help="What the loss of the rule is.")
     st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}")
     selection.link("threshold_lab", "Change the rule in the Threshold lab")
     show_headline(found.report)
@@ -71,5 +61,5 @@ try:
 except data.runs.RockError as e:
     st.subheader("No Rock Tokens can be found here")
     st.text(str(e))
-    offer_score()
+    offer_ways_on()
     show_ranking()

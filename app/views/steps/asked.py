@@ -25,14 +25,16 @@ class Asked(NamedTuple):
     @property
     def columns(self) -> dict[str, Any]:
         steps = data.runs.steps(self.run, self.source)
-        return words.columns(self.signal, self.scale.unit, steps, self.step)
+        loss = self.facts.held.loss_of(data.texts.Texts(self.source)) or "kl"
+        return words.columns(self.signal, self.scale.unit, steps, self.step, loss)
 
     def chart(
         self, surface: data.steps.Surface, title: str, rows: str, **more: Any
     ) -> heatmap.Heatmap:
         """A heatmap of these texts."""
         facts = self.facts
-        estimator = facts.estimator if self.signal == "kl" else f"{self.signal} as logged"
+        is_loss = self.signal in ("kl", facts.loss)
+        estimator = facts.measured(self.signal) if is_loss else f"{self.signal} as logged"
         texts = data.texts.Texts(self.source).phrase
         return heatmap.Heatmap(
             surface,

@@ -7,7 +7,6 @@ from __future__ import annotations
 import streamlit as st
 
 from app import controls, data, selection
-from app import words as app_words
 from app.views.steps import words
 from app.views.steps.asked import Asked
 from app.views.steps.categories import show_categories
@@ -26,6 +25,7 @@ def page(sources: list[str]) -> None:
     with right:
         steps = data.runs.steps(run, source)
         step = selection.choose("step", st.select_slider, "Step cursor", steps, steps[-1])
+    probes = [data.texts.Texts(s) for s in sources if data.texts.Texts(s).probe_set]
     left, middle, right = st.columns([5, 4, 2])
     with left:
         view = selection.choose(
@@ -33,16 +33,19 @@ def page(sources: list[str]) -> None:
             st.segmented_control,
             "View",
             list(words.VIEWS),
-            "position",
+            "position" if probes else "type",  # no position of a fresh text has a history
             format_func=words.VIEWS.get,
             required=True,
         )
     with right:
-        signal = selection.choose("signal", st.selectbox, "Signal", data.runs.SIGNALS, "kl")
+        signal = controls.signal(run, "Signal", data.runs.SIGNALS, data.texts.Texts(source))
+    controls.show_lacks(data.runs.lacks(run, data.runs.SIGNALS))
+    if signal is None:
+        explain_nothing(str(facts.held.lack("kl")))
+        return
     if len(steps) == 1:
         st.text(words.one_step(steps[0]))
     asked = Asked(run, facts, source, signal, step)
-    probes = [data.texts.Texts(s) for s in sources if data.texts.Texts(s).probe_set]
     if view == "position" and source in probes:
         with middle:
             rollout = choose_rollout(run, source, step)
@@ -60,9 +63,11 @@ def page(sources: list[str]) -> None:
 
 st.title("Steps")
 st.text("The same signal at every logged step: what fades, what stays, what comes back.")
-st.badge(app_words.literal(facts.estimator), help="What the numbers called kl are.")
+controls.show_losses(facts)
 logged = data.runs.logged_texts(run)
 if logged:
     page(logged)
+elif facts.held.words:
+    explain_nothing(str(facts.held.lack("kl")))
 else:
     st.text(words.NOTHING_YET)

@@ -79,8 +79,10 @@ def one_step(step: int) -> str:
     )
 
 
-def columns(signal: str, unit: str, steps: list[int], step: int) -> dict[str, Any]:
-    """How the values of a table are headed: by the steps they stand for."""
+def columns(signal: str, unit: str, steps: list[int], step: int, loss: str) -> dict[str, Any]:
+    """How the values of a table are headed: by the steps they stand for. `loss`: what the score
+    sums up.
+    """
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     per = f"{unit} per 100 updates" if unit else "per 100 updates"
 
@@ -96,7 +98,10 @@ def columns(signal: str, unit: str, steps: list[int], step: int) -> dict[str, An
         "tokens": number("n at cursor", format="%d", help="Tokens at the step cursor."),
         "frequency": number("n", format="%d", help="Tokens at the last logged step."),
         "score": number(
-            "R(v) (nats)", format="%.2f", help="Rock Score on these texts at the last logged step."
+            "R(v) (nats)" if loss == "kl" else f"Σ {loss} (nats)",
+            format="%.2f",
+            help=f"Summed {loss} on these texts at the last logged step."
+            + (" This is the Rock Score." if loss == "kl" else ""),
         ),
         "slope": number(
             "slope", format="%+.3g", help=f"Least-squares slope of the mean over steps, {per}."

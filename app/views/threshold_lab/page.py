@@ -23,6 +23,7 @@ from app.views.threshold_lab.knobs import (
 from app.views.threshold_lab.presets import show_presets
 from app.views.threshold_lab.preview import show_preview
 from app.views.threshold_lab.readouts import show_instant, show_set
+from app.views.threshold_lab.taking import show_taking
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -48,8 +49,7 @@ def show_thresholds(rule: data.rocks.RockRule) -> None:
         data.rocks.histogram(run, rule),
         tau,
         linked,
-        f"{facts.meta.name} · {data.rocks.corpus_line(run, rule)} · {rule.column}: "
-        f"{facts.meta.estimator}.",
+        f"{facts.meta.name} · {data.rocks.corpus_line(run, rule)} · {facts.measured(rule.column)}.",
         lambda: follow_hand(linked),
     )
     left, middle, right = st.columns(3)
@@ -81,12 +81,11 @@ def show_thresholds(rule: data.rocks.RockRule) -> None:
         )
 
 
-def command_line(rule: data.rocks.RockRule) -> str:
+def command_line(rule: data.rocks.RockRule, command: str = "rocks") -> str:
     name, *settings = rule.short().split(";")
     flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
-    return (
-        f"rockcore rocks {shlex.quote(data.runs.short_path(run))} --preset {name} {flags}".strip()
-    )
+    path = shlex.quote(data.runs.short_path(run))
+    return f"rockcore {command} {path} --preset {name} {flags}".strip()
 
 
 def find_before() -> tuple[data.rocks.RockRule | None, data.rocks.Instant | None]:
@@ -125,6 +124,8 @@ def page() -> None:
         show_figures(rule, report)
         show_preview(run, rule)
     st.code(command_line(rule), language="sh")
+    if report.ids:
+        show_taking(run, rule, command_line(rule, "export"))
 
 
 def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
@@ -151,15 +152,8 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
 
 def offer_ways_on() -> None:
     """Rules that may be tried in place of one that cannot."""
-    try:
-        other = data.rocks.without_persistence(run, current_rule())
-    except data.runs.RockError:
-        other = None
-    if other is not None:
-        st.button(
-            "Rank the one checkpoint by Rock Score, without persistence",
-            on_click=lambda: put_rule(other),
-        )
+    for label, other in data.rocks.ways_on(run, selection.text("rule", "default")).items():
+        st.button(label, on_click=put_rule, args=(other,))
     st.button("Back to the default rule", on_click=lambda: selection.put("rule", "default"))
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import controls, data, links, selection, words
 from app.components import token_pane
+from app.views.trace.words import show_words
 
 PANE = "token pane"
 # field of the pane's state -> name in the link; each "" where it is at its default
@@ -142,7 +143,9 @@ class Opened(NamedTuple):
             else "the student of this step wrote it"
         )
         meaning = (
-            facts.estimator if self.signal == "kl" else data.texts.SIGNALS[self.signal].meaning
+            facts.measured(self.signal)
+            if self.signal in ("kl", facts.loss)
+            else data.texts.SIGNALS[self.signal].meaning
         )
         return token_pane.View(
             scale=data.texts.scale(run, self.signal),
@@ -183,10 +186,7 @@ def show_text(opened: Opened) -> None:
 def page() -> None:
     sources = data.runs.logged_texts(run)
     if not sources:
-        st.text(
-            "No step has logged its tokens yet. Reload in a moment (press R) if the run is "
-            "training."
-        )
+        show_words(run, facts)
         return
     left, right = st.columns([3, 2])
     with left:
@@ -209,9 +209,13 @@ def page() -> None:
             next(iter(hints)),
             format_func=hints.get,
         )
+    names = list(data.texts.SIGNALS)
     with right:
-        signal = selection.choose("signal", st.selectbox, "Colour", list(data.texts.SIGNALS), "kl")
-    show_text(Opened(source, steps, step, list(hints), rollout, signal))
+        signal = controls.signal(run, "Colour", names, data.texts.Texts(source))
+    if signal is None:
+        st.text(f"There is nothing to colour by. {facts.held.lack('kl')}")
+    controls.show_lacks(data.runs.lacks(run, names))
+    show_text(Opened(source, steps, step, list(hints), rollout, signal or "kl"))
 
 
 st.title("Trace")

@@ -1,0 +1,176 @@
+"""What a run holds: which columns have a value somewhere, over whose texts, and what to say of one
+that has none: which it is, why it is not there, and what would give it.
+
+A log of this program has nearly all of them; one that was imported has what its trainer wrote.
+Asked by pages, commands and detection alike, so that all of them say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rockcore import schema
+from rockcore.log.checks import checked
+from rockcore.log.duck import ask_all
+from rockcore.log.files import steps_and_files, table_files
+from rockcore.schema import Column, DamagedRun, RockError, RunMeta, Texts
+
+if TYPE_CHECKING:
+    from rockcore.log.run import Run
+
+LOSSES = ("kl", "sampled_loss")  # what a type can be ranked by, the better first
+SCORE = "Rescore it: rockcore score RUN --student DIR --teacher DIR"
+_OF_ALL = "the predictions of both models over the whole vocabulary"
+_OF_ONE = {
+    "sampled_loss": "both models’",
+    "student_logp": "the student’s",
+    "teacher_logp": "the teacher’s",
+}
+_PLACES = {"step", "rollout_id", "position", "token_id"}  # they say which token, and nothing of it
+
+
+class NotLogged(RockError, LookupError):
+    """A column that the log of this run does not have, or not over these texts."""
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a run holds.
+
+    `columns`: whose texts are logged token by token -> the columns of which at least one token has
+    a value. `words`: the steps of fresh rollouts of which there are only words, as text dumps hold
+    them; empty where any tokens are logged.
+    """
+
+    name: str
+    meta: RunMeta
+    columns: Mapping[Texts, frozenset[str]]
+    words: tuple[int, ...] = ()
+
+    def has(self, column: str, texts: Texts | None = None) -> bool:
+        """Whether some token has a value there; `texts`: of these alone."""
+        return any(
+            column in self.columns.get(t, ()) for t in (Texts if texts is None else (texts,))
+        )
+
+    @property
+    def loss(self) -> str | None:
+        """What the run's types can be ranked by: kl, or sampled_loss without it, or nothing."""
+        return self.loss_of()
+
+    def loss_of(self, texts: Texts | None = None) -> str | None:
+        """The same for some texts alone."""
+        return next((name for name in LOSSES if self.has(name, texts)), None)
+
+    @property
+    def alternatives(self) -> bool:
+        """Whether some text has both models' likeliest tokens."""
+        return any(
+            {"student_top_ids", "teacher_top_ids"} <= found for found in self.columns.values()
+        )
+
+    def lack(self, column: str, texts: Texts | None = None) -> NotLogged | None:
+        """Which column is missing, why, and what would give it; None where it is there."""
+        if self.has(column, texts):
+            return None
+        if not self.columns:
+            return self._no_tokens(column)
+        where = f" of the {texts.phrase}" if texts is not None and self.has(column) else ""
+        return NotLogged(f"{self.name} has no {column}{where}", *self._why(column, texts))
+
+    def require(self, column: str, texts: Texts | None = None) -> None:
+        """Raises NotLogged unless some token has a value there."""
+        if (gone := self.lack(column, texts)) is not None:
+            raise gone
+
+    def _no_tokens(self, column: str) -> NotLogged:
+        if not self.words:
+            return NotLogged(
+                f"{self.name} has no {column}: no token of any text is logged",
+                "What a model says, it says of tokens",
+                "Wait for the first step if the run is training, or import or train it again",
+            )
+        return NotLogged(
+            f"{self.name} has no {column}, and no tokens: it holds the words of its texts alone",
+            "What a model says, it says of tokens, and which these were is not in its export",
+            f"{SCORE}, which splits the texts by the student's tokenizer",
+        )
+
+    def _why(self, column: str, texts: Texts | None) -> tuple[str, str]:
+        """Why a column has no values though there are tokens, and what would give them."""
+        if column == "weight":
+            return (
+                "Only the training itself knows what a position weighed",
+                "Nothing gives it afterwards; a recorder beside the training writes it",
+            )
+        if column == "kl":
+            return f"It takes {_OF_ALL}, and {self._rest(texts)}", SCORE
+        if column in _OF_ONE:
+            needs = f"{_OF_ONE[column]} log probability of each token that was written"
+            return f"It takes {needs}, and {self._rest(texts)}", SCORE
+        return f"It takes more than single probabilities, and {self._rest(texts)}", SCORE
+
+    def _rest(self, texts: Texts | None) -> str:
+        """What the log holds of these texts instead."""
+        found = frozenset().union(
+            *(c for t, c in self.columns.items() if texts is None or t is texts)
+        )
+        if not (known := [name for name in schema.TOKENS if name in found - _PLACES]):
+            return "the log holds the tokens alone, and nothing that a model said of them"
+        if set(known) <= {"student_logp", "weight"}:
+            return "the log holds nothing of a teacher"
+        if set(known) <= {"student_logp", "teacher_logp", "sampled_loss", "weight"}:
+            return "the log holds log probabilities of the sampled tokens alone"
+        return f"the log holds only {', '.join(known)}"
+
+
+def holdings(run: Run) -> Holdings:
+    """What a run holds, as far as its files can be read. Raises DamagedRun for a folder that cannot
+    be listed.
+    """
+    columns = {}
+    for texts in Texts:
+        if files := table_files(run.path, texts.table):
+            columns[texts] = known(files, schema.PROBE if texts.probe_set else schema.TOKENS)
+        if files and texts.probe_set:
+            beside = table_files(run.path, f"{texts.table}/teacher")
+            columns[texts] |= known(beside, schema.PROBE_TEACHER)
+    words = () if columns else tuple(s for s, _ in steps_and_files(run.path, "rollouts"))
+    return Holdings(run.path.name, run.meta, columns, words)
+
+
+def known(files: Sequence[Path], columns: Mapping[str, Column]) -> frozenset[str]:
+    """The columns with a finite value, or a list, in any of the files of a table, as far as these
+    can be read. Of files none of which can be, all: the questions that need them name the file.
+    """
+    left, found = {n: c for n, c in columns.items() if n not in _PLACES}, set[str]()
+    for some in (files[:1], files):  # the first file has most of them, or there are none
+        whole = [file for file in some if _is_whole(file)] if left else []
+        if whole:
+            found |= _known_in(whole, left)
+            left = {name: column for name, column in left.items() if name not in found}
+        elif left and files and len(some) == len(files):
+            found |= set(left)
+    return frozenset(found)
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        checked(file)
+    except DamagedRun:
+        return False
+    return True
+
+
+def _known_in(files: Sequence[Path], columns: dict[str, Column]) -> set[str]:
+    tests = ", ".join(
+        f"coalesce(bool_or({name} IS NOT NULL), false) AS {name}"
+        if str(column.type).startswith("list")
+        else f"coalesce(bool_or(isfinite({name})), false) AS {name}"
+        for name, column in columns.items()
+    )
+    row = ask_all(f"SELECT {tests} FROM {{}}", columns, files).iloc[0]
+    return {name for name in columns if row[name]}

@@ -1,0 +1,30 @@
+"""Threshold lab: the filter of the rule as a file for a trainer."""
+
+from __future__ import annotations
+
+from rockcore.exporters import EXPORTERS
+
+LENIENT = "lenient;gamma=0.125;tau_quantile=0.5;top_k=5"  # finds rocks in drawn numbers too
+
+
+def test_the_lab_offers_every_format_with_what_to_know_about_it(open_app, tiny_run):
+    app = open_app("threshold_lab", tiny_run(), rule=LENIENT)
+    [format_] = [box for box in app.selectbox if box.label == "Format"]
+    assert [option.split(":")[0] for option in format_.options] == list(EXPORTERS)
+    shown = {}
+    for name in ("ids", "prime-rl"):
+        [format_] = [box for box in app.selectbox if box.label == "Format"]
+        format_.set_value(name).run()
+        assert not app.exception
+        shown[name] = " ".join(w.value for w in app.warning)
+        assert any("rockcore export" in c.value and f"--to {name}" in c.value for c in app.code)
+    assert "the token read" in shown["ids"] and "divides by" in shown["prime-rl"]
+    assert [b for b in app.get("download_button") if b.proto.label == "Download"]
+
+
+def test_what_a_format_lacks_is_said_in_words(open_app, tiny_run):
+    app = open_app("threshold_lab", tiny_run(), rule=f'{LENIENT};column="sampled_loss"')
+    [format_] = [box for box in app.selectbox if box.label == "Format"]
+    format_.set_value("rock-vs-control").run()
+    assert not app.exception
+    assert any("Set column to kl" in text.value for text in app.text)
