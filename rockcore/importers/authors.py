@@ -16,7 +16,7 @@ import numpy as np
 from rockcore.importers.format import BadExport, Export, Field, Format, Peek
 from rockcore.importers.lines import read_document
 from rockcore.importers.occurrences import read_records
-from rockcore.importers.pickle_arrays import BadPickle
+from rockcore.importers.pickle_arrays import Array, BadPickle
 from rockcore.importers.rows import BadRow, RowError, Text, ids_of, texts_of, values_of
 from rockcore.importers.torch_files import beginning, machine_of
 
@@ -82,7 +82,7 @@ def _columns_of(file: Path, export: Export) -> dict[str, np.ndarray]:
     with machine_of(file) as machine:
         value, records = read_records(machine, "occurrences", wanted, export.advance)
         counted = value.get("frequencies")
-        total = None if counted is None else int(np.asarray(counted).sum())
+        total = int(np.asarray(counted).sum()) if isinstance(counted, Array) else None
     found = {column: records.columns[source] for column, source in names.items()}
     found["seq_len"] = records.columns["seq_len"]
     if total is not None and total != len(found["kl"]):
