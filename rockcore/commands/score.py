@@ -44,6 +44,8 @@ class Score:
     """The student before its training, as step 0 in front of the checkpoints."""
     device: str | None = None
     """cpu or cuda; default: cuda where there is one."""
+    teacher_device: str | None = None
+    """Where the teacher is, such as cuda:1 or cpu; default: beside the student."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What the models compute in; divergences are float32 in any case."""
     grader: Literal["boxed", "math-verify"] = "boxed"
@@ -77,6 +79,7 @@ def run(command: Score) -> None:
         None if command.texts_by is None else Texts(command.texts_by),
         command.initial,
         command.device,
+        command.teacher_device,
         command.dtype,
         command.alternatives,
         command.grader,

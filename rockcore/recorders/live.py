@@ -12,7 +12,7 @@ import torch
 
 from rockcore.log import RunWriter
 from rockcore.schema import Prompt
-from rockcore.training import chat, trial
+from rockcore.training import chat, heads, trial
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     alternative_columns,
@@ -96,10 +96,12 @@ def live_model(name: str, net: Any, tokenizer: Any, ends: Sequence[int], half: b
     was_training = net.training
     try:
         projects = trial.projects(net.eval())
+        finishes = not projects and heads.finishes(net)
     finally:
         net.train(was_training)
     appended = chat.appended_ids(tokenizer)
-    return Model(name, net, tokenizer, frozenset(ends), None, projects, half, appended=appended)
+    how = {"half": half, "appended": appended, "finishes": finishes}
+    return Model(name, net, tokenizer, frozenset(ends), None, projects, **how)
 
 
 def _pure(model: Model) -> Any:

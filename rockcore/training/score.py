@@ -111,7 +111,9 @@ class _Scoring:
         self.listen, self.say = listen, say
         settings = plan.settings
         self.device = ranks.device(loading.usable_device(settings.device))
-        self.teacher = self.loaded(settings.teacher)
+        beside = settings.teacher_device
+        other = self.device if beside is None else loading.usable_device(beside, "--teacher-device")
+        self.teacher = self.loaded(settings.teacher, other)
         self._student: Model | None = None
         self.writer: RunWriter | None = None
         self.at = "before its first text"
@@ -150,17 +152,16 @@ class _Scoring:
                     raise
         raise AssertionError("a plan has units")
 
-    def loaded(self, source: str) -> Model:
+    def loaded(self, source: str, device: str) -> Model:
+        """A model that will not be trained, in the settings' own precision."""
         settings = self.plan.settings
-        return loading.load(
-            source, self.device, settings.dtype, template_args=settings.template_args
-        )
+        return loading.load(source, device, settings.dtype, template_args=settings.template_args)
 
     def student(self, source: str) -> Model:
         """The student, loaded; the one before is let go."""
         if self._student is None or self._student.name != source:
             self._student = None
-            student = self.loaded(source)
+            student = self.loaded(source, self.device)
             loading.match(student, self.teacher)
             student.net.requires_grad_(False)
             self._student = student

@@ -35,6 +35,7 @@ class ScoreSettings:
     texts_by: Texts | None = None  # None: as suits the texts and the students
     initial: str | None = None  # the student before its training, as step 0
     device: str | None = None
+    teacher_device: str | None = None  # None: the student's
     dtype: str = "float32"
     alternatives: int = 48  # texts of which the likeliest tokens are kept
     grader: str = "boxed"
