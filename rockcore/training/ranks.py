@@ -17,9 +17,15 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from rockcore.schema import RockError
+
 T = TypeVar("T")
 # the launcher ends all of them when one fails; who waits for a slow one is not to give up before
 _PATIENCE = timedelta(days=7)
+
+
+class ProcessLost(RockError, RuntimeError):
+    """Another process of the same launch is gone."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class Ranks:
         if self.world == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with _named_loss():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def any(self, flag: bool) -> bool:
@@ -52,8 +59,22 @@ class Ranks:
         if self.world == 1:
             return flag
         flags = torch.tensor([int(flag)])
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        with _named_loss():
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags.item())
+
+
+@contextmanager
+def _named_loss() -> Iterator[None]:
+    """What the connection raises when another process is gone becomes ProcessLost."""
+    try:
+        yield
+    except RuntimeError as e:
+        raise ProcessLost(
+            f"Another process of this launch has ended ({str(e).splitlines()[0][:160]})",
+            "Each has a part of the work, and this one waits for theirs",
+            "Look at what the others said, and give the same command again: what was done is kept",
+        ) from e
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -252,9 +253,9 @@ class _Scoring:
         asked = False
         for done, block in enumerate(mine := missing[self.ranks.rank :: self.ranks.world]):
             with self.clock.phase("judging"):
-                scored = parts.judge(block, self.student(unit.student), self.teacher)
+                student = self.student(unit.student)
+                parts.judge(block, student, self.teacher, partial(_refuse_non_finite, unit, texts))
             self.tokens += parts.tokens(block)
-            _refuse_non_finite(unit, texts, parts.blocks[block], scored)
             fraction = number[0] + (done + 1) / len(mine)
             self.listen(
                 ScoreProgress(

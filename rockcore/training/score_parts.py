@@ -9,7 +9,7 @@ changes a number.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -59,20 +59,28 @@ class Parts:
         """How many response tokens a block has."""
         return sum(len(self.rollouts.responses[r]) for r in self.blocks[block])
 
-    def judge(self, block: int, student: Model, teacher: Model) -> Judged:
-        """Judge a block and keep what comes out. Raises LogWriteError."""
+    def judge(
+        self,
+        block: int,
+        student: Model,
+        teacher: Model,
+        check: Callable[[list[int], Judged], None] = lambda rows, scored: None,
+    ) -> None:
+        """Judge a block and keep what comes out, unless `check` raises over it. Raises
+        LogWriteError.
+        """
         rows = self.blocks[block]
         texts = self.rollouts.of(rows)
         tops = Alternatives(sum(len(self.rollouts.responses[r]) for r in rows if r < self.whole))
         clock = Clock(student.device)
         scored = judge_texts(student, teacher, texts, clock, watchers=[tops] if tops.first else [])
+        check(rows, scored)
         arrays = {**scored.losses, **tops.arrays()}
         arrays[_SECONDS] = np.array([clock.seconds.get(name, 0.0) for name in _PHASES])
         if scored.cut is not None:
             arrays[_CUT] = np.array(scored.cut)
         plain = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
         commit(self._file(block), lambda tmp: tmp.write_bytes(save(plain)), self.run)
-        return scored
 
     def joined(self) -> tuple[Judged, dict[str, float]]:
         """All blocks as one, in the order of the rollouts, and the seconds they took by phase.

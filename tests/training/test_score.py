@@ -29,6 +29,7 @@ from rockcore.rocks.rule import RockRule
 from rockcore.schema import Prompt, Texts, Turn
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, score_parts
+from rockcore.training.columns import NonFiniteLoss
 from rockcore.training.loading import ModelNotFound
 from rockcore.training.rollouts import rollouts_of
 from rockcore.training.score import BadScoring, ScoreSettings, score
@@ -171,10 +172,9 @@ score_parts._TOKENS = 64
 judge, left = score_parts.Parts.judge, [5]
 def judge_then_die(*arguments):
     left[0] -= 1
-    scored = judge(*arguments)
+    judge(*arguments)
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-    return scored
 score_parts.Parts.judge = judge_then_die
 main(sys.argv[1:])
 """
@@ -192,9 +192,9 @@ def test_a_killed_scoring_goes_on_and_ends_in_the_same_files(
     assert kept and Run.open(how.out).meta.status == "running"
     judged, judge = [], score_parts.Parts.judge
 
-    def seen(parts, block, *models):
+    def seen(parts, block, *others):
         judged.append(parts._file(block))
-        return judge(parts, block, *models)
+        judge(parts, block, *others)
 
     monkeypatch.setattr(score_parts.Parts, "judge", seen)
     assert score(how).status == "finished" and judged and not set(judged) & set(kept)
@@ -305,6 +305,24 @@ def test_a_step_without_a_text_that_can_be_scored_is_left_out(tmp_path):
     meta = score(settings(tmp_path / "run", tmp_path / "s"), say=said.append)
     assert meta.status == "finished" and Run.open(tmp_path / "s").steps() == [1, 3]
     assert sum("None of the 1 texts" in sentence for sentence in said) == 2
+
+
+def test_a_kl_that_is_no_number_is_refused_and_not_kept(tmp_path, monkeypatch):
+    judge = score_parts.judge_texts
+
+    def broken(*arguments, **options):
+        scored = judge(*arguments, **options)
+        scored.losses["kl"][3] = np.nan
+        return scored
+
+    how = settings(texts_file(tmp_path / "t.jsonl"), tmp_path / "s", alternatives=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(score_parts, "judge_texts", broken)
+        for _ in range(2):
+            with pytest.raises(NonFiniteLoss, match="rollout 0, position 3, kl is nan"):
+                score(how)
+    assert Run.open(how.out).meta.status == "failed"
+    assert score(how).status == "finished"
 
 
 def test_ids_of_another_tokenizer_are_tokenised_anew(trained, checkpoints, tmp_path):
