@@ -20,7 +20,8 @@ from rockcore.schema import RockError, strict_json
 
 _DEEPEST, _MOST = 2, 500
 _PROMPTS = (".jsonl", ".parquet")
-_LOGS = (".pt", ".jsonl", ".json", ".zst", ".gz", ".parquet", ".csv")  # as trainers write them
+# as trainers write them: what the formats of rockcore.importers look for
+_LOGS = (".pt", ".jsonl", ".ndjson", ".json", ".zst", ".parquet", ".csv", ".tsv", ".sqlite")
 
 
 class NotOffered(RockError, LookupError):

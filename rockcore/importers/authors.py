@@ -16,7 +16,7 @@ import numpy as np
 from rockcore.importers.format import BadExport, Export, Field, Format, Peek
 from rockcore.importers.lines import read_document
 from rockcore.importers.occurrences import read_records
-from rockcore.importers.pickle_arrays import BadPickle
+from rockcore.importers.pickle_arrays import Array, BadPickle
 from rockcore.importers.rows import BadRow, RowError, Text, ids_of, texts_of, values_of
 from rockcore.importers.torch_files import beginning, machine_of
 
@@ -55,6 +55,7 @@ def _kind(file: Path) -> str:
 
 
 def _occurrences(export: Export) -> Iterator[Text | RowError]:
+    export.about.dtype = "bfloat16"
     seen: dict[int, dict[int, bytes]] = {}  # step -> text -> its ids, as a digest
     for file in export.files:
         step = export.step_of(file) or 0
@@ -81,7 +82,7 @@ def _columns_of(file: Path, export: Export) -> dict[str, np.ndarray]:
     with machine_of(file) as machine:
         value, records = read_records(machine, "occurrences", wanted, export.advance)
         counted = value.get("frequencies")
-        total = None if counted is None else int(np.asarray(counted).sum())
+        total = int(np.asarray(counted).sum()) if isinstance(counted, Array) else None
     found = {column: records.columns[source] for column, source in names.items()}
     found["seq_len"] = records.columns["seq_len"]
     if total is not None and total != len(found["kl"]):
@@ -153,7 +154,8 @@ def _traces(export: Export) -> Iterator[Text | RowError]:
         if isinstance(trace, BadRow):
             raise trace
         method = trace.get(_TRACED[0]) if isinstance(trace, Mapping) else None
-        tokens = method.get("tokens") if isinstance(method, Mapping) else None
+        method = method if isinstance(method, Mapping) else {}
+        tokens = method.get("tokens")
         if not isinstance(tokens, list) or not all(isinstance(t, Mapping) for t in tokens):
             raise BadRow("baseline.tokens", "is no list of tokens")
         _name_models(export, trace.get("meta"))
@@ -185,6 +187,7 @@ def _traced(
 
 def _name_models(export: Export, meta: Any) -> None:
     if isinstance(meta, Mapping):
+        export.about.dtype = "float32" if meta.get("dtype") == "fp32" else "bfloat16"
         for ours, theirs in (("student", "student_model"), ("teacher", "teacher_model")):
             if isinstance(meta.get(theirs), str):
                 setattr(export.about, ours, meta[theirs][:4096])

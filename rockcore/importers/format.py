@@ -79,6 +79,7 @@ class About:
     teacher: str = ""
     estimator: str = ""  # of its kl; empty: the format's
     student_logps: str = ""
+    dtype: str = ""  # what the numbers were computed in: it says what of a kl is rounding
     probes: bool = False  # the same texts, told apart by their key, are judged at several steps
     notes: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)

@@ -31,6 +31,7 @@ def meta_of(format: Format, export: Export, out: Path, gathered: Gathered) -> Ru
         else "absent",
         student_logps=judged_by if columns & {"student_logp", "sampled_loss"} else "absent",
         source=format.name,
+        dtype=about.dtype or "float32",
         notes=[_line(note) for note in _notes(format, about, gathered)],
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         config=about.config,

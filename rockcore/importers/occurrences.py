@@ -167,7 +167,8 @@ def _starts(window: np.ndarray, cut: bool, template: Template) -> np.ndarray:
     )
     if not len(found) or found[0] != 0:
         return np.zeros(0, np.int64)
-    number = sum(window[found + 2 + i].astype(np.int64) << 8 * i for i in range(_MEMO))
+    places = found[:, None] + 2 + np.arange(_MEMO)
+    number = (window[places].astype(np.int64) << 8 * np.arange(_MEMO)).sum(1)
     ahead = number - number[0]
     return found[(ahead >= 0) & (ahead <= len(window))]
 

@@ -18,7 +18,7 @@ import numpy as np
 from rockcore.importers.pickle_arrays import BadPickle, Storages, refused, shown
 from rockcore.importers.pickle_names import Call, made, with_state
 
-_MOST_OBJECTS = 2**31  # bytes that what a pickle builds may take, as estimated here
+_MOST_OBJECTS = 2**32  # bytes that what a pickle builds may take, as estimated here
 _FREE = 2**26  # of which these many whatever the size of the pickle
 _GROWTH = 32  # and so many times its size: an empty dict is one byte there and 64 here
 _LONGEST_INT = 256  # bytes

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from rockcore.importers.format import unreadable
 from rockcore.importers.pickle_arrays import BFLOAT16, BadPickle, Storage, item_size, refused, shown
 from rockcore.importers.pickle_names import TORCH_TYPES, Call
 from rockcore.importers.pickles import Machine
@@ -25,7 +26,8 @@ from rockcore.log.files import state_of
 MOST_PICKLE = 2**30  # bytes of a pickle that are read into memory
 PEEKED = 2**18  # of which these tell what it is
 _MOST_ENTRIES = 2**21
-_MAGIC = 0x1950A86A20F9469CFC6C  # of torch's older container
+# torch's older container begins with a magic number: a pickle that ends so, whatever its protocol
+_OLDER, _OLDER_WITHIN = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", 32
 _ZIP = b"PK\x03\x04"
 _LOCAL = struct.Struct("<4s22xHH")  # the header of an entry: signature, lengths of name and extra
 
@@ -34,10 +36,10 @@ _LOCAL = struct.Struct("<4s22xHH")  # the header of an entry: signature, lengths
 def opened(path: Path) -> Iterator[Any]:
     """The value in a file of torch or in a plain pickle; its tensors can be read within.
 
-    Raises BadPickle, also for what is neither; DamagedRun for a pipe; OSError.
+    Raises BadPickle, also for what is neither; BadExport where it cannot be read; DamagedRun for a
+    pipe.
     """
-    size = state_of(path).size
-    with path.open("rb") as file:
+    with _file(path) as (file, size):
         if file.read(4) == _ZIP:
             archive = TorchZip(path, file, size)
             yield Machine(archive.pickle(), f"{path}", archive).walk()
@@ -49,8 +51,7 @@ def opened(path: Path) -> Iterator[Any]:
 @contextmanager
 def machine_of(path: Path) -> Iterator[Machine]:
     """What walks the one pickle of a file, for who looks at it on the way. Raises as `opened`."""
-    size = state_of(path).size
-    with path.open("rb") as file:
+    with _file(path) as (file, size):
         if file.read(4) == _ZIP:
             archive = TorchZip(path, file, size)
             yield Machine(archive.pickle(), f"{path}", archive)
@@ -58,7 +59,7 @@ def machine_of(path: Path) -> Iterator[Machine]:
             raise _large(path, size)
         else:
             file.seek(0)
-            yield Machine(file.read(), f"{path}")
+            yield _body(path, file, file.read())
 
 
 def beginning(path: Path) -> dict[str, Any]:
@@ -67,15 +68,25 @@ def beginning(path: Path) -> dict[str, Any]:
 
     Raises as `opened` does.
     """
-    size = state_of(path).size
-    with path.open("rb") as file:
+    with _file(path) as (file, size):
         if file.read(4) == _ZIP:
             archive = TorchZip(path, file, size)
             found = Machine(archive.pickle(PEEKED), f"{path}", archive).beginning()
         else:
             file.seek(0)
-            found = Machine(file.read(PEEKED), f"{path}").beginning()
+            found = _body(path, file, file.read(PEEKED)).beginning()
     return found if isinstance(found, dict) and all(isinstance(k, str) for k in found) else {}
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A file and its size. Raises BadExport where it cannot be read."""
+    try:
+        size = state_of(path).size
+        with path.open("rb") as file:
+            yield file, size
+    except OSError as e:
+        raise unreadable(path, e) from e
 
 
 class _Stored:
@@ -239,31 +250,35 @@ class _Behind(_Stored):
                 raise _short(self.path, file_size, at)
 
 
-def _rows_of_pickles(path: Path, file: BinaryIO, size: int) -> Any:
-    """A plain pickle, or the older container of torch. Raises BadPickle."""
-    if size > 4 * MOST_PICKLE:
-        raise _large(path, size)
-    data = file.read(MOST_PICKLE)
+def _body(path: Path, file: BinaryIO, data: bytes) -> Machine:
+    """What walks the pickle that holds the value, of a plain pickle or of torch's older container.
+    Raises BadPickle.
+    """
     if data[:1] != b"\x80":
         raise BadPickle(
             f"{path} begins with {shown(data[:8])}",
             "That is neither a file of torch.save nor a pickle of protocol 2 or later",
             "Give the file that the trainer wrote",
         )
-    first = Machine(data, f"{path}")
-    value = first.walk()
-    if value != _MAGIC:
-        return value
-    head = Machine(data, f"{path}", None, first.at)
-    head.walk()  # the version of the protocol
-    about = Machine(data, f"{path}", None, head.at)
-    system = about.walk()
-    little = not isinstance(system, dict) or system.get("little_endian", True) is True
-    storages = _Behind(path, file, "<" if little else ">")
-    body = Machine(data, f"{path}", storages, about.at)
+    if _OLDER not in data[:_OLDER_WITHIN]:
+        return Machine(data, f"{path}")
+    at, said = 0, None
+    for _ in range(3):  # the magic number, the version of the protocol, and about the machine
+        head = Machine(data, f"{path}", None, at)
+        said, at = head.walk(), head.at
+    little = not isinstance(said, dict) or said.get("little_endian", True) is True
+    return Machine(data, f"{path}", _Behind(path, file, "<" if little else ">"), at)
+
+
+def _rows_of_pickles(path: Path, file: BinaryIO, size: int) -> Any:
+    """A plain pickle, or the older container of torch. Raises BadPickle."""
+    if size > 4 * MOST_PICKLE:
+        raise _large(path, size)
+    body = _body(path, file, file.read(MOST_PICKLE))
     value = body.walk()
-    keys = Machine(data, f"{path}", None, body.at)
-    storages.place(keys.walk(), keys.at, size)
+    if isinstance(body.storages, _Behind):
+        keys = Machine(body.data, f"{path}", None, body.at)
+        body.storages.place(keys.walk(), keys.at, size)
     return value
 
 

@@ -196,7 +196,7 @@ def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str) -> Corpu
                 "Log the probe set again under every checkpoint, or set mode to bounds",
             )
         loss = np.full(len(rows["token_id"]), np.nan) if loss is _UNKNOWN else loss
-        losses.append(_checked_loss(path, column, loss, run.meta.dtype))
+        losses.append(_checked_loss(path, column, loss, _floor(run)))
         grad = rows.get("grad_norm")  # a log may lack it
     if first is None or not len(first["token_id"]):
         raise NothingToCompare(
@@ -235,7 +235,12 @@ def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
     return rows
 
 
-def _checked_loss(path: Path, column: str, loss: np.ndarray, dtype: str) -> np.ndarray:
+def _floor(run: Run) -> float:
+    """How far below 0 a kl may be: a sum over likely tokens alone is no divergence."""
+    return np.inf if run.meta.estimator == "topk" else schema.noise_floor(run.meta.dtype)
+
+
+def _checked_loss(path: Path, column: str, loss: np.ndarray, floor: float) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(loss))
     if len(bad):
         raise BadLoss(
@@ -243,7 +248,6 @@ def _checked_loss(path: Path, column: str, loss: np.ndarray, dtype: str) -> np.n
             "They cannot be ranked",
             _AGAIN,
         )
-    floor = schema.noise_floor(dtype)
     below = int((loss < -floor).sum()) if column == "kl" else 0
     if below:
         raise BadLoss(

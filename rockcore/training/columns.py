@@ -14,6 +14,11 @@ from rockcore.training.rollouts import Rollouts
 from rockcore.training.scoring import TOPS, Judged
 
 CURE = "Look at the steps before it in the log; a lower --lr, or --dtype float32, usually cures it"
+_AT_THE_START = (
+    "No update was made yet, so it comes from the models: one of them has weights that are no "
+    "numbers, or --dtype is too small for it, or the teacher gives no probability at all to what "
+    "the student may write"
+)
 
 CUT = ("student_cut", "teacher_cut")  # the columns of schema.METRICS for a CutMass
 
@@ -50,8 +55,8 @@ def refuse_non_finite(step: int, rollouts: Rollouts, scored: Judged) -> None:
         raise NonFiniteLoss(
             f"At step {step}, rollout {rollout}, position {position}, kl is {kl[bad[0]]} "
             f"({len(bad)} of {len(kl)} tokens)",
-            "An update with it would ruin the student",
-            CURE,
+            "An update with it would ruin the student" if step else _AT_THE_START,
+            CURE if step else "Try --dtype float32, or take another teacher",
         )
 
 

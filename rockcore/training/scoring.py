@@ -233,8 +233,8 @@ class _Judging:
 
 def padded_tokens(model: Model) -> int:
     """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
-    cache. Of a model that cannot be asked for logits in pieces those of all padded tokens are there
-    at once: no more than WHOLE_LOGITS bytes of them.
+    cache. Of a model that cannot be asked for the logits of a few positions those of all padded
+    tokens are there at once: no more than WHOLE_LOGITS bytes of them.
     """
     on_cpu = model.device.type == "cpu"
     most = 1024 if model.size < SMALL and on_cpu else 8192

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from app.access import Terms
 from app.data import children, imports, turns
 from app.data.imports import Told
 from app.data.shelves import NotOffered
-from rockcore.importers import IMPORTERS
+from rockcore.commands.imports import Import
+from rockcore.importers import IMPORTERS, format_named
 
 
 @pytest.fixture
@@ -148,6 +150,8 @@ def test_what_is_told_is_never_taken_for_another_flag(
         *("--map=kl=--out", "--map=--out=/x", "--steps=--out1", "--student-logps=--out"),
         *("--estimator=--out", "--opd", "--reference-is-teacher"),
     ]
+    flags = {"--" + field.name.replace("_", "-") for field in fields(Import)}
+    assert {word.split("=")[0] for word in command[8:]} <= flags
 
 
 @pytest.mark.usefixtures("may_act")
@@ -183,3 +187,13 @@ def test_imports_and_trainings_take_turns(shelf: Path, open_app) -> None:
         assert turns.waiting() == [] and not Path("runs/second").exists()
     finally:
         children._children[Path("runs/first").resolve()].kill()
+
+
+@pytest.mark.usefixtures("may_act")
+@pytest.mark.parametrize("name", IMPORTERS)
+def test_the_files_of_each_format_are_offered(name: str, shelf: Path) -> None:
+    for i, pattern in enumerate(format_named(name).patterns):
+        file = shelf / str(i) / Path(pattern).name.replace("[0-9]", "1").replace("*", "1")
+        file.parent.mkdir()
+        file.write_text("")
+        assert f"shelf/{i}/{file.name}" in data.imports.logs()

@@ -72,7 +72,7 @@ def test_beside_the_output_of_a_page_a_run_appears_with_its_run_json(tmp_path: P
     file, out = write_export(tmp_path / "a.jsonl"), tmp_path / "run"
     out.mkdir()
     (out / "output.txt").write_text("10 % read\n")
-    assert killed(file, out, RENAMED + 2) == -9  # the last but one of the files that are moved
+    assert killed(file, out, RENAMED + 4) == -9  # before the last of the files that are moved
     assert find_runs([tmp_path]) == []
     for left in out.iterdir():
         if left.is_dir():

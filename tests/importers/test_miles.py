@@ -16,6 +16,7 @@ from dumps import LENGTHS, drawn, part, sampled_sample, save_ranks, save_sampled
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rockcore import RockRule, detect
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.context_slices import joined, places
 from rockcore.importers.recognise import files_of, recognise
@@ -87,12 +88,13 @@ def test_a_sum_over_likely_tokens_is_kl_and_no_single_sample(tmp_path: Path):
     texts = drawn()
     samples = [sampled_sample(t) for t in texts]
     for sample in samples:
-        sample["opd_reverse_kl"] = [0.25] * sample["response_length"]
+        sample["opd_reverse_kl"] = [-0.25] * sample["response_length"]
         sample["teacher_log_probs"] = None
     save_sampled(tmp_path / "D", 4, samples, metadata={})
     run, report = imported(tmp_path / "D")
     assert (run.meta.estimator, run.meta.student_logps) == ("topk", "absent")
-    assert set(flat(run, "kl")) == {0.25}
+    assert set(flat(run, "kl")) == {-0.25}
+    assert len(detect(run, RockRule.from_short("authors")).tokens)  # such a sum may be negative
     assert {"sampled_loss", "teacher_logp", "student_logp"} <= {*report.missing}
 
 

@@ -14,6 +14,7 @@ from authors_files import records, save_occurrences, trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rockcore import RockRule, detect
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.occurrences import read_records
 from rockcore.importers.pickles import Machine
@@ -45,6 +46,16 @@ def test_each_record_is_at_its_place(tmp_path: Path):
     assert (run.meta.student, run.meta.teacher) == ("RockToken/student", "Qwen/teacher")
     assert (run.meta.estimator, run.meta.student_logps) == ("full", "absent")
     assert run.meta.config["student_key"] == "onpolicy"
+
+
+def test_a_kl_that_is_negative_by_rounding_can_be_ranked(tmp_path: Path):
+    """The teacher's softmax in bfloat16 makes it as low as -0.01."""
+    found = records((300,) * 8, vocab=12)
+    for record in found[::3]:
+        record["kl"] = -0.009
+    run, _ = imported([save_occurrences(tmp_path / "x.pt", found)])
+    assert run.meta.dtype == "bfloat16"
+    assert len(detect(run, RockRule.from_short("authors")).tokens) == 12
 
 
 def test_the_order_of_records_is_irrelevant(tmp_path: Path):

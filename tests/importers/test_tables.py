@@ -210,3 +210,21 @@ def test_what_a_person_says_of_the_columns_stands_in_the_run(tmp_path: Path):
     assert meta.tokenizer_hash.startswith("unknown:")
     other = imported([write(occurrences(kl=0.0), tmp_path / "b.parquet")], tmp_path / "other").meta
     assert other.tokenizer_hash != meta.tokenizer_hash
+
+
+def test_a_run_of_ours_comes_back_from_its_own_files(tmp_path: Path):
+    samples = Path(__file__).parents[2] / "sample_runs"
+    ours = Run.open(samples / "habit")
+    format, files = recognise([ours.path / "tokens", ours.path / "rollouts"])
+    assert format is TABLE
+    run = imported(files, tmp_path / "run", tokenizer=samples / "models" / "teacher")
+    assert run.steps() == ours.steps() and run.vocab.equals(ours.vocab)
+    assert run.meta.tokenizer_hash == ours.meta.tokenizer_hash
+    step = ours.steps()[-1]
+    assert run.rollouts(step).equals(ours.rollouts(step))
+    pd.testing.assert_frame_equal(run.trace(step, 3), ours.trace(step, 3))
+    told = ours.metrics().set_index("step").loc[step]
+    found = run.metrics().set_index("step").loc[step]
+    for name in ("rollouts", "tokens", "kl_mean", "kl_stderr", "accuracy"):
+        assert found[name] == pytest.approx(told[name], rel=1e-3), name
+    pd.testing.assert_frame_equal(run.types(step), ours.types(step), rtol=1e-3)

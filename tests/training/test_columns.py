@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rockcore.schema import Prompt
-from rockcore.training.columns import step_summary
+from rockcore.training.columns import NonFiniteLoss, refuse_non_finite, step_summary
 from rockcore.training.rollouts import Rollouts
 from rockcore.training.scoring import Judged
 
@@ -39,3 +39,12 @@ def test_the_standard_error_is_as_large_as_the_mean_varies_from_step_to_step():
 
 def test_one_rollout_has_no_standard_error():
     assert summary([np.ones(7)])["kl_stderr"] is None
+
+
+def test_what_is_no_number_before_any_update_comes_from_the_models():
+    rollouts = Rollouts([Prompt("a", "a", None)], [[1]], [[1]], [[1, 2]], ["x"])
+    scored = Judged({"kl": np.array([0.5, np.inf], np.float32)}, np.ones(2, bool))
+    with pytest.raises(NonFiniteLoss, match="position 1, kl is inf .*comes from the models"):
+        refuse_non_finite(0, rollouts, scored)
+    with pytest.raises(NonFiniteLoss, match="lower --lr"):
+        refuse_non_finite(1, rollouts, scored)
