@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ _TEXTS = (
 )
 _COLUMNS = ("prompt", "messages", "teacher_prompt", "system", "answer")
 _ROLES = ("system", "developer", "user", "assistant", "tool")
+_HEAD = re.compile(rf"^(?:\[({'|'.join(_ROLES)})\]\n|({'|'.join(_ROLES)}): )", re.M)
 MOST_BYTES = 1 << 26  # of a line: a prompt is read by a model
 MOST_TURNS = 10_000
 
@@ -289,6 +291,20 @@ def _as_text(turns: tuple[Turn, ...]) -> str:
     if not _unless_bare(turns):
         return turns[0].content
     return "\n\n".join(f"[{role}]\n{content}" for role, content in turns)
+
+
+def turns_in(text: str) -> tuple[Turn, ...]:
+    """The turns of a conversation that stands in a log as one text, as `load_prompts` spells it or
+    as "user: …" of an import; empty where the text begins with no role.
+    """
+    heads = list(_HEAD.finditer(text))
+    if not heads or heads[0].start():
+        return ()
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    return tuple(
+        Turn(head[1] or head[2], text[head.end() : end].rstrip("\n"))
+        for head, end in zip(heads, ends, strict=True)
+    )
 
 
 def _unless_bare(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:

@@ -62,10 +62,14 @@ class Course:
 
     @property
     def objective(self) -> str:
-        """What was trained on, in one line: the arm with its settings, and the normaliser. Empty
-        for a log of another program: it does not say.
+        """What was trained on, in one line: the arm with its settings, and the normaliser. Of a log
+        of another program as far as it says, and of texts that were scored alone nothing.
         """
-        return _objective(self.meta) if self.meta.source == "rockcore" else ""
+        meta = self.meta
+        if meta.source == "rockcore":
+            return "" if "score" in meta.config else _objective(meta)
+        # an import leaves it as it is by default, whatever was trained on
+        return "" if meta.objective == RunMeta.objective else f"Objective: {meta.objective}"
 
     @property
     def tokens(self) -> int:
@@ -100,7 +104,7 @@ class Course:
         meta = self.meta
         found = []
         if meta.source != "rockcore":
-            found.append(f"Written by another program, and read here as: {meta.source}.")
+            found.append(f"The log of another program: {meta.source}.")
         if meta.student_logps != "trainer" and self.held.has("student_logp"):
             by = _JUDGES.get(meta.student_logps, "a student that the log does not name")
             lag = ", which rounds otherwise and may lag behind the model that is trained"
@@ -166,7 +170,7 @@ def course(run: Run) -> Course:
 def _means(run: Run, held: Holdings, metrics: pd.DataFrame) -> pd.DataFrame:
     if held.loss == "sampled_loss":
         return loss_means(run, held.loss)
-    named = metrics[["step", "rollouts", "tokens", "kl_mean", "kl_stderr"]]
+    named = metrics.loc[:, ["step", "rollouts", "tokens", "kl_mean", "kl_stderr"]]
     return named.rename(columns={"kl_mean": "mean", "kl_stderr": "stderr"})
 
 
@@ -255,7 +259,9 @@ def _lengths(frame: pd.DataFrame) -> list[str]:
 
 def _losses(frame: pd.DataFrame) -> list[str]:
     found = [""] * len(frame)
+    if "tokens" not in frame:
+        return found
     for name in ("sampled_loss", "kl"):  # kl where both are known
-        for i, mean in enumerate(frame.get(f"{name}_mean", ())):
+        for i, mean in enumerate(frame[f"{name}_mean"]):
             found[i] = found[i] if pd.isna(mean) else f", mean {name} {mean:.3f} nats"
     return found

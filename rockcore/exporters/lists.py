@@ -86,17 +86,11 @@ def write_rock_vs_control(found: Found, file: BinaryIO) -> None:
             "Set column to kl, on a run that has it",
         )
     tokens = report.tokens
-    rocks, others = tokens[tokens.in_set], tokens[~tokens.in_set]
+    rocks, others = tokens.loc[tokens.in_set], tokens.loc[~tokens.in_set]
     beside = _matched(rocks.frequency.to_numpy(), others.frequency.to_numpy())
-    controls = others.iloc[beside] if len(beside) else others.iloc[:0]
-    table = pd.concat(
-        [
-            _side("rock", rocks.reset_index(drop=True)),
-            _side("ctrl", controls.reset_index(drop=True)),
-        ],
-        axis=1,
-    )
-    file.write(as_csv(table[list(ROCK_VS_CONTROL)]).encode())
+    sides = [_side("rock", rocks), _side("ctrl", others.take(beside.tolist()))]
+    table = pd.concat(sides, axis=1).reindex(columns=list(ROCK_VS_CONTROL))
+    file.write(as_csv(table).encode())
 
 
 def _side(who: str, types: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +101,7 @@ def _side(who: str, types: pd.DataFrame) -> pd.DataFrame:
         "mean": "mean_kl",
         "rock_score": "freq_mean",
     }
-    side = types[list(names)].rename(columns={a: f"{who}_{b}" for a, b in names.items()})
+    side = pd.DataFrame({f"{who}_{b}": types[a].to_numpy() for a, b in names.items()})
     # of a control that is missing the id is empty: an id is a whole number in any case
     return side.astype({f"{who}_id": "Int64", f"{who}_freq": "Int64"})
 

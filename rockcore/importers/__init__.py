@@ -57,6 +57,7 @@ def format_named(name: str) -> Format:
 IMPORTERS: dict[str, str] = {
     "slime": "rockcore.importers.slime.SLIME",
     "miles": "rockcore.importers.miles.MILES",
+    "rock-token": "rockcore.importers.authors.ROCK_TOKEN",
     "nemo-rl": "rockcore.importers.nemo_rl.NEMO_RL",
     "prime-rl": "rockcore.importers.prime_rl.PRIME_RL",
     "rlloggingboard": "rockcore.importers.rl_logging_board.RL_LOGGING_BOARD",

@@ -47,12 +47,15 @@ def _flat(nodes: Nodes, path: list[int], seen: set[int]) -> dict[str, Any] | Non
     messages, own = [nodes.nodes[i] for i in path], path[first:]
     record: dict[str, Any] = {
         "prompt": spelled(messages[:first]),
+        "messages": first,  # of the prompt
         "message": spelled(messages[first:]),
     }
     mask = nodes.joined(own, nodes.masks)
     if not mask.any():
         return record
     start = int(mask.argmax())
+    before = nodes.joined(path, nodes.ids)
+    record["prompt_ids"] = before[: len(before) - len(mask) + start]
     record["token_ids"] = nodes.joined(own, nodes.ids)[start:]
     record["mask"] = mask[start:].astype(np.float32)
     for name, streams in nodes.streams.items():

@@ -76,7 +76,7 @@ class Gathered:
             if text.token_ids is None and self.with_ids:
                 self._leave_out(text, "token_id", "is missing, and other texts have it")
             elif text.key is not None and text.key in keys:
-                self._leave_out(text, "key", f"{ascii(text.key)[:80]} is in its step twice")
+                self._leave_out(text, "rollout_id", f"{ascii(text.key)[:80]} is in its step twice")
             else:
                 texts.append(text)
                 keys.update([] if text.key is None else [text.key])
@@ -95,7 +95,9 @@ class Gathered:
             if text.key in self._common:
                 kept.append(text)
             else:
-                self._leave_out(text, "key", f"{ascii(text.key)[:80]} is not the same at all steps")
+                self._leave_out(
+                    text, "rollout_id", f"{ascii(text.key)[:80]} is not the same at all steps"
+                )
         return kept
 
     def _find_common(self) -> dict[int | str, np.ndarray]:

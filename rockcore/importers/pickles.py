@@ -43,11 +43,15 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self.left = min(_MOST_OBJECTS, _FREE + _GROWTH * len(data))
 
-    def walk(self) -> Any:
-        """The value of the pickle. Raises BadPickle."""
-        data, stop = self.data, ord(".")
+    def walk(self, until: Callable[[], bool] | None = None) -> Any:
+        """The value of the pickle; None where `until`, which is asked before each dict that is
+        begun, was true before its end. Raises BadPickle.
+        """
+        data, stop, dict_begun = self.data, ord("."), ord("}")
         try:
             while (op := data[self.at]) != stop:
+                if op == dict_begun and until is not None and until():
+                    return None
                 self.at += 1
                 _OPS[op](self)
             self.at += 1

@@ -4,6 +4,9 @@ To August 2026 a run wrote `rollouts/step_S/train/effective/traces.jsonl`, and u
 before a teacher judged it, which is refused. Then one stream of all episodes with updates beside
 it, `traces/stream.jsonl` and `traces/annotations/`, later in chunks `traces/stream/0000N.jsonl`
 that are packed as `.zst` when they are full. Steps may come in any order there.
+
+What prime-rl calls reference is the teacher: only its algorithms opd and opsd judge by one and
+assign `reference_logprobs` (orchestrator/algo/ at 559b447).
 """
 
 from __future__ import annotations
@@ -100,7 +103,10 @@ PRIME_RL = Format(
     fields=(
         *_OF_TRACES,
         Field(
-            "trainer_logprobs", "student_logp", logps="trainer", absent="the sampler's are taken"
+            "trainer_logprobs",
+            "student_logp",
+            logps="trainer",
+            absent="the sampler's alone",
         ),
         Field("reference_logprobs", "teacher_logp", absent="no teacher values"),
         Field("entropies", "student_entropy"),

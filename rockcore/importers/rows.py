@@ -215,6 +215,13 @@ def refuse_impossible(text: Text) -> None:
     """Raises BadRow for a text whose numbers contradict themselves or the log's contract."""
     if type(text.step) is not int or not 0 <= text.step < 2**31:
         raise BadRow("step", f"is {ascii(text.step)[:80]}, not a whole number from 0 on")
+    if type(text.key) not in (int, str, type(None)) or (
+        isinstance(text.key, int) and abs(text.key) >= 2**63
+    ):
+        raise BadRow("rollout_id", f"is {ascii(text.key)[:80]}, neither a whole number nor text")
+    for name in ("correct", "truncated"):
+        if type(getattr(text, name)) not in (bool, type(None)):
+            raise BadRow(name, f"is {ascii(getattr(text, name))[:80]}, neither true nor false")
     if text.token_ids is not None and not len(text.token_ids):
         raise BadRow("token_id", "the response has no token")
     T = None if text.token_ids is None else len(text.token_ids)

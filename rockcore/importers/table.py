@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rockcore.importers.batches import Batch
 from rockcore.importers.format import (
     OF_TEXTS,
     OF_TOKENS,
@@ -30,12 +31,12 @@ from rockcore.importers.rows import (
     Text,
     given,
     ids_of,
-    string_of,
     texts_of,
     values_of,
 )
-from rockcore.importers.table_files import Batch, batches
+from rockcore.importers.table_files import batches
 from rockcore.importers.table_rows import TokenRows, texts_in
+from rockcore.importers.texts import as_text
 from rockcore.schema import noise_floor
 
 _STRINGS = ("prompt", "teacher_prompt", "response", "answer")
@@ -49,6 +50,7 @@ _SLACK, _SHARE = 0.05, 0.02
 def _read(export: Export) -> Iterator[Text | RowError]:
     export.about.student_logps = export.options.student_logps or "trainer"
     rows = TokenRows(Parts(export.scratch), export.fields)
+    known, unused = {f.source for f in export.fields}, dict[str, None]()
     for file in export.files:
         step = export.step_of(file)
         step = _step_in(file) if step is None else step
@@ -57,10 +59,14 @@ def _read(export: Export) -> Iterator[Text | RowError]:
                 yield RowError(batch[0], batch[1].field, batch[1].what)
                 continue
             _refuse_loss(export, batch)
+            unused.update(dict.fromkeys(name for name in batch.columns if name not in known))
             if step is None and not batch.columns.keys() & rows.sources["step"]:
                 export.about.note("The table names no step: all its texts stand at step 0.")
                 step = 0
             yield from _of_batch(export, rows, batch, step)
+    if unused:
+        named = ", ".join(ascii(name)[1:-1][:40] for name in list(unused)[:20])
+        export.about.note(f"Columns of the table that were not used: {named}.")
     for text in texts_in(rows.parts):
         yield _checked(export, text) if isinstance(text, Text) else text
 
@@ -111,13 +117,17 @@ def _text(export: Export, where: str, record: Mapping[str, Any], step: int | Non
         step=step if own_step is None else own_step,  # pyright: ignore[reportArgumentType]
         where=where,
         key=given(fields, record, "rollout_id"),
-        **{name: string_of(fields, record, name) for name in _STRINGS},
+        **{name: as_text(_plain(given(fields, record, name)), name) for name in _STRINGS},
         correct=given(fields, record, "correct"),
         truncated=given(fields, record, "truncated"),
         token_ids=ids,
         tokens=None if tokens is None else list(tokens),
         values=values_of(fields, record, len(ids if ids is not None else tokens or ())),
     )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, np.ndarray) else value  # the messages of a chat
 
 
 def _checked(export: Export, text: Text) -> Text | RowError:
@@ -129,8 +139,13 @@ def _checked(export: Export, text: Text) -> Text | RowError:
 
 def _refused(export: Export, text: Text) -> Text:
     """The text; raises BadRow for values that cannot be what their column says."""
+    options, about = export.options, export.about
     kl = text.values.get("kl")
-    if kl is not None and (export.options.estimator or "full") in _FULL:
+    if kl is not None and options.estimator is None:
+        about.note("kl was taken for the reverse KL over the whole vocabulary (--estimator).")
+    if "student_logp" in text.values and options.student_logps is None:
+        about.note("student_logp was taken for the trained model's own (--student-logps).")
+    if kl is not None and (options.estimator or "full") in _FULL:
         below = kl < -noise_floor("bfloat16")
         if below.any():
             raise BadRow(
@@ -196,7 +211,7 @@ _ABSENT = {
 TABLE = Format(
     name="table",
     title="a plain table with any of our columns: Parquet, CSV, JSON lines",
-    patterns=("**/*.parquet", "**/*.csv", "**/*.tsv", "**/*.jsonl"),
+    patterns=("**/*.parquet", "**/*.csv", "**/*.tsv", "**/*.jsonl", "**/*.ndjson"),
     fields=tuple(
         Field(name, name, absent=_ABSENT.get(name, "not known"))
         for name in ("rollout_id", "position", "token_id", "token", *OF_TEXTS, *OF_TOKENS)

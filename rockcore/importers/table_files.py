@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rockcore.importers.format import BadExport, Export, unreadable
+from rockcore.importers.batches import Batch, refuse_doubled
+from rockcore.importers.csv_files import csv_batches
+from rockcore.importers.format import Export, unreadable
 from rockcore.importers.lines import read_lines, record_of
 from rockcore.importers.rows import BadRow
 from rockcore.log.files import NOT_PARQUET
 
 ROWS = 2**16  # of a batch
-_LISTS = 2**10  # rows of a batch whose cells are lists
-_ROWS_OF_CSV = 2**14  # each cell is text
+_LOOKED_AT = 16  # rows by which the size of others is guessed
+_MOST_BATCH = 2**24  # bytes of a batch
 _MOST_HELD = 2**22  # bytes of lines
-_LONGEST_CELL = 2**24  # characters
-
-
-class Batch(NamedTuple):
-    """Some rows of a file: by column, each an object array, an array of numbers, or a list of
-    arrays; and the number of the first.
-    """
-
-    file: Path
-    first: int
-    columns: dict[str, Any]
-    rows: int
-    numbered: str = "row"
-    numbers: np.ndarray | None = None  # of the rows, where they do not count on from the first
-    text: bool = False  # all cells are text, as in CSV
-
-    def place(self, row: int) -> str:
-        number = self.first + row if self.numbers is None else self.numbers[row]
-        return f"{self.file}, {self.numbered} {number}"
 
 
 def batches(export: Export, file: Path) -> Iterator[Batch | tuple[str, BadRow]]:
@@ -54,7 +34,7 @@ def batches(export: Export, file: Path) -> Iterator[Batch | tuple[str, BadRow]]:
     if head == b"PAR1":
         yield from _of_parquet(export, file)
     elif is_csv(file):
-        yield from _of_csv(export, file)
+        yield from csv_batches(export, file)
     else:
         yield from _of_lines(export, file)
 
@@ -64,23 +44,40 @@ def is_csv(file: Path) -> bool:
     return file.suffix.lower() in (".csv", ".tsv")
 
 
-def _of_parquet(export: Export, file: Path) -> Iterator[Batch]:
-    first, size = 1, file.stat().st_size
+def parquet_batches(export: Export, file: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, as many at once as memory easily holds. Raises BadExport for what
+    is none, or has two columns of one name.
+    """
+    size = file.stat().st_size
     try:
         with pa.OSFile(str(file)) as opened:
             parquet = pq.ParquetFile(opened)
-            fields = parquet.schema_arrow
-            _refuse_doubled(file, fields.names)
-            lists = any(pa.types.is_list(f.type) or pa.types.is_large_list(f.type) for f in fields)
+            refuse_doubled(file, parquet.schema_arrow.names)
             rows = max(parquet.metadata.num_rows, 1)
-            for batch in parquet.iter_batches(_LISTS if lists else ROWS):
-                names = batch.schema.names
-                columns = {name: _cells(batch.column(i)) for i, name in enumerate(names)}
-                yield Batch(file, first, columns, batch.num_rows)
-                first += batch.num_rows
+            for batch in parquet.iter_batches(_at_once(parquet)):
+                yield batch
                 export.advance(size * batch.num_rows // rows)
     except NOT_PARQUET as e:
         raise unreadable(file, e) from e
+
+
+def _at_once(parquet: pq.ParquetFile) -> int:
+    """How many rows to read at once: a repeated value is short in the file and long in memory."""
+    first = next(parquet.iter_batches(_LOOKED_AT), None)
+    if first is None or not first.num_rows:
+        return ROWS
+    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+    in_file = sum(group.total_byte_size for group in groups) / max(parquet.metadata.num_rows, 1)
+    return int(max(1, min(ROWS, _MOST_BATCH / max(in_file, first.nbytes / first.num_rows, 1))))
+
+
+def _of_parquet(export: Export, file: Path) -> Iterator[Batch]:
+    first = 1
+    for batch in parquet_batches(export, file):
+        names = batch.schema.names
+        columns = {name: _cells(batch.column(i)) for i, name in enumerate(names)}
+        yield Batch(file, first, columns, batch.num_rows)
+        first += batch.num_rows
 
 
 def _cells(column: pa.Array) -> Any:
@@ -90,6 +87,8 @@ def _cells(column: pa.Array) -> Any:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        if not len(column):
+            return []
         flat, ends = column.flatten(), column.value_lengths().fill_null(0).to_numpy()
         values = flat.to_numpy(zero_copy_only=False)
         cells = np.split(values, np.cumsum(ends)[:-1])
@@ -102,54 +101,6 @@ def _cells(column: pa.Array) -> Any:
     cells = np.empty(len(column), object)
     cells[:] = column.to_pylist()
     return cells
-
-
-def _of_csv(export: Export, file: Path) -> Iterator[Batch | tuple[str, BadRow]]:
-    first, behind = 2, 0
-    csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with (
-            file.open("rb") as raw,
-            io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as opened,
-        ):
-            reader = csv.reader(
-                _lines(opened), delimiter="\t" if file.suffix.lower() == ".tsv" else ","
-            )
-            header = next(reader, [])
-            _refuse_doubled(file, header)
-            while rows := list(islice(reader, _ROWS_OF_CSV)):
-                yield from _wrong_rows(file, first, rows, header)
-                right = [i for i, row in enumerate(rows) if len(row) == len(header)]
-                columns = {
-                    name: np.array([rows[i][c] for i in right], object)
-                    for c, name in enumerate(header)
-                }
-                numbers = np.array(right, np.int64) + first
-                yield Batch(file, first, columns, len(right), "row", numbers, text=True)
-                first += len(rows)
-                export.advance(raw.tell() - behind)
-                behind = raw.tell()
-    except (csv.Error, UnicodeDecodeError, OSError) as e:
-        raise unreadable(file, e) from e
-
-
-def _lines(opened: io.TextIOWrapper) -> Iterator[str]:
-    """The lines of a file, none of them without end."""
-    while line := opened.readline(_LONGEST_CELL):
-        if len(line) == _LONGEST_CELL:
-            raise csv.Error(f"a line is longer than {_LONGEST_CELL:,} characters")
-        yield line
-
-
-def _wrong_rows(
-    file: Path, first: int, rows: list[list[str]], header: list[str]
-) -> Iterator[tuple[str, BadRow]]:
-    for number, row in enumerate(rows, first):
-        if row and len(row) != len(header):  # an empty line is none
-            yield (
-                f"{file}, row {number}",
-                BadRow("row", f"has {len(row)} cells for {len(header)} columns"),
-            )
 
 
 def _of_lines(export: Export, file: Path) -> Iterator[Batch | tuple[str, BadRow]]:
@@ -181,16 +132,6 @@ def _of_records(file: Path, records: list[tuple[int, dict[str, Any]]]) -> Batch:
         columns[name][:] = [record.get(name) for _, record in records]
     numbers = np.array([number for number, _ in records], np.int64)
     return Batch(file, 0, columns, len(records), "line", numbers)
-
-
-def _refuse_doubled(file: Path, names: list[str]) -> None:
-    doubled = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if doubled:
-        raise BadExport(
-            f"{file} has more than one column {ascii(doubled[0])[:80]}",
-            "Which of them is meant cannot be told",
-            "Rename one of them",
-        )
 
 
 def numbers_in(cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rockcore.importers.batches import Batch
 from rockcore.importers.format import OF_TOKENS, BadExport, Field
 from rockcore.importers.parts import Parts
 from rockcore.importers.rows import BadRow, RowError, Text
-from rockcore.importers.table_files import Batch, numbers_in
+from rockcore.importers.table_files import numbers_in
+from rockcore.importers.texts import as_text
 
 _WHOLE = ("step", "position", "token_id")
 _STRINGS = ("prompt", "teacher_prompt", "response", "answer")
@@ -75,6 +77,10 @@ class TokenRows:
             found[column], bad, what = _read_as(column, cells, batch.text)
             for row in np.flatnonzero(bad).tolist():
                 wrong.setdefault(row, _Fault(source, f"is {ascii(cells[row])[:80]}, {what}"))
+        if {"position", "token_id"} <= found.keys():
+            lost = np.isnan(found["position"]) & ~np.isnan(found["token_id"])
+            for row in np.flatnonzero(lost).tolist():
+                wrong.setdefault(row, _Fault("position", "is missing for a token"))
         of_tokens = {"token_id", "token", *OF_TOKENS} & found.keys()
         for needed, why in (("rollout_id", _WHICH_TEXT), ("position", _WHERE)):
             if needed not in found and (of_tokens or needed == "rollout_id"):
@@ -113,9 +119,16 @@ def _keys(cells: Any, text: bool) -> tuple[np.ndarray, np.ndarray]:
     keys = np.empty(len(cells), object)
     keys[:] = [c.item() if isinstance(c, np.generic) else c for c in cells]
     if text:
-        keys[:] = [int(c) if c.isdecimal() and len(c) < 19 else c or None for c in keys]
-    whole = [type(c) is int and abs(c) < 2**63 for c in keys]
-    return keys, ~np.array([w or isinstance(c, str) for c, w in zip(keys, whole, strict=True)])
+        keys[:] = [int(c) if _is_number(c) else c or None for c in keys]
+    right = [isinstance(c, str) or (type(c) is int and abs(c) < 2**63) for c in keys]
+    bad = ~np.array(right, bool)
+    keys[bad] = None
+    return keys, bad
+
+
+def _is_number(text: str) -> bool:
+    """Whether text says nothing more than a whole number: 007 does."""
+    return text.isdecimal() and len(text) < 19 and str(int(text)) == text
 
 
 def _flags(cells: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -128,15 +141,17 @@ def _flags(cells: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strings(cells: Any, empty_is_null: bool) -> tuple[np.ndarray, np.ndarray]:
-    found = np.empty(len(cells), object)
-    found[:] = [
-        None if c is None or (empty_is_null and not c) else c if isinstance(c, str) else None
-        for c in cells
-    ]
-    bad = [c is not None and not isinstance(c, str) for c in cells]
-    spelled = [None if c is None else c.encode(errors="backslashreplace").decode() for c in found]
-    found[:] = spelled
-    return found, np.array(bad, bool)
+    """Texts, or the messages of chats as text, and which cells are neither."""
+    found, bad = np.empty(len(cells), object), np.zeros(len(cells), bool)
+    for i, cell in enumerate(cells):
+        try:
+            text = as_text(list(cell) if isinstance(cell, np.ndarray) else cell, "")
+        except BadRow:
+            bad[i] = True
+            continue
+        if text or not empty_is_null:
+            found[i] = None if text is None else text.encode(errors="backslashreplace").decode()
+    return found, bad
 
 
 def _table(batch: Batch, found: dict[str, np.ndarray]) -> pa.Table:
@@ -170,12 +185,11 @@ def texts_in(parts: Parts) -> Iterator[Text | RowError]:
         parts.drop(step)
         if table is None:
             continue
-        columns = {name: table[name].to_numpy() for name in _SCHEMA.names}
+        known = [name for name in _SCHEMA.names if table[name].null_count < len(table)]
+        columns = {name: table[name].to_numpy() for name in known}
         columns["number"] = _objects(table["number"].to_pylist())  # some have no exact float
-        named = zip(columns["key"], columns["number"], strict=True)
-        code, _ = pd.factorize(
-            _objects([f"text {k}" if n is None else f"number {n}" for k, n in named])
-        )
+        columns.setdefault("position", np.full(len(table), np.nan))
+        code = _rollouts(table["key"].to_pylist(), columns["number"])
         order = np.lexsort((columns["position"], code))
         starts = np.flatnonzero(np.diff(code[order], prepend=-1))
         columns = {name: values[order] for name, values in columns.items()}
@@ -193,40 +207,52 @@ def _objects(cells: Sequence[Any]) -> np.ndarray:
     return found
 
 
+def _rollouts(keys: list[str | None], numbers: np.ndarray) -> np.ndarray:
+    """A number a row that is the same where its rollout is."""
+    pairs = zip(keys, numbers, strict=True)
+    named = _objects([f"text {k}" if n is None else f"number {n}" for k, n in pairs])
+    return pd.factorize(named)[0]
+
+
 def _text(step: int, group: dict[str, np.ndarray]) -> Text:
     """The text of one rollout's rows, which are sorted by position. Raises BadRow."""
-    key = group["key"][0] if isinstance(group["key"][0], str) else int(group["number"][0])
+    number = group["number"][0]
+    key = group["key"][0] if number is None else number
     named = f"rollout {ascii(key)[:80]} of step {step}"
-    at = ~pd.isna(group["position"])
-    positions = group["position"][at].astype(np.int64)
+    at = ~np.isnan(group["position"].astype(np.float64))
+    _refuse_gaps(group["position"][at].astype(np.int64), named)
+    of_tokens = {name: values[at] for name, values in group.items()} if at.any() else {}
+    ids, tokens = of_tokens.get("token_id"), of_tokens.get("token")
+    ids = None if ids is None or np.isnan(ids).all() else ids
+    tokens = None if tokens is None or any(t is None for t in tokens) else list(tokens)
+    if of_tokens and ids is None and tokens is None or np.isnan(0 if ids is None else ids).any():
+        raise BadRow("token_id", f"is missing at some positions of {named}")
+    values = {name: of_tokens[name] for name in OF_TOKENS if name in of_tokens}
+    return Text(
+        step=step,
+        where=str(group["where"][0]),
+        key=key,
+        **{name: _only(name, group[name], named) for name in (*_STRINGS, *_FLAGS) if name in group},
+        token_ids=None if ids is None else ids.astype(np.int32),
+        tokens=tokens,
+        values={name: v.astype(np.float32) for name, v in values.items() if not np.isnan(v).all()},
+    )
+
+
+def _refuse_gaps(positions: np.ndarray, named: str) -> None:
+    """Raises BadRow unless sorted positions count from 0."""
     expected = np.arange(len(positions))
     if len(wrong := np.flatnonzero(positions != expected)):
         i = wrong[0]
         twice = i > 0 and positions[i] == positions[i - 1]
         what = f"{positions[i]} is there twice" if twice else f"{expected[i]} is missing"
         raise BadRow("position", f"{what} in {named}")
-    once = {name: _only(name, group[name], named) for name in (*_STRINGS, *_FLAGS)}
-    ids, tokens = group["token_id"][at], group["token"][at]
-    have_ids, have_tokens = ~pd.isna(ids), ~pd.isna(tokens)
-    if len(positions) and not have_ids.all() and (have_ids.any() or not have_tokens.all()):
-        raise BadRow("token_id", f"is missing at {(~have_ids).sum()} positions of {named}")
-    values = {name: group[name][at].astype(np.float32) for name in OF_TOKENS}
-    return Text(
-        step=step,
-        where=str(group["where"][0]),
-        key=key,
-        **once,
-        token_ids=ids.astype(np.int32) if len(positions) and have_ids.all() else None,
-        tokens=list(tokens) if len(positions) and have_tokens.all() else None,
-        values={name: v for name, v in values.items() if not np.isnan(v).all()}
-        if len(positions)
-        else {},
-    )
 
 
 def _only(name: str, cells: np.ndarray, named: str) -> Any:
     """The one value that the rows of a text have; None where none has one."""
-    found = {cell for cell in cells if not pd.isna(cell)}
+    found = {cell for cell in cells if cell is not None}
     if len(found) > 1:
         raise BadRow(name, f"has {len(found)} different values in {named}")
-    return found.pop() if found else None
+    value = found.pop() if found else None
+    return value.item() if isinstance(value, np.bool_) else value

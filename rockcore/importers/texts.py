@@ -13,16 +13,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from rockcore.importers.format import Export, Field, Format, Peek, unreadable
+from rockcore.importers.format import Export, Field, Format, Peek
 from rockcore.importers.lines import read_lines, record_of
 from rockcore.importers.rows import BadRow, RowError, Text, given, texts_of
-from rockcore.log.files import NOT_PARQUET
+from rockcore.importers.table_files import parquet_batches
 
 Records = Iterator[tuple[str, Any]]  # each behind its place
-_ROWS = 1024  # of a Parquet file, held at once
 
 
 def step_in(file: Path) -> int | None:
@@ -34,17 +30,10 @@ def step_in(file: Path) -> int | None:
 def parquet_records(export: Export, file: Path) -> Records:
     """The rows of a file with their places. Raises BadExport for one that is no Parquet."""
     rows = 0
-    try:
-        with pa.OSFile(str(file)) as opened:
-            parquet = pq.ParquetFile(opened)
-            each = file.stat().st_size // max(parquet.metadata.num_rows, 1)
-            for batch in parquet.iter_batches(_ROWS):
-                for number, record in enumerate(batch.to_pylist(), rows + 1):
-                    yield f"{file}, row {number}", record
-                rows += batch.num_rows
-                export.advance(each * batch.num_rows)
-    except NOT_PARQUET as e:
-        raise unreadable(file, e) from e
+    for batch in parquet_batches(export, file):
+        for number, record in enumerate(batch.to_pylist(), rows + 1):
+            yield f"{file}, row {number}", record
+        rows += batch.num_rows
 
 
 def line_records(export: Export, file: Path) -> Records:

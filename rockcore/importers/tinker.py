@@ -19,6 +19,7 @@ import numpy as np
 from rockcore.importers.capture_store import is_store, records_of_store
 from rockcore.importers.format import BadExport, Export, Field, Format, Peek
 from rockcore.importers.lines import records_in
+from rockcore.importers.prompts import speller
 from rockcore.importers.rows import (
     BadRow,
     RowError,
@@ -57,6 +58,7 @@ class _Reader:
 
     def __init__(self, export: Export):
         self.export = export
+        self.spell = speller(export.options)
         self.said: int | None = None  # the step of the file that is read, where --steps says it
         self.run: Any = None
         self.left_out: Counter[str] = Counter()
@@ -71,6 +73,11 @@ class _Reader:
             else:
                 self._refuse_other_runs(where, record)
                 yield from _sequences_of(where, record)
+
+    def _prompt(self, record: dict[str, Any]) -> str | None:
+        """There as tokens alone."""
+        ids = record.get("prompt_tokens")
+        return None if ids is None else self.spell(ids_of(ids, "prompt_tokens"))
 
     def _refuse_other_runs(self, where: str, record: dict[str, Any]) -> None:
         """Raises BadExport for a record of another run than those before it."""
@@ -102,6 +109,7 @@ class _Reader:
             step=step,
             where=where,
             key=_key(record),
+            prompt=self._prompt(record),
             truncated=None if reason is None else reason == "length",
             token_ids=ids,
             values=values,
@@ -165,12 +173,22 @@ def _of_datum(record: dict[str, Any]) -> dict[str, Any]:
                 said = f"has {len(values)} values for {len(targets)} target tokens"
                 raise BadRow(f"loss_fn_inputs.{name}", said)
             flat[name] = values[start:]
+    read = _read_tokens(record.get("model_input"))
+    if len(read) == len(targets):  # the token at i predicts target i
+        flat["prompt_tokens"] = read[: start + 1]
     return {
         **flat,
         "sampled_tokens": targets[start:],
         "weights": mask[start:],
         "mask": mask[start:] > 0,
     }
+
+
+def _read_tokens(model_input: Any) -> list[Any]:
+    """The tokens of a datum's input; of one with pictures too, fewer than it has positions."""
+    chunks = model_input.get("chunks") if isinstance(model_input, dict) else None
+    tokens = [c.get("tokens") for c in chunks or [] if isinstance(c, dict)]
+    return [token for part in tokens if isinstance(part, list) for token in part]
 
 
 def _numbers(value: Any) -> Any:

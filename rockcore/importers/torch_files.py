@@ -46,6 +46,21 @@ def opened(path: Path) -> Iterator[Any]:
             yield _rows_of_pickles(path, file, size)
 
 
+@contextmanager
+def machine_of(path: Path) -> Iterator[Machine]:
+    """What walks the one pickle of a file, for who looks at it on the way. Raises as `opened`."""
+    size = state_of(path).size
+    with path.open("rb") as file:
+        if file.read(4) == _ZIP:
+            archive = TorchZip(path, file, size)
+            yield Machine(archive.pickle(), f"{path}", archive)
+        elif size > MOST_PICKLE:
+            raise _large(path, size)
+        else:
+            file.seek(0)
+            yield Machine(file.read(), f"{path}")
+
+
 def beginning(path: Path) -> dict[str, Any]:
     """What the first part of the pickle in a file holds, where that is a dict of names, else
     nothing: what a format is recognised by. The first element of a list in it is whole or missing.

@@ -17,6 +17,7 @@ from rockcore.importers.branches import Said
 from rockcore.importers.format import Export
 from rockcore.importers.lines import records_in
 from rockcore.importers.messages import was_cut, writer_of
+from rockcore.importers.prompts import speller
 from rockcore.importers.rows import BadRow, RowError, Text, given, lookup, texts_of, values_of
 from rockcore.importers.traces import traces_of
 
@@ -49,6 +50,7 @@ class _Reader:
 
     def __init__(self, export: Export):
         self.export = export
+        self.spell = speller(export.options)
         self.logps = export.options.student_logps or "sampler"
         export.about.student_logps = self.logps
         self.left_out: Counter[str] = Counter()
@@ -121,13 +123,24 @@ class _Reader:
             step=flat["step"],
             where=where,
             key=flat["key"],
-            prompt=given(fields, flat, "prompt"),
+            prompt=self._prompt(flat),
             response=given(fields, flat, "response"),
             answer=answer if isinstance(answer, str) else None,
             truncated=was_cut(flat["trace"]),
             token_ids=ids,
             values=values,
         )
+
+    def _prompt(self, flat: dict[str, Any]) -> str | None:
+        """As the student read it, where its tokens and a tokenizer are there."""
+        if (read := self.spell(flat.get("prompt_ids"))) is not None:
+            return read
+        if flat["messages"] > 1:
+            self.export.about.note(
+                "Prompts of several messages are spelled with their roles; with --tokenizer they "
+                "are as the student read them."
+            )
+        return given(self.export.fields, flat, "prompt")
 
     def _look_at(self, flat: dict[str, Any]) -> None:
         for name in ("logprobs", "reference_logprobs"):

@@ -41,6 +41,8 @@ class Tokenizer:
             self._reader: Any = Reader.from_str(text)
         except Exception as e:  # the very class that tokenizers raises
             raise _no_tokenizer(file, e) from e
+        self._reader.no_truncation()
+        self._reader.no_padding()
 
     @cached_property
     def ids(self) -> dict[str, int]:

@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,19 +15,18 @@ import numpy as np
 
 from rockcore.importers.format import About, BadExport, Export, Format, Options, unreadable
 from rockcore.importers.gathering import Gathered
+from rockcore.importers.meta import meta_of
 from rockcore.importers.report import JUDGED, Report
 from rockcore.importers.rows import Text
 from rockcore.importers.spool import Spool
 from rockcore.importers.tables import rollout_columns, token_columns
-from rockcore.importers.vocabulary import Tokenizer, unknown_hash
+from rockcore.importers.vocabulary import Tokenizer
 from rockcore.log.folders import META
 from rockcore.log.lock import locked
 from rockcore.log.summaries import step_summary
 from rockcore.log.writer import RunExists, RunWriter
 from rockcore.schema import LogWriteError, RunMeta
 
-UNKNOWN = "not named in the export"
-RESCORE = "Judge its texts: rockcore score RUN --student DIR --teacher DIR"
 PROBES = "first"  # the set of texts that are judged at several steps
 
 
@@ -69,7 +67,7 @@ def import_run(
         gathered = Gathered(Spool(place / "spool"), tokenizer, report)
         gathered.gather(format.read(export))
         report.refuse_mostly_wrong()
-        _write(place / "run", _meta(format, export, out, gathered), gathered, about)
+        _write(place / "run", meta_of(format, export, out, gathered), gathered, about)
         _move(place / "run", out)
     return report
 
@@ -146,49 +144,6 @@ def _write_probe(writer: RunWriter, step: int, texts: list[Text], gathered: Gath
         writer.write_probe_rollouts(PROBES, rollout_columns(step, texts, gathered.tokenizer))
     columns = sorted(gathered.columns - {"weight"})
     writer.write(f"probe/{PROBES}", token_columns(step, texts, columns), step)
-
-
-def _meta(format: Format, export: Export, out: Path, gathered: Gathered) -> RunMeta:
-    """What run.json says of the export."""
-    options, about = export.options, export.about
-    tokenizer, columns = gathered.tokenizer, gathered.columns
-    judged_by = about.student_logps or format.student_logps
-    return RunMeta(
-        name=out.resolve().name,
-        student=options.student or about.student or UNKNOWN,
-        teacher=options.teacher or about.teacher or UNKNOWN,
-        tokenizer_hash=tokenizer.hash if tokenizer else unknown_hash(export.files),
-        vocab_size=1 + max(gathered.seen.last, tokenizer.last if tokenizer else -1),
-        estimator=(options.estimator or about.estimator or format.estimator)
-        if "kl" in columns
-        else "absent",
-        student_logps=judged_by if columns & {"student_logp", "sampled_loss"} else "absent",
-        source=format.name,
-        notes=_notes(format, about, gathered),
-        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        config=about.config,
-    )
-
-
-def _notes(format: Format, about: About, gathered: Gathered) -> list[str]:
-    """What a reader of the run must know besides."""
-    tokenizer, seen = gathered.tokenizer, gathered.seen
-    beyond = seen.beyond(tokenizer) if tokenizer else 0
-    own = {
-        "The export names tokens by their text alone: ids count the different texts.": (
-            gathered.numbered
-        ),
-        "The export has text without token ids: the ids are of the tokenizer that was given, and "
-        "may differ from what was sampled.": gathered.encoded,
-        "No tokenizer was given: tokens are shown by their ids.": (
-            gathered.with_ids and not tokenizer and not seen.texts
-        ),
-        f"The tokenizer lacks {beyond} ids of the export: they are shown by their ids.": beyond,
-        f"No teacher values in this export. {RESCORE}": (
-            not gathered.columns & {"kl", "sampled_loss", "teacher_logp"}
-        ),
-    }
-    return [*format.notes, *about.notes, *(note for note, holds in own.items() if holds)]
 
 
 @contextmanager

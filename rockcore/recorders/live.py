@@ -12,7 +12,7 @@ import torch
 
 from rockcore.log import RunWriter
 from rockcore.schema import Prompt
-from rockcore.training import loading
+from rockcore.training import chat, trial
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
     alternative_columns,
@@ -95,10 +95,11 @@ def live_model(name: str, net: Any, tokenizer: Any, ends: Sequence[int], half: b
     """
     was_training = net.training
     try:
-        projects = loading._projects(net.eval())
+        projects = trial.projects(net.eval())
     finally:
         net.train(was_training)
-    return Model(name, net, tokenizer, frozenset(ends), None, projects, half)
+    appended = chat.appended_ids(tokenizer)
+    return Model(name, net, tokenizer, frozenset(ends), None, projects, half, appended=appended)
 
 
 def _pure(model: Model) -> Any:

@@ -23,13 +23,13 @@ import torch
 from rockcore.interventions import Arm, Batch, check_set, load_set, weights
 from rockcore.log.folders import ROCKS
 from rockcore.log.lock import locked
+from rockcore.prompts import load_prompts
 from rockcore.recorders.guard import RecordingEnded
 from rockcore.recorders.rows import CannotRecord, Recording, begun
 from rockcore.recorders.trl_steps import Recorder, name_of, nets_of
 from rockcore.recorders.trl_tap import Tap, module_of
 from rockcore.rocks.rockset import RockSet
 from rockcore.schema import Prompt, RunMeta, tokenizer_hash
-from rockcore.tasks import load_prompts
 from rockcore.training.models import Model
 from rockcore.training.vocabulary import vocabulary_columns
 

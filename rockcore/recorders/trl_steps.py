@@ -120,7 +120,7 @@ class Recorder:
 
     def begin_step(self, state: Any) -> None:
         self.guard.at = state.global_step
-        self._taken, self.guard.seconds, self.sample_s = [], 0.0, 0.0
+        self._taken, self.sample_s = [], 0.0
         if self.prompts is not None and self.run is not None:
             self.guard(lambda: self._rescore(self.guard.at))
 
@@ -152,6 +152,7 @@ class Recorder:
         run.add(rollouts)
         norm = self._norm.item() if isinstance(self._norm, torch.Tensor) else self._norm
         seconds = {"log_s": self.guard.seconds, "sample_s": self.sample_s}
+        self.guard.seconds = 0.0  # what writing takes from here on is told in the next step's row
         run.finish_step(self.guard.at, Update(self._rate, norm, seconds))
 
     def _rollouts(self) -> list[Recorded]:

@@ -28,7 +28,7 @@ _LOSS, _FUNCTION, _COMPUTE = (
     "_compute_loss",
 )
 _TAKES_LOSS = ("student_hidden_states", "teacher_hidden_states", "completion_mask", "beta")
-_TAKES_FUNCTION = (
+_TAKES_FUNCTION: tuple[str, ...] = (
     "student_hidden",
     "student_weight",
     "student_bias",
@@ -84,7 +84,8 @@ def module_of(trainer: Any) -> ModuleType:
     own = next((c for c in above if "compute_loss" in vars(c)), None)
     if own is not None:
         raise _unknown(trainer, f"its compute_loss is that of {own.__name__}")
-    loss, function = getattr(module, _LOSS, None), getattr(module, _FUNCTION, None)
+    loss: Any = getattr(module, _LOSS, None)
+    function: Any = getattr(module, _FUNCTION, None)
     if not callable(loss) or not hasattr(function, "forward"):
         raise _unknown(trainer, f"{module.__name__} has no {_LOSS} and {_FUNCTION}")
     taken = [name for name in _parameters(function.forward) if name != "ctx"]
@@ -237,7 +238,7 @@ def _judged_again(ids_BT: Tensor, judged_BT: Tensor, args: tuple[Any, ...]) -> d
     """All values of the judged positions, (B, T) each, from the hidden states that the loss saw; a
     piece of the positions at a time, so that no (B, T, V) is ever there.
     """
-    named = dict(zip(_TAKES_FUNCTION, args, strict=False))
+    named: dict[str, Any] = dict(zip(_TAKES_FUNCTION, args, strict=False))
     at = judged_BT.reshape(-1)
     heads = [
         Head(
@@ -254,7 +255,7 @@ def _judged_again(ids_BT: Tensor, judged_BT: Tensor, args: tuple[Any, ...]) -> d
     weights = [head.weight.float() for head in heads]
     ids_N = ids_BT.to(at.device).reshape(-1)[at]
     found = [
-        token_losses(*(h.logits(p, w) for h, w in zip(heads, weights, strict=True)), ids_N[p])
+        token_losses(heads[0].logits(p, weights[0]), heads[1].logits(p, weights[1]), ids_N[p])
         for p in pieces(len(ids_N), len(weights[0]), at.device)
     ]
     names = found[0]._fields if found else ()

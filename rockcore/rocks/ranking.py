@@ -25,16 +25,22 @@ def last_step(run: Run) -> int:
     """The last step with logged tokens; raises NothingLogged if there is none, NotLogged where only
     the words of texts are logged.
     """
-    steps = run.steps("types")
-    if not steps and (held := run.holdings()).words:
+    if steps := run.steps("types"):
+        return steps[-1]
+    held = run.holdings()
+    if held.words:
         held.require("kl")
-    if not steps:
+    if held.columns:
         raise NothingLogged(
-            f"{run.path.name} has no logged tokens yet",
-            "There is nothing to rank",
-            "Wait for the first step, or train with logging on",
+            f"{run.path.name} has no fresh rollouts, only texts that are scored again",
+            "The types of one step are ranked over its fresh rollouts",
+            "Rank the texts that there are by a rule: rockcore rocks, or the page Rock tokens",
         )
-    return steps[-1]
+    raise NothingLogged(
+        f"{run.path.name} has no logged tokens yet",
+        "There is nothing to rank",
+        "Wait for the first step, or train with logging on",
+    )
 
 
 def rank(run: Run, step: int | None = None) -> pd.DataFrame:
@@ -43,9 +49,11 @@ def rank(run: Run, step: int | None = None) -> pd.DataFrame:
 
     Needs no second checkpoint, and says nothing of persistence. Columns: token_id, token, category,
     frequency, mean_kl (nats), rock_score (nats, R(v)), share of the summed kl, coverage (share of
-    this type and all above it), grad_norm_sum. Raises NotLogged where no kl is logged.
+    this type and all above it), grad_norm_sum. Raises as `last_step` does, and NotLogged where no
+    kl is logged.
     """
-    types = run.types(last_step(run) if step is None else step)
+    last = last_step(run)
+    types = run.types(last if step is None else step)
     if types.kl_sum.isna().all():
         run.holdings().require("kl", Texts.FRESH)
     order = np.lexsort((types.token_id.to_numpy(), -types.kl_sum.to_numpy()))

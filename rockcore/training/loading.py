@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from rockcore.schema import RockError
-from rockcore.training import chat, given_adapters, llama, model_files, remarks, trial
+from rockcore.training import chat, given_adapters, heads, llama, model_files, remarks, trial
 from rockcore.training.encodings import Difference, difference
 from rockcore.training.failures import ModelNotFound, named_failures
 from rockcore.training.models import SMALL, Model
@@ -124,6 +124,7 @@ def load(
         fast = llama.FastLlama(net) if small and not half and llama.fits(net) else None
         with trial.named_use(source):  # an error of ours, which stays
             projects = fast is not None or trial.projects(net)
+            finishes = not projects and heads.finishes(net)
         model = Model(
             source,
             net,
@@ -134,6 +135,7 @@ def load(
             half,
             template_args=dict(template_args or {}),
             appended=appended,
+            finishes=finishes,
             remarks=remarks.of_model(asked, beyond, tokenizer, appended, otherwise),
         )
     trial.refuse_unusable(model)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt, RockError, Turn
-from rockcore.training import adapters, chat, generation, llama
+from rockcore.training import adapters, chat, generation, heads, llama
 from rockcore.training.llama import Pick
 from rockcore.training.padding import ChosenBy
 from rockcore.training.sampling import greedy, inverse_cdf
@@ -53,6 +53,13 @@ class Model:
     remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
     # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
     micro_batch: int | None = None
+    # what it does behind its last hidden states can be asked for position by position
+    finishes: bool = False
+
+    @property
+    def splits(self) -> bool:
+        """Whether `features` are hidden states, of which `logits` makes predictions in pieces."""
+        return self.projects or self.finishes
 
     @property
     def device(self) -> torch.device:
@@ -207,9 +214,9 @@ class Model:
         else:
             # padding stands on the right, where a causal model does not look
             with self.autocast():
-                net = self.net.get_decoder() if self.projects else self.net
+                net = self.net.get_decoder() if self.splits else self.net
                 out = net(ids_BT, use_cache=False)
-            out_BTD = out.last_hidden_state if self.projects else out.logits
+            out_BTD = out.last_hidden_state if self.splits else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
@@ -223,7 +230,9 @@ class Model:
     def all_logits(self, features: Tensor) -> Tensor:
         """(N, rows of the head) predictions from `features`, those of no shared id included."""
         with self.autocast():
-            return self.net.get_output_embeddings()(features) if self.projects else features
+            if self.projects:
+                return self.net.get_output_embeddings()(features)
+            return heads.finished(self.net, features) if self.finishes else features
 
     def check_room(self, length: int) -> None:
         """Raises BadResponse if a prompt with its response of `length` tokens is longer than the

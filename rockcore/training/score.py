@@ -16,12 +16,13 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from rockcore.log import RunWriter
 from rockcore.log.files import table_file
 from rockcore.log.folders import META
 from rockcore.log.lock import Lock, locked
-from rockcore.schema import RunMeta, Texts, tokenizer_hash
+from rockcore.schema import LogWriteError, RockError, RunMeta, Texts, tokenizer_hash
 from rockcore.training import loading, remarks, score_price
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -38,13 +39,17 @@ from rockcore.training.ranks import Ranks, launched
 from rockcore.training.score_parts import Parts, sweep
 from rockcore.training.score_plan import BadScoring, Plan, ScoreSettings, Unit, refuse_another
 from rockcore.training.score_students import name_of
-from rockcore.training.score_texts import Readable, open_source, readable
+from rockcore.training.score_texts import NoTexts, Readable, open_source, readable
 from rockcore.training.scoring import Judged
 from rockcore.training.vocabulary import vocabulary_columns
 
 __all__ = ["BadScoring", "ScoreProgress", "ScoreSettings", "score"]
 
 _MOST_NOTES = 100
+
+
+class TooLarge(RockError, MemoryError):
+    """Models and texts that do not fit on the device."""
 
 
 class ScoreProgress(NamedTuple):
@@ -69,7 +74,7 @@ def score(
     Started by `accelerate launch` or `torchrun`, the processes share the work; the first one locks
     and writes the log. Raises before anything is written RunNotFound, DamagedRun, BadPrompts,
     NoTexts, BadScoring, ModelNotFound, VocabularyMismatch, NoDevice, RunExists or FolderInUse;
-    NonFiniteLoss or LogWriteError later, with every finished step kept.
+    NonFiniteLoss, TooLarge or LogWriteError later, with every finished step kept.
     """
     with endings() as ending, launched() as ranks, ExitStack() as stack:
         plan = Plan(settings, open_source(settings.source))
@@ -82,7 +87,20 @@ def score(
         mute: Any = lambda _: None  # noqa: E731
         told = (listen, say) if ranks.first else (mute, mute)
         scoring = _Scoring(plan, ranks, lock, *told)
-        return scoring.run(ending)
+        try:
+            return scoring.run(ending)
+        except LogWriteError as e:
+            todo = (
+                "Mend that, and give the same command again, with --out as the folder is called now"
+            )
+            raise type(e)(*e.parts[:2], todo) from e
+        except torch.OutOfMemoryError as e:
+            raise TooLarge(
+                f"{scoring.device} has too little memory ({str(e).splitlines()[0][:160]})",
+                "Both models and a piece of their predictions have to fit",
+                "Give --dtype bfloat16, another --device, or leave out the longest texts; what was "
+                "scored is kept",
+            ) from e
 
 
 class _Scoring:
@@ -102,10 +120,9 @@ class _Scoring:
 
     def run(self, ending: Ending) -> RunMeta:
         """All units that are not written yet, or until it is asked to end."""
-        first = self.plan.units[0]
-        student = self.student(first.student)
-        texts = self.read(first)  # what cannot be read is told before anything is written
+        texts = self.first_texts()  # what cannot be read is told before anything is written
         ending.begin()
+        student = self.student(self.plan.units[0].student)
         writer = self.opened(student) if self.ranks.first else None
         with ExitStack() as stack:
             if writer is not None:
@@ -120,6 +137,18 @@ class _Scoring:
                 if asked:
                     break
             return self.closed(asked)
+
+    def first_texts(self) -> Readable:
+        """The texts of the first unit, or of fresh ones of the first that has any. Raises NoTexts
+        where none has.
+        """
+        for unit in self.plan.units:
+            try:
+                return self.read(unit)
+            except NoTexts:
+                if unit == self.plan.units[-1] or unit.texts is not Texts.FRESH:
+                    raise
+        raise AssertionError("a plan has units")
 
     def loaded(self, source: str) -> Model:
         settings = self.plan.settings
@@ -211,7 +240,11 @@ class _Scoring:
 
     def score_unit(self, unit: Unit, number: tuple[int, int], ending: Ending) -> bool:
         """Judge and write one unit; returns whether to end after it, or in the middle of it."""
-        texts = self.read(unit)
+        try:
+            texts = self.read(unit)
+        except NoTexts as e:  # of fresh texts a step may have none; the others have theirs
+            self.say(str(e))
+            return self.ranks.any(ending.is_asked)
         whole = 0 if unit.texts is Texts.FRESH else self.plan.settings.alternatives
         parts = Parts(self.plan.settings.out, unit.name, texts.rollouts, whole)
         missing = self.ranks.told(parts.missing())

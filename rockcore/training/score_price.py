@@ -27,8 +27,8 @@ def sentences(
     beside = working_bytes(student, teacher, rollouts)
     each = " in each process" if processes > 1 else ""
     said = [
-        f"{len(rollouts.lengths):,} texts, {tokens:,} response tokens, {units} "
-        f"time{'s' * (units > 1)}, on {student.device}; memory{each}: {_size(weights)} for both "
+        f"{_counted(len(rollouts.lengths), 'text')} with {_counted(tokens, 'response token')}, "
+        f"{_counted(units, 'time')}, on {student.device}; memory{each}: {_size(weights)} for both "
         f"models and about {_size(beside)} beside them"
     ]
     if tokens * units > _WORTH_A_TRIAL:
@@ -48,7 +48,7 @@ def working_bytes(student: Model, teacher: Model, rollouts: Rollouts) -> int:
         config = model.net.config.get_text_config()
         D = getattr(config, "hidden_size", 0) or 0
         inner = getattr(config, "intermediate_size", 0) or 4 * D
-        width = 6 * D + 3 * inner + (0 if model.projects else 2 * model.head.shape[0])
+        width = 6 * D + 3 * inner + (0 if model.splits else 2 * model.head.shape[0])
         bytes_each = next(model.net.parameters()).element_size()
         most = max(most, max(padded_tokens(model), longest) * width * bytes_each)
     piece = piece_rows(student.vocab_size, student.device) * student.vocab_size * 4
@@ -67,6 +67,10 @@ def _speed(student: Model, teacher: Model, rollouts: Rollouts) -> float:
     start = time.perf_counter()
     judge_texts(student, teacher, texts, Clock(student.device))
     return sum(texts.lengths) / (time.perf_counter() - start)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _size(n: float) -> str:

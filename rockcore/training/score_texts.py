@@ -21,7 +21,7 @@ from rockcore.log import Run
 from rockcore.log.checks import read_columns
 from rockcore.log.files import steps_and_files, table_files
 from rockcore.log.folders import META
-from rockcore.prompts import load_texts
+from rockcore.prompts import load_texts, turns_in
 from rockcore.schema import Prompt, RockError, RunNotFound, Texts, Turn, tokenizer_hash
 from rockcore.training.models import BadResponse, Ids, Model
 from rockcore.training.rollouts import Rollouts
@@ -202,11 +202,7 @@ def _texts(frame: pd.DataFrame, ids: dict[int, Ids]) -> list[Text]:
     return [
         Text(
             int(row["rollout_id"]),
-            Prompt(
-                _known(row["prompt"]) or "",
-                _known(row["teacher_prompt"]) or _known(row["prompt"]) or "",
-                _known(row["answer"]),
-            ),
+            _prompt(*(_known(row[name]) for name in ("prompt", "teacher_prompt", "answer"))),
             _known(row["response"]),
             ids.get(int(row["rollout_id"])),
             _known(row["correct"]),
@@ -214,6 +210,12 @@ def _texts(frame: pd.DataFrame, ids: dict[int, Ids]) -> list[Text]:
         )
         for row in rows
     ]
+
+
+def _prompt(prompt: str | None, teacher_prompt: str | None, answer: str | None) -> Prompt:
+    """As the log has it; what it spells out as a conversation in its turns."""
+    own, others = prompt or "", teacher_prompt or prompt or ""
+    return Prompt(own, others, answer, turns_in(own), turns_in(others))
 
 
 def _known(value: Any) -> Any:
@@ -247,6 +249,11 @@ def readable(
         said.append(
             f"{as_read} of {len(texts)} prompts begin with a special token: they are read as they "
             "are, without the chat template"
+        )
+    if talks := sum(bool(t.task.turns) for t in texts):
+        said.append(
+            f"{talks} of {len(texts)} prompts are conversations, and are put to the models turn by "
+            "turn"
         )
     kept, left_out = [], Counter[str]()
     for i, response in enumerate(ids):

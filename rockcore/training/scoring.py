@@ -20,6 +20,8 @@ from rockcore.training.models import SMALL, Model, chunks
 from rockcore.training.padding import CutMass, mass_beyond
 from rockcore.training.rollouts import Rollouts
 
+# bytes of float32 logits over the whole vocabulary; about six such arrays are there at one moment
+WHOLE_LOGITS = 1 << 28
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
 
 
@@ -60,26 +62,28 @@ class Alternatives:
     """Collects both models' likeliest tokens at the first M response tokens as they are scored."""
 
     def __init__(self, first: int):
-        self.first, self._tops, self._at = first, [], []
+        self.first, self._known = first, 0
+        self._tops: tuple[Tensor, ...] = ()  # (M, TOP_ALTERNATIVES) each, in the order of TOPS
 
     def __call__(self, piece: Piece) -> None:
-        kept = piece.at < self.first
-        if bool(kept.any()):
-            logits = piece.student_logits[kept], piece.teacher_logits[kept]
-            self._tops.append(
-                [part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)]
-            )
-            self._at.append(piece.at[kept])
+        kept = _places(piece.at < self.first)
+        at = piece.at[kept]
+        if not len(at):
+            return
+        logits = piece.student_logits[kept], piece.teacher_logits[kept]
+        found = [part for x in logits for part in top_alternatives(x, TOP_ALTERNATIVES)]
+        if not self._tops:
+            self._tops = tuple(part.new_empty(self.first, TOP_ALTERNATIVES) for part in found)
+        for whole, part in zip(self._tops, found, strict=True):
+            whole[at] = part
+        self._known = max(self._known, int(at.max()) + 1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """(M, TOP_ALTERNATIVES) each, by the names in TOPS; empty where there is no token."""
-        if not self._at:
+        if not self._tops:
             return {}
-        back = torch.argsort(torch.cat(self._at))
-        return {
-            name: torch.cat([t[i] for t in self._tops])[back].cpu().numpy()
-            for i, name in enumerate(TOPS)
-        }
+        parts = zip(TOPS, self._tops, strict=True)
+        return {name: whole[: self._known].cpu().numpy() for name, whole in parts}
 
 
 def judge_texts(
@@ -149,7 +153,8 @@ def _groups(
         max(a, b, key=len)
         for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
     ]
-    budget, most_rows = padded_tokens(teacher), student.micro_batch
+    budget = min(padded_tokens(student), padded_tokens(teacher))
+    most_rows = student.micro_batch
     for rows in chunks(longest_prompt, rollouts.responses, budget, most_rows):
         at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows])
         yield rows, at.to(student.device)
@@ -228,9 +233,14 @@ class _Judging:
 
 def padded_tokens(model: Model) -> int:
     """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
-    cache.
+    cache. Of a model whose logits are no plain projection those of all padded tokens are there at
+    once: no more than WHOLE_LOGITS bytes of them.
     """
-    return 1024 if model.size < SMALL and model.device.type == "cpu" else 8192
+    on_cpu = model.device.type == "cpu"
+    most = 1024 if model.size < SMALL and on_cpu else 8192
+    if model.projects:
+        return most
+    return max(1, min(most, WHOLE_LOGITS // (4 * model.head.shape[0])))
 
 
 def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:

@@ -331,7 +331,8 @@ class Session:
     def note(self, sentence: str) -> None:
         """Tell the user, and every later reader of the run."""
         self.say(sentence)
-        self.writer.save_meta(notes=[*self.writer.meta.notes, sentence])
+        if sentence not in (known := self.writer.meta.notes):  # as it is where a run goes on
+            self.writer.save_meta(notes=[*known, sentence])
 
     def log_tokens(self, step: int, fresh: Fresh, clock: Clock, ending: bool) -> None:
         """Write the fresh rollouts and their tokens, at the steps that are logged in full."""

@@ -73,7 +73,7 @@ def test_a_log_that_knows_no_gradients_opens_reads_and_says_what_is_missing(tiny
         lambda: shares.given_up(run, [7]),
         lambda: correlations.second_moments(run),
     ):
-        with pytest.raises(NoGradients, match=r"tiny has no .*\. .*\. Train with"):
+        with pytest.raises(NoGradients, match=r"tiny has no .*\. .*\. Rescore it: rockcore score"):
             ask()
     with pytest.raises(NoGradients, match="--gradients full"):
         correlations.exact_correlation(run, "final")

@@ -31,10 +31,15 @@ CONTENT = {
     "threshold_lab": ("bidi_component", "metric"),
     "live": ("caption or text or markdown",),
     "session": ("button", "number_input", "selectbox"),
+    "imports": ("button", "multiselect", "selectbox"),
 }
 # pages that are about something else than the run of the sidebar
 ABOUT_NO_RUN = [page.name for page in pages.PAGES if not page.of_one_run]
-TITLES = {"session": "Train a student"}  # others as in the menu; Overview: the run
+FORMS = ("session", "imports")  # they begin something, and ask nothing of a run
+TITLES = {
+    "session": "Train a student",
+    "imports": "Import",
+}  # others as in the menu; Overview: the run
 
 
 def missing(app: AppTest, page: str, run: str) -> list[str]:
@@ -63,7 +68,7 @@ def test_every_page_renders_on_the_bundled_runs(page: str, name: str, open_app) 
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page not in ("live", "session", *ABOUT_NO_RUN)]
+    "page", [page for page in PAGES if page not in ("live", *FORMS, *ABOUT_NO_RUN)]
 )
 @pytest.mark.parametrize("question", ["facts", "key"])
 def test_a_page_that_only_says_what_is_wrong_does_not_count_as_rendered(
@@ -84,7 +89,7 @@ def test_every_page_says_so_when_nothing_is_logged_yet(
 ) -> None:
     app = open_app(page, tiny_run("young", steps=(), status="running"))
     assert not app.exception
-    assert "yet" in words(app) or page in ABOUT_NO_RUN
+    assert "yet" in words(app) or page in (*ABOUT_NO_RUN, "imports")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -106,7 +111,7 @@ def test_a_damaged_run_is_explained_and_never_a_traceback(
     DAMAGES[damage](run)
     app = open_app(page, run)
     assert not app.exception
-    if page != "session" and not (
+    if page not in FORMS and not (
         page in ABOUT_NO_RUN and damage in ("a cut file", "spoiled pages")
     ):
         assert "cannot be" in words(app)

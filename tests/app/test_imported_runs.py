@@ -91,9 +91,16 @@ def test_the_overview_tells_source_estimator_student_and_notes(imported, open_ap
     said = shown(open_app("overview", imported("sampled loss"))).replace("\\", "")
     for told in ("a test's format", "by the engine that sampled", "kl: not logged", NOTE):
         assert told in said
-    assert "Arm: " not in said, "of the objective of another trainer the log says nothing"
+    assert "Arm: " not in said and "Objective" not in said, "the log does not say"
     said = shown(open_app("overview", imported("top-k kl"))).replace("\\", "")
     assert "kl: top-k without tail" in said
+
+
+def test_an_objective_is_told_where_the_log_says_it(tmp_path: Path) -> None:
+    scored = fresh(("kl",), source="rockcore", config={"score": {}})(tmp_path / "scored")
+    assert course.course(Run.open(scored)).objective == ""
+    other = fresh(("kl",), objective="forward_kl")(tmp_path / "other")
+    assert course.course(Run.open(other)).objective == "Objective: forward_kl"
 
 
 def test_many_long_notes_leave_room_for_the_page(tmp_path: Path, open_app) -> None:
@@ -234,3 +241,9 @@ def test_the_command_line_says_what_lacks_and_what_it_can_rank_by(imported, caps
         with pytest.raises(SystemExit):
             main([*command, str(imported("rollouts alone"))])
         assert "words of its texts alone" in " ".join(capsys.readouterr().err.split())
+
+
+def test_steps_of_fixed_texts_are_told_what_can_be_ranked(imported, open_app) -> None:
+    said = shown(open_app("compare", imported("probes alone")))
+    assert "has no fresh rollouts, only texts that are scored again" in said
+    assert "by a rule: rockcore rocks" in said

@@ -136,7 +136,7 @@ def test_a_run_that_is_not_there_is_never_replaced_by_another(
     assert "There is no run named nope" in words(app) and "There is: one, two" in words(app)
     assert app.query_params["run"] in ("nope", ["nope"])
     assert app.selectbox(key="widget run").value is None
-    assert not app.title or page in ("live", "session", "arms")
+    assert not app.title or page in ("live", "session", "arms", "imports")
     app.selectbox(key="widget run").set_value("two").run()
     assert not app.exception and "no run named" not in words(app)
 

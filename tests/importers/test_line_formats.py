@@ -12,6 +12,7 @@ import pytest
 
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.recognise import recognise
+from rockcore.importers.vocabulary import Tokenizer
 from rockcore.log import Run
 
 
@@ -207,6 +208,22 @@ def sampled(number: int, prompt: int, *answers: list[float], **scope: object) ->
     }
 
 
+def datum(prompt: int, length: int, lead: int = 1, **others: Any) -> dict[str, Any]:
+    """A datum as a loss takes it: targets are the sequence without its first token."""
+    total = prompt + length - 1
+    mask = [0.0] * (prompt - 1) + [1.0] * length
+    values = [0.0] * (prompt - 1) + [-float(n + 1) for n in range(length)]
+    teacher = [None] * lead + [-9.0] * (prompt - 1) + [-0.5] * length
+    inputs = {
+        "target_tokens": {"data": list(range(1, total + 1)), "dtype": "int64", "shape": [total]},
+        "logprobs": {"data": values, "dtype": "float32", "shape": [total]},
+        "mask": {"data": mask, "dtype": "float32", "shape": [total]},
+        "teacher_logprobs": teacher,
+        **others,
+    }
+    return {"iteration": 0, "model_input": {"chunks": []}, "loss_fn_inputs": inputs}
+
+
 def test_each_captured_sequence_is_a_text_without_a_teacher(tmp_path):
     rows = [sampled(0, 4, [-1.0, -2.0], [-3.0]), sampled(1, 1, [-4.0, -5.0, -6.0])]
     report, run = imported(tmp_path, "tinker", rows)
@@ -234,6 +251,23 @@ def test_what_was_no_training_is_left_out_and_counted(tmp_path):
     assert report.texts == 1 and report.skipped == 0
     notes = " ".join(run.meta.notes)
     assert "2 sequences of evaluations" in notes and "1 requests without an answer" in notes
+
+
+@pytest.mark.parametrize(
+    ("row", "read"),
+    [
+        (sampled(0, 4, [-1.0]), [0, 1, 2, 3]),
+        (
+            {**datum(3, 2), "model_input": {"chunks": [{"tokens": [9, 1]}, {"tokens": [2, 3]}]}},
+            [9, 1, 2],
+        ),
+    ],
+)
+def test_a_tokenizer_spells_the_prompts_of_tinker(tmp_path, row, read):
+    models = Path(__file__).parents[2] / "sample_runs/models/teacher"
+    _, run = imported(tmp_path, "tinker", [row], Options(tokenizer=models))
+    asked = run.rollouts(run.steps()[0]).prompt[0]
+    assert asked == Tokenizer(models).decode(np.array(read))
 
 
 def test_two_runs_of_a_capture_are_not_mixed(tmp_path):
@@ -303,22 +337,6 @@ def test_a_database_that_is_no_store_is_refused(tmp_path, damage):
         database.close()
     with pytest.raises(BadExport, match="table wire_rows|as a database"):
         import_run(format_named("tinker"), [file], tmp_path / "run")
-
-
-def datum(prompt: int, length: int, lead: int = 1, **others: Any) -> dict[str, Any]:
-    """A datum as a loss takes it: targets are the sequence without its first token."""
-    total = prompt + length - 1
-    mask = [0.0] * (prompt - 1) + [1.0] * length
-    values = [0.0] * (prompt - 1) + [-float(n + 1) for n in range(length)]
-    teacher = [None] * lead + [-9.0] * (prompt - 1) + [-0.5] * length
-    inputs = {
-        "target_tokens": {"data": list(range(1, total + 1)), "dtype": "int64", "shape": [total]},
-        "logprobs": {"data": values, "dtype": "float32", "shape": [total]},
-        "mask": {"data": mask, "dtype": "float32", "shape": [total]},
-        "teacher_logprobs": teacher,
-        **others,
-    }
-    return {"iteration": 0, "model_input": {"chunks": []}, "loss_fn_inputs": inputs}
 
 
 @pytest.mark.parametrize("lead", [0, 1])

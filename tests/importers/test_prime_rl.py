@@ -13,6 +13,7 @@ import pytest
 
 from rockcore.importers import BadExport, Options, Report, format_named, import_run
 from rockcore.importers.recognise import files_of, recognise
+from rockcore.importers.vocabulary import Tokenizer
 from rockcore.log import Run
 
 PROMPTS = [3, 1, 5]  # tokens of the prompt of each text, with as many of the answer less one
@@ -171,6 +172,17 @@ def test_updates_are_found_from_within_the_folder_of_chunks(tmp_path, monkeypatc
     assert "student_entropy" not in report.missing
 
 
+def test_a_tokenizer_spells_prompts_as_the_student_read_them(tmp_path):
+    old(tmp_path, 1, TRACES)
+    models = Path(__file__).parents[2] / "sample_runs/models/teacher"
+    _, run = imported(tmp_path, Options(tokenizer=models))
+    tokenizer = Tokenizer(models)
+    for number, given in enumerate(TRACES):
+        asked, said = given["nodes"]
+        read = [*asked["token_ids"], said["token_ids"][0]]
+        assert run.rollouts(1).prompt[number] == tokenizer.decode(np.array(read))
+
+
 def test_a_chunk_that_is_there_plain_and_packed_counts_once(tmp_path):
     stream(tmp_path, [episode(each) for each in TRACES], [], "chunks")
     at = tmp_path / "export/monitors/file/traces/stream"
@@ -233,6 +245,19 @@ def test_texts_are_of_the_step_whose_batch_took_them_and_others_are_left_out(tmp
     report, run = imported(tmp_path)
     assert report.steps == [6, 8] and report.texts == 2 and report.skipped == 0
     assert "Left out: 1 texts that no batch took." in run.meta.notes
+
+
+@pytest.mark.parametrize("layout", ["file", "chunks"])
+def test_the_order_of_a_stream_is_of_no_matter(tmp_path, layout):
+    rows = [episode(trace(n, 1 + n % 4), step=n % 3) for n in range(9)]
+    runs = []
+    for name, given in (("ahead", rows), ("back", rows[::-1])):
+        (tmp_path / name).mkdir()
+        stream(tmp_path / name, given, [], layout)
+        runs.append(imported(tmp_path / name)[1])
+    for step in range(3):
+        one, other = (run.trace(step, 1) for run in runs)
+        assert one.equals(other) and len(one)
 
 
 def test_what_the_trainer_dropped_has_no_weight(tmp_path):

@@ -141,7 +141,7 @@ def test_texts_of_the_sampling_go_with_the_values_of_the_training(tmp_path: Path
     assert (report.texts, run.meta.student_logps) == (5, "trainer")
     shown = run.rollouts(0).set_index("rollout_id").loc[2]
     assert (shown.prompt, shown.response, shown.answer) == ("question 2", "answer 2", "42")
-    with pytest.raises(BadExport, match="hold no row"):
+    with pytest.raises(BadExport, match="no row"):
         import_run(SLIME, [eval_file], tmp_path / "other")
 
 

@@ -82,7 +82,7 @@ def test_a_table_says_the_same_in_every_kind_of_file(kind: str, expected: dict, 
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.randoms(use_true_random=False), st.sampled_from(["parquet", "csv", "jsonl"]))
 def test_the_order_of_rows_and_columns_and_files_is_of_no_matter(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,12 +22,15 @@ from trl.trainer import distillation_trainer
 
 from rockcore import RockRule, RockSet, Run, detect
 from rockcore.cli import main
+from rockcore.exporters import EXPORTERS, Found
 from rockcore.interventions import BadIntervention
 from rockcore.log.writer import RunExists
 from rockcore.recorders import record
 from rockcore.recorders.rows import CannotRecord
 from rockcore.recorders.trl import RecordingEnded
-from rockcore.schema import Prompt
+from rockcore.recorders.trl_steps import rollouts_of as rollouts_of_batch
+from rockcore.recorders.trl_tap import MicroBatch, _expand
+from rockcore.schema import Prompt, tokenizer_hash
 from rockcore.training import loading
 from rockcore.training.clock import Clock
 from rockcore.training.rollouts import Rollouts, rollouts_of
@@ -165,6 +170,75 @@ def test_a_rock_set_weighs_the_loss_as_our_own_masked_loss(pair, whole, tmp_path
     for name, p in student.net.named_parameters():
         moved = trainer.model.get_parameter(name)
         assert p.grad is not None and torch.allclose(moved, p - rate * p.grad, atol=1e-6), name
+
+
+def test_a_recording_that_fails_leaves_the_weights_in_the_loss(pair, whole, tmp_path, monkeypatch):
+    """Another objective from some step on would be worse than no log."""
+    from rockcore.recorders import trl_tap
+
+    rocks, states = rocks_of(whole[0]), []
+    for fails in (False, True):
+        if fails:
+            monkeypatch.setattr(trl_tap, "_expand", lambda *_: [][0])
+        trainer = small_trl.trainer(pair, tmp_path / f"out{fails}", 2)
+        told = pytest.warns(RecordingEnded) if fails else nullcontext()
+        with told, record(trainer, tmp_path / f"run{fails}", rock_set=rocks):
+            trainer.train()
+        states.append(trainer.model.state_dict())
+    assert all(torch.equal(states[1][name], x) for name, x in states[0].items())
+    assert not all(torch.equal(whole[1][name], x) for name, x in states[0].items())
+
+
+def test_the_exported_module_weighs_a_training(pair, whole, tmp_path):
+    rocks = rocks_of(whole[0])
+    module: dict = {}
+    exec(EXPORTERS["trl"].rendered(Found(rocks, 0.5)).decode(), module)
+    trainer = small_trl.trainer(pair, tmp_path / "out", 1)
+    with module["recorded"](trainer, tmp_path / "run"):
+        trainer.train()
+    logged = tokens_of(Run.open(tmp_path / "run"), 0)
+    assert (logged.weight == np.where(logged.token_id.isin(rocks.ids), 0.5, 1)).all()
+
+
+def test_where_only_judged_positions_are_projected_the_values_find_their_places(
+    pair, tmp_path, monkeypatch
+):
+    """As TRL does it on a GPU, where some responses are shorter than others."""
+    monkeypatch.setattr(distillation_trainer, "_use_triton", lambda device: True)
+    trainer = small_trl.trainer(pair, tmp_path / "out", 1)
+    trainer.eos_token_ids = trainer.generation_config.eos_token_id = list(range(2, 60))
+    rocks = RockSet(tuple(range(0, 300, 2)), RockRule(), hash_of(trainer), "", {})
+    with record(trainer, tmp_path / "run", rock_set=rocks, weight=0.5):
+        trainer.train()
+    run = Run.open(tmp_path / "run")
+    logged, (rollouts, losses) = tokens_of(run, 0), ours(pair, run)
+    assert len(set(rollouts.lengths)) > 1
+    assert np.abs(logged.kl - losses["kl"]).max() < 1e-5
+    assert (logged.weight == np.where(logged.token_id % 2, 1.0, 0.5)).all()
+
+
+def hash_of(trainer) -> str:
+    return tokenizer_hash(trainer.processing_class.get_vocab())
+
+
+def test_what_a_tool_wrote_is_logged_without_a_kl(pair, whole):
+    """It stands in the response and is in no loss: unknown, and of weight 0."""
+    trainer = SimpleNamespace(
+        _tokenizer=loading.load(pair.student, "cpu", "float32").tokenizer, eos_token_ids=[2]
+    )
+    inputs = {
+        "prompt_ids": torch.tensor([[0, 5, 6]]),
+        "prompt_mask": torch.tensor([[0, 1, 1]]),
+        "completion_ids": torch.tensor([[7, 8, 9, 2, 0]]),
+        "completion_mask": torch.tensor([[1, 1, 1, 1, 0]]),
+    }
+    judged = torch.tensor([[1, 0, 1, 1, 0]]) != 0
+    values = {"kl": _expand(torch.arange(1.0, 6.0), judged)}
+    batch = MicroBatch(inputs, judged, torch.full((1, 5), 0.5), values)
+    [rollout] = rollouts_of_batch(trainer, batch, {(5, 6): ("the prompt", "42")})
+    assert rollout.token_ids.tolist() == [7, 8, 9, 2] and rollout.truncated is False
+    assert rollout.weight.tolist() == [0.5, 0, 0.5, 0.5] and rollout.prompt == "the prompt"
+    assert np.isnan(rollout.values["kl"]).tolist() == [False, True, False, False]
 
 
 @pytest.mark.parametrize("settings", [{"beta": 0.0}, {"beta": 0.5}, {"temperature": 2.0}])

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from rockcore.log.vocabulary import piece_text
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
-from rockcore.training import loading, models
+from rockcore.training import loading, models, scoring
 from rockcore.training.clock import Clock
 from rockcore.training.divergence import VocabularyMismatch, token_losses
 from rockcore.training.exact_gradients import exact_norms
@@ -293,3 +293,38 @@ def test_a_tokenizer_that_takes_its_words_from_elsewhere_is_refused(pairs, tmp_p
     (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(ModelNotFound, match=f"from elsewhere: {name}"):
         loading.load(str(tmp_path / "m"), "cpu", "float32")
+
+
+def test_whole_logits_of_a_pass_stay_within_their_bytes_and_change_nothing(pairs, monkeypatch):
+    """A model that caps its logits has those of all padded tokens at once."""
+    student, teacher = loading.load_pair(*pairs["gemma2"], "cpu", "float32")
+    assert not student.projects
+    rollouts = rollouts_of(student, teacher, TASKS * 4, RESPONSES * 4)
+    texts = zip(rollouts.teacher_prompts, rollouts.responses, strict=True)
+    longest = max(len(p) + len(r) for p, r in texts)
+    tops = [Alternatives(30), Alternatives(30)]
+    before = judge_texts(student, teacher, rollouts, Clock(), watchers=tops[:1]).losses
+    monkeypatch.setattr(scoring, "WHOLE_LOGITS", 4 * 300 * longest * 2)
+    assert scoring.padded_tokens(student) == 2 * longest
+    seen: list[int] = []
+    net = teacher.net.forward
+    monkeypatch.setattr(
+        teacher.net, "forward", lambda ids, **more: (seen.append(ids.numel()), net(ids, **more))[1]
+    )
+    after = judge_texts(student, teacher, rollouts, Clock(), watchers=tops[1:]).losses
+    assert len(seen) >= 4 and max(seen) <= 2 * longest
+    for name in before:
+        np.testing.assert_allclose(before[name], after[name], atol=1e-5, rtol=1e-4)
+    for name, whole in tops[0].arrays().items():
+        assert whole.shape == (30, 8)
+        np.testing.assert_allclose(whole, tops[1].arrays()[name], atol=1e-4)
+
+
+def test_alternatives_are_those_of_the_first_tokens_however_few_there_are(pairs):
+    student, teacher = loading.load_pair(*pairs["llama"], "cpu", "float32")
+    tops = Alternatives(1000)
+    judge_texts(
+        student, teacher, rollouts_of(student, teacher, TASKS, RESPONSES), Clock(), watchers=[tops]
+    )
+    assert {whole.shape for whole in tops.arrays().values()} == {(11, 8)}
+    assert Alternatives(5).arrays() == {}

@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 
 from rockcore import detect
 from rockcore.config import SessionConfig
+from rockcore.importers import format_named, import_run
 from rockcore.log import Run, sample_runs
 from rockcore.log.lock import FolderInUse, locked
 from rockcore.log.writer import RunExists
+from rockcore.prompts import turns_in
 from rockcore.rocks.rule import RockRule
-from rockcore.schema import Prompt, Texts
+from rockcore.schema import Prompt, Texts, Turn
 from rockcore.tasks import BadPrompts
 from rockcore.training import loading, score_parts
 from rockcore.training.loading import ModelNotFound
@@ -293,6 +295,18 @@ def test_what_cannot_be_judged_is_left_out_and_counted(tmp_path):
         score(settings(texts_file(tmp_path / "u.jsonl", rows[3:]), tmp_path / "u"))
 
 
+def test_a_step_without_a_text_that_can_be_scored_is_left_out(tmp_path):
+    folder = tmp_path / "rollout_data"
+    folder.mkdir()
+    for step, output in enumerate(["", "12", "", "13"]):
+        texts_file(folder / f"{step}.jsonl", [{"prompt": "Ana?", "output": output}])
+    import_run(format_named("kdflow"), sorted(folder.iterdir()), tmp_path / "run")
+    said = []
+    meta = score(settings(tmp_path / "run", tmp_path / "s"), say=said.append)
+    assert meta.status == "finished" and Run.open(tmp_path / "s").steps() == [1, 3]
+    assert sum("None of the 1 texts" in sentence for sentence in said) == 2
+
+
 def test_ids_of_another_tokenizer_are_tokenised_anew(trained, checkpoints, tmp_path):
     file = trained / "run.json"
     meta = json.loads(file.read_text())
@@ -330,6 +344,28 @@ def test_a_prompt_that_is_as_the_model_reads_it_gets_no_template(tmp_path):
     assert bare.student_logp.tolist() == made.student_logp.tolist()
 
 
+@pytest.mark.parametrize(
+    "spelled", ["[system]\nBe brisk.\n\n[user]\nAna?", "system: Be brisk.\nuser: Ana?"]
+)
+def test_a_conversation_that_a_log_spells_out_is_read_in_turns(spelled):
+    assert turns_in(spelled) == (Turn("system", "Be brisk."), Turn("user", "Ana?"))
+    assert turns_in("Ana said:\nuser: hello") == () == turns_in("")
+
+
+def test_a_prompt_of_an_imported_run_is_read_in_turns(tmp_path):
+    path = small_pairs.save(tmp_path / "m", "qwen2")
+    tokenizer = small_pairs.tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}<bos>{{ m['content'] }}\n{% endfor %}"
+    tokenizer.save_pretrained(path)
+    rows = [{"step": 3, "prompt": prompt, "output": "12"} for prompt in ("user: Ana?", "Ana?")]
+    (tmp_path / "rollout_data").mkdir()
+    texts_file(tmp_path / "rollout_data" / "3.jsonl", rows)
+    import_run(format_named("kdflow"), [tmp_path / "rollout_data" / "3.jsonl"], tmp_path / "run")
+    score(settings(tmp_path / "run", tmp_path / "s", student=path, teacher=path))
+    first, second = (Run.open(tmp_path / "s").trace(3, row, "final") for row in (0, 1))
+    assert first.student_logp.tolist() == pytest.approx(second.student_logp.tolist(), abs=1e-5)
+
+
 def test_checkpoints_are_known_by_the_names_that_trainers_give_them(tmp_path):
     for name in ("checkpoint-100", "global_step_20/actor/huggingface", "step_3", "runs", "step=7"):
         folder = tmp_path / name
@@ -343,6 +379,24 @@ def test_checkpoints_are_known_by_the_names_that_trainers_give_them(tmp_path):
     (tmp_path / "step-3" / "config.json").write_text("{}")
     with pytest.raises(ModelNotFound, match="two checkpoints of step 3"):
         students_in(str(tmp_path))
+
+
+def test_checkpoints_that_hold_adapters_alone_are_students(tmp_path):
+    peft = pytest.importorskip("peft")
+    base, teacher = (small_pairs.save(tmp_path / str(i), "qwen2", seed=i) for i in range(2))
+    net = peft.get_peft_model(
+        loading.read_net(base, torch.float32), peft.LoraConfig(r=2, target_modules="all-linear")
+    )
+    for step in (10, 20):
+        with torch.no_grad():
+            for name, weight in net.named_parameters():
+                if "lora_B" in name:
+                    weight.fill_(0.01 * step)
+        net.save_pretrained(tmp_path / "outputs" / f"checkpoint-{step}")
+    how = {"student": str(tmp_path / "outputs"), "teacher": teacher, "initial": base}
+    score(settings(texts_file(tmp_path / "t.jsonl"), tmp_path / "s", **how))
+    metrics = Run.open(tmp_path / "s").metrics()
+    assert metrics.step.tolist() == [0, 10, 20] and metrics.kl_mean.nunique() == 3
 
 
 def test_a_checkpoint_without_a_model_is_named(tmp_path):
@@ -375,6 +429,14 @@ def test_fresh_texts_need_steps_that_agree(trained, checkpoints, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def test_the_last_turn_of_the_assistant_is_a_response(tmp_path):
+    turns = [{"role": "user", "content": "Ana?"}, {"role": "assistant", "content": "12"}]
+    rows = [{"messages": turns}, {"prompt": "Ana?", "response": "12"}]
+    score(settings(texts_file(tmp_path / "t.jsonl", rows), tmp_path / "s"))
+    first, second = (Run.open(tmp_path / "s").trace(0, row, "final") for row in (0, 1))
+    assert first.kl.tolist() == pytest.approx(second.kl.tolist(), abs=1e-5)
+
+
 def test_a_row_without_a_response_is_named(tmp_path):
     file = texts_file(tmp_path / "t.jsonl", [*ROWS, {"prompt": "What?"}])
     with pytest.raises(BadPrompts, match="row 4 has no 'response'"):
@@ -383,19 +445,21 @@ def test_a_row_without_a_response_is_named(tmp_path):
 
 MEMORY = """
 import resource, sys, torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import GraniteConfig, GraniteForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
 from rockcore.training.scoring import judge_texts
 from rockcore.training.clock import Clock
 torch.set_num_threads(1)
 V, T = 150_016, 512
-config = Qwen2Config(vocab_size=V, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
-                     num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=2 * T)
-def model():
-    net = Qwen2ForCausalLM(config).to(torch.bfloat16).eval().requires_grad_(False)
-    return Model("m", net, None, frozenset(), None, True)
-student, teacher = model(), model()
+sizes = dict(vocab_size=V, hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+             num_attention_heads=1, num_key_value_heads=1, max_position_embeddings=2 * T)
+def model(net, **how):
+    net = net.to(torch.bfloat16).eval().requires_grad_(False)
+    return Model("m", net, None, frozenset(), None, **how)
+student = model(Qwen2ForCausalLM(Qwen2Config(**sizes)), projects=True)
+# scales its logits
+teacher = model(GraniteForCausalLM(GraniteConfig(**sizes)), projects=False, finishes=True)
 def peak(length):
     texts = Rollouts([None], [[1]], [[1, 2]], [list(range(length))], [""])
     assert len(judge_texts(student, teacher, texts, Clock()).losses["kl"]) == length

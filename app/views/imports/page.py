@@ -105,7 +105,7 @@ def ask_what_to_import() -> None:
         if not st.form_submit_button("Import", type="primary"):
             return
     try:
-        folder = data.imports.start_import(format, names, tokenizer, name.strip(), told)
+        folder = data.imports.start_import(format or "", names, tokenizer, name.strip(), told)
     except data.runs.RockError as e:
         st.text(str(e))
         return

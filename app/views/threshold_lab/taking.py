@@ -18,6 +18,8 @@ def show_taking(run: data.runs.RunKey, rule: data.rocks.RockRule, command: str) 
         list(data.filters.EXPORTERS),
         format_func=lambda name: f"{name}: {data.filters.EXPORTERS[name].about}".replace("`", ""),
     )
+    if name is None:
+        return
     exporter = data.filters.EXPORTERS[name]
     weight = middle.number_input(
         "Weight of its tokens",
