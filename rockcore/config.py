@@ -213,6 +213,10 @@ class SessionConfig:
     """Keep one activation a layer and token and compute the others anew for the gradient: a forward
     pass more, for a fraction of the memory.
     """
+    vllm: str | None = None
+    """Refused, with the reason: a server would have to be given the student's weights anew at every
+    step.
+    """
     resume: bool = False
     """Go on with the run in --out from its last checkpoint; only --steps, --device,
     --teacher-device, --threads, --micro-batch and --gradient-checkpointing may change, another flag
@@ -272,7 +276,17 @@ class SessionConfig:
         return resolved
 
     def _refuse_strangers(self) -> None:
-        """Raises BadConfig for a name, such as that of an arm, that there is none of."""
+        """Raises BadConfig for a name, such as that of an arm, that there is none of, and for a
+        server that is to write the student's texts.
+        """
+        if self.vllm is not None:
+            raise BadConfig(
+                f"--vllm {ascii(self.vllm)[:80]}",
+                "A server answers with the weights that it was started with: after the first "
+                "update its texts are not the student's any more, and nothing here gives it the "
+                "new ones",
+                "Leave --vllm away: the student writes its texts itself, many at a time",
+            )
         for name, known in _ONE_OF.items():
             if (value := getattr(self, name)) is not None and value not in known:
                 raise BadConfig(

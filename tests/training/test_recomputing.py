@@ -7,7 +7,7 @@ import pytest
 import small_pairs
 import torch
 
-from rockcore.config import SessionConfig
+from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run
 from rockcore.schema import Prompt
 from rockcore.training import loading, scoring
@@ -169,4 +169,11 @@ def test_a_run_takes_these_settings_keeps_them_and_may_change_them_when_it_goes_
 def test_a_teachers_device_that_is_not_there_is_refused_by_its_flag(tmp_path):
     with pytest.raises(loading.NoDevice, match="Give --teacher-device cpu"):
         train(SessionConfig(out=tmp_path / "run", teacher_device="meta"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_server_that_would_write_the_students_texts_is_refused_with_the_reason(tmp_path):
+    config = SessionConfig(out=tmp_path / "run", vllm="http://localhost:8000")
+    with pytest.raises(BadConfig, match="--vllm 'http.*its texts are not the student's any more"):
+        train(config)
     assert not (tmp_path / "run").exists()
