@@ -116,6 +116,7 @@ class HookedRun:
                     else f"its trainer's process ended after step {at}",
                 )
         self._held.close()
+        self._run = None
 
     def _begun(self, tokenizer: Any) -> Recording:
         if self._run is None:

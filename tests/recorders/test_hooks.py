@@ -170,6 +170,8 @@ def test_verl_is_recorded_and_weighed_through_its_own_estimator(
     assert np.allclose(logged.student_logp[:7], first)
     assert np.allclose(logged.sampled_loss, logged.student_logp - logged.teacher_logp, atol=1e-6)
     assert run.rollouts(step=0).prompt.tolist()[:2] == [tokenizer.decode(p) for p in PROMPTS]
+    hook.run.close()  # at the end of the process: the step under way is written
+    assert Run.open(run.path).steps("tokens") == [0, 1]
 
 
 def test_a_loss_of_verl_that_is_no_estimator_is_refused(monkeypatch):
@@ -232,6 +234,8 @@ def test_kdflow_is_recorded_and_weighed_by_the_predicted_token(
     assert np.allclose(logged.teacher_logp[:7], ours.teacher_logp.detach(), atol=1e-6)
     assert logged.weight.tolist() == (~held).float().tolist() * 2
     assert run.rollouts(step=0).prompt[0] == tokenizer.decode(PROMPTS[0])
+    algorithm.rocks.run.close()
+    assert Run.open(run.path).meta.status == "stopped"
 
 
 def test_a_base_that_kdflow_has_not_is_refused(monkeypatch):

@@ -263,11 +263,16 @@ def test_capped_logits_are_judged_as_the_models_give_them(tmp_path):
         assert np.abs(tokens_of(run, 0)[name] - losses[name]).max() < 1e-5, name
 
 
-def test_what_is_evaluated_is_not_recorded(pair, tmp_path):
+def test_what_is_evaluated_is_neither_recorded_nor_weighed(pair, tmp_path):
     trainer = small_trl.trainer(pair, tmp_path / "out", 2, eval_strategy="steps", eval_steps=1)
-    with record(trainer, tmp_path / "run"):
+    every_token = RockSet(tuple(range(300)), RockRule(), hash_of(trainer), "", {})
+    with record(trainer, tmp_path / "run", rock_set=every_token):
         trainer.train()
-    assert Run.open(tmp_path / "run").metrics().rollouts.tolist() == [BATCH * ACCUMULATED] * 2
+    evaluated = [log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log]
+    assert len(evaluated) == 2 and min(evaluated) > 1  # weighed, it would be 0
+    metrics = Run.open(tmp_path / "run").metrics()
+    assert metrics.rollouts.tolist() == [BATCH * ACCUMULATED] * 2
+    assert metrics.trained.tolist() == [0, 0]
 
 
 def test_another_trainer_meanwhile_is_not_recorded(pair, tmp_path):
