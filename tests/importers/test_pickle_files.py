@@ -348,6 +348,7 @@ def twice() -> bytes:
         (encrypted(), "is encrypted"),
         (twice(), "twice"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "a zip",  # its bytes tell the time
 )
 def test_a_zip_that_torch_does_not_write_is_refused(file: bytes, said: str, tmp_path: Path):
     (tmp_path / "x.pt").write_bytes(file)
