@@ -113,8 +113,23 @@ def test_detection_as_in_the_paper_gives_finite_shares_and_rock_scores_that_sum_
 
 def test_runs_and_models_stay_small():
     files = [f for f in FOLDER.rglob("*") if f.is_file() and "__pycache__" not in f.parts]
-    assert sum(f.stat().st_size for f in files) <= 15e6
+    assert sum(f.stat().st_size for f in files) <= 17e6
     assert max(f.stat().st_size for f in files) <= 5e6
+
+
+def test_the_run_of_smollm2_is_real_english_of_a_real_training():
+    """It names no folder of the machine that it was trained on."""
+    run = Run.open(FOLDER / "smollm2")
+    meta = run.meta
+    assert (meta.status, meta.estimator, meta.vocab_size) == ("finished", "full", 49152)
+    for value in (meta.student, meta.teacher, *meta.config.values(), *meta.notes):
+        assert "/" not in str(value) or "," in str(value)
+    kl = run.metrics().kl_mean
+    assert kl[-5:].mean() < kl[:5].mean()
+    assert run.steps("probe/final")[0] == 0 and run.steps("probe/final")[-1] == len(kl) - 1
+    words = " ".join(run.rollouts(probe_set="final").response).split()
+    assert sum(word in ("the", "of", "to", "and", "is") for word in words) > len(words) / 12
+    assert sum(f.stat().st_size for f in run.path.rglob("*") if f.is_file()) <= 5e6
 
 
 @pytest.mark.parametrize("name", ["teacher", "student-mixed", "student-styled"])
