@@ -38,6 +38,12 @@ class CannotRecord(RockError, ValueError):
     """A trainer whose tokens cannot be recorded, or whose numbers are not what they are called."""
 
 
+def refuse_weight(weight: float) -> None:
+    """Raises CannotRecord for what is no factor."""
+    if not (np.isfinite(weight) and weight >= 0):
+        raise CannotRecord(f"weight = {weight}", "It is a factor, from 0 on", "Give 0, or 0.5")
+
+
 @dataclass(frozen=True)
 class Recorded:
     """One rollout as it was trained on: T response tokens."""

@@ -25,7 +25,7 @@ from rockcore.log.folders import ROCKS
 from rockcore.log.lock import locked
 from rockcore.prompts import load_prompts
 from rockcore.recorders.guard import RecordingEnded
-from rockcore.recorders.rows import CannotRecord, Recording, begun
+from rockcore.recorders.rows import CannotRecord, Recording, begun, refuse_weight
 from rockcore.recorders.trl_steps import Recorder, name_of, nets_of
 from rockcore.recorders.trl_tap import Tap, module_of
 from rockcore.rocks.rockset import RockSet
@@ -67,8 +67,7 @@ def record(
         raise CannotRecord(f"every = {every}", "Probes are rescored at each such update", "Give 1")
     module_of(trainer)  # before anything is made
     rocks = _checked(trainer, rock_set)
-    if not (np.isfinite(weight) and weight >= 0):
-        raise CannotRecord(f"weight = {weight}", "It is a factor, from 0 on", "Give 0, or 0.5")
+    refuse_weight(weight)
     prompts = None if probes is None else _prompts(trainer, probes)
     exact = logps or trainer.beta != 1 or trainer.temperature != 1
     if exact and getattr(trainer, "is_deepspeed_enabled", False):
@@ -140,7 +139,7 @@ def _meta(trainer: Any, out: Path, rocks: RockSet | None, weight: float, logps: 
     if rocks is not None:
         recorded |= {"rocks": len(rocks.ids), "weight": weight, "fingerprint": rocks.fingerprint}
     return RunMeta(
-        name=out.name,
+        name=out.resolve().name,
         student=name_of(student),
         teacher=name_of(teacher),
         tokenizer_hash=tokenizer_hash(trainer._tokenizer.get_vocab()),
