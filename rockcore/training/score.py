@@ -195,7 +195,7 @@ class _Scoring:
         """What run.json says when a scoring begins."""
         settings = self.plan.settings
         return RunMeta(
-            name=settings.out.name,
+            name=settings.out.resolve().name,
             student=name_of(settings.student),
             teacher=name_of(settings.teacher),
             tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),
