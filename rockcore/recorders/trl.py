@@ -69,14 +69,7 @@ def record(
     rocks = _checked(trainer, rock_set)
     refuse_weight(weight)
     prompts = None if probes is None else _prompts(trainer, probes)
-    exact = logps or trainer.beta != 1 or trainer.temperature != 1
-    if exact and getattr(trainer, "is_deepspeed_enabled", False):
-        raise CannotRecord(
-            f"logps = {logps}, beta = {trainer.beta}, temperature = {trainer.temperature} under "
-            "DeepSpeed",
-            "The log probabilities come from the whole projection, which it cuts into parts",
-            "Record without logps a loss with beta = 1 and temperature = 1, or train without it",
-        )
+    exact = _is_exact(trainer, logps)
     out = Path(out)
     main = trainer.accelerator.is_main_process
     with locked(out, "training") if main else nullcontext() as lock:
@@ -91,6 +84,19 @@ def record(
         tap = Tap(trainer, recorder.take, recorder.guard, by_type, exact)
         with recorder.closing(), tap.open(), recorder.following():
             yield
+
+
+def _is_exact(trainer: Any, logps: bool) -> bool:
+    """Whether positions are judged once more. Raises CannotRecord where they cannot be."""
+    exact = logps or trainer.beta != 1 or trainer.temperature != 1
+    if exact and getattr(trainer, "is_deepspeed_enabled", False):
+        raise CannotRecord(
+            f"logps = {logps}, beta = {trainer.beta}, temperature = {trainer.temperature} under "
+            "DeepSpeed",
+            "The log probabilities come from the whole projection, which it cuts into parts",
+            "Record without logps a loss with beta = 1 and temperature = 1, or train without it",
+        )
+    return exact
 
 
 def _rows(trainer: Any) -> int:
