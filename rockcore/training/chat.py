@@ -74,6 +74,8 @@ def appended_ids(tokenizer: Any) -> Ids:
 def unused_arguments(tokenizer: Any, args: Mapping[str, Any]) -> list[str]:
     """The names of `args` that the tokenizer's chat template, if it has one, never looks at."""
     template = tokenizer.chat_template or ""
+    if not isinstance(template, str):  # several, by their names
+        template = "\n".join(map(str, template.values()))
     return [name for name in args if not re.search(rf"\b{re.escape(name)}\b", template)]
 
 
