@@ -14,6 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 
+from rockcore.log.vocabulary import is_of_tokenizers
 from rockcore.schema import RockError
 from rockcore.spelling import printable
 
@@ -40,10 +41,8 @@ class ModelNotFound(RockError, FileNotFoundError):
 
 
 def is_of_a_library(e: BaseException) -> bool:
-    """Whether a library may raise this over a bad input. tokenizers raises a bare Exception, and
-    where its own code fails a panic, whose class cannot be imported.
-    """
-    return isinstance(e, RAISED) or type(e) is Exception or type(e).__name__ == "PanicException"
+    """Whether a library may raise this over a bad input."""
+    return isinstance(e, RAISED) or is_of_tokenizers(e)
 
 
 def first_line(e: BaseException) -> str:
