@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from rockcore.commands.console import out, progress
+from rockcore.commands.console import Bar, out
 from rockcore.log import request_stop
 from rockcore.log.arms import is_finished
 from rockcore.log.files import table_files
@@ -150,14 +150,14 @@ def _quit(children: Sequence[subprocess.Popen[bytes]]) -> None:
             child.kill()
 
 
-class _Bar:
+class _Bar(Bar):
     """How many steps of all runs are done, which run is at which, and the time left; where there is
     no terminal, only the lines.
     """
 
     def __init__(self, total: int):
         self.total = total
-        self.bar = progress(
+        super().__init__(
             out,
             TextColumn("steps"),
             MofNCompleteColumn(),
@@ -168,13 +168,6 @@ class _Bar:
             speed_estimate_period=1800,
         )
         self.task: int | None = None
-
-    def __enter__(self) -> _Bar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
 
     def say(self, sentence: str) -> None:
         out.print(sentence, markup=False, highlight=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
@@ -55,14 +55,30 @@ def progress(console: Console, *columns: ProgressColumn, **options: Any) -> Prog
     )
 
 
-class TrainingBar:
+B = TypeVar("B", bound="Bar")
+
+
+class Bar:
+    """A bar that is drawn within a `with` block."""
+
+    def __init__(self, console: Console, *columns: ProgressColumn, **options: Any):
+        self.console, self.bar = console, progress(console, *columns, **options)
+
+    def __enter__(self: B) -> B:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+
+class TrainingBar(Bar):
     """Shows step, KL, accuracy, tokens a second and the time left; where there is no terminal, only
     the lines.
     """
 
     def __init__(self, console: Console):
-        self.console = console
-        self.bar = progress(
+        super().__init__(
             console,
             TextColumn("step"),
             MofNCompleteColumn(),
@@ -74,13 +90,6 @@ class TrainingBar:
         )
         self.task = self.bar.add_task("", total=None, kl="…", accuracy="…", speed="…")
         self.accuracy = "…"
-
-    def __enter__(self) -> TrainingBar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
 
     def say(self, sentence: str) -> None:
         """Print a line; one that cannot be printed, on a full disk or a terminal that is gone, ends

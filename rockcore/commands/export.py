@@ -90,7 +90,8 @@ def _difference(found: Found, to: str) -> str:
 
     if to not in ("ids", "kdflow", "mask") or found.run is None:
         return ""
-    return f"In the last logged step, {freezes(found)}"
+    counted = freezes(found)
+    return f"In the last logged step, {counted}" if counted.tokens else ""
 
 
 def _found(command: Export) -> Found:

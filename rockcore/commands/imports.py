@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 
-from rockcore.commands.console import err, out, progress
+from rockcore.commands.console import Bar, err, out
 from rockcore.commands.options import BadOptions
 from rockcore.importers import IMPORTERS
 
@@ -87,21 +87,14 @@ def run(command: Import) -> None:
     out.print(f"rockcore app {command.out}", markup=False, highlight=False, soft_wrap=True)
 
 
-class ImportBar:
+class ImportBar(Bar):
     """Shows how much of the files is read; where there is no terminal, a line at each tenth."""
 
     def __init__(self) -> None:
         done = TextColumn("{task.description}")
-        self.bar = progress(err, TextColumn("importing"), BarColumn(), DownloadColumn(), done)
+        super().__init__(err, TextColumn("importing"), BarColumn(), DownloadColumn(), done)
         self.task = self.bar.add_task("", total=None)
         self.tenths = 0
-
-    def __enter__(self) -> ImportBar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
 
     def listen(self, at: Progress) -> None:
         said = f"{at.texts:,} texts" + (f", {at.skipped:,} skipped" if at.skipped else "")

@@ -10,7 +10,7 @@ import tyro
 from rich.progress import BarColumn, TextColumn
 from rich.table import Table
 
-from rockcore.commands.console import err, out, progress
+from rockcore.commands.console import Bar, err, out
 from rockcore.commands.options import BadOptions, check_top
 from rockcore.spelling import as_json
 
@@ -161,24 +161,17 @@ def _wanted(command: Knockout):
     )
 
 
-class _Bar:
+class _Bar(Bar):
     """Shows how far a screen is, on standard error: the table is what is printed."""
 
     def __init__(self) -> None:
-        self.bar = progress(
+        super().__init__(
             err,
             TextColumn("{task.fields[phase]}"),
             BarColumn(),
             TextColumn("{task.percentage:.0f} %"),
         )
         self.tasks = {}
-
-    def __enter__(self) -> _Bar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
 
     def say(self, sentence: str) -> None:
         err.print(sentence, markup=False, highlight=False, soft_wrap=True)

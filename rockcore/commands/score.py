@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 from rich.progress import BarColumn, TextColumn
 
-from rockcore.commands.console import out, progress
+from rockcore.commands.console import Bar, out
 from rockcore.commands.options import BadOptions
 from rockcore.config import template_arguments
 from rockcore.grading import check
@@ -94,11 +94,11 @@ def _name_of(texts: Path) -> str:
     return path.name if path.is_dir() else path.stem
 
 
-class _Bar:
+class _Bar(Bar):
     """Shows how far a scoring is, and its speed."""
 
     def __init__(self) -> None:
-        self.bar = progress(
+        super().__init__(
             out,
             TextColumn("step {task.fields[step]}"),
             BarColumn(),
@@ -106,13 +106,6 @@ class _Bar:
         )
         self.task = self.bar.add_task("", total=None, step="…", speed="…")
         self.speaks = False  # of several processes one does
-
-    def __enter__(self) -> _Bar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
 
     def say(self, sentence: str) -> None:
         self.speaks = True

@@ -42,7 +42,7 @@ def check(grader: str) -> None:
         raise BadGrader(
             "--grader math-verify, and math-verify is not installed",
             "It compares answers as mathematics does, and is a package of its own",
-            "python -m pip install 'rock-token-explorer[math]', or leave --grader away",
+            'python -m pip install -e ".[math]", or leave --grader away',
         )
 
 

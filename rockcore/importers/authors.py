@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rockcore.importers.format import BadExport, Export, Field, Format, Peek
-from rockcore.importers.lines import read_document
+from rockcore.importers.lines import read_document, record_of
 from rockcore.importers.occurrences import read_records
 from rockcore.importers.pickle_arrays import Array, BadPickle
 from rockcore.importers.rows import BadRow, RowError, Text, ids_of, texts_of, values_of
@@ -147,11 +147,11 @@ def _traces(export: Export) -> Iterator[Text | RowError]:
     def records() -> Iterator[tuple[str, Any]]:
         for number, file in enumerate(export.files):
             for line in read_document(file, advance=export.advance):
-                yield f"{file.name}", (number, file, line.value)
+                yield f"{file.name}, record {line.number}", (number, file, record_of(line))
 
     def build(where: str, record: Any) -> Text:
         number, file, trace = record
-        if isinstance(trace, BadRow):
+        if isinstance(trace, BadRow):  # behind its file, so `texts_of` does not see it
             raise trace
         method = trace.get(_TRACED[0]) if isinstance(trace, Mapping) else None
         method = method if isinstance(method, Mapping) else {}

@@ -40,19 +40,13 @@ class Line(NamedTuple):
     wrong: str = ""
 
 
-def records_of(export: Export, longest: int = LONGEST) -> Iterator[tuple[str, Any]]:
-    """The lines of all files of an export with their places, as `texts_of` takes them; those that
+def records_in(export: Export, file: Path) -> Iterator[tuple[str, Any]]:
+    """The lines of one file of an export with their places, as `texts_of` takes them; those that
     cannot be read, or are no object, as a BadRow.
 
     Raises as `read_lines` does.
     """
-    for file in export.files:
-        yield from records_in(file, export, longest)
-
-
-def records_in(file: Path, export: Export, longest: int = LONGEST) -> Iterator[tuple[str, Any]]:
-    """The same of one file of an export."""
-    for line in read_lines(file, longest, export.advance):
+    for line in read_lines(file, advance=export.advance):
         yield f"{file}, line {line.number}", record_of(line)
 
 

@@ -24,6 +24,8 @@ from rockcore.importers.format import BadExport, Export, Field, Format, Peek
 from rockcore.importers.pickle_arrays import Array, BadPickle
 from rockcore.importers.rows import BadRow, RowError, Text, texts_of
 from rockcore.importers.samples import (
+    BESIDE_THE_TEACHER,
+    NO_TEACHER,
     Dump,
     Samples,
     count_of,
@@ -241,7 +243,6 @@ def _recognise(peek: Peek) -> bool:
     return "rollout_id" in head and ("rollout_data" in head or {"samples", "metadata"} <= {*head})
 
 
-_ABSENT = "no teacher values in this export"
 MILES = Format(
     name="miles",
     title="miles, the dumps of --dump-details",
@@ -252,19 +253,10 @@ MILES = Format(
     ),
     fields=(
         Field("tokens", "token_id", required=True),
-        Field("teacher_log_probs", "teacher_logp", absent=_ABSENT),
+        Field("teacher_log_probs", "teacher_logp", absent=NO_TEACHER),
         Field("opd_reverse_kl", "sampled_loss", absent="taken as student less teacher"),
         Field("opd_reverse_kl", "kl", absent="teacher_log_probs are there: one sample, no sum"),
-        Field("log_probs", "student_logp", logps="trainer"),
-        Field("rollout_log_probs", "student_logp", logps="sampler"),
-        Field("entropy", "student_entropy"),
-        Field("loss_masks", "weight"),
-        Field("loss_mask", "weight"),
-        Field("prompt", "prompt", absent="rollout_data has it"),
-        Field("response", "response"),
-        Field("label", "answer"),
-        Field("status", "truncated"),
-        Field("truncated", "truncated"),
+        *BESIDE_THE_TEACHER,
     ),
     recognise=_recognise,
     read=_read,

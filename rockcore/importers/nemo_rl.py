@@ -45,7 +45,7 @@ def _read(export: Export) -> Iterator[Text | RowError]:
                 "A run writes one file a step, so these are of two runs, which would be mixed",
                 "Import the files of one run: rockcore import nemo-rl FOLDER of that run",
             )
-        yield from texts_of(records_in(file, export), partial(reader.text, step))
+        yield from texts_of(records_in(export, file), partial(reader.text, step))
 
 
 def _step_of(export: Export, file: Path) -> int:

@@ -24,6 +24,7 @@ from rockcore.importers.rows import (
     texts_of,
     values_of,
 )
+from rockcore.importers.texts import as_answer
 
 _REFERENCE = "ref_logprobs"
 _PADDING = re.compile(r"[<\[][^<>\[\]]*pad[^<>\[\]]*[>\]]", re.IGNORECASE)  # <PAD>, [pad], <|pad|>
@@ -40,7 +41,7 @@ def _read(export: Export) -> Iterator[Text | RowError]:
         )
     for file in export.files:
         build = partial(_text, fields, export.step_of(file))
-        yield from texts_of(records_in(file, export), build)
+        yield from texts_of(records_in(export, file), build)
     if not taken:
         about.note(
             "ref_logprobs are of a reference model and were not taken as a teacher's; "
@@ -59,6 +60,7 @@ def _text(
             where,
             prompt=string_of(fields, record, "prompt"),
             response=response,
+            answer=as_answer(given(fields, record, "answer")),
         )
     judged = {f.source: lookup(record, f.source) for f in fields if f.column in OF_TOKENS}
     kept = _without_padding(tokens, list(judged.values()))
@@ -71,7 +73,7 @@ def _text(
         where=where,
         prompt=string_of(fields, record, "prompt"),
         response=response,
-        answer=_answer(fields, record),
+        answer=as_answer(given(fields, record, "answer")),
         tokens=tokens[:kept],
         values=values,
     )
@@ -109,11 +111,6 @@ def _without_padding(tokens: Sequence[str], values: Sequence[Any]) -> int:
     if judged < count and len(rest := set(tokens[judged:count])) == 1:
         return judged if _SPECIAL.fullmatch(rest.pop()) else count
     return count
-
-
-def _answer(fields: tuple[Field, ...], record: dict[str, Any]) -> str | None:
-    answer = given(fields, record, "answer")
-    return answer if isinstance(answer, str) else None
 
 
 def _recognise(peek: Peek) -> bool:

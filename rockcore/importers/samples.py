@@ -22,6 +22,19 @@ from rockcore.importers.torch_files import beginning
 LOGPS = ("trainer", "sampler")
 _TEACHERS = ("teacher_logp", "sampled_loss", "kl")
 REFERENCE = Field("ref_log_probs", "teacher_logp")
+NO_TEACHER = "no teacher values in this export"
+BESIDE_THE_TEACHER = (
+    Field("log_probs", "student_logp", logps="trainer"),
+    Field("rollout_log_probs", "student_logp", logps="sampler"),
+    Field("entropy", "student_entropy"),
+    Field("loss_masks", "weight"),
+    Field("loss_mask", "weight"),
+    Field("prompt", "prompt", absent="rollout_data has it"),
+    Field("response", "response"),
+    Field("label", "answer"),
+    Field("status", "truncated"),
+    Field("truncated", "truncated"),
+)
 _ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
 _MOST_MESSAGES = 10_000
 

@@ -13,6 +13,8 @@ from rockcore.importers.format import Export, Field, Format, Peek
 from rockcore.importers.pickle_arrays import BadPickle
 from rockcore.importers.rows import BadRow, RowError, Text, texts_of
 from rockcore.importers.samples import (
+    BESIDE_THE_TEACHER,
+    NO_TEACHER,
     Dump,
     Samples,
     dumps_of,
@@ -92,25 +94,15 @@ def _recognise(peek: Peek) -> bool:
     return "rollout_id" in head and "samples" in head and "metadata" not in head
 
 
-ABSENT = "no teacher values in this export"
 SLIME = Format(
     name="slime",
     title="slime, the dumps of --dump-details",
     patterns=("**/train_data/*.pt", "**/rollout_data/[0-9]*.pt"),
     fields=(
         Field("tokens", "token_id", required=True),
-        Field("teacher_log_probs", "teacher_logp", absent=ABSENT),
+        Field("teacher_log_probs", "teacher_logp", absent=NO_TEACHER),
         Field("opd_reverse_kl", "sampled_loss", absent="taken as student less teacher"),
-        Field("log_probs", "student_logp", logps="trainer"),
-        Field("rollout_log_probs", "student_logp", logps="sampler"),
-        Field("entropy", "student_entropy"),
-        Field("loss_masks", "weight"),
-        Field("loss_mask", "weight"),
-        Field("prompt", "prompt", absent="rollout_data has it"),
-        Field("response", "response"),
-        Field("label", "answer"),
-        Field("status", "truncated"),
-        Field("truncated", "truncated"),
+        *BESIDE_THE_TEACHER,
     ),
     recognise=_recognise,
     read=_read,

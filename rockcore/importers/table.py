@@ -36,10 +36,10 @@ from rockcore.importers.rows import (
 )
 from rockcore.importers.table_files import batches
 from rockcore.importers.table_rows import TokenRows, texts_in
-from rockcore.importers.texts import as_text
+from rockcore.importers.texts import as_answer, as_text
 from rockcore.schema import noise_floor
 
-_STRINGS = ("prompt", "teacher_prompt", "response", "answer")
+_STRINGS = ("prompt", "teacher_prompt", "response")
 _LOSS = "loss"
 _IN_PATH = re.compile(r"step[=_-]?([0-9]{1,9})(?![0-9])")
 _FULL = ("full", "topk+tail")
@@ -110,16 +110,16 @@ def _text(export: Export, where: str, record: Mapping[str, Any], step: int | Non
     fields = export.fields
     ids, tokens = given(fields, record, "token_id"), given(fields, record, "token")
     ids = None if ids is None else ids_of(ids, "token_id")
-    if tokens is not None and not all(isinstance(token, str) for token in tokens):
-        raise BadRow("token", "has entries that are no text")
+    if tokens is not None and not _are_texts(tokens):
+        raise BadRow("token", "is no list of texts")
     own_step = given(fields, record, "step")
     return Text(
         step=step if own_step is None else own_step,  # pyright: ignore[reportArgumentType]
         where=where,
         key=given(fields, record, "rollout_id"),
+        answer=_answer(given(fields, record, "answer")),
         **{name: as_text(_plain(given(fields, record, name)), name) for name in _STRINGS},
-        correct=given(fields, record, "correct"),
-        truncated=given(fields, record, "truncated"),
+        **{name: _flag(given(fields, record, name)) for name in ("correct", "truncated")},
         token_ids=ids,
         tokens=None if tokens is None else list(tokens),
         values=values_of(fields, record, len(ids if ids is not None else tokens or ())),
@@ -128,6 +128,22 @@ def _text(export: Export, where: str, record: Mapping[str, Any], step: int | Non
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, np.ndarray) else value  # the messages of a chat
+
+
+def _are_texts(tokens: Any) -> bool:
+    return isinstance(tokens, (list, np.ndarray)) and all(isinstance(t, str) for t in tokens)
+
+
+def _answer(value: Any) -> str | None:
+    """Text or a number. Raises BadRow for what is neither."""
+    return as_answer(value) if type(value) in (int, float) else as_text(_plain(value), "answer")
+
+
+def _flag(value: Any) -> Any:
+    """As rows of tokens have it: 1 and 0 are true and false."""
+    if isinstance(value, float) and value != value:
+        return None
+    return bool(value) if type(value) in (int, float) and value in (0, 1) else value
 
 
 def _checked(export: Export, text: Text) -> Text | RowError:

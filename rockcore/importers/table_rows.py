@@ -14,7 +14,7 @@ from rockcore.importers.format import OF_TOKENS, BadExport, Field
 from rockcore.importers.parts import Parts
 from rockcore.importers.rows import BadRow, RowError, Text
 from rockcore.importers.table_files import numbers_in
-from rockcore.importers.texts import as_text
+from rockcore.importers.texts import as_answer, as_text
 
 _WHOLE = ("step", "position", "token_id")
 _STRINGS = ("prompt", "teacher_prompt", "response", "answer")
@@ -107,7 +107,7 @@ def _read_as(column: str, cells: Any, text: bool) -> tuple[np.ndarray, np.ndarra
         return *_keys(cells, text), "neither a whole number nor text"
     if column in _FLAGS:
         return *_flags(cells), "neither true nor false"
-    return *_strings(cells, text and column != "token"), "not text"
+    return *_strings(column, cells, text and column != "token"), "not text"
 
 
 def _names(batch: Batch) -> str:
@@ -140,10 +140,15 @@ def _flags(cells: Any) -> tuple[np.ndarray, np.ndarray]:
     return found, np.array([f is None and not e for f, e in zip(found, empty, strict=True)])
 
 
-def _strings(cells: Any, empty_is_null: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Texts, or the messages of chats as text, and which cells are neither."""
+def _strings(column: str, cells: Any, empty_is_null: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Texts, or the messages of chats as text, and which cells are neither; an answer may be a
+    number.
+    """
     found, bad = np.empty(len(cells), object), np.zeros(len(cells), bool)
     for i, cell in enumerate(cells):
+        cell = cell.item() if isinstance(cell, np.generic) else cell
+        if column == "answer" and type(cell) in (int, float):
+            cell = as_answer(cell)
         try:
             text = as_text(list(cell) if isinstance(cell, np.ndarray) else cell, "")
         except BadRow:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rockcore.importers.format import Export, Field, Format, Peek
-from rockcore.importers.lines import read_lines, record_of
+from rockcore.importers.lines import records_in
 from rockcore.importers.rows import BadRow, RowError, Text, given, texts_of
 from rockcore.importers.table_files import parquet_batches
 
@@ -36,17 +36,11 @@ def parquet_records(export: Export, file: Path) -> Records:
         rows += batch.num_rows
 
 
-def line_records(export: Export, file: Path) -> Records:
-    """The lines of a file with their places. Raises as `read_lines` does."""
-    for line in read_lines(file, advance=export.advance):
-        yield f"{file}, line {line.number}", record_of(line)
-
-
 def column_records(export: Export, file: Path) -> Records:
     """The entries of lines that each hold columns, lists of one length; what is no list holds for
     all entries of its line.
     """
-    for where, record in line_records(export, file):
+    for where, record in records_in(export, file):
         lists = {} if isinstance(record, BadRow) else _lists(record)
         if isinstance(record, BadRow):
             yield where, record
@@ -83,7 +77,7 @@ def _text(
         where=where,
         prompt=as_text(given(fields, record, "prompt"), "prompt"),
         response=as_text(given(fields, record, "response"), "response"),
-        answer=_answer(given(fields, record, "answer")),
+        answer=as_answer(given(fields, record, "answer")),
     )
 
 
@@ -114,11 +108,13 @@ def _is_message(value: Any) -> bool:
     return all(isinstance(part, str) for part in parts)
 
 
-def _answer(value: Any) -> str | None:
+def as_answer(value: Any) -> str | None:
     """The right answer, where it is text or a number."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # a column of numbers with gaps makes 4.0 of 4
     if isinstance(value, str):
         return value
-    return str(value) if type(value) in (int, float) else None
+    return str(value) if type(value) in (int, float) and value == value else None
 
 
 def _fields(step: str, prompt: str, response: str, answer: str = "") -> tuple[Field, ...]:
@@ -170,7 +166,7 @@ VERL = Format(
     patterns=("**/[0-9]*.jsonl",),
     fields=_fields("step", "input", "output", "gts"),
     recognise=lambda peek: peek.kind == "jsonl" and _has_text(peek, "input", "output"),
-    read=partial(_read, line_records),
+    read=partial(_read, records_in),
     notes=("verl leaves special tokens out of its dumps; score is a reward, and is not kept.",),
 )
 ROLL = Format(
@@ -188,5 +184,5 @@ KDFLOW = Format(
     patterns=("**/rollout_data/[0-9]*.jsonl", "[0-9]*.jsonl"),
     fields=_fields("step", "prompt", "output"),
     recognise=_is_kdflow,
-    read=partial(_read, line_records),
+    read=partial(_read, records_in),
 )

@@ -47,7 +47,7 @@ def _read(export: Export) -> Iterator[Text | RowError]:
             records = records_of_store(file)
             export.advance(file.stat().st_size)
         else:
-            records = records_in(file, export)
+            records = records_in(export, file)
         yield from texts_of(reader.sequences(records), reader.text)
     for why, count in reader.left_out.items():
         export.about.note(f"Left out: {count:,} {_LEFT_OUT[why]}.")

@@ -65,7 +65,7 @@ class _Reader:
             if beside and beside != of:
                 updates, of = Updates(), beside
                 yield from updates.load(beside)
-            for where, record in records_in(file, self.export):
+            for where, record in records_in(self.export, file):
                 if isinstance(record, BadRow):
                     yield where, record
                     continue

@@ -5,7 +5,8 @@ by their ids.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from rockcore import schema
 from rockcore.importers.format import BadExport
-from rockcore.log.vocabulary import marks_of, vocab_columns
+from rockcore.log.vocabulary import is_of_tokenizers, marks_of, vocab_columns
 
 _ENDS = 2**16  # bytes at each end of a file that tell it from others
 
@@ -37,10 +38,9 @@ class Tokenizer:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as e:
             raise _no_tokenizer(file, e) from e
-        try:
+        self._file = file
+        with _told(file):
             self._reader: Any = Reader.from_str(text)
-        except Exception as e:  # the very class that tokenizers raises
-            raise _no_tokenizer(file, e) from e
         self._reader.no_truncation()
         self._reader.no_padding()
 
@@ -70,11 +70,13 @@ class Tokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """Token ids of a text, (T,) int32, no special ones added."""
-        return np.array(self._reader.encode(text, add_special_tokens=False).ids, np.int32)
+        with _told(self._file):
+            return np.array(self._reader.encode(text, add_special_tokens=False).ids, np.int32)
 
     def decode(self, ids: np.ndarray) -> str:
         """Special tokens are written out."""
-        return self._reader.decode(ids.tolist(), skip_special_tokens=False)
+        with _told(self._file):
+            return self._reader.decode(ids.tolist(), skip_special_tokens=False)
 
 
 class SeenTokens:
@@ -120,7 +122,18 @@ class SeenTokens:
         return sum(i > tokenizer.last for i in self.ids)
 
 
-def _no_tokenizer(file: Path, cause: Exception) -> BadExport:
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Raises BadExport for what tokenizers raises over its file."""
+    try:
+        yield
+    except BaseException as e:
+        if not is_of_tokenizers(e):
+            raise
+        raise _no_tokenizer(file, e) from e
+
+
+def _no_tokenizer(file: Path, cause: BaseException) -> BadExport:
     return BadExport(
         f"{file} is no readable tokenizer ({ascii(str(cause))[1:-1][:80]})",
         "It turns ids into text",

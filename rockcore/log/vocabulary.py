@@ -18,6 +18,13 @@ class WordMarks(NamedTuple):
 _UNMARKED = WordMarks()
 
 
+def is_of_tokenizers(e: BaseException) -> bool:
+    """Whether the library tokenizers may raise this over a bad file: a bare Exception, and where
+    its own code fails a panic, whose class cannot be imported.
+    """
+    return type(e) is Exception or type(e).__name__ == "PanicException"
+
+
 def marks_of(model: Any) -> WordMarks:
     """The marks of words in the vocabulary of a `tokenizers` model; none of what is no such one."""
     return WordMarks(

@@ -5,7 +5,7 @@ nothing tells when it ends but the end of the process.
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from rockcore.interventions import Arm, Batch, check_set, load_set, weights
 from rockcore.log.folders import ROCKS
 from rockcore.log.lock import locked
 from rockcore.recorders.guard import MAY_FAIL, Guard
-from rockcore.recorders.rows import CannotRecord, Recorded, Recording, begun
+from rockcore.recorders.rows import Recorded, Recording, begun, refuse_weight
 from rockcore.rocks.rockset import RockSet
 from rockcore.schema import RunMeta, tokenizer_hash
 from rockcore.training.models import Model
@@ -32,10 +32,7 @@ class Filter:
     weight: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.weight) and self.weight >= 0):
-            raise CannotRecord(
-                f"weight = {self.weight}", "It is a factor, from 0 on", "Give 0, or 0.5"
-            )
+        refuse_weight(self.weight)
 
     @classmethod
     def of(cls, rock_set: RockSet | str | Path | None, weight: float) -> Filter:
@@ -89,12 +86,12 @@ class HookedRun:
     _run: Recording | None = None
     _held: ExitStack = field(default_factory=ExitStack)
 
-    def add(self, step: int, rollouts: Sequence[Recorded], tokenizer: Any) -> None:
+    def add(self, step: int, rollouts: Sequence[Recorded], tokenizer: Callable[[], Any]) -> None:
         """Rollouts of a step; those of the step before are written with the first of the next."""
         if step != self.guard.at:
             self.finish_step()
         self.guard.at = step
-        self.guard(lambda: self._begun(tokenizer).add(rollouts))
+        self.guard(lambda: self._begun(tokenizer()).add(rollouts))
 
     def finish_step(self) -> None:
         """Write the step that is under way."""
@@ -123,7 +120,7 @@ class HookedRun:
             lock = self._held.enter_context(locked(self.out, "training"))
             V = rows_of(tokenizer)
             meta = RunMeta(
-                name=self.out.name,
+                name=self.out.resolve().name,
                 tokenizer_hash=tokenizer_hash(tokenizer.get_vocab()),
                 vocab_size=V,
                 **begun(**self.about),

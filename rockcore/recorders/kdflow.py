@@ -132,7 +132,7 @@ class Step:
         run.guard(lambda: values.update(_judged(student_NV, teacher_NV, ids_N)))
         run.guard(lambda: found.extend(self._rollouts(mask_BT, host(ids_N), weight_N, values)))
         step = self.seen // max(1, int(getattr(self.strategy, "accumulated_gradient", 1)))
-        run.add(step, found, self.tokenizer)
+        run.add(step, found, lambda: self.tokenizer)
 
     def _rollouts(
         self, mask_BT: Tensor, ids_N: np.ndarray, weight_N: np.ndarray, values: dict[str, Any]

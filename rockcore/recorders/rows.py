@@ -18,8 +18,8 @@ from rockcore.grading import grade
 from rockcore.log import RunWriter
 from rockcore.log.files import Columns
 from rockcore.log.lock import Lock
+from rockcore.log.summaries import step_summary
 from rockcore.schema import RockError, RunMeta
-from rockcore.stats import mean_over_rollouts
 
 # what a trainer may know of a token beside its id; what it does not know is null
 VALUES = (
@@ -36,6 +36,12 @@ VALUES = (
 
 class CannotRecord(RockError, ValueError):
     """A trainer whose tokens cannot be recorded, or whose numbers are not what they are called."""
+
+
+def refuse_weight(weight: float) -> None:
+    """Raises CannotRecord for what is no factor."""
+    if not (np.isfinite(weight) and weight >= 0):
+        raise CannotRecord(f"weight = {weight}", "It is a factor, from 0 on", "Give 0, or 0.5")
 
 
 @dataclass(frozen=True)
@@ -155,23 +161,12 @@ def grades(rollout: Recorded) -> bool | None:
 
 
 def metrics_row(step: int, rollouts: Sequence[Recorded], update: Update) -> dict[str, list]:
-    """The columns of schema.METRICS, one row; what the trainer does not tell is null."""
-    lengths = np.array([len(r.token_ids) for r in rollouts])
-    kl = [r.values["kl"] for r in rollouts if "kl" in r.values]
-    mean, stderr = (
-        mean_over_rollouts(np.concatenate(kl), lengths)
-        if len(kl) == len(rollouts)
-        else (None, None)
-    )
+    """The columns of schema.METRICS, one row; what the trainer does not tell is null or NaN."""
+    lengths = [len(r.token_ids) for r in rollouts]
+    kl = [r.values.get("kl", np.full(n, np.nan)) for r, n in zip(rollouts, lengths, strict=True)]
     weight = np.concatenate([r.weight for r in rollouts])
-    graded = [g for r in rollouts if (g := grades(r)) is not None]
     row = {
-        "step": step,
-        "rollouts": len(rollouts),
-        "tokens": int(lengths.sum()),
-        "kl_mean": mean,
-        "kl_stderr": stderr,
-        "accuracy": float(np.mean(graded)) if graded else None,
+        **step_summary(step, np.concatenate(kl), lengths, [grades(r) for r in rollouts]),
         "learning_rate": update.learning_rate,
         "update_norm": update.update_norm,
         "trained": float((weight > 0).sum()),

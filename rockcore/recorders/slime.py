@@ -66,7 +66,8 @@ class Postprocess:
         if lost:
             run.guard(partial(_refuse_part, lost))
         if _is_first():
-            run.add(step, [r for _, share in shares for r in share], self._tokenizer(args))
+            rollouts = [r for _, share in shares for r in share]
+            run.add(step, rollouts, lambda: self._tokenizer(args))
             run.finish_step()
 
     def _weigh(self, args: Any, data: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from rockcore.log.folders import ROCKS
 from rockcore.log.lock import locked
 from rockcore.prompts import load_prompts
 from rockcore.recorders.guard import RecordingEnded
-from rockcore.recorders.rows import CannotRecord, Recording, begun
+from rockcore.recorders.rows import CannotRecord, Recording, begun, refuse_weight
 from rockcore.recorders.trl_steps import Recorder, name_of, nets_of
 from rockcore.recorders.trl_tap import Tap, module_of
 from rockcore.rocks.rockset import RockSet
@@ -67,17 +67,9 @@ def record(
         raise CannotRecord(f"every = {every}", "Probes are rescored at each such update", "Give 1")
     module_of(trainer)  # before anything is made
     rocks = _checked(trainer, rock_set)
-    if not (np.isfinite(weight) and weight >= 0):
-        raise CannotRecord(f"weight = {weight}", "It is a factor, from 0 on", "Give 0, or 0.5")
+    refuse_weight(weight)
     prompts = None if probes is None else _prompts(trainer, probes)
-    exact = logps or trainer.beta != 1 or trainer.temperature != 1
-    if exact and getattr(trainer, "is_deepspeed_enabled", False):
-        raise CannotRecord(
-            f"logps = {logps}, beta = {trainer.beta}, temperature = {trainer.temperature} under "
-            "DeepSpeed",
-            "The log probabilities come from the whole projection, which it cuts into parts",
-            "Record without logps a loss with beta = 1 and temperature = 1, or train without it",
-        )
+    exact = _is_exact(trainer, logps)
     out = Path(out)
     main = trainer.accelerator.is_main_process
     with locked(out, "training") if main else nullcontext() as lock:
@@ -92,6 +84,19 @@ def record(
         tap = Tap(trainer, recorder.take, recorder.guard, by_type, exact)
         with recorder.closing(), tap.open(), recorder.following():
             yield
+
+
+def _is_exact(trainer: Any, logps: bool) -> bool:
+    """Whether positions are judged once more. Raises CannotRecord where they cannot be."""
+    exact = logps or trainer.beta != 1 or trainer.temperature != 1
+    if exact and getattr(trainer, "is_deepspeed_enabled", False):
+        raise CannotRecord(
+            f"logps = {logps}, beta = {trainer.beta}, temperature = {trainer.temperature} under "
+            "DeepSpeed",
+            "The log probabilities come from the whole projection, which it cuts into parts",
+            "Record without logps a loss with beta = 1 and temperature = 1, or train without it",
+        )
+    return exact
 
 
 def _rows(trainer: Any) -> int:
@@ -140,7 +145,7 @@ def _meta(trainer: Any, out: Path, rocks: RockSet | None, weight: float, logps: 
     if rocks is not None:
         recorded |= {"rocks": len(rocks.ids), "weight": weight, "fingerprint": rocks.fingerprint}
     return RunMeta(
-        name=out.name,
+        name=out.resolve().name,
         student=name_of(student),
         teacher=name_of(teacher),
         tokenizer_hash=tokenizer_hash(trainer._tokenizer.get_vocab()),

@@ -175,9 +175,7 @@ class Tap:
             return divergence_N, entropy_N
         weight_BT = mask_BT.float()
         loss_N = divergence_N
-        if (
-            self.by_type is not None
-        ):  # not guarded: a loss that is weighed otherwise is another loss
+        if self.by_type is not None:  # not guarded: weighed otherwise it is another loss
             self.by_type = self.by_type.to(mask_BT.device)
             weight_BT = weight_BT * self.by_type[inputs["completion_ids"].to(mask_BT.device)]
             loss_N = divergence_N * _compact(weight_BT, len(divergence_N), mask_BT)

@@ -16,6 +16,7 @@ Read in verl 0.9.1.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,14 @@ class WeighedLoss:
         if self.out is not None and _rank() == 0:
             if self.run is None:
                 self.run = HookedRun(self.out, _about(config, self), self.filter.rocks)
-            run = self.run
-            found: list[Recorded] = []
-            run.guard(lambda: found.extend(self._rollouts(config, model_output, data, weight_BT)))
-            run.add(_step(data), found, self._tokenizer(config))
+            self.run.guard(partial(self._record, self.run, config, model_output, data, weight_BT))
         return losses_BT, metrics
+
+    def _record(
+        self, run: HookedRun, config: Any, model_output: Any, data: Any, weight_BT: np.ndarray
+    ) -> None:
+        found = self._rollouts(config, model_output, data, weight_BT)
+        run.add(_step(data), found, lambda: self._tokenizer(config))
 
     def _rollouts(
         self, config: Any, model_output: Any, data: Any, weight_BT: np.ndarray

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rockcore.prompts import BadPrompts
 from rockcore.schema import RockError, Turn
-from rockcore.training.failures import first_line, is_of_a_library, shown
+from rockcore.training.failures import shown, told_as
 
 Ids = list[int]
 _TRIED = ("a", "1", ".", "What is 2 + 2?")
@@ -29,7 +30,7 @@ def prompt_ids(
     where there is none.
     """
     if tokenizer.chat_template:
-        try:
+        with _failures_of_template(name, turns[-1]):
             return tokenizer.apply_chat_template(
                 [turn._asdict() for turn in turns],
                 add_generation_prompt=True,
@@ -37,16 +38,6 @@ def prompt_ids(
                 return_dict=False,
                 **args,
             )
-        except BaseException as e:
-            if not is_of_a_library(e):
-                raise
-            raise BadTemplate(
-                f"The chat template of {shown(name)} fails on the prompt "
-                f"{brief(turns[-1].content)} ({first_line(e)})",
-                "A model reads its prompts in the form that its template gives them",
-                "Correct or remove the template, give what it asks for (--template-args JSON), or "
-                "leave out turns that it does not take",
-            ) from e
     if len(turns) > 1 or turns[0].role != "user":
         raise BadPrompts(
             f"A prompt is a conversation of {len(turns)} turns (the first: {turns[0].role}, "
@@ -56,6 +47,17 @@ def prompt_ids(
         )
     ids = tokenizer(turns[0].content)["input_ids"]
     return ids[: -len(appended)] if appended and ids[-len(appended) :] == appended else ids
+
+
+def _failures_of_template(name: str, last: Turn) -> AbstractContextManager[None]:
+    return told_as(
+        lambda why: BadTemplate(
+            f"The chat template of {shown(name)} fails on the prompt {brief(last.content)} ({why})",
+            "A model reads its prompts in the form that its template gives them",
+            "Correct or remove the template, give what it asks for (--template-args JSON), or "
+            "leave out turns that it does not take",
+        )
+    )
 
 
 def appended_ids(tokenizer: Any) -> Ids:
@@ -72,6 +74,8 @@ def appended_ids(tokenizer: Any) -> Ids:
 def unused_arguments(tokenizer: Any, args: Mapping[str, Any]) -> list[str]:
     """The names of `args` that the tokenizer's chat template, if it has one, never looks at."""
     template = tokenizer.chat_template or ""
+    if not isinstance(template, str):  # several, by their names
+        template = "\n".join(map(str, template.values()))
     return [name for name in args if not re.search(rf"\b{re.escape(name)}\b", template)]
 
 

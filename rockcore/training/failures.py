@@ -7,13 +7,14 @@ table in a panic of Rust, which is no Exception at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 
+from rockcore.log.vocabulary import is_of_tokenizers
 from rockcore.schema import RockError
 from rockcore.spelling import printable
 
@@ -40,10 +41,8 @@ class ModelNotFound(RockError, FileNotFoundError):
 
 
 def is_of_a_library(e: BaseException) -> bool:
-    """Whether a library may raise this over a bad input. tokenizers raises a bare Exception, and
-    where its own code fails a panic, whose class cannot be imported.
-    """
-    return isinstance(e, RAISED) or type(e) is Exception or type(e).__name__ == "PanicException"
+    """Whether a library may raise this over a bad input."""
+    return isinstance(e, RAISED) or is_of_tokenizers(e)
 
 
 def first_line(e: BaseException) -> str:
@@ -63,19 +62,28 @@ def first_line(e: BaseException) -> str:
 
 
 @contextmanager
-def named_failures(source: str) -> Iterator[None]:
-    """What is raised over a folder or a name becomes ModelNotFound; errors of our own stay."""
+def told_as(error: Callable[[str], RockError]) -> Iterator[None]:
+    """What a library raises over a bad input becomes `error` of its first line; errors of our own
+    stay.
+    """
     try:
         yield
     except BaseException as e:
         if isinstance(e, RockError) or not is_of_a_library(e):
             raise
-        raise ModelNotFound(
-            f"No model could be loaded from {shown(source)} ({first_line(e)})",
+        raise error(first_line(e)) from e
+
+
+def named_failures(source: str) -> AbstractContextManager[None]:
+    """What is raised over a folder or a name becomes ModelNotFound."""
+    return told_as(
+        lambda why: ModelNotFound(
+            f"No model could be loaded from {shown(source)} ({why})",
             "It has to be a folder with config.json, a tokenizer and all weights as safetensors, "
             "or a hub name that can be reached",
             "Check the path; offline, give a folder with a model saved by save_pretrained",
-        ) from e
+        )
+    )
 
 
 def shown(source: str) -> str:

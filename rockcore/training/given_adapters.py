@@ -25,8 +25,7 @@ def base_of(source: str, find: Callable[[str], Path | None]) -> str:
     if find_spec("peft") is None:
         raise ImportError(
             "it holds an adapter, adapter_config.json, which only peft can lay over its model: "
-            "pip install 'rock-token-explorer[lora]', or merge it (merge_and_unload) and save "
-            "the result"
+            'python -m pip install -e ".[lora]", or merge it (merge_and_unload) and save the result'
         )
     if find(_WEIGHTS) is None:
         raise ValueError(f"it holds an adapter without {_WEIGHTS}, and nothing else is read")

@@ -108,12 +108,10 @@ def load(
     with named_failures(source):
         tokenizer, otherwise = _read_tokenizer(source)
         net = net.to(device).eval()
-        # a token without an embedding cannot be read, not even as padding; any other will do
         readable = net.get_input_embeddings().weight.shape[0]
         asked = net.generation_config
         ends, beyond = _end_ids(asked, tokenizer, readable)
-        pads = [tokenizer.pad_token_id, *sorted(ends), 0]
-        pad = next(i for i in pads if i is not None and 0 <= i < readable)
+        pad = _padding_id(tokenizer, ends, readable)
         # sampling is pure: penalties, top-k or a temperature that a checkpoint brings along would
         # bias the estimate
         appended = chat.appended_ids(tokenizer)
@@ -140,6 +138,12 @@ def load(
         )
     trial.refuse_unusable(model)
     return model
+
+
+def _padding_id(tokenizer: Any, ends: set[int], readable: int) -> int:
+    """A token without an embedding cannot be read, not even as padding; any other will do."""
+    pads = [tokenizer.pad_token_id, *sorted(ends), 0]
+    return next(i for i in pads if i is not None and 0 <= i < readable)
 
 
 class EndIds(NamedTuple):

@@ -96,12 +96,12 @@ def told(
         "logits": found.logits,
         "writing": found.sampling,
     }
-    listed = ", ".join(f"{name} {_size(part)}" for name, part in parts.items())
-    memory = f"memory on {found.device}: about {_size(found.peak)} at its peak ({listed})"
+    listed = ", ".join(f"{name} {in_words(part)}" for name, part in parts.items())
+    memory = f"memory on {found.device}: about {in_words(found.peak)} at its peak ({listed})"
     space = (
         f"disk: {files.checkpoints} checkpoint{'s' * (files.checkpoints > 1)} of "
-        f"{_size(files.each)}, the last with an optimizer of {_size(files.optimizer)}: "
-        f"{_size(files.peak)} at most, besides the log"
+        f"{in_words(files.each)}, the last with an optimizer of {in_words(files.optimizer)}: "
+        f"{in_words(files.peak)} at most, besides the log"
     )
     return [
         memory + _against(found.peak - found.now, free_memory(found.device), _LESS_MEMORY),
@@ -117,8 +117,8 @@ def _against(needed: int, free: int | None, cure: str) -> str:
     if free is None:
         return ""
     if needed <= free:
-        return f"; {_size(free)} are free"
-    return f"; only {_size(free)} ARE FREE, it will likely not fit: try {cure}"
+        return f"; {in_words(free)} are free"
+    return f"; only {in_words(free)} ARE FREE, it will likely not fit: try {cure}"
 
 
 def _activations(config: ResolvedConfig, student: Model, teacher: Model, length: int) -> int:
@@ -226,5 +226,6 @@ def _free_disk(out: Path) -> int | None:
     return None
 
 
-def _size(size: int) -> str:
+def in_words(size: float) -> str:
+    """A number of bytes."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -38,8 +38,9 @@ from rockcore.training.models import Model
 from rockcore.training.ranks import Ranks, launched
 from rockcore.training.score_parts import Parts, sweep
 from rockcore.training.score_plan import BadScoring, Plan, ScoreSettings, Unit, refuse_another
+from rockcore.training.score_sources import NoTexts, open_source
 from rockcore.training.score_students import name_of
-from rockcore.training.score_texts import NoTexts, Readable, open_source, readable
+from rockcore.training.score_texts import Readable, readable
 from rockcore.training.scoring import Judged
 from rockcore.training.vocabulary import vocabulary_columns
 
@@ -195,7 +196,7 @@ class _Scoring:
         """What run.json says when a scoring begins."""
         settings = self.plan.settings
         return RunMeta(
-            name=settings.out.name,
+            name=settings.out.resolve().name,
             student=name_of(settings.student),
             teacher=name_of(settings.teacher),
             tokenizer_hash=tokenizer_hash(student.tokenizer.get_vocab()),

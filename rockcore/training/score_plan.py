@@ -16,8 +16,8 @@ from rockcore.log import RunWriter
 from rockcore.log.folders import META
 from rockcore.log.writer import RunExists
 from rockcore.schema import RockError, Texts
+from rockcore.training.score_sources import Source, TextsOfStep
 from rockcore.training.score_students import StudentAt, mark_of, name_of, students_in
-from rockcore.training.score_texts import Source, TextsOfStep
 
 
 class BadScoring(RockError, ValueError):

@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 from rockcore.training.clock import Clock
+from rockcore.training.memory import in_words
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
 from rockcore.training.scoring import judge_texts, padded_tokens, piece_rows
@@ -28,8 +29,8 @@ def sentences(
     each = " in each process" if processes > 1 else ""
     said = [
         f"{_counted(len(rollouts.lengths), 'text')} with {_counted(tokens, 'response token')}, "
-        f"{_counted(units, 'time')}, on {student.device}; memory{each}: {_size(weights)} for both "
-        f"models and about {_size(beside)} beside them"
+        f"{_counted(units, 'time')}, on {student.device}; memory{each}: {in_words(weights)} for "
+        f"both models and about {in_words(beside)} beside them"
     ]
     if tokens * units > _WORTH_A_TRIAL:
         seconds = tokens * units / _speed(student, teacher, rollouts) / processes
@@ -71,7 +72,3 @@ def _speed(student: Model, teacher: Model, rollouts: Rollouts) -> float:
 
 def _counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
-def _size(n: float) -> str:
-    return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"

@@ -5,15 +5,13 @@ weights that are no numbers are told at once, and not in the middle of a trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rockcore.schema import RockError
-from rockcore.training.failures import ModelNotFound, first_line, is_of_a_library, shown
+from rockcore.training.failures import ModelNotFound, shown, told_as
 from rockcore.training.models import Model
 
 TEXT = "What is 2 + 2?"
@@ -34,20 +32,16 @@ def projects(net: Any) -> bool:
         )
 
 
-@contextmanager
-def named_use(name: str) -> Iterator[None]:
-    """What is raised over the use of a model becomes ModelNotFound; errors of our own stay."""
-    try:
-        yield
-    except BaseException as e:
-        if isinstance(e, RockError) or not is_of_a_library(e):
-            raise
-        raise ModelNotFound(
-            f"{shown(name)} cannot be used: on a short text it failed ({first_line(e)})",
+def named_use(name: str) -> AbstractContextManager[None]:
+    """What is raised over the use of a model becomes ModelNotFound."""
+    return told_as(
+        lambda why: ModelNotFound(
+            f"{shown(name)} cannot be used: on a short text it failed ({why})",
             "A text has to be read and continued, and it would fail in the middle of a training",
             "Try another --dtype or --device, or save the model anew with this version of "
             "transformers",
-        ) from e
+        )
+    )
 
 
 def refuse_unusable(model: Model) -> None:

@@ -69,6 +69,12 @@ def test_a_reference_model_that_was_the_teacher_is_named_so(tmp_path):
     assert any("reference model stand as the teacher's" in note for note in run.meta.notes)
 
 
+def test_a_response_of_text_alone_keeps_its_answer(tmp_path):
+    rows = [{"step": 1, "prompt": "2+2?", "response": "4", "ground_truth": n} for n in ("4", 4)]
+    _, run = imported(tmp_path, "rlloggingboard", rows)
+    assert run.rollouts(1).answer.tolist() == ["4", "4"]
+
+
 def test_equal_tokens_have_equal_ids_and_the_text_the_export_gives_them(tmp_path):
     _, run = imported(tmp_path, "rlloggingboard", [response(0, words) for words in WORDS])
     called = dict(zip(run.vocab.token_id, run.vocab.token, strict=True))

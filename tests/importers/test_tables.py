@@ -228,3 +228,27 @@ def test_a_run_of_ours_comes_back_from_its_own_files(tmp_path: Path):
     for name in ("rollouts", "tokens", "kl_mean", "kl_stderr", "accuracy"):
         assert found[name] == pytest.approx(told[name], rel=1e-3), name
     pd.testing.assert_frame_equal(run.types(step), ours.types(step), rtol=1e-3)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["a row a text", "texts alone"])
+def test_an_answer_may_be_a_number_and_a_flag_one_or_zero(tmp_path: Path, listed: bool):
+    rows = [
+        {"rollout_id": i, "prompt": "2+2?", "response": "It is 4.", "answer": n, "correct": right}
+        | ({"token_id": [5, 6], "kl": [0.5, 0.25]} if listed else {})
+        for i, (n, right) in enumerate([(4, 1), (4.0, 0), ("four", True), (None, None)])
+    ]
+    (file := tmp_path / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    texts = imported([file], tmp_path / "run").rollouts(0)
+    assert texts.answer.tolist()[:3] == ["4", "4", "four"] and texts.answer.isna()[3]
+    assert texts.correct.tolist()[:3] == [True, False, True] and texts.correct.isna()[3]
+
+
+def test_tokens_that_are_no_list_are_an_error_of_their_row(tmp_path: Path):
+    rows = [
+        {"rollout_id": i, "token_id": [5, 6], "kl": [0.5, 0.25], "token": token}
+        for i, token in enumerate([["a", "b"], ["a", "b"], ["a", "b"], 5, "ab", [1, 2]])
+    ]
+    (file := tmp_path / "t.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    report = import_run(TABLE, [file], tmp_path / "run")
+    assert (report.texts, report.skipped) == (3, 3)
+    assert {(e.field, e.what) for e in report.errors} == {("token", "is no list of texts")}

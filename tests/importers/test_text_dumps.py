@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rockcore.importers import BadExport, format_named, import_run
+from rockcore.importers import BadExport, Options, format_named, import_run
 from rockcore.importers.recognise import files_of, recognise
 from rockcore.log import Run
 
@@ -152,3 +152,20 @@ def test_what_is_no_format_is_refused_with_what_was_found(tmp_path: Path):
     write_lines(tmp_path / "1.jsonl", [{"question": "a", "reply": "b"}])
     with pytest.raises(BadExport, match="jsonl with question, reply"):
         recognise([tmp_path / "1.jsonl"])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},  # a panic
+        {"normalizer": {"type": "Replace", "pattern": {"Regex": "["}, "content": "x"}},
+    ],
+    ids=["panic", "exception"],
+)
+def test_a_tokenizer_that_its_library_fails_on_is_refused_in_words(tmp_path: Path, broken: dict):
+    whole = json.loads((MODEL / "tokenizer.json").read_text(encoding="utf-8"))
+    (file := tmp_path / "tokenizer.json").write_text(json.dumps(whole | broken), encoding="utf-8")
+    write_trl(tmp_path)
+    files = files_of(format_named("trl"), [tmp_path])
+    with pytest.raises(BadExport, match="no readable tokenizer"):
+        import_run(format_named("trl"), files, tmp_path / "run", Options(tokenizer=file))

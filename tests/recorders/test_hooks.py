@@ -174,6 +174,23 @@ def test_verl_is_recorded_and_weighed_through_its_own_estimator(
     assert Run.open(run.path).steps("tokens") == [0, 1]
 
 
+def test_a_tokenizer_that_is_not_there_ends_the_recording_and_not_the_training(
+    tmp_path, monkeypatch
+):
+    data, nowhere = of_slime(), str(tmp_path / "nowhere")
+    args = SimpleNamespace(hf_checkpoint=nowhere, use_rollout_logprobs=False)
+    hook = slime.Postprocess(tmp_path / "slime")
+    with pytest.warns(RecordingEnded):
+        hook(args, 0, data)
+    hook(args, 1, of_slime(1))
+    trainers.verl(monkeypatch)
+    loss = verl.register("rock_abs", "abs", tmp_path / "verl")
+    config = SimpleNamespace(model_config=SimpleNamespace(path=nowhere))
+    with pytest.warns(RecordingEnded):
+        found, _ = loss(config, distilling("rock_abs"), *of_verl())
+    assert len(found) == 2 and not (tmp_path / "verl").exists()
+
+
 def test_a_loss_of_verl_that_is_no_estimator_is_refused(monkeypatch):
     trainers.verl(monkeypatch)
     with pytest.raises(CannotRecord, match="no estimator"):

@@ -154,6 +154,8 @@ def test_a_pair_with_nothing_odd_is_put_together_without_a_word(tmp_path):
 def test_arguments_that_no_template_looks_at_are_told_by_name(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(save(tmp_path / "m", template=TEMPLATE))
     assert unused_arguments(tokenizer, {"enable_thinking": 1, "thinking": 2}) == ["thinking"]
+    tokenizer.chat_template = {"default": "", "other": tokenizer.chat_template}
+    assert unused_arguments(tokenizer, {"enable_thinking": 1, "thinking": 2}) == ["thinking"]
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ from rockcore.training import loading, score_parts
 from rockcore.training.loading import ModelNotFound
 from rockcore.training.rollouts import rollouts_of
 from rockcore.training.score import BadScoring, ScoreSettings, score
+from rockcore.training.score_sources import NoTexts
 from rockcore.training.score_students import students_in
-from rockcore.training.score_texts import NoTexts
 from rockcore.training.session import train
 
 TEACHER = str(sample_runs() / "models" / "teacher")
