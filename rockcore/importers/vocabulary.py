@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from rockcore import schema
-from rockcore.importers.format import BadExport
+from rockcore.importers.format import MOST_ID, BadExport
+from rockcore.log.files import state_of
 from rockcore.log.vocabulary import marks_of, vocab_columns
 
 _ENDS = 2**16  # bytes at each end of a file that tell it from others
@@ -23,7 +24,8 @@ class Tokenizer:
     """A tokenizer.json, read without torch or transformers."""
 
     def __init__(self, path: Path):
-        """Raises BadExport where there is none, or `tokenizers` is not installed."""
+        """Raises BadExport where there is none, or `tokenizers` is not installed; DamagedRun for a
+        pipe."""
         file = path / "tokenizer.json" if path.is_dir() else path
         try:
             from tokenizers import Tokenizer as Reader
@@ -34,6 +36,7 @@ class Tokenizer:
                 "pip install tokenizers, or leave --tokenizer out: tokens are shown by their ids",
             ) from e
         try:
+            state_of(file)
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as e:
             raise _no_tokenizer(file, e) from e
@@ -41,6 +44,12 @@ class Tokenizer:
             self._reader: Any = Reader.from_str(text)
         except Exception as e:  # the very class that tokenizers raises
             raise _no_tokenizer(file, e) from e
+        if self.last > MOST_ID:
+            raise BadExport(
+                f"{file} has the id {self.last:,} among {len(self.ids):,} tokens",
+                f"A vocabulary is as long as its highest id, and none goes beyond {MOST_ID:,}",
+                "Give the tokenizer that the student was trained with",
+            )
         self._reader.no_truncation()
         self._reader.no_padding()
 
