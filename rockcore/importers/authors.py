@@ -81,13 +81,12 @@ def _columns_of(file: Path, export: Export) -> dict[str, np.ndarray]:
     wanted = [*names.values(), "seq_len"]
     with machine_of(file) as machine:
         value, records = read_records(machine, "occurrences", wanted, export.advance)
-        counted = value.get("frequencies")
-        total = int(np.asarray(counted).sum()) if isinstance(counted, Array) else None
+        total = _counted(value.get("frequencies"))
     found = {column: records.columns[source] for column, source in names.items()}
     found["seq_len"] = records.columns["seq_len"]
     if total is not None and total != len(found["kl"]):
         export.about.note(
-            f"{file.name} counts {total:,} tokens and has records of {len(found['kl']):,}."
+            f"{file.name} counts {total:,.0f} tokens and has records of {len(found['kl']):,}."
         )
     for ours, theirs in (("student", "student_id"), ("teacher", "teacher_id")):
         if isinstance(value.get(theirs), str):
@@ -100,6 +99,13 @@ def _columns_of(file: Path, export: Export) -> dict[str, np.ndarray]:
         order = np.lexsort((place, text))
         found = {name: column[order] for name, column in found.items()}
     return found
+
+
+def _counted(frequencies: Any) -> float | None:
+    """How many tokens a file says that it has records of; None where it does not."""
+    counts = np.asarray(frequencies) if isinstance(frequencies, Array) else np.array(None)
+    total = float(counts.sum(dtype=np.float64)) if counts.dtype.kind in "iuf" else np.nan
+    return total if np.isfinite(total) else None
 
 
 def _texts(file: Path, step: int, columns: dict[str, np.ndarray]) -> Iterator[Text | RowError]:

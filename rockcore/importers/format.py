@@ -20,6 +20,7 @@ OF_TEXTS = ("step", "prompt", "teacher_prompt", "response", "answer", "correct",
 OF_TOKENS = tuple(
     name for name, c in schema.TOKENS.items() if str(c.type) in ("float", "halffloat")
 )
+MOST_ID = 2**24 - 1  # of a token: no vocabulary comes near, and tables are as long as the highest
 COLUMNS = (*OF_TEXTS, "rollout_id", "position", "token_id", "token", *OF_TOKENS)
 
 

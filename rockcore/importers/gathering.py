@@ -15,6 +15,7 @@ from rockcore.importers.rows import (
     RowError,
     Text,
     refuse_impossible,
+    refuse_no_tokens,
     spelled_out,
     with_sampled_loss,
 )
@@ -55,6 +56,7 @@ class Gathered:
             self.numbered += 1
         elif text.token_ids is None and self.tokenizer is not None and text.response:
             text = replace(text, token_ids=self.tokenizer.encode(text.response))
+            refuse_no_tokens(len(text.token_ids))
             self.encoded += 1
         if text.token_ids is not None:
             self.seen.add(text.token_ids, text.tokens)

@@ -61,6 +61,8 @@ def _read(export: Export) -> Iterator[Text | RowError]:
             yield from _of_rollout(dumps, samples)
         except BadPickle as e:
             yield RowError(dumps[0].file.name, "file", e.parts[0])
+        except BadRow as e:  # of a file as a whole
+            yield RowError(dumps[0].file.name, e.field, e.what)
         for dump in dumps:
             export.advance(dump.file.stat().st_size)
     for dump in tables:
@@ -185,7 +187,7 @@ def _lengths(rank: _Rank, row: int) -> dict[str, Any]:
 def _cell(rank: _Rank, name: str, row: int) -> Any:
     column = rank.columns.get(name)
     if isinstance(column, Array):
-        column = np.asarray(column)
+        column = np.atleast_1d(np.asarray(column))
     if not isinstance(column, (list, tuple, np.ndarray)) or row >= len(column):
         return None
     value = column[row]

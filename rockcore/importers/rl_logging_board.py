@@ -27,7 +27,7 @@ from rockcore.importers.rows import (
 from rockcore.importers.texts import as_answer
 
 _REFERENCE = "ref_logprobs"
-_PADDING = re.compile(r"[<\[][^<>\[\]]*pad[^<>\[\]]*[>\]]", re.IGNORECASE)  # <PAD>, [pad], <|pad|>
+_BRACKETED = re.compile(r"[<\[][^<>\[\]]*[>\]]")
 _SPECIAL = re.compile(r"[<\[].*[>\]]")
 
 
@@ -105,12 +105,17 @@ def _without_padding(tokens: Sequence[str], values: Sequence[Any]) -> int:
     it, and pad by a token of another name.
     """
     count = len(tokens)
-    while count and _PADDING.fullmatch(tokens[count - 1]):
+    while count and _is_padding(tokens[count - 1]):
         count -= 1
     judged = max((len(each) for each in values if isinstance(each, list)), default=count)
     if judged < count and len(rest := set(tokens[judged:count])) == 1:
         return judged if _SPECIAL.fullmatch(rest.pop()) else count
     return count
+
+
+def _is_padding(token: str) -> bool:
+    """Whether it is one such as <PAD>, [pad] or <|pad|>."""
+    return _BRACKETED.fullmatch(token) is not None and "pad" in token.lower()
 
 
 def _recognise(peek: Peek) -> bool:

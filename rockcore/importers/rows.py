@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rockcore.importers.format import OF_TOKENS, Field
+from rockcore.importers.format import MOST_ID, OF_TOKENS, Field
 
-_MOST_ID = 2**31 - 1
 _ROUNDING = 1e-3  # nats; half precision makes log probabilities this much larger than 0
 
 
@@ -178,14 +177,21 @@ def ids_of(value: Any, source: str) -> np.ndarray:
         return np.zeros(0, np.int32)
     if array.dtype.kind not in "iu":
         raise BadRow(source, f"is of type {array.dtype}, not whole numbers")
-    if array.min() < 0 or array.max() > _MOST_ID:
-        raise BadRow(source, f"has ids from {array.min()} to {array.max()}")
+    _refuse_ids(array, source)
     return array.astype(np.int32)
+
+
+def _refuse_ids(ids: np.ndarray, source: str) -> None:
+    if ids.min() < 0 or ids.max() > MOST_ID:
+        raise BadRow(source, f"has ids from {ids.min()} to {ids.max()}, not from 0 to {MOST_ID:,}")
 
 
 def _array(value: Any, source: str) -> np.ndarray:
     if not isinstance(value, (list, tuple, np.ndarray)):
         raise BadRow(source, f"is {_kind(value)}, not a list")
+    # a short pickle may name one list a billion times, and texts are as wide as the longest
+    if not isinstance(value, np.ndarray) and not all(map(_is_scalar, {*map(type, value)})):
+        raise BadRow(source, "has entries that are no numbers")
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as e:  # lists of several lengths
@@ -193,6 +199,10 @@ def _array(value: Any, source: str) -> np.ndarray:
     if array.ndim != 1:
         raise BadRow(source, f"has {array.ndim} dimensions, not one")
     return array
+
+
+def _is_scalar(kind: type) -> bool:
+    return issubclass(kind, (int, float, complex, type(None), np.number, np.bool_))
 
 
 def spelled_out(text: Text) -> Text:
@@ -222,17 +232,24 @@ def refuse_impossible(text: Text) -> None:
     for name in ("correct", "truncated"):
         if type(getattr(text, name)) not in (bool, type(None)):
             raise BadRow(name, f"is {ascii(getattr(text, name))[:80]}, neither true nor false")
-    if text.token_ids is not None and not len(text.token_ids):
-        raise BadRow("token_id", "the response has no token")
     T = None if text.token_ids is None else len(text.token_ids)
     if T is None and text.tokens is not None:
         T = len(text.tokens)
+    refuse_no_tokens(T)
+    if text.token_ids is not None:
+        _refuse_ids(text.token_ids, "token_id")
     if T is None and text.response is None:
         raise BadRow("response", "is missing, and there are no token ids")
     for column, values in text.values.items():
         if T is None or len(values) != T:
             raise BadRow(column, f"has {len(values)} values for {T or 0} tokens")
         _refuse_values(column, values)
+
+
+def refuse_no_tokens(count: int | None) -> None:
+    """Raises BadRow for a response that is said to have tokens, and has none."""
+    if count == 0:
+        raise BadRow("token_id", "the response has no token")
 
 
 def _refuse_values(column: str, values: np.ndarray) -> None:

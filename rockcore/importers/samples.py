@@ -16,7 +16,16 @@ import numpy as np
 
 from rockcore.importers.format import About, BadExport, Export, Field
 from rockcore.importers.pickle_arrays import Array, BadPickle
-from rockcore.importers.rows import BadRow, RowError, Text, given, ids_of, lookup, values_of
+from rockcore.importers.rows import (
+    BadRow,
+    RowError,
+    Text,
+    given,
+    ids_of,
+    lookup,
+    numbers_of,
+    values_of,
+)
 from rockcore.importers.torch_files import beginning
 
 LOGPS = ("trainer", "sampler")
@@ -36,7 +45,7 @@ BESIDE_THE_TEACHER = (
     Field("truncated", "truncated"),
 )
 _ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
-_MOST_MESSAGES = 10_000
+_MOST_SAID = 2**23  # characters and entries of a prompt's messages
 
 
 class Dump(NamedTuple):
@@ -98,7 +107,7 @@ def text_of_messages(prompt: Any) -> str | None:
     """A prompt that is text or a list of messages, as text. Raises BadRow."""
     if prompt is None or isinstance(prompt, str):
         return prompt
-    if isinstance(prompt, list) and len(prompt) <= _MOST_MESSAGES:
+    if isinstance(prompt, list) and _is_finite(prompt):
         said = [
             (m["role"], m.get("content"))
             for m in prompt
@@ -112,6 +121,20 @@ def text_of_messages(prompt: Any) -> str | None:
         except (TypeError, ValueError, RecursionError):
             pass
     raise BadRow("prompt", f"is of type {type(prompt).__name__}, not text or messages")
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it can be spelled out: in a pickle, lists may hold one another over and over."""
+    left, waiting = _MOST_SAID, [value]
+    while waiting and left > 0:
+        found = waiting.pop()
+        left -= 1
+        if isinstance(found, (str, bytes)):
+            left -= len(found)
+        elif isinstance(found, (list, tuple, dict)) and len(found) < left:
+            left -= len(found)
+            waiting += [*found, *found.values()] if isinstance(found, dict) else found
+    return not waiting and left > 0
 
 
 class Samples:
@@ -187,7 +210,7 @@ class Samples:
     def _refuse_reference(self, record: Mapping[str, Any], where: str) -> None:
         """`kl` of these dumps is against the reference model, and zeros where there is none."""
         kl = record.get("kl")
-        if kl is None or not np.any(np.asarray(kl)):
+        if kl is None or not numbers_of(kl, "kl").any():
             return
         raise BadExport(
             f"{where}: no teacher values in this export; it has kl, which these trainers take "

@@ -45,6 +45,8 @@ def _read(export: Export) -> Iterator[Text | RowError]:
                 yield from _of_file(dump, sampled if trained else [], samples)
             except BadPickle as e:
                 yield RowError(dump.file.name, "file", e.parts[0])
+            except BadRow as e:  # of the file as a whole
+                yield RowError(dump.file.name, e.field, e.what)
         for dump in dumps:
             export.advance(dump.file.stat().st_size)
 

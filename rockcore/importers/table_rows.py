@@ -97,7 +97,8 @@ def _read_as(column: str, cells: Any, text: bool) -> tuple[np.ndarray, np.ndarra
     if column in _WHOLE:
         values, bad = numbers_in(cells, text)
         known = ~np.isnan(values)
-        bad |= known & ((values < 0) | (values >= 2**31) | (values % 1 != 0))
+        with np.errstate(invalid="ignore"):
+            bad |= known & ((values < 0) | (values >= 2**31) | (values % 1 != 0))
         if column == "step":
             bad |= ~known
         return np.where(bad, 0, values), bad, "not a whole number from 0 on"

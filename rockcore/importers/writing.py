@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rockcore.importers.format import About, BadExport, Export, Format, Options, unreadable
+from rockcore.importers.format import (
+    OF_TOKENS,
+    About,
+    BadExport,
+    Export,
+    Format,
+    Options,
+    unreadable,
+)
 from rockcore.importers.gathering import Gathered
 from rockcore.importers.meta import meta_of
 from rockcore.importers.report import JUDGED, Report
@@ -67,6 +75,7 @@ def import_run(
         gathered = Gathered(Spool(place / "spool"), tokenizer, report)
         gathered.gather(format.read(export))
         report.refuse_mostly_wrong()
+        _refuse_unfound(options, gathered)
         _write(place / "run", meta_of(format, export, out, gathered), gathered, about)
         _move(place / "run", out)
     return report
@@ -79,6 +88,16 @@ def _refuse_steps(files: Sequence[Path], options: Options) -> None:
             "Each file needs its own, in their order",
             "Give one step a file, with commas between",
         )
+
+
+def _refuse_unfound(options: Options, gathered: Gathered) -> None:
+    for column, source in options.renames.items():
+        if column in OF_TOKENS and column not in gathered.columns:
+            raise BadExport(
+                f"--map {column}={ascii(source)[1:-1][:80]}, and no text has a number there",
+                f"The run would be without {column}, which was asked for",
+                "Write the field as it is spelled in the export, or leave the --map out",
+            )
 
 
 def _refuse_taken(out: Path) -> None:
