@@ -172,7 +172,7 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
 
 def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
     """Seconds a step spends in each phase, stacked: sample_s, teacher_s, student_s, update_s,
-    log_s.
+    log_s; those that are not logged are left out, as a bar cannot stand on one of no height.
     """
     figure = go.Figure()
     styles = {
@@ -186,9 +186,12 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
         ("", "/", "x", ".", "-") if len(metrics) <= 60 else ("",) * 5
     )  # in a thin bar a pattern is noise
     for (phase, colour), pattern in zip(styles.items(), patterns, strict=True):
+        seconds = metrics[f"{phase}_s"]
+        if seconds.isna().all():
+            continue
         figure.add_bar(
             x=metrics.step,
-            y=metrics[f"{phase}_s"],
+            y=seconds.fillna(0),
             name=phase,
             marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             hovertemplate="step %{x}: %{y:.3f} s<extra>" + phase + "</extra>",

@@ -133,7 +133,7 @@ class Plan:
         """What a reader of the numbers has to know, in sentences."""
         settings, source = self.settings, self.source.name
         notes = [
-            f"Scored by `rockcore score`: every value is of the student {name_of(settings.student)}"
+            f"Scored by rockcore score: every value is of the student {name_of(settings.student)}"
             f" and the teacher {name_of(settings.teacher)}, on the texts of {source}."
         ]
         if self.source.steps():

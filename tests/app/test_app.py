@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from chrome import PAGES
@@ -221,3 +223,13 @@ def test_one_scale_serves_the_whole_run_and_is_anchored_at_all_its_tokens(
 def test_what_is_left_empty_is_left_to_the_task() -> None:
     settings = {"scenario": "habit", "steps": 3, "lr": None, "held_out": 0, "student": ""}
     assert data.children.flags(settings) == ["--scenario=habit", "--steps=3", "--held-out=0"]
+
+
+def test_phases_that_a_log_has_stand_on_each_other_without_those_it_lacks():
+    times = {f"{phase}_s": [np.nan, np.nan] for phase in ("teacher", "student", "update")}
+    metrics = pd.DataFrame(
+        {"step": [0, 1], "sample_s": [0.3, np.nan], "log_s": [0.5, 0.1], **times}
+    )
+    figure = charts.phase_times(metrics, "x")
+    assert [bar.name for bar in figure.data] == ["sample", "log"]
+    assert [list(bar.y) for bar in figure.data] == [[0.3, 0], [0.5, 0.1]]

@@ -21,6 +21,7 @@ from small_logs import LENIENT, write_many_on_one_prompt
 from streamlit.testing.v1 import AppTest
 
 from app import data
+from app.views.compare.words import named_prompt
 from rockcore.analysis import compare, pairs, signals, standings
 from rockcore.log import Run, sample_runs
 from rockcore.rocks.search import detect
@@ -467,3 +468,8 @@ def test_hostile_token_text_is_text_on_either_side(tab: Tab) -> None:
     )
     assert "owned" not in tab.page.title()
     assert tab.page.locator(".readout :not(b)").count() == 0
+
+
+def test_a_text_without_a_prompt_is_told_to_have_none():
+    assert named_prompt(3, "") == "3 · no prompt in the log"
+    assert named_prompt(3, "What is 1 + 1?").endswith("1?")

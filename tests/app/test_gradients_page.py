@@ -256,7 +256,7 @@ def test_a_run_without_gradients_says_how_to_log_them_and_the_other_pages_work(
         pq.write_table(table.drop_columns([c for c in table.column_names if "grad" in c]), file)
     app = open_app("gradients", path)
     assert not app.exception
-    assert "No gradients in this log" in words(app) and "--gradients full" in app.code[1].value
+    assert "No gradients in this log" in words(app) and "--gradients full" in app.code[0].value
     for page in ("overview", "trace", "rock_tokens", "steps", "threshold_lab", "compare"):
         assert not open_app(page, path).exception, page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rockcore.exporters import EXPORTERS
+from rockcore.log import sample_runs
 
 LENIENT = "lenient;gamma=0.125;tau_quantile=0.5;top_k=5"  # finds rocks in drawn numbers too
 
@@ -28,3 +29,10 @@ def test_what_a_format_lacks_is_said_in_words(open_app, tiny_run):
     format_.set_value("rock-vs-control").run()
     assert not app.exception
     assert any("Set column to kl" in text.value for text in app.text)
+
+
+def test_without_a_set_the_lab_says_that_there_is_no_filter(open_app):
+    app = open_app("threshold_lab", sample_runs() / "skill")
+    assert not app.exception and "Take this filter to a trainer" in [s.value for s in app.subheader]
+    assert any("no filter to take" in text.value for text in app.text)
+    assert not [box for box in app.selectbox if box.label == "Format"]

@@ -89,7 +89,8 @@ function ticks(chart) {
     left: `${chart.left + chart.room / 2}px`,
     top: `${chart.tall + 22}px`,
   });
-  const left = element("span", "name left", flat ? "step (updates)" : rows);
+  const steps = chart.tall < 90 ? "step" : "step (updates)"; // on its side, no longer than the map
+  const left = element("span", "name left", flat ? steps : rows);
   Object.assign(left.style, { left: "7px", top: `${chart.tall / 2}px` });
   return [...labels, below, left];
 }

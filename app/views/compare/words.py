@@ -12,7 +12,7 @@ _TOKENS = 40  # of a set in one line
 
 def named_prompt(rollout: int, prompt: str) -> str:
     """A text by its number and the beginning of its prompt, on one line."""
-    shown = words.visible(prompt, spaces=True)
+    shown = words.visible(prompt, spaces=True) or "no prompt in the log"
     return f"{rollout} · {shown[:_PROMPT]}{'…' if len(shown) > _PROMPT else ''}"
 
 

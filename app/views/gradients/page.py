@@ -25,13 +25,10 @@ def explain_no_gradients(why: Exception) -> None:
     st.text(str(why))
     st.text("A run of this program logs the norms and the sums by type without being asked:")
     st.code(
-        "rockcore train --out runs/mine                    # norms of every token, sums of the "
-        "probe texts by type",
-        language=None,
-    )
-    st.code(
-        "rockcore train --out runs/mine --gradients full   # and exact gradients of a sample, to "
-        "check the norms",
+        "# norms of every token, sums of the probe texts by type\n"
+        "rockcore train --out runs/mine\n"
+        "# and exact gradients of a sample, to check the norms\n"
+        "rockcore train --out runs/mine --gradients full",
         language=None,
     )
 

@@ -124,8 +124,7 @@ def page() -> None:
         show_figures(rule, report)
         show_preview(run, rule)
     st.code(command_line(rule), language="sh")
-    if report.ids:
-        show_taking(run, rule, command_line(rule, "export"))
+    show_taking(run, rule, command_line(rule, "export") if report.ids else None)
 
 
 def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:

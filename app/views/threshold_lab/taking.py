@@ -9,9 +9,14 @@ import streamlit as st
 from app import data, words
 
 
-def show_taking(run: data.runs.RunKey, rule: data.rocks.RockRule, command: str) -> None:
-    """A format, a weight, and the file; `command` finds the same set on the command line."""
+def show_taking(run: data.runs.RunKey, rule: data.rocks.RockRule, command: str | None) -> None:
+    """A format, a weight, and the file; `command` finds the same set on the command line, None
+    where no type is in the set.
+    """
     st.subheader("Take this filter to a trainer")
+    if command is None:
+        st.text("No type is in the set, so there is no filter to take: loosen the rule, or give K.")
+        return
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     name = left.selectbox(
         "Format",
