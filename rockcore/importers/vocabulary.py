@@ -14,14 +14,9 @@ from typing import Any
 import numpy as np
 
 from rockcore import schema
-<<<<<<< HEAD
-from rockcore.importers.format import BadExport
-from rockcore.log.vocabulary import is_of_tokenizers, marks_of, vocab_columns
-=======
 from rockcore.importers.format import MOST_ID, BadExport
 from rockcore.log.files import state_of
-from rockcore.log.vocabulary import marks_of, vocab_columns
->>>>>>> fix-attack
+from rockcore.log.vocabulary import is_of_tokenizers, marks_of, vocab_columns
 
 _ENDS = 2**16  # bytes at each end of a file that tell it from others
 
@@ -49,17 +44,12 @@ class Tokenizer:
         self._file = file
         with _told(file):
             self._reader: Any = Reader.from_str(text)
-<<<<<<< HEAD
-=======
-        except Exception as e:  # the very class that tokenizers raises
-            raise _no_tokenizer(file, e) from e
         if self.last > MOST_ID:
             raise BadExport(
                 f"{file} has the id {self.last:,} among {len(self.ids):,} tokens",
                 f"A vocabulary is as long as its highest id, and none goes beyond {MOST_ID:,}",
                 "Give the tokenizer that the student was trained with",
             )
->>>>>>> fix-attack
         self._reader.no_truncation()
         self._reader.no_padding()
 

@@ -35,6 +35,7 @@ WANTED = {
     "models": [],
     "prompts": [],
     "sets": [],
+    "logs": [],
 }
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", KEY]
