@@ -63,14 +63,31 @@ def _is_trace(record: Any) -> bool:
     return "nodes" in record or (isinstance(traces, list) and "task" in record)
 
 
+def _is_of_training(peek: Peek) -> bool:
+    """Whether a trace is one that prime-rl trained on: it says so, lies where prime-rl puts them,
+    or a teacher judged it.
+    """
+    if (said := lookup(dict(peek.record), "run.type")) is not None:
+        return said == "train"
+    if step_in(peek.file) is not None:
+        return True
+    traces = peek.record.get("traces")
+    of_traces = traces if isinstance(traces, list) else [peek.record]
+    nodes = [trace.get("nodes") for trace in of_traces if isinstance(trace, dict)]
+    return any(
+        isinstance(node, dict) and "reference_logprobs" in node
+        for each in nodes
+        if isinstance(each, list)
+        for node in each
+    )
+
+
 def _recognise(peek: Peek) -> bool:
-    record = dict(peek.record)
-    return _is_trace(record) and lookup(record, "run.type") == "train"
+    return _is_trace(dict(peek.record)) and _is_of_training(peek)
 
 
 def _recognise_verifiers(peek: Peek) -> bool:
-    record = dict(peek.record)
-    return _is_trace(record) and lookup(record, "run.type") != "train"
+    return _is_trace(dict(peek.record)) and not _is_of_training(peek)
 
 
 _OF_TRACES = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rockcore.log.run import Run
 
 LOSSES = ("kl", "sampled_loss")  # what a type can be ranked by, the better first
-SCORE = "Rescore it: rockcore score RUN --student DIR --teacher DIR"
+SCORE = "Rescore it, where its prompts are logged: rockcore score RUN --student DIR --teacher DIR"
 _OF_ALL = "the predictions of both models over the whole vocabulary"
 _OF_ONE = {
     "sampled_loss": "both models’",

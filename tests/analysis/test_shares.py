@@ -68,12 +68,13 @@ def test_a_log_that_knows_no_gradients_opens_reads_and_says_what_is_missing(tiny
         np.isnan(run.over_steps(0, "final", "grad_norm")[1]).all()
         and run.type_means("tokens", "grad_norm")["mean"].isna().all()
     )
-    for ask in (
-        lambda: shares.type_shares(run),
-        lambda: shares.given_up(run, [7]),
-        lambda: correlations.second_moments(run),
+    rescore = "Rescore it, where its prompts are logged: rockcore score"
+    for ask, cure in (
+        (lambda: shares.type_shares(run), rescore),
+        (lambda: shares.given_up(run, [7]), rescore),
+        (lambda: correlations.second_moments(run), "Train with --gradients sums"),
     ):
-        with pytest.raises(NoGradients, match=r"tiny has no .*\. .*\. Rescore it: rockcore score"):
+        with pytest.raises(NoGradients, match=rf"tiny has no .*\. .*\. {cure}"):
             ask()
     with pytest.raises(NoGradients, match="--gradients full"):
         correlations.exact_correlation(run, "final")

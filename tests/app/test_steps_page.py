@@ -194,7 +194,7 @@ def test_a_signal_without_a_value_is_not_offered_and_one_that_a_link_asks_for_is
     assert "the link asks for grad_norm, which is not here" in words(app)
     assert "grad_norm" not in next(box for box in app.selectbox if box.label == "Signal").options
     assert app.expander[0].label == "Not in this log: grad_norm"
-    assert "Rescore it: rockcore score" in words(app)
+    assert "Rescore it, where its prompts are logged: rockcore score" in words(app)
     assert not open_app("trace", run, signal="grad_norm").exception
 
 

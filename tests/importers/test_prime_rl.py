@@ -136,6 +136,16 @@ def test_each_layout_is_recognised_by_its_fields(tmp_path, layout):
     assert recognise([tmp_path / "export"]).format.name == "prime-rl"
 
 
+@pytest.mark.parametrize("judged", [True, False])
+def test_traces_without_a_run_are_recognised_by_what_a_teacher_said(tmp_path, judged):
+    given = trace(0)
+    if not judged:
+        del given["nodes"][1]["reference_logprobs"]
+    lines(tmp_path / "export/traces.jsonl", [given])
+    found = recognise([tmp_path / "export"]).format.name
+    assert found == ("prime-rl" if judged else "verifiers")
+
+
 def test_a_student_that_is_its_teacher_differs_by_nothing(tmp_path):
     same = [-1.25, -0.5, -0.0001, -3.0]
     old(tmp_path, 1, [trace(0, logprobs=same, reference_logprobs=same)])
