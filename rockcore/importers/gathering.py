@@ -55,8 +55,9 @@ class Gathered:
             text = replace(text, token_ids=self.seen.number(text.tokens))
             self.numbered += 1
         elif text.token_ids is None and self.tokenizer is not None and text.response:
-            text = replace(text, token_ids=self.tokenizer.encode(text.response))
-            refuse_no_tokens(len(text.token_ids))
+            ids = self.tokenizer.encode(text.response)
+            refuse_no_tokens(len(ids))
+            text = replace(text, token_ids=ids)
             self.encoded += 1
         if text.token_ids is not None:
             self.seen.add(text.token_ids, text.tokens)
