@@ -99,8 +99,9 @@ def test_a_second_signal_ends_it_at_once_and_a_third_changes_nothing(
         return original(self, *arguments)
 
     def save(self, **changes):
-        os.kill(os.getpid(), signal.SIGTERM)
-        noted.append(changes)
+        if "status" in changes:  # not where notes are added to it
+            os.kill(os.getpid(), signal.SIGTERM)
+            noted.append(changes)
         save_meta(self, **changes)
 
     with monkeypatch.context() as patch:

@@ -15,7 +15,7 @@ from rockcore.training.models import Model
 from rockcore.training.session import train
 
 MEASURED = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from rockcore.config import SessionConfig
 from rockcore.training import memory, session
@@ -25,7 +25,9 @@ memory.estimate = lambda *a: found.append(estimate(*a)) or found[0]
 given = json.loads(sys.argv[1])
 config = SessionConfig(**{**given, "out": Path(given["out"]), "prompts": Path(given["prompts"])})
 session.train(config)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << (10 if sys.platform == "linux" else 0)
+# ru_maxrss would begin with what the process that started this one holds
+status = open("/proc/self/status").read().splitlines()
+peak = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM"))
 print(found[0].now, found[0].peak, peak)
 """
 

@@ -123,7 +123,7 @@ def page() -> None:
             )
         show_figures(rule, report)
         show_preview(run, rule)
-    st.code(command_line(rule), language="sh")
+    st.code(command_line(rule), language="sh", wrap_lines=True)
     show_taking(run, rule, command_line(rule, "export") if report.ids else None)
 
 

@@ -49,4 +49,4 @@ def show_taking(run: data.runs.RunKey, rule: data.rocks.RockRule, command: str |
     flags = f"--to {name} --weight {weight:g} --out {shlex.quote(exporter.file)}"
     if large:
         st.text("A mask of a log of this size is written by the command line:")
-    st.code(f"{command} {flags}", language="sh")
+    st.code(f"{command} {flags}", language="sh", wrap_lines=True)
