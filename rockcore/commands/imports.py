@@ -27,7 +27,10 @@ MapOption = Annotated[
     ),
 ]
 FormatOption = Annotated[
-    str, tyro.conf.arg(help=f"{', '.join(IMPORTERS)}; or {AUTO}: recognised by its fields.")
+    str,
+    tyro.conf.arg(
+        metavar="FORMAT", help=f"{', '.join(IMPORTERS)}; or {AUTO}: recognised by its fields."
+    ),
 ]
 
 

@@ -17,6 +17,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from rockcore.schema import RockError
+
 T = TypeVar("T")
 # the launcher ends all of them when one fails; who waits for a slow one is not to give up before
 _PATIENCE = timedelta(days=7)
@@ -56,11 +58,27 @@ class Ranks:
         return bool(flags.item())
 
 
+class BadLaunch(RockError, ValueError):
+    """The environment tells of a launch that cannot be."""
+
+
+def _number(name: str, default: int) -> int:
+    said = os.environ.get(name, str(default))
+    if not said.isascii() or not said.isdigit():
+        raise BadLaunch(
+            f"The environment has {name}={ascii(said)[:80]}",
+            "A launcher such as accelerate puts a number there: which process this is, and of how "
+            "many",
+            f"Unset {name} for one process, or start with accelerate launch",
+        )
+    return int(said)
+
+
 @contextmanager
 def launched() -> Iterator[Ranks]:
-    """The processes of this launch, connected within the block."""
+    """The processes of this launch, connected within the block. Raises BadLaunch."""
     rank, world, local = (
-        int(os.environ.get(name, default))
+        _number(name, default)
         for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
     if world == 1:

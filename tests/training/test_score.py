@@ -28,7 +28,7 @@ from rockcore.prompts import turns_in
 from rockcore.rocks.rule import RockRule
 from rockcore.schema import Prompt, Texts, Turn
 from rockcore.tasks import BadPrompts
-from rockcore.training import loading, score_parts
+from rockcore.training import loading, ranks, score_parts
 from rockcore.training.loading import ModelNotFound
 from rockcore.training.rollouts import rollouts_of
 from rockcore.training.score import BadScoring, ScoreSettings, score
@@ -485,3 +485,10 @@ def test_every_text_is_in_one_block(lengths):
     blocks = score_parts._blocks(score_parts.Rollouts([], prompts, prompts, ids, []))
     assert sorted(sum(blocks, [])) == list(range(len(ids)))
     assert all(block == sorted(block) for block in blocks)
+
+
+@pytest.mark.parametrize("said", ["two", "", "-1", "1.5"])
+def test_an_environment_of_no_launch_is_named(monkeypatch, said):
+    monkeypatch.setenv("WORLD_SIZE", said)
+    with pytest.raises(ranks.BadLaunch, match="WORLD_SIZE="), ranks.launched():
+        pass
