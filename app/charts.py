@@ -170,9 +170,9 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
     )
 
 
-def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
-    """Seconds a step spends in each phase, stacked: sample_s, teacher_s, student_s, update_s,
-    log_s; those that are not logged are left out, as a bar cannot stand on one of no height.
+def phase_times(seconds: pd.DataFrame, run: str) -> go.Figure:
+    """Seconds a step spends in each phase, stacked: step, and those of sample_s, teacher_s,
+    student_s, update_s and log_s that are there; each is known, or nothing could stand on it.
     """
     figure = go.Figure()
     styles = {
@@ -183,15 +183,14 @@ def phase_times(metrics: pd.DataFrame, run: str) -> go.Figure:
         "log": NEUTRAL,
     }
     patterns = (
-        ("", "/", "x", ".", "-") if len(metrics) <= 60 else ("",) * 5
+        ("", "/", "x", ".", "-") if len(seconds) <= 60 else ("",) * 5
     )  # in a thin bar a pattern is noise
     for (phase, colour), pattern in zip(styles.items(), patterns, strict=True):
-        seconds = metrics[f"{phase}_s"]
-        if seconds.isna().all():
+        if f"{phase}_s" not in seconds:
             continue
         figure.add_bar(
-            x=metrics.step,
-            y=seconds.fillna(0),
+            x=seconds.step,
+            y=seconds[f"{phase}_s"],
             name=phase,
             marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             hovertemplate="step %{x}: %{y:.3f} s<extra>" + phase + "</extra>",

@@ -120,6 +120,14 @@ class Course:
         return bool(self.metrics[list(PHASES)].notna().to_numpy().any())
 
     @property
+    def phase_seconds(self) -> pd.DataFrame:
+        """By step, what each of schema.PHASES took that some step says; 0 where a step does not, as
+        in a stack nothing stands on what is not known.
+        """
+        times = self.metrics[list(PHASES)].dropna(axis="columns", how="all").fillna(0.0)
+        return times.assign(step=self.metrics.step)
+
+    @property
     def progress(self) -> Progress | None:
         """None: no step is finished yet."""
         if self.metrics.empty:

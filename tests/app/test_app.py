@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from chrome import PAGES
 from conftest import HOSTILE, PLAIN, ROLLOUTS, STEPS
@@ -225,11 +225,15 @@ def test_what_is_left_empty_is_left_to_the_task() -> None:
     assert data.children.flags(settings) == ["--scenario=habit", "--steps=3", "--held-out=0"]
 
 
-def test_phases_that_a_log_has_stand_on_each_other_without_those_it_lacks():
-    times = {f"{phase}_s": [np.nan, np.nan] for phase in ("teacher", "student", "update")}
-    metrics = pd.DataFrame(
-        {"step": [0, 1], "sample_s": [0.3, np.nan], "log_s": [0.5, 0.1], **times}
-    )
-    figure = charts.phase_times(metrics, "x")
+def test_phases_that_a_log_has_stand_on_each_other_without_those_it_lacks(tiny_run):
+    run = tiny_run()
+    for file, sample in zip(sorted(run.glob("metrics/*")), (0.3, None, 0.2), strict=True):
+        table = pq.read_table(file)
+        lacks = {f"{phase}_s": None for phase in ("teacher", "student", "update")}
+        for name, value in {**lacks, "sample_s": sample, "log_s": 0.5}.items():
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, pa.array([value], pa.float64()))
+        pq.write_table(table, file)
+    figure = charts.phase_times(data.runs.facts(data.runs.key(str(run))).phase_seconds, "x")
     assert [bar.name for bar in figure.data] == ["sample", "log"]
-    assert [list(bar.y) for bar in figure.data] == [[0.3, 0], [0.5, 0.1]]
+    assert [list(bar.y) for bar in figure.data] == [[0.3, 0, 0.2], [0.5] * 3]

@@ -141,7 +141,7 @@ def draw_course() -> None:
         draw_accuracies()
     if facts.is_timed:
         st.plotly_chart(
-            charts.phase_times(facts.metrics, meta.name),
+            charts.phase_times(facts.phase_seconds, meta.name),
             key="phases",
             alt="Seconds per phase of each step",
         )
