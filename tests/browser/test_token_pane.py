@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from bisect import bisect_right
 from fractions import Fraction
 from pathlib import Path
@@ -193,10 +194,10 @@ def test_the_colours_are_the_same_with_and_without_highlights(
     assert nested == [[*(f"{name}-bed" for name in each), *each] for each in lines]
     assert any(nested)
     for each in (page, plain.page):
+        light, deadline = ink(each), time.monotonic() + 30
         each.emulate_media(color_scheme="dark")
-        playwright.expect(each.locator(".pane").first).not_to_have_css(
-            "color", "rgb(26, 26, 26)"
-        )  # once Streamlit has followed
+        while ink(each) == light and time.monotonic() < deadline:  # until Streamlit has followed
+            each.wait_for_timeout(20)
     inks = ink(page), ink(plain.page)
     assert inks[0] == inks[1] and len(set(inks[0])) > 2, (
         "dimmed text has to be seen on a dark page too"
