@@ -9,7 +9,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from app import access
 from app.data import children, runs, shelves, turns
@@ -17,12 +17,10 @@ from app.data.children import CannotStart
 from app.data.orders import RUNS, refuse_name
 from app.data.runs import RunKey
 from rockcore.config import free_folder
-from rockcore.importers import IMPORTERS
+from rockcore.importers import AUTO, IMPORTERS, Estimator, StudentLogps
 from rockcore.schema import RockError
 
-AUTO = "auto"
-JUDGES = ("trainer", "sampler")
-ESTIMATORS = ("full", "topk+tail", "topk")
+JUDGES, ESTIMATORS = get_args(StudentLogps), get_args(Estimator)
 _DOING = "Starting an import"
 _MOST_REMEMBERED = 100
 _started: OrderedDict[Path, None] = OrderedDict()  # the folders of this server's imports

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 
 from rockcore.commands.console import Bar, err, out
 from rockcore.commands.options import BadOptions
-from rockcore.importers import IMPORTERS
+from rockcore.importers import AUTO, IMPORTERS, Estimator, StudentLogps
 
 if TYPE_CHECKING:
     from rockcore.importers import Options, Progress
 
-AUTO = "auto"
 MapOption = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]],
     tyro.conf.arg(
@@ -48,9 +47,9 @@ class Import:
     map: MapOption = ()
     steps: str = ""
     """The step of each file in its order, with commas, where the export does not tell: 0,500."""
-    student_logps: Literal["trainer", "sampler"] | None = None
+    student_logps: StudentLogps | None = None
     """Whose log probabilities of the student to take, where the export has both."""
-    estimator: Literal["full", "topk+tail", "topk"] | None = None
+    estimator: Estimator | None = None
     """What a column kl is: over the whole vocabulary, or the likeliest tokens with or without the
     rest.
     """

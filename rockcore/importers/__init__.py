@@ -9,7 +9,7 @@ loads torch.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rockcore.lazy import load_from
 
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from rockcore.importers.writing import Progress, import_run
 
 __all__ = [
+    "AUTO",
     "IMPORTERS",
     "BadExport",
+    "Estimator",
     "Format",
     "Options",
     "Progress",
     "Report",
+    "StudentLogps",
     "format_named",
     "import_run",
 ]
+AUTO = "auto"  # in the place of a format: it is recognised by its fields
+StudentLogps = Literal["trainer", "sampler"]  # whose to take, where an export has both
+Estimator = Literal["full", "topk+tail", "topk"]  # what a column kl of an export can be
 _HOMES = {
     "BadExport": "rockcore.importers.format",
     "Format": "rockcore.importers.format",

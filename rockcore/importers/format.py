@@ -13,6 +13,7 @@ from rockcore import schema
 from rockcore.schema import RockError
 
 if TYPE_CHECKING:
+    from rockcore.importers import Estimator, StudentLogps
     from rockcore.importers.rows import RowError, Text
 
 # what a text can have beside the values of schema.TOKENS
@@ -63,8 +64,8 @@ class Options:
     tokenizer: Path | None = None  # a tokenizer.json, or a folder with one
     renames: Mapping[str, str] = field(default_factory=dict)  # our column -> the export's field
     steps: tuple[int, ...] = ()  # of the files in their order, where the export does not tell
-    student_logps: str | None = None  # trainer | sampler: which of the two to take
-    estimator: str | None = None  # what a column kl is: full | topk+tail | topk
+    student_logps: StudentLogps | None = None
+    estimator: Estimator | None = None
     student: str | None = None  # names for run.json
     teacher: str | None = None
     config: Path | None = None  # the trainer's own settings, where a format needs them
