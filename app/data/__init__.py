@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.data import (
         arms,
+        cards,
         children,
         compare,
         filters,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arms",
+    "cards",
     "children",
     "compare",
     "filters",
