@@ -190,7 +190,7 @@ APP = sorted((ROOT / "app").rglob("*.py"))
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_a_page_knows_its_own_folder_and_what_all_pages_share(view: Path):
     shared = {"access", "components", "controls", "data", "links", "selection", "words"}
-    shared |= {"charts", "tables"}
+    shared |= {"charts", "pins", "tables"}
     for file in view.glob("*.py"):
         for name in imports(file):
             package, *rest = name.split(".")
