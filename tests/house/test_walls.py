@@ -21,6 +21,7 @@ PURE = {
     "config",
     "stats",
     "categories",
+    "colours",
     "spelling",
     "world",
     "grading",
