@@ -17,7 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, links, pages, selection, turns  # noqa: E402
+from app import data, links, pages, pins, selection, turns  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
@@ -143,6 +143,9 @@ def main() -> None:
             show_unfinished(run)
         if run is not None or about.own_pace or not about.of_one_run:
             page.run()
+        if run is not None and about.of_one_run:
+            with st.sidebar:
+                pins.offer_pin(run, label="Pin this view")
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))
     selection.publish()

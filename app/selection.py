@@ -15,7 +15,7 @@ what a person picked earlier, on another page or run, it holds for the things th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
@@ -270,6 +270,17 @@ def link(view: str, label: str, **changes: str) -> None:
         if text
     }
     st.page_link(f"views/{view}/page.py", label=label, query_params=asked)
+
+
+def view() -> tuple[str, dict[str, str]]:
+    """The page, and the values in its address as they were when it was last whole."""
+    return st.session_state[_PAGE], dict(st.session_state.get(_PUBLISHED, {}))
+
+
+def link_back(view: str, label: str, values: Mapping[str, str], **options: Any) -> None:
+    """A link to a page as an address describes it: what that leaves out is at its default."""
+    given = {name: text for name, text in values.items() if text}
+    st.page_link(f"views/{view}/page.py", label=label, query_params=given, **options)
 
 
 def first_shown(name: str, default: str) -> str:
