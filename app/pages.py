@@ -17,6 +17,7 @@ class Page(NamedTuple):
     title: str
     own_pace: bool = False  # looks for news by itself, and can do without a run
     of_one_run: bool = True  # else it is about something else, and the sidebar says all of the run
+    folds: bool = True  # its controls are put away in a lecture; not where they are what it is for
 
 
 PAGES = (
@@ -31,8 +32,8 @@ PAGES = (
     Page("knockout", "Knockout"),
     Page("notes", "Notes and report"),
     Page("live", "Live", own_pace=True),
-    Page("session", "Session", own_pace=True),
-    Page("imports", "Import", own_pace=True),
+    Page("session", "Session", own_pace=True, folds=False),
+    Page("imports", "Import", own_pace=True, folds=False),
 )
 
 _made: list[StreamlitPage] = []
