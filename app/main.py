@@ -17,7 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, links, pages, selection, turns  # noqa: E402
+from app import cards, data, links, pages, selection, turns  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
@@ -137,6 +137,8 @@ def main() -> None:
         with nullcontext() if about.of_one_run else st.sidebar:
             run = open_picked(data.runs.places(sys.argv[1:]))
         selection.open_run(run)
+        with st.sidebar:
+            cards.offer_words(about.name)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)
