@@ -66,3 +66,9 @@ def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:
     with st.expander(f"Not in this log: {', '.join(gone)}"):
         for (why, todo), names in data.runs.by_reason(gone).items():
             st.text(f"{', '.join(names)}: {why}. {todo}.")
+
+
+def link_token(run: data.runs.RunKey, token_id: int, label: str = "") -> None:
+    """A link to all that the run tells of a type; `label`: Markdown, by default its spelling."""
+    shown = words.literal(data.token.shown(run, token_id))
+    selection.link("token", label or f"**{shown}** · id {token_id}", token=str(token_id))
