@@ -1,7 +1,7 @@
 """How long a page takes from a click in the menu until it is still, for every page on the sample
 runs.
 
-    python tests/benchmarks/page_times.py [--rounds 5] [--runs habit skill smollm2] [--server URL] [--json]
+    python tests/benchmarks/page_times.py [--rounds 5] [--runs habit skill] [--server URL]
 
 A page is still when its script has ended and nothing of it has changed for half a second; that half
 second is not counted. "first" is the first visit of the browser, which also loads the scripts of
@@ -34,13 +34,17 @@ GOAL_S = 1.0
 STILL = """link => new Promise(done => {
     const app = document.querySelector('[data-testid=stApp]');
     let last = performance.now();
-    const from = last, before = location.pathname, watch = new MutationObserver(() => (last = performance.now()));
+    const from = last, before = location.pathname;
+    const watch = new MutationObserver(() => (last = performance.now()));
     const what = { subtree: true, childList: true, characterData: true, attributes: true };
     watch.observe(document.body, what);
     const look = () => {
         const ended = app.dataset.testScriptState === 'notRunning';
-        const there = location.pathname !== before || link.getAttribute('aria-current') === 'page';
-        if (there && ended && performance.now() - last > 500) { watch.disconnect(); done(last - from); }
+        const there = location.pathname !== before || link.ariaCurrent === 'page';
+        if (there && ended && performance.now() - last > 500) {
+            watch.disconnect();
+            done(last - from);
+        }
         else setTimeout(look, 50);
     };
     link.click();
