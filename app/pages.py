@@ -30,6 +30,7 @@ PAGES = (
     Page("arms", "Arms", of_one_run=False),
     Page("threshold_lab", "Threshold lab"),
     Page("knockout", "Knockout"),
+    Page("notes", "Notes and report"),
     Page("live", "Live", own_pace=True),
     Page("session", "Session", own_pace=True, folds=False),
     Page("imports", "Import", own_pace=True, folds=False),
@@ -50,3 +51,8 @@ def menu(views: Path) -> list[StreamlitPage]:
             for i, p in enumerate(PAGES)
         ]
     return [copy(page) for page in _made]
+
+
+def title_of(name: str) -> str:
+    """The title of a page; its name where there is no such page."""
+    return next((page.title for page in PAGES if page.name == name), name)

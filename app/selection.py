@@ -18,7 +18,7 @@ be a lesson. A control has the name that it has in the link, or that of its fiel
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
@@ -48,6 +48,7 @@ _SETTLED = "settled"  # (run, name) -> the default first shown there
 _RUN = "open run"
 _LAST_RUN = "last open run"
 _PAGE = "page"
+_TURN = "turn to"  # the page that a callback asks for
 
 
 def begin(page: str) -> None:
@@ -307,6 +308,17 @@ def link(view: str, label: str, **changes: str) -> None:
     st.page_link(f"views/{view}/page.py", label=label, query_params=asked)
 
 
+def view() -> tuple[str, dict[str, str]]:
+    """The page, and the values in its address as they were when it was last whole."""
+    return st.session_state[_PAGE], dict(st.session_state.get(_PUBLISHED, {}))
+
+
+def link_back(view: str, label: str, values: Mapping[str, str], **options: Any) -> None:
+    """A link to a page as an address describes it: what that leaves out is at its default."""
+    given = {name: text for name, text in values.items() if text}
+    st.page_link(f"views/{view}/page.py", label=label, query_params=given, **options)
+
+
 def first_shown(name: str, default: str) -> str:
     """The default that this session saw first for the open run, and keeps: what is read does not
     change because the run has logged something else meanwhile.
@@ -400,6 +412,26 @@ def moved(key: str) -> dict[str, float] | None:
     """
     st.session_state[_MOVING] = key
     return st.session_state[key].get("moved")
+
+
+def told(key: str, what: str) -> dict[str, Any]:
+    """What a component asks for by its trigger `what`, inside the callback of that."""
+    return dict(st.session_state[key].get(what) or {})
+
+
+def turn_to(view: str, **changes: str) -> None:
+    """From a callback: the page that is being asked for gives way to another that shows the same
+    but for `changes`, as `link` leads there; `turn` does it.
+    """
+    for name, value in changes.items():
+        _pick(name, value)
+    st.session_state[_TURN] = view
+
+
+def turn() -> None:
+    """Give way to the page that a callback turned to."""
+    if view := st.session_state.pop(_TURN, None):
+        st.switch_page(f"views/{view}/page.py", query_params=st.session_state[_PICKED])
 
 
 def flag(name: str) -> bool:

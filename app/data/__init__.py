@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.data import (
         arms,
+        cards,
         children,
         compare,
         filters,
         gradients,
         imports,
         knockouts,
+        notes,
+        reports,
         rocks,
         rules,
         runs,
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arms",
+    "cards",
     "children",
     "compare",
     "filters",
     "gradients",
     "imports",
     "knockouts",
+    "notes",
+    "reports",
     "rocks",
     "rules",
     "runs",
