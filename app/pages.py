@@ -17,6 +17,7 @@ class Page(NamedTuple):
     title: str
     own_pace: bool = False  # looks for news by itself, and can do without a run
     of_one_run: bool = True  # else it is about something else, and the sidebar says all of the run
+    folds: bool = True  # its controls are put away in a lecture; not where they are what it is for
 
 
 PAGES = (
@@ -29,9 +30,10 @@ PAGES = (
     Page("arms", "Arms", of_one_run=False),
     Page("threshold_lab", "Threshold lab"),
     Page("knockout", "Knockout"),
+    Page("notes", "Notes and report"),
     Page("live", "Live", own_pace=True),
-    Page("session", "Session", own_pace=True),
-    Page("imports", "Import", own_pace=True),
+    Page("session", "Session", own_pace=True, folds=False),
+    Page("imports", "Import", own_pace=True, folds=False),
 )
 
 _made: list[StreamlitPage] = []
@@ -49,3 +51,8 @@ def menu(views: Path) -> list[StreamlitPage]:
             for i, p in enumerate(PAGES)
         ]
     return [copy(page) for page in _made]
+
+
+def title_of(name: str) -> str:
+    """The title of a page; its name where there is no such page."""
+    return next((page.title for page in PAGES if page.name == name), name)

@@ -31,14 +31,16 @@ CONTENT = {
     "arms": ("plotly_chart or code",),
     "knockout": ("plotly_chart or code",),
     "threshold_lab": ("bidi_component", "metric"),
+    "notes": ("text_area",),
     "live": ("caption or text or markdown",),
     "session": ("button", "number_input", "selectbox"),
     "imports": ("button", "multiselect", "selectbox"),
 }
 # pages that are about something else than the run of the sidebar
 ABOUT_NO_RUN = [page.name for page in pages.PAGES if not page.of_one_run]
-FORMS = ("session", "imports")  # they begin something, and ask nothing of a run
+FORMS = ("session", "imports", "notes")  # they begin something, and ask nothing of a run's log
 TITLES = {
+    "notes": "Notes and report",
     "session": "Train a student",
     "imports": "Import",
 }  # others as in the menu; Overview: the run
@@ -133,7 +135,7 @@ def test_a_link_reproduces_what_was_looked_at(open_app, tiny_run: RunFactory) ->
     first, second = tiny_run("first"), tiny_run("second", seed=1)
     app = open_app("trace", first, second)
     app.selectbox(key="widget run").set_value("second").run()
-    app.segmented_control(key="widget source").set_value("final").run()
+    app.selectbox(key="widget source").set_value("final").run()
     app.select_slider(key="widget step").set_value(10).run()
     app.selectbox(key="widget rollout").set_value(2).run()
     app.selectbox(key="widget signal").set_value("sampled_loss").run()
