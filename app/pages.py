@@ -24,6 +24,7 @@ PAGES = (
     Page("overview", "Overview"),
     Page("trace", "Trace"),
     Page("rock_tokens", "Rock tokens"),
+    Page("token", "One token"),
     Page("steps", "Steps"),
     Page("gradients", "Gradients"),
     Page("compare", "Compare"),
