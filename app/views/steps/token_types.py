@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, pages, selection
+from app import controls, data, selection
 from app.views.steps import words
 from app.views.steps.asked import Asked
 from app.views.steps.surfaces import (
@@ -42,14 +42,14 @@ def show_types(asked: Asked, row: DeltaGenerator) -> None:
         gone = "No set" if classes is not None else "No set and no classes"
         st.text(f"{gone} here, so the types stand by score. {why}")
     picked = choose_selected(every)
-    offer_picked(every, picked)
+    offer_picked(every, picked, asked)
     in_set = None if why or classes is None else data.steps.in_set(classes)
     chosen = {"set": in_set, "picked": picked}
     rows = data.steps.arranged(every, chosen.get(which), top, sort, classes)
     if not len(rows):
         explain_nothing(words.NO_TYPES[which])
         return
-    title = f"Mean {asked.signal} of {len(rows):,} token types by step"
+    title = f"Mean {asked.spoken} of {len(rows):,} token types by step"
     surface = data.steps.surface_of(every, rows)
     marked = tuple(data.steps.spans_of(rows, picked)) if which != "picked" else ()
     gone = "dotted: the type does not occur"
@@ -114,14 +114,14 @@ def choose_selected(every: data.steps.TypeSteps) -> list[int]:
 MOST_OFFERED = 8  # links to pages of types
 
 
-def offer_picked(every: data.steps.TypeSteps, picked: list[int]) -> None:
+def offer_picked(every: data.steps.TypeSteps, picked: list[int], asked: Asked) -> None:
     """The selected types each have a page of their own."""
     names = data.steps.offered(every, [str(i) for i in picked])
-    if not picked or not pages.has("token"):
+    if not picked:
         return
     with st.container(horizontal=True, key="picked types"):
         for i in picked[:MOST_OFFERED]:
-            selection.link("token", f"All about {literal(names[str(i)])}", token=str(i))
+            controls.link_token(asked.run, i, f"All about {literal(names[str(i)])}")
 
 
 def show_types_table(
