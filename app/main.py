@@ -17,8 +17,8 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, links, pages, selection, turns  # noqa: E402
-from app.pages import PAGES  # noqa: E402
+from app import data, lesson, links, pages, selection, turns  # noqa: E402
+from app.pages import PAGES, Page  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 # Streamlit's own: a sixth of a small screen is empty, captions are too faint to read, buttons are
@@ -126,6 +126,14 @@ def rerun_on_news(run: data.runs.RunKey) -> None:
         st.rerun()
 
 
+def show_lesson(about: Page) -> None:
+    """What a lesson asks of the reader on this page, or at the first start that there are some."""
+    if about.name == pages.HOME:
+        lesson.offer()
+    if about.name != "learn" and selection.asked("lesson"):
+        lesson.strip(about.name)
+
+
 def main() -> None:
     st.set_page_config(page_title="Rock Token Explorer", layout="wide")
     st.html(f"<style>{STYLE}</style>")
@@ -142,6 +150,7 @@ def main() -> None:
                 follow(run)
             show_unfinished(run)
         if run is not None or about.own_pace or not about.of_one_run:
+            show_lesson(about)
             page.run()
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))

@@ -19,7 +19,9 @@ class Page(NamedTuple):
     of_one_run: bool = True  # else it is about something else, and the sidebar says all of the run
 
 
+HOME = "overview"  # the page without a name in the address
 PAGES = (
+    Page("learn", "Learn"),
     Page("overview", "Overview"),
     Page("trace", "Trace"),
     Page("rock_tokens", "Rock tokens"),
@@ -45,7 +47,9 @@ def menu(views: Path) -> list[StreamlitPage]:
         import streamlit as st
 
         _made[:] = [
-            st.Page(views / p.name / "page.py", title=p.title, url_path=p.name, default=i == 0)
-            for i, p in enumerate(PAGES)
+            st.Page(
+                views / p.name / "page.py", title=p.title, url_path=p.name, default=p.name == HOME
+            )
+            for p in PAGES
         ]
     return [copy(page) for page in _made]

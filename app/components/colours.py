@@ -54,6 +54,7 @@ def palette(bins: int, signed: bool = False) -> tuple[Pair, ...]:
 
 # Of things rather than of values: mid-toned, so that one colour serves on both pages.
 STUDENT, TEACHER, NEUTRAL = "#3a82bd", "#e08214", "#8c8c8c"
+KL = "#26828e"  # of SEQUENTIAL: what a kl is drawn and written in where it has one colour
 VIOLET, SKY = "#8073ac", "#5ab4d6"
 ROCK, CONTROL = TEACHER, VIOLET
 SERIES = (  # of more series than have a name, in this order
