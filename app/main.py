@@ -17,17 +17,10 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, lesson, links, pages, selection, turns  # noqa: E402
+from app import data, lesson, links, pages, pins, selection, shell, turns  # noqa: E402
 from app.pages import PAGES, Page  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
-# Streamlit's own: a sixth of a small screen is empty, captions are too faint to read, buttons are
-# white on light blue.
-STYLE = """
-.stMainBlockContainer {padding-top: 3.5rem}
-[data-testid=stCaptionContainer] {opacity: 0.8}
-[data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
-"""
 
 
 def show_notice(heading: str, *lines: str) -> None:
@@ -135,16 +128,19 @@ def show_lesson(about: Page) -> None:
 
 
 def main() -> None:
-    st.set_page_config(page_title="Rock Token Explorer", layout="wide")
-    st.html(f"<style>{STYLE}</style>")
+    st.set_page_config(page_title=shell.TITLE, layout="wide")
     shown = pages.menu(VIEWS)
     page = st.navigation(shown)
     about = PAGES[shown.index(page)]
     selection.begin(about.name)
+    shell.show_style(about)
+    head = st.container(key="page head")
     try:
         with nullcontext() if about.of_one_run else st.sidebar:
             run = open_picked(data.runs.places(sys.argv[1:]))
         selection.open_run(run)
+        with head:
+            shell.show_head(about)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)
@@ -152,8 +148,12 @@ def main() -> None:
         if run is not None or about.own_pace or not about.of_one_run:
             show_lesson(about)
             page.run()
+        if run is not None and about.of_one_run:
+            with st.sidebar:
+                pins.offer_pin(run, label="Pin this view")
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))
+    shell.show_foot()
     selection.publish()
 
 

@@ -17,11 +17,12 @@ class Page(NamedTuple):
     title: str
     own_pace: bool = False  # looks for news by itself, and can do without a run
     of_one_run: bool = True  # else it is about something else, and the sidebar says all of the run
+    folds: bool = True  # its controls are put away in a lecture; not where they are what it is for
 
 
 HOME = "overview"  # the page without a name in the address
 PAGES = (
-    Page("learn", "Learn"),
+    Page("learn", "Learn", folds=False),
     Page("overview", "Overview"),
     Page("trace", "Trace"),
     Page("rock_tokens", "Rock tokens"),
@@ -31,9 +32,10 @@ PAGES = (
     Page("arms", "Arms", of_one_run=False),
     Page("threshold_lab", "Threshold lab"),
     Page("knockout", "Knockout"),
+    Page("notes", "Notes and report"),
     Page("live", "Live", own_pace=True),
-    Page("session", "Session", own_pace=True),
-    Page("imports", "Import", own_pace=True),
+    Page("session", "Session", own_pace=True, folds=False),
+    Page("imports", "Import", own_pace=True, folds=False),
 )
 
 _made: list[StreamlitPage] = []
@@ -53,3 +55,8 @@ def menu(views: Path) -> list[StreamlitPage]:
             for p in PAGES
         ]
     return [copy(page) for page in _made]
+
+
+def title_of(name: str) -> str:
+    """The title of a page; its name where there is no such page."""
+    return next((page.title for page in PAGES if page.name == name), name)

@@ -10,12 +10,15 @@ What is asked for and cannot be had is never replaced without a word: the place 
 what is missing, what there is and what is shown instead. That holds for every value of a link. Of
 what a person picked earlier, on another page or run, it holds for the things that are looked at
 (`THINGS`); a view or a filter that a page does not have falls back in silence.
+
+`hide=step,rollout` in a link leaves these controls out: they keep their values, so that a link can
+be a lesson. A control has the name that it has in the link, or that of its field in a rule.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import streamlit as st
@@ -37,6 +40,8 @@ _DRAWN = "drawn"  # page -> the names that it showed last, those left out of the
 _TOUCHED = "touched"  # whether this script run was asked for by a control
 _COMPLAINT = "complaint"  # why the last change was not taken
 _EXPLAINED = "explained"  # the names of which this script run has said that they cannot be had
+_CONTROLS = "controls"  # the names of the controls that this script run had, hidden or not
+_HIDING = "hiding"  # the page to which a link with a list of hidden controls led
 _HISTORY = "history"  # what stood there earlier: for undo
 _MOVING = "moving"  # the control that a hand drags, while its callback runs
 _SETTLED = "settled"  # (run, name) -> the default first shown there
@@ -63,9 +68,13 @@ def begin(page: str) -> None:
         changed = {name: text for name, text in url.items() if published.get(name) != text}
         picked = {n: text for n, text in picked.items() if n not in left_out} | changed
         state[_LINKED] = state.get(_LINKED, {}) | changed
+        if "hide" in changed:
+            state[_HIDING] = page
     state[_PICKED], state[_PAGE], state[_SHOWN] = picked, page, {}
-    state[_EXPLAINED] = set()
+    state[_EXPLAINED], state[_CONTROLS] = set(), set()
     state.setdefault(_LINKED, {})
+    text("hide", "")  # both hold on every page
+    flag("present")
 
 
 def publish() -> None:
@@ -130,9 +139,32 @@ def _remember(name: str) -> None:
 def _draw(
     name: str, widget: Callable[..., Any], label: str, value: Any, *args: Any, **settings: Any
 ) -> None:
-    st.session_state[_key(name)] = value
     st.session_state[_SHOWN][name] = _written(value)
+    if hidden(name):
+        return
+    st.session_state[_key(name)] = value
     widget(label, *args, key=_key(name), on_change=_remember, args=(name,), **settings)
+
+
+def hidden(name: str) -> bool:
+    """Whether a link asked to leave out the control of this name; who asks has such a control."""
+    st.session_state[_CONTROLS].add(name)
+    return name in listed(asked("hide"))
+
+
+def all_hidden() -> list[str]:
+    """The controls that are left out, as the link names them."""
+    return listed(asked("hide"))
+
+
+def explain_hidden() -> None:
+    """At the end of the page to which a link led: which controls it hides that the page has not."""
+    controls: set[str] = st.session_state[_CONTROLS]
+    gone = [name for name in all_hidden() if name not in controls]
+    if gone and st.session_state.get(_HIDING) == st.session_state[_PAGE]:
+        found = [name for name in all_hidden() if name in controls]
+        there_is = ", ".join(sorted(controls)) or "none"
+        explain_gone("hide", "Hidden controls", span_of(gone), there_is, span_of(found))
 
 
 def _must_explain(name: str) -> bool:
@@ -169,7 +201,8 @@ def choose(
         _draw(name, widget, label, value, options, **settings)
     else:
         st.session_state[_SHOWN][name] = str(value)
-        st.caption(f"{label}: {value}, the only one logged")
+        if not hidden(name):
+            st.caption(f"{label}: {value}, the only one logged")
     if picked != str(value) and _must_explain(name):
         _explain_missing(name, label, str(picked), span_of(options), str(value))
     return value
@@ -186,6 +219,8 @@ def choose_if_there(
         return value
     st.session_state[_SHOWN][name] = value
     st.session_state.pop(_key(name), None)
+    if hidden(name):
+        return None
     about = {"key": _key(name), "on_change": _remember, "args": (name,)}
     widget(label, options, index=None, placeholder="Choose one", **about)
     return None
@@ -289,12 +324,27 @@ def link(view: str, label: str, **changes: str) -> None:
     st.page_link(f"views/{view}/page.py", label=label, query_params=asked)
 
 
+def view() -> tuple[str, dict[str, str]]:
+    """The page, and the values in its address as they were when it was last whole."""
+    return st.session_state[_PAGE], dict(st.session_state.get(_PUBLISHED, {}))
+
+
+def link_back(view: str, label: str, values: Mapping[str, str], **options: Any) -> None:
+    """A link to a page as an address describes it: what that leaves out is at its default."""
+    given = {name: text for name, text in values.items() if text}
+    st.page_link(f"views/{view}/page.py", label=label, query_params=given, **options)
+
+
 def first_shown(name: str, default: str) -> str:
     """The default that this session saw first for the open run, and keeps: what is read does not
     change because the run has logged something else meanwhile.
     """
-    path = st.session_state[_RUN].path if st.session_state.get(_RUN) else ""
-    return st.session_state.setdefault(_SETTLED, {}).setdefault((path, name), default)
+    settled = st.session_state.setdefault(_SETTLED, {})
+    return settled.setdefault((_open_path(), name), default)
+
+
+def _open_path() -> str:
+    return open_now.path if (open_now := opened()) else ""
 
 
 def is_new(name: str, value: Any) -> bool:
@@ -360,6 +410,8 @@ def control(
     **settings: Any,
 ) -> None:
     """Draw `widget` showing `value`, and call `changed` with the new one when a person moves it."""
+    if hidden(name):
+        return
 
     def answer() -> None:
         st.session_state[_MOVING] = name if widget in (st.slider, st.select_slider) else None
@@ -385,6 +437,18 @@ def flag(name: str) -> bool:
 
 def put_flag(name: str, on: bool) -> None:
     _pick(name, "on" if on else "off")
+
+
+def reset() -> None:
+    """All that the page showed last to what it is at first, but the run and what holds on every
+    page.
+    """
+    state = st.session_state
+    for name in state.get(_DRAWN, {}).get(state.get(_PAGE), set()) - {"run", "hide", "present"}:
+        for kept in (_PICKED, _LINKED):
+            state[kept].pop(name, None)
+        state.get(_SETTLED, {}).pop((_open_path(), name), None)
+    state[_TOUCHED] = True
 
 
 def complain(why: str) -> None:

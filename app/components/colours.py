@@ -7,6 +7,36 @@ Scripts get these pairs with their data and know none of their own.
 
 from __future__ import annotations
 
+from rockcore.colours import (
+    ARMS,
+    CONTROL,
+    KL,
+    NEUTRAL,
+    PAGE,
+    ROCK,
+    SERIES,
+    SKY,
+    STUDENT,
+    TEACHER,
+    TEXT,
+    VIOLET,
+)
+
+__all__ = [
+    "ARMS",
+    "CONTROL",
+    "KL",
+    "NEUTRAL",
+    "PAGE",
+    "ROCK",
+    "SERIES",
+    "SKY",
+    "STUDENT",
+    "TEACHER",
+    "TEXT",
+    "VIOLET",
+]
+
 Pair = tuple[str, str]
 
 CLEAR: Pair = ("rgba(0,0,0,0)", "rgba(0,0,0,0)")
@@ -52,25 +82,6 @@ def palette(bins: int, signed: bool = False) -> tuple[Pair, ...]:
     return DIVERGING if signed and bins == len(DIVERGING) else sequential(bins)
 
 
-# Of things rather than of values: mid-toned, so that one colour serves on both pages.
-STUDENT, TEACHER, NEUTRAL = "#3a82bd", "#e08214", "#8c8c8c"
-KL = "#26828e"  # of SEQUENTIAL: what a kl is drawn and written in where it has one colour
-VIOLET, SKY = "#8073ac", "#5ab4d6"
-ROCK, CONTROL = TEACHER, VIOLET
-SERIES = (  # of more series than have a name, in this order
-    *(STUDENT, TEACHER, VIOLET, SKY, "#b35806", "#b2abd2", "#1f4e79", "#fdb863", NEUTRAL),
-    "#c7c7c7",
-)
-ARMS: dict[str, str] = {  # one arm has one colour, wherever it is drawn
-    "baseline": NEUTRAL,
-    "rock-freeze": ROCK,
-    "random-freeze": CONTROL,
-    "dynamic": STUDENT,
-    "soft": "#b35806",
-    "top-entropy": SKY,
-    "low-entropy": "#2f6f9f",
-    "iw-opd": "#c7902f",
-}
 BOTH: Pair = ("#5b5b5b", "#b4b4b4")  # a handle that moves both thresholds
 STUDENT_BAR: Pair = ("#9ecae1", "#1f5583")  # behind text
 TEACHER_BAR: Pair = ("#fdc692", "#7d430f")
@@ -90,8 +101,6 @@ ROLES: tuple[
     ("#d9d9d9", "#4a4a4a"),
     CLEAR,
 )
-PAGE: Pair = ("#ffffff", "#171614")  # Streamlit's own two pages, and the text on them
-TEXT: Pair = ("#2f2d2b", "#edebe8")
 _BLACK, _WHITE = "#000000", "#ffffff"
 
 

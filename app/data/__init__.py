@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.data import (
         arms,
+        cards,
         children,
         compare,
         filters,
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
         imports,
         knockouts,
         lessons,
+        notes,
+        reports,
         rocks,
         rules,
         runs,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arms",
+    "cards",
     "children",
     "compare",
     "filters",
@@ -35,6 +39,8 @@ __all__ = [
     "imports",
     "knockouts",
     "lessons",
+    "notes",
+    "reports",
     "rocks",
     "rules",
     "runs",

@@ -31,14 +31,16 @@ CONTENT = {
     "arms": ("plotly_chart or code",),
     "knockout": ("plotly_chart or code",),
     "threshold_lab": ("bidi_component", "metric"),
+    "notes": ("text_area",),
     "live": ("caption or text or markdown",),
     "session": ("button", "number_input", "selectbox"),
     "imports": ("button", "multiselect", "selectbox"),
 }
 # pages that are about something else than the run of the sidebar
 ABOUT_NO_RUN = [page.name for page in pages.PAGES if not page.of_one_run]
-FORMS = ("session", "imports")  # they begin something, and ask nothing of a run
+FORMS = ("session", "imports", "notes")  # they begin something, and ask nothing of a run's log
 TITLES = {
+    "notes": "Notes and report",
     "session": "Train a student",
     "imports": "Import",
 }  # others as in the menu; Overview: the run

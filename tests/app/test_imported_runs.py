@@ -27,7 +27,11 @@ from rockcore.log import Run
 from rockcore.rocks.search import detect
 from rockcore.schema import Texts
 
-OF_A_RUN = [p.name for p in pages.PAGES if p.of_one_run and not p.own_pace and p.name != "knockout"]
+OF_A_RUN = [
+    p.name
+    for p in pages.PAGES
+    if p.of_one_run and not p.own_pace and p.name not in ("knockout", "notes")
+]
 # a claim that a column's mean, sum or share is exactly 0
 ZERO = re.compile(r"\b(kl|sampled_loss|nats|loss)\D{0,3}[−-]?0\.0+\b|\b0\.0+ nats", re.I)
 NO_KL = [kind for kind in KINDS if "kl" not in kind and kind != "probes alone"]

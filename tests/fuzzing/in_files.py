@@ -158,7 +158,15 @@ def strangers(target: Target) -> None:
 
 
 def harmless_files(target: Target) -> None:
-    for name in ("stop", ".DS_Store", "output.txt", "rocks.json", ".run.json.9.tmp", "checkpoints"):
+    for name in (
+        "stop",
+        ".DS_Store",
+        "output.txt",
+        "rocks.json",
+        ".run.json.9.tmp",
+        "checkpoints",
+        "notes",
+    ):
         (target.run / name).write_bytes(target.rng.randbytes(20))
 
 
