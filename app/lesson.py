@@ -83,7 +83,7 @@ def strip(page: str) -> None:
         selection.remembered("lessons away", set()).add(step.id)
     elif selection.asked("hide"):
         show_controls()
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(_said(step, here), width="stretch")
         _show_links(step, here)
 
@@ -103,7 +103,14 @@ def _show_links(step: LessonStep, here: bool) -> None:
     selection.link("learn", "Back to Learn", **back, lesson=step.id)
     if following is not None:
         selection.link("learn", "Next step", **back, lesson=following.id)
-    st.button("Close", on_click=close, help="Ends the lesson. Learn is first in the menu.")
+    st.button(
+        "Close",
+        key="close lesson",
+        type="tertiary",
+        icon=":material/close:",
+        on_click=close,
+        help="Ends the lesson. Learn is first in the menu.",
+    )
 
 
 def close() -> None:

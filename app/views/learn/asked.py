@@ -27,10 +27,9 @@ class Asked(NamedTuple):
         """Whether the reader was right, and what is."""
         right = self.step.answers[truth]
         if self.answer == truth:
-            st.markdown(f":material/check_circle: You said so: **{right}**.")
+            st.markdown(f":material/check_circle: Right. **{right}**.")
         else:
-            said = self.step.answers.get(self.answer, self.answer)
-            st.markdown(f":material/arrow_forward: You said: {said}. It is: **{right}**.")
+            st.markdown(f":material/arrow_forward: No: **{right}**.")
 
 
 def prose(text: str) -> None:

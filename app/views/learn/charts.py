@@ -50,9 +50,9 @@ def draws(loss: list[float], mean: list[float], exact: float, title: str) -> go.
 
 
 def alternatives(
-    names: list[str], student: list[float], teacher: list[float], title: str
+    names: list[str], student: list[float | None], teacher: list[float | None], title: str
 ) -> go.Figure:
-    """What either model holds likely at one place."""
+    """What either model holds likely at one place; None where its list does not say."""
     figure = go.Figure()
     shown = [f"{i + 1} {label(name)}" for i, name in enumerate(names)]
     for who, p, colour, shape in (

@@ -67,12 +67,23 @@ def show_task(step: LessonStep) -> None:
             if step.page:
                 state = lesson.open_state(step)
                 lesson.begun()[step.id] = state
-                selection.link(step.page, "Go there: the page is set for it", **state)
+                selection.link(step.page, ":material/open_in_new: Go there", **state)
             if (following := after(step)) is not None:
-                selection.link("learn", f"Next: {following.title}", lesson=following.id)
+                selection.link(
+                    "learn",
+                    f":material/arrow_forward: Next: {following.title}",
+                    lesson=following.id,
+                )
             else:
-                selection.link("trace", "That was all. Read a text", lesson="")
-                selection.link("threshold_lab", "Move the thresholds", lesson="")
+                st.markdown("That was all. Where to now?")
+                selection.link("trace", ":material/arrow_forward: Read a text", lesson="")
+                selection.link("threshold_lab", ":material/arrow_forward: Make a rule", lesson="")
+
+
+def say_what_it_lacks(asked: Asked) -> None:
+    """A run without kl can show little of all this."""
+    if (gone := data.runs.holdings(asked.run).lack("kl")) is not None:
+        again_on_a_sample(asked, str(gone))
 
 
 def page() -> None:
@@ -87,11 +98,11 @@ def page() -> None:
     if step.id == "picture":
         st.html(picture.as_html())
         st.latex(sentences.EQUATION)
-    answer = ask(step)
-    if not answer:
+    asked = Asked(run, rule, step, ask(step))
+    say_what_it_lacks(asked)
+    if not asked.answer:
         st.caption("Say what you think: the run answers.")
         return
-    asked = Asked(run, rule, step, answer)
     try:
         REVEALS[step.id](asked)
     except data.runs.RockError as e:

@@ -35,27 +35,26 @@ def show_knockouts(asked: Asked, rows: list[data.lessons.KnockedOut]) -> None:
     )
     neutral = sum(row.verdict == "neutral" for row in rows)
     st.text(
-        f"Of {sentences.times(len(rows), 'Rock Token')} knocked out: {pillars} Pillar (a "
-        f"cornerstone), {stumbling} stumbling block, {neutral} shown to be neutral, "
-        f"{len(rows) - pillars - stumbling - neutral} undecided, corrected for all tests."
+        f"Of {sentences.times(len(rows), 'Rock Token')}: {pillars} Pillar (cornerstone), "
+        f"{stumbling} stumbling, {neutral} neutral, "
+        f"{len(rows) - pillars - stumbling - neutral} undecided; corrected for all tests."
     )
 
 
 def show_freeze() -> None:
     """What a training without the rocks came to, or that none was measured."""
     offered = data.arms.offered()
-    st.markdown("**Not training on them** is a comparison of its own:")
+    st.markdown("**Not training on them:**")
     for name, path in offered.items():
         try:
             found = data.arms.comparison(data.arms.key(path))
         except data.runs.RockError:
             continue
-        verdicts = [line for line in found.about["verdicts"] if line.startswith("rock-freeze")]
-        if verdicts:
-            st.text(f"Measured in {found.about['name']}: {verdicts[0]}")
-            selection.link("arms", "See it on the page Arms", comparison=name)
+        if told := sentences.frozen(data.arms.tests(data.arms.key(path)), found.about["name"]):
+            st.text(told)
+            selection.link("arms", ":material/open_in_new: The page Arms", comparison=name)
             return
-    st.text("Not measured here: rockcore arms trains it, rockcore compare-arms works it out.")
+    st.text("Not measured: rockcore arms trains it, rockcore compare-arms works it out.")
 
 
 def show_mistakes(asked: Asked) -> None:
@@ -89,10 +88,10 @@ def regression(asked: Asked, seed: int) -> list[dict]:
         return []
     return [
         {
-            "claim": f"“Hard types are learned”: the {found.types} highest outside the set",
-            "easy": f"{sentences.change(found.naive)}, chosen and measured on the same texts",
+            "claim": f"“Hard types are learned”: {found.types} types, one student on both sides",
+            "easy": f"{sentences.change(found.naive)}, on the texts that chose them",
             "sound": f"{sentences.change(found.crossed)} ({sentences.change(found.low)} to "
-            f"{sentences.change(found.high)}), chosen on other texts",
+            f"{sentences.change(found.high)}), on others",
             "finds": found.naive < 0,
         }
     ]
@@ -103,12 +102,12 @@ def densities(asked: Asked, seed: int) -> list[dict]:
     found = data.lessons.dealt_anew(asked.run, asked.rule, seed)
     sound = "not known: no text has a loss before and after"
     if found.by_occurrence is not None:
-        sound = f"{sentences.percent(found.by_occurrence)}: tokens that are high and recurring"
+        sound = f"{sentences.percent(found.by_occurrence)}: high and recurring ones"
     return [
         {
-            "claim": f"“So much of a text is rock”: {sentences.times(found.types, 'type')}",
-            "easy": f"{sentences.percent(found.by_type)}: every token of the types with the "
-            "largest sums",
+            "claim": "“So much of a text is rock”: "
+            f"{sentences.times(found.types, 'type')}, losses shuffled",
+            "easy": f"{sentences.percent(found.by_type)}: all tokens of the largest types",
             "sound": sound,
             "finds": found.by_type > 0,
         }
@@ -122,9 +121,8 @@ def screen(seed: int) -> list[dict]:
     return [
         {
             "claim": f"“Bans move the accuracy”: {found.candidates} simulated knockouts",
-            "easy": f"{naive.negative} down, {naive.positive} up, p = {naive.p:.2g}: one baseline "
-            "for all",
-            "sound": f"{own.negative} down, {own.positive} up, p = {own.p:.2g}: each has its own",
+            "easy": f"{naive.negative} down, {naive.positive} up, p = {naive.p:.2g}: one baseline",
+            "sound": f"{own.negative} down, {own.positive} up, p = {own.p:.2g}: one each",
             "finds": naive.p <= 0.05,
         }
     ]
@@ -136,15 +134,15 @@ def often(asked: Asked) -> list[str]:
     try:
         found = data.lessons.deals(asked.run, asked.rule)
         lines.append(
-            f"Of {found.deals} deals the easy change is a fall in {found.naive_falls}; the sound "
-            f"interval leaves 0 out in {found.sound_misses}."
+            f"Of {found.deals} deals the easy change falls in {found.naive_falls}; the sound "
+            f"interval misses 0 in {found.sound_misses}."
         )
     except data.runs.RockError:
         pass  # said above
     wrong = data.lessons.rejections()
     lines.append(
         f"Of {wrong.screens} such screens the easy test finds something in {wrong.naive}, the "
-        f"sound one in {wrong.sound}, at 5 %."
+        f"sound one in {wrong.sound}."
     )
     return lines
 
@@ -155,8 +153,7 @@ def show_own(asked: Asked) -> None:
     if row is None:
         return
     st.text(
-        f"And {words.printable(asked.name)} itself, {sentences.times(row.types, 'rare hard type')} "
-        f"over the training: {sentences.change(row.naive)} by the easy number, "
-        f"{sentences.change(row.crossed)} ({sentences.change(row.low)} to "
-        f"{sentences.change(row.high)}) by the sound one."
+        f"{words.printable(asked.name)} itself, {sentences.times(row.types, 'rare hard type')}: "
+        f"easy {sentences.change(row.naive)}, sound {sentences.change(row.crossed)} "
+        f"({sentences.change(row.low)} to {sentences.change(row.high)})."
     )

@@ -41,14 +41,14 @@ def show_gates(asked: Asked) -> None:
         alt="Tokens left behind each gate",
     )
     st.text(f"τ is {report.rule.tau_post:.3f} nats after training. {sentences.named_set(report)}")
-    st.markdown("Each gate has its knobs in the Threshold lab:")
+    st.markdown("Its knobs in the lab:")
     with st.container(horizontal=True):
         for knob, label in KNOBS.items():
             selection.link("threshold_lab", label, lesson="gates", knob=knob)
 
 
 def show_gradient(asked: Asked) -> None:
-    share = data.rocks.share(asked.run, asked.rule)
+    share = data.lessons.share(asked.run, asked.rule)
     if share.why_empty:
         again_on_a_sample(asked, share.why_empty)
         return
@@ -57,8 +57,7 @@ def show_gradient(asked: Asked) -> None:
         return
     guess, found = int(asked.answer), share.gradient.value
     st.markdown(
-        f":material/arrow_forward: You said {guess} %. It is "
-        f"**{sentences.percent(found)}** of the gradient."
+        f":material/arrow_forward: You said {guess} %. It is **{sentences.percent(found)}**."
     )
     known = {
         "the tokens": share.token_share,
@@ -92,8 +91,8 @@ def show_reasons(asked: Asked) -> None:
         with place:
             show_scenario(asked, name, run)
     st.markdown(
-        "Mind the first two: their curves look alike. *That* a KL stays can be seen in a log; "
-        "*why*, only by knowing what each model read and learned."
+        "*habit* and *hidden* look alike. *That* a KL stays, a log shows; *why*, only what each "
+        "model read and learned."
     )
 
 

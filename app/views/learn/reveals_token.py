@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from app import data, words
@@ -9,18 +11,17 @@ from app.views.learn import charts
 from app.views.learn import words as sentences
 from app.views.learn.asked import Asked, at_token, draw_again
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 def show_picture(asked: Asked) -> None:
     asked.tell("own")
-    st.markdown(
-        "So the student meets the states that it brings itself into. That is what *on-policy* "
-        "means."
-    )
+    st.markdown("So it meets the states that it brings itself into: that is *on-policy*.")
     at = at_token(asked)
     st.caption(
-        f"From {words.literal(asked.name)}, {at.texts.phrase}, rollout {at.rollout}, scored at "
-        f"step {at.step}. The stronger the colour, the larger the KL; the framed token, at "
-        f"{at.kl:.2f} nats, will come back."
+        f"{words.literal(asked.name)}, {at.texts.phrase}, rollout {at.rollout}, step {at.step}. "
+        f"The stronger the colour, the larger the KL; framed: {at.kl:.2f} nats."
     )
 
 
@@ -43,13 +44,12 @@ def show_draws(asked: Asked) -> None:
     )
     st.markdown(
         f"**{drawn.negative} of {n}** draws lie below 0: there the teacher likes the token "
-        f"*better* than the student does. {100 * at.negative:.0f} % do in the long run. Their mean "
-        f"is {drawn.mean[-1]:.2f} ± {1.96 * drawn.stderr:.2f} nats (95 %), the KL "
+        f"*better*. Mean {drawn.mean[-1]:.2f} ± {1.96 * drawn.stderr:.2f} nats (95 %), KL "
         f"{at.exact:.2f}."
     )
     st.caption(
-        f"The KL over the {len(at.names) - 1} tokens that either model lists, and all others as "
-        f"one; the log has {at.kl:.2f}, over the whole vocabulary."
+        f"Over {len(at.names) - 1} listed tokens, all others as one; over the whole vocabulary "
+        f"the log has {at.kl:.2f}."
     )
     say_of_all(asked)
 
@@ -61,10 +61,10 @@ def say_of_all(asked: Asked) -> None:
         st.text("The log of this run has no sampled losses beside.")
         return
     line = (
-        f"In the {found.texts.phrase}, step {found.step}: {found.negative:,} of {found.tokens:,} "
-        f"sampled losses are negative, mean {sentences.mean(found.sampled_loss)}"
+        f"All {found.texts.phrase}, step {found.step}: {found.negative:,} of {found.tokens:,} "
+        f"are negative, mean {sentences.with_error(found.sampled_loss)}"
     )
-    beside = f"; mean KL {sentences.mean(found.kl)}" if found.kl else ""
+    beside = f"; mean KL {sentences.with_error(found.kl)}" if found.kl else ""
     st.text(f"{line}{beside}.")
 
 
@@ -92,18 +92,18 @@ def show_training(asked: Asked) -> None:
         show_ends(asked, frame, steps)
     st.markdown(
         f"From {kl[0]:.2f} nats at step {steps[0]} to {kl[-1]:.2f} at step {steps[-1]}. One token "
-        "proves nothing: the next steps count all of them."
+        "proves nothing: now all of them."
     )
 
 
-def show_ends(asked: Asked, frame, steps: list[int]) -> None:
+def show_ends(asked: Asked, frame: pd.DataFrame, steps: list[int]) -> None:
     """Both models' likeliest tokens at the last step."""
-    last = frame.loc[frame.step == steps[-1]].fillna(0.0)
+    last = frame.loc[frame.step == steps[-1]]
+    sides = [[p if p == p else None for p in side] for side in (last.student, last.teacher)]
     st.plotly_chart(
         charts.alternatives(
             [words.visible(token) for token in last.token],
-            last.student.tolist(),
-            last.teacher.tolist(),
+            *sides,
             f"What either would write there<br>{asked.name}, step {steps[-1]}",
         ),
         key="alternatives",

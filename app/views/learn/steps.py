@@ -76,12 +76,12 @@ def open_knockouts(run: RunKey, rule: data.rocks.RockRule) -> Entered:
 ON_POLICY = LessonStep(
     "picture",
     "Who writes, who judges",
-    "A small [S:student] writes a solution, token by token. A large [T:teacher] reads it and says "
-    "at every token how it would have gone on itself. Their [K:KL] is how far apart the two are "
-    "there, in nats: 0 where they agree. Training moves the student towards the teacher.",
+    "A small [S:student] writes a text, token by token. A large [T:teacher] says at each token how "
+    "it would have gone on. Their [K:KL] is how far apart the two are, in nats: 0 where they "
+    "agree. Training moves the student towards the teacher.",
     "Whose texts does the student learn from?",
     {"teacher": "The teacher's", "own": "Its own", "book": "A textbook's"},
-    "Choose any token of the text: click it, or walk there with the arrow keys and press p.",
+    "Choose any token of the text: click it, or walk there by arrow keys and press p.",
     moved("token_at"),
     "trace",
     open_text,
@@ -91,9 +91,9 @@ ON_POLICY = LessonStep(
 ONE_SAMPLE = LessonStep(
     "sample",
     "One draw says little",
-    "A log may hold two numbers of a token. The [K:KL] weighs all that the student could have "
-    "written. The *sampled loss* looks at what it did write: log p of the [S:student] less log p "
-    "of the [T:teacher]. It is cheap, and right on average.",
+    "The [K:KL] weighs all that the student could have written. The *sampled loss* looks at the "
+    "one token that it did write: log p of the [S:student] less log p of the [T:teacher]. It is "
+    "cheap, and right on average.",
     "Can the sampled loss of a token be negative?",
     {"no": "No, a distance is never negative", "yes": "Yes, and often"},
     "Draw 100 tokens again, and watch the mean.",
@@ -102,15 +102,15 @@ ONE_SAMPLE = LessonStep(
 OVER_TRAINING = LessonStep(
     "training",
     "The same token over training",
-    "The text stays, and the student of every logged step is asked again what it would write here. "
-    "The [T:teacher] never changes its mind; the [S:student] may.",
+    "One text, and the student of every logged step is asked what it would write here. The "
+    "[T:teacher] never changes its mind; the [S:student] may.",
     "What becomes of the KL at this token?",
     {
         "gone": "It falls below a tenth",
         "falls": "It falls, but not so far",
-        "stays": "It stays within a tenth of where it was, or rises",
+        "stays": "It stays within a tenth, or rises",
     },
-    "Play the steps: the button ▶ play above the text, or Space in it.",
+    "Play the steps: ▶ play above the text, or Space in it.",
     moved("step"),
     "trace",
     open_token,
@@ -128,7 +128,7 @@ GATES = LessonStep(
         "many": "More than one in five",
         "some": "One in five to one in fifty",
         "few": "Fewer, but some",
-        "none": "None",
+        "none": "Not one",
     },
     "Move a threshold and see what comes in. Undo takes it back.",
     moved("rule"),
@@ -139,11 +139,11 @@ GATES = LessonStep(
 GRADIENT = LessonStep(
     "gradient",
     "Who takes the gradient",
-    "Each token pulls at the student's weights. How hard, is the length of its gradient. The "
-    "[R:Rock Tokens] are few among all tokens.",
+    "Each token pulls at the student's weights: how hard, says the length of its gradient. "
+    "[R:Rock Tokens] are few.",
     "Which share of the gradient do they take?",
     {},
-    "Stack the shares by Rock Tokens, with the control “Stacked by”.",
+    "Set “Stacked by” to Rock Tokens.",
     lambda before, now: now.get("by") == "set",
     "gradients",
     lambda run, rule: {"rule": rule.short(), "by": "category"},
@@ -153,11 +153,11 @@ GRADIENT = LessonStep(
 REASONS = LessonStep(
     "reasons",
     "Three runs, three reasons",
-    "Three students were trained in a small world in which we know why a KL stays. In *habit* the "
-    "student learned other phrases before: slow. In *hidden* only the teacher reads a note on "
-    "style: impossible. In *skill* the student lacks arithmetic: learnable.",
+    "In a small world we know why a KL stays. *habit*: the student learned other phrases before, "
+    "slow. *hidden*: only the teacher reads a note on style, impossible. *skill*: the student "
+    "lacks arithmetic, learnable.",
     "In which of them does the rule find no Rock Tokens?",
-    {"habit": "habit, slow", "hidden": "hidden, impossible", "skill": "skill, learnable"},
+    {"habit": "habit", "hidden": "hidden", "skill": "skill"},
     "Change to another of the three runs, in the sidebar.",
     moved("run"),
     "rock_tokens",
@@ -168,11 +168,11 @@ REASONS = LessonStep(
 CORNERSTONES = LessonStep(
     "cornerstones",
     "Cornerstone or stumbling block?",
-    "Does the student need its [R:Rock Tokens]? Two experiments ask. *Knockout*: forbid it the "
-    "token and grade it again. *Freeze*: leave the token out of the loss, and train again.",
-    "Without one of them, what becomes of the share of right answers?",
+    "Does the student need its [R:Rock Tokens]? *Knockout*: forbid it one, and grade it again. "
+    "*Freeze*: leave them out of the loss, and train again.",
+    "Knockout: what becomes of the right answers?",
     {"falls": "It falls", "rises": "It rises", "open": "Most cannot be told"},
-    "Open another candidate: pick a point or a row, or choose it in the list.",
+    "Open another candidate: a point, a row, or in the list.",
     moved("candidate"),
     "knockout",
     open_knockouts,
@@ -182,12 +182,11 @@ CORNERSTONES = LessonStep(
 MISTAKES = LessonStep(
     "mistakes",
     "Where easy conclusions go wrong",
-    "Here nothing happens: one student is called “before” and “after”, losses are dealt out anew "
-    "over the tokens, and no ban in a simulated screen changes an answer. What a number finds "
-    "here, it has made itself.",
-    "Three easy numbers look at it. How many of them find something?",
-    {"0": "None", "1": "One", "2": "Two", "3": "All three"},
-    "Deal again, and see which numbers hold.",
+    "Here nothing happens: one student is called before *and* after, losses are shuffled over the "
+    "tokens, simulated bans change no answer. What a number finds, it has made itself.",
+    "How many of three easy numbers find something?",
+    {"0": "Not one", "1": "One", "2": "Two", "3": "All three"},
+    "Deal again: which numbers hold?",
     moved("deal"),
 )
 

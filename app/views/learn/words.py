@@ -6,9 +6,13 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from app import data, words
 from app.components.colours import CLEAR, KL, ROCK, STUDENT, TEACHER, ink, palette, themed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLOURS = {"S": STUDENT, "T": TEACHER, "K": KL, "R": ROCK}
 _MARKED = re.compile(r"\[([STKR]):([^\]]*)\]")
@@ -65,7 +69,7 @@ def times(n: int, one: str) -> str:
     return f"{n:,} {one}{'' if n == 1 else 's'}"
 
 
-def mean(found: data.lessons.MeanOfTokens) -> str:
+def with_error(found: data.lessons.MeanOfTokens) -> str:
     """A mean with its 95 % interval over rollouts, where there is one."""
     if found.stderr is None:
         return f"{found.mean:.3f} nats"
@@ -95,15 +99,25 @@ def scenario(report: data.rocks.RockReport) -> list[str]:
     j = report.stability
     lines = [
         named_set(report),
-        f"Two halves of the texts agree on {percent(j.value)} of it (middle 95 % of splits "
-        f"{percent(j.low)} to {percent(j.high)}).",
+        f"Halves of the texts agree on {percent(j.value)} (95 % of splits: {percent(j.low)} to "
+        f"{percent(j.high)}).",
     ]
     moved = [row for row in report.groups.to_dict("records") if row["group"] == "rocks"]
     if moved and moved[0]["crossed"] == moved[0]["crossed"]:
         row = moved[0]
         lines.append(
-            f"Its KL changed by {change(row['crossed'])} over the training "
-            f"({change(row['low'])} to {change(row['high'])}), judged on texts that did not "
-            "choose it."
+            f"Its KL over training: {change(row['crossed'])} ({change(row['low'])} to "
+            f"{change(row['high'])})."
         )
     return lines
+
+
+def frozen(tests: pd.DataFrame, name: str) -> str:
+    """What not training on the rocks did, against the baseline of a comparison; empty where it has
+    no such arm.
+    """
+    rows = [row for row in tests.to_dict("records") if row["arm"] == "rock-freeze"]
+    told = [f"{r['measure']} {r['difference']} ({r['interval']})" for r in rows]
+    p = [row["p_holm"] for row in rows if row["p_holm"] == row["p_holm"]]
+    least = f"; least p {min(p):.2g}, corrected" if p else ""
+    return f"{name}, against training on all: {'; '.join(told)}{least}." if told else ""
