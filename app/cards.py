@@ -2,7 +2,7 @@
 paper says, and where one goes wrong. All of it is told by `rockcore.glossary`.
 
 A card is the help of a control, a number or a column (`help_of`), a button of its own where there
-is none (`card`, `row`), and all words of a page are at its foot (`show_words`).
+is none (`card`, `row`); all cards of a page stand behind one button (`offer_words`).
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ from typing import Any
 import streamlit as st
 
 from app import data, selection, words
-from rockcore.glossary import TERMS, Term
+from app.page_words import WORDS
+from rockcore.glossary import TERMS, TOPICS, Term
 
 PAPER = "Paper (arXiv 2605.09253)"
-ALL = "all"  # words of a page: those of every topic
+TITLE = "What the words mean"
 
 
 def help_of(key: str, *notes: str, **values: Any) -> str:
     """A card as Markdown, for `help=`. `notes`: what else is to be said at this place; `values`:
     numbers of the run, beside those that are known of it.
     """
-    return "\n\n".join((_body(TERMS[key], _known() | values), *map(words.literal, notes)))
+    return "\n\n".join((body(TERMS[key], _known() | values), *map(words.literal, notes)))
 
 
 def card(key: str, **values: Any) -> None:
     """A button that opens a card, where no control or number has a help of its own."""
     term = TERMS[key]
-    with st.popover(words.literal(_label(term)), icon=":material/help:", type="tertiary"):
-        st.markdown(_body(term, _known() | values))
+    with st.popover(words.literal(label(term)), icon=":material/help:", type="tertiary"):
+        st.markdown(body(term, _known() | values))
 
 
 def row(*keys: str, **values: Any) -> None:
@@ -39,21 +40,65 @@ def row(*keys: str, **values: Any) -> None:
             card(key, **values)
 
 
+def offer_words(page: str) -> None:
+    """A button that opens the cards of all words of a page, with a field that finds any other."""
+    if st.button(TITLE, icon=":material/menu_book:", width="stretch"):
+        st.dialog(TITLE, width="medium")(_show_words)(page)
+
+
+def _show_words(page: str) -> None:
+    wanted = st.text_input(
+        "Find a word", placeholder="Rock Score, τ, sham …", icon=":material/search:"
+    )
+    here = WORDS.get(page, tuple(TERMS))
+    keys = found(wanted) if wanted.strip() else here
+    if not keys:
+        st.text("No word is called so, and none is explained with it.")
+    elif keys == here:
+        st.caption(f"{len(here)} words of this page; of {len(TERMS)} in all.")
+    known = _known()
+    for key in keys:
+        st.markdown(body(TERMS[key], known))
+
+
+def found(wanted: str) -> list[str]:
+    """The keys of the terms that a person looks for: those that are called so, then those that
+    have it in their name, then in their sentence.
+    """
+    asked = wanted.strip().casefold()
+
+    def distance(term: Term) -> int:
+        spellings = [each.casefold() for each in term.spellings]
+        if asked in spellings:
+            return 0
+        if any(asked in each for each in spellings):
+            return 1
+        return 2 if asked in term.sentence.casefold() else 3
+
+    by_distance = sorted((distance(term), key) for key, term in TERMS.items())
+    return [key for far, key in by_distance if far < 3]
+
+
+def in_order(keys: set[str]) -> list[str]:
+    """Keys in the order in which their terms are best read."""
+    return [key for terms in TOPICS.values() for key in terms if key in keys]
+
+
 def _known() -> dict[str, Any]:
     """What is known of the open run by the rule of the link."""
     run = selection.opened()
     return {} if run is None else data.cards.values(run, selection.asked("rule") or "default")
 
 
-def _label(term: Term) -> str:
-    """A symbol alone says nothing to somebody who needs the card."""
+def label(term: Term) -> str:
+    """Symbol and name: a symbol alone says nothing to somebody who needs the card."""
     return term.name if term.symbol in ("", term.name) else f"{term.symbol} · {term.name}"
 
 
-def _body(term: Term, values: dict[str, Any]) -> str:
-    parts = [f"**{words.literal(_label(term))}**", words.literal(term.sentence)]
-    if term.equation:
-        parts.append(f"$$\n{term.equation}\n$$")
+def body(term: Term, values: dict[str, Any]) -> str:
+    parts = [f"**{words.literal(label(term))}**", words.literal(term.sentence)]
+    # a line each: side by side they would be cut on a phone and in a tooltip
+    parts += [f"$$\n{each.strip()}\n$$" for each in term.equation.split(r"\qquad") if each]
     if term.here and set(term.values) <= set(values):
         parts.append(words.literal(term.here.format(**values)))
     if term.paper:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -22,20 +23,20 @@ _LOSSES = {
 }
 
 
-def source(options: Sequence[str]) -> str:
+def source(options: Sequence[str], **settings: Any) -> str:
     """Whose texts, as a value of Texts: by default the last of those there are, and the same as
     long as the run is looked at, even when it logs more meanwhile.
     """
     first = selection.first_shown("source", options[-1])
     return selection.choose(
         "source",
-        st.segmented_control,
+        st.selectbox,  # a row of buttons is cut on a small screen
         "Texts",
         options,
         first if first in options else options[-1],
         format_func=lambda value: Texts(value).label,
-        required=True,
         help=_ABOUT,
+        **settings,
     )
 
 
@@ -45,7 +46,9 @@ def show_losses(facts: data.runs.Course) -> None:
         st.badge(words.literal(facts.measured(loss)), help=_LOSSES[loss])
 
 
-def signal(run: data.runs.RunKey, label: str, names: Sequence[str], texts: Texts) -> str | None:
+def signal(
+    run: data.runs.RunKey, label: str, names: Sequence[str], texts: Texts, **settings: Any
+) -> str | None:
     """One of the signals that some text of the run has, by default one that these texts have; None
     where the run has none of them.
     """
@@ -53,7 +56,7 @@ def signal(run: data.runs.RunKey, label: str, names: Sequence[str], texts: Texts
     if not there:
         return None
     first = data.runs.usual_signal(run, there, texts)
-    return selection.choose("signal", st.selectbox, label, there, first)
+    return selection.choose("signal", st.selectbox, label, there, first, **settings)
 
 
 def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:

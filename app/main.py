@@ -17,7 +17,17 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import data, lesson, links, pages, pins, selection, shell, turns  # noqa: E402
+from app import (  # noqa: E402
+    cards,
+    data,
+    lesson,
+    links,
+    pages,
+    pins,
+    selection,
+    shell,
+    turns,
+)
 from app.pages import PAGES, Page  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
@@ -141,6 +151,8 @@ def main() -> None:
         selection.open_run(run)
         with head:
             shell.show_head(about)
+        with st.sidebar:
+            cards.offer_words(about.name)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)

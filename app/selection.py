@@ -49,6 +49,7 @@ _RUN = "open run"
 _LAST_RUN = "last open run"
 _BARE = "came bare"  # whether this session began with an address that asked for nothing
 _PAGE = "page"
+_TURN = "turn to"  # the page that a callback asks for
 
 
 def begin(page: str) -> None:
@@ -428,6 +429,26 @@ def moved(key: str) -> dict[str, float] | None:
     """
     st.session_state[_MOVING] = key
     return st.session_state[key].get("moved")
+
+
+def told(key: str, what: str) -> dict[str, Any]:
+    """What a component asks for by its trigger `what`, inside the callback of that."""
+    return dict(st.session_state[key].get(what) or {})
+
+
+def turn_to(view: str, **changes: str) -> None:
+    """From a callback: the page that is being asked for gives way to another that shows the same
+    but for `changes`, as `link` leads there; `turn` does it.
+    """
+    for name, value in changes.items():
+        _pick(name, value)
+    st.session_state[_TURN] = view
+
+
+def turn() -> None:
+    """Give way to the page that a callback turned to."""
+    if view := st.session_state.pop(_TURN, None):
+        st.switch_page(f"views/{view}/page.py", query_params=st.session_state[_PICKED])
 
 
 def flag(name: str) -> bool:

@@ -235,6 +235,7 @@ class Verdict(NamedTuple):
     why: str  # why something is missing; empty if nothing is
     later: bool = False  # whether more can be known in a moment
     no_set: str = ""  # why the rule has no set on the texts it judges; empty if it has one
+    column: str = "kl"  # whose threshold `tau` is
 
 
 def verdict(
@@ -266,16 +267,19 @@ def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, packed_ids: 
     elif not occurrences.judges(done, rollout, ids):
         why = f"The rule judges the texts of step {report.steps[-1]}: this is another one."
     marks = "" if why else packed(occurrences.marks_of(done, rollout), "u1")
-    verdict = Verdict(report.rule.tau_post, list(CLASSES), classes, marks, why)
-    return verdict._replace(no_set=report.no_set)
+    judged = Verdict(report.rule.tau_post, list(CLASSES), classes, marks, why)
+    return judged._replace(no_set=report.no_set, column=rule.column)
 
 
 def _not_yet(run: RunKey, rule: RockRule) -> Verdict:
     asked = examined(run, rule)
-    if len(asked.material.last) > _MOMENT:
-        why = "This log is large: open the page Rock tokens once, which works the rule out."
-        return Verdict(None, [], "", "", why)
-    return Verdict(asked.tau[1], [], "", "", "The rule is being worked out.", later=True)
+    large = len(asked.material.last) > _MOMENT
+    why = (
+        "This log is large: open the page Rock tokens once, which works the rule out."
+        if large
+        else "The rule is being worked out."
+    )
+    return Verdict(asked.tau[1], [], "", "", why, later=not large, column=rule.column)
 
 
 def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:

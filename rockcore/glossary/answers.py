@@ -10,7 +10,7 @@ KNOCKOUTS: dict[str, Term] = {
         "",
         "The student is forbidden to write a token, and its answers are graded again.",
         r"\operatorname{logit}(v) = -\infty \ \text{at every step of the decoding}",
-        paper="RQ2.",
+        paper="Defined there (RQ2).",
         also=("knocked out", "ban", "Knockout"),
     ),
     "delta": Term(
@@ -19,7 +19,7 @@ KNOCKOUTS: dict[str, Term] = {
         "Share of right answers without the token less that with it, in points: below 0 the "
         "answers need it.",
         r"\Delta(v) = \mathrm{acc}(p^{\setminus v}) - \mathrm{acc}(p)",
-        paper="RQ2.",
+        paper="Defined there (RQ2).",
         trap="All Δ of a screen share one baseline, and with it its luck.",
         also=("sham Δ",),
     ),
@@ -42,7 +42,7 @@ KNOCKOUTS: dict[str, Term] = {
         "W(v)",
         "The stretch of high loss around occurrences of a type. All Rock Tokens found in it are "
         "banned together.",
-        paper="RQ2.",
+        paper="Defined there (RQ2).",
         also=("window",),
     ),
     "sham": Term(
@@ -198,7 +198,7 @@ ARMS: dict[str, Term] = {
         "",
         "Seeds and problems both vary by luck, so the interval of a difference counts both.",
         r"y_{sp} = \mu + a_s + b_p + e_{sp}",
-        also=("dof", "seeds × problems"),
+        also=("dof", "seeds × problems", "μ"),
     ),
     "amdahl": Term(
         "Amdahl's law",

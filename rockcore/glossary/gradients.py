@@ -10,7 +10,7 @@ GRADIENTS: dict[str, Term] = {
         "‖g‖",
         "How strongly one token pulls at the student's predictions: the length of the gradient of "
         "its KL in the logits.",
-        r"g_u = p_u\,\big(\log p_u - \log q_u - \mathrm{kl}\big),\qquad "
+        r"g_u = p_u\,\big(\log p_u - \log q_u - \mathrm{kl}\big) \qquad "
         r"\Vert g \Vert = \sqrt{\textstyle\sum_u g_u^2}",
         paper="RQ1, the closed form.",
         trap="It is a pull in the predictions, not in the weights; Gradients compares it with the "
@@ -27,7 +27,7 @@ GRADIENTS: dict[str, Term] = {
         "mean gradient",
         "‖ḡ‖",
         "Length of the mean gradient of a type: long where its occurrences pull the same way.",
-        r"\Vert \bar g_v \Vert^2 = \frac{1}{\lvert P \rvert} \sum_{(i,j) \in P} g_i \cdot g_j,"
+        r"\Vert \bar g_v \Vert^2 = \frac{1}{\lvert P \rvert} \sum_{(i,j) \in P} g_i \cdot g_j"
         r"\qquad P:\ \text{pairs from different texts}",
         paper="RQ1, naive: medians 0.016 of rocks and 0.54 of rare types of high KL.",
         trap="The mean of few noisy gradients is long by noise alone, so rare types look strong. "
@@ -39,7 +39,7 @@ GRADIENTS: dict[str, Term] = {
         "G_balanced",
         "Sum of the mean gradients of all types, each once: where the vocabulary as a whole pulls.",
         r"G_{\mathrm{balanced}} = \sum_v \bar g_v",
-        paper="RQ1.",
+        paper="Defined there (RQ1).",
         trap="The type's own part is left out before a cosine is taken, or every type would point "
         "at itself.",
     ),
@@ -65,7 +65,7 @@ GRADIENTS: dict[str, Term] = {
         "What a type adds to the balanced direction.",
         r"\mathrm{contrib}(v) = n_v \cdot \Vert \bar g_v \Vert \cdot "
         r"\cos(\bar g_v, G_{\mathrm{balanced}})",
-        paper="RQ1.",
+        paper="Defined there (RQ1).",
     ),
     "not_told": Term(
         "not told from 0",

@@ -20,10 +20,10 @@ RANKING: dict[str, Term] = {
         "Rock Score",
         "R",
         "The loss that falls on a type in all: its mean loss times how often it occurs.",
-        r"R(v) = \bar\ell_v \cdot n_v = \sum_{t:\,x_t = v} \ell_t,\qquad "
+        r"R(v) = \bar\ell_v \cdot n_v = \sum_{t:\,x_t = v} \ell_t \qquad "
         r"\sum_v R(v) = \sum_t \ell_t",
         here="Here the largest is that of {top_token}: {top_R:.1f} nats, {top_share:.0%} of all.",
-        paper="Section 2.",
+        paper="Defined there (section 2).",
         trap="A frequent type has a high score even where its loss is low, so a score alone makes "
         "no Rock Token.",
         also=("R(v)", "Rock score", "R(v) (nats)"),
@@ -34,7 +34,7 @@ RANKING: dict[str, Term] = {
         "Share of a type's occurrences that pass the first two gates: high before and after, and "
         "in contexts that recur.",
         r"\mathrm{CCR}(v) = \frac{\lvert \text{kept occurrences of } v \rvert}{n_v}",
-        paper="Section 2.",
+        paper="Defined there (section 2).",
         also=("CCR A", "CCR B"),
     ),
     "R_ctx": Term(
@@ -108,7 +108,7 @@ GATES: dict[str, Term] = {
         "one's.",
         r"\rho(o) = \frac{\lvert \{ o' \ne o : \mathrm{sim}(o, o') \ge \gamma \} \rvert}"
         r"{\lvert O_{PH}(v) \rvert - 1}",
-        paper="Section 2.",
+        paper="Defined there (section 2).",
         trap="A type that lives in five recurring contexts has ρ near 1/5 in each: a high η would "
         "throw it out.",
     ),

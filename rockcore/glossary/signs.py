@@ -13,6 +13,7 @@ SIGNS: dict[str, Term] = {
     ),
     "line_break": Term("line break", "⏎", "A line break, made visible."),
     "tab": Term("tab", "⇥", "A tab, made visible."),
+    "sum": Term("sum", "Σ", "All of them added up."),
     "id": Term("token id", "id", "The number of a type in the vocabulary.", also=("token_id",)),
     "category": Term(
         "category",

@@ -131,4 +131,11 @@ TEXTS: dict[str, Term] = {
         trap="It is no probability that the finding is right, and among many tests some are small "
         "by luck: hence max-T, Holm and Benjamini–Hochberg.",
     ),
+    "questions": Term(
+        "RQ1, RQ2, RQ3",
+        "",
+        "The paper's three questions: who takes the gradient, do the answers need these tokens, "
+        "and what if they are not trained on.",
+        also=("RQ1", "RQ2", "RQ3"),
+    ),
 }

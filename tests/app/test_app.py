@@ -135,7 +135,7 @@ def test_a_link_reproduces_what_was_looked_at(open_app, tiny_run: RunFactory) ->
     first, second = tiny_run("first"), tiny_run("second", seed=1)
     app = open_app("trace", first, second)
     app.selectbox(key="widget run").set_value("second").run()
-    app.segmented_control(key="widget source").set_value("final").run()
+    app.selectbox(key="widget source").set_value("final").run()
     app.select_slider(key="widget step").set_value(10).run()
     app.selectbox(key="widget rollout").set_value(2).run()
     app.selectbox(key="widget signal").set_value("sampled_loss").run()

@@ -243,7 +243,7 @@ def test_a_link_restores_the_comparison(open_app, tiny_run: RunFactory) -> None:
     runs = two(tiny_run)
     app = open_app("compare", *runs)
     app.selectbox(key="widget run_b").set_value("two").run()
-    app.segmented_control(key="widget source").set_value("first").run()
+    app.selectbox(key="widget source").set_value("first").run()
     app.select_slider(key="widget step_a").set_value(10).run()
     app.selectbox(key="widget rollout").set_value(2).run()
     app.segmented_control(key="widget panes").set_value("difference").run()

@@ -99,10 +99,11 @@ def folder(served: Path) -> Path:
 
 
 def read(tab: Tab, query: str) -> playwright.Page:
-    """The page of a trace, its text there, and what the rule makes of it."""
+    """The page of a trace, its text there, what the rule makes of it, and the filters unfolded."""
     tab.open(f"/trace?{query}")
     playwright.expect(tab.page.locator(".response .t").first).to_be_visible()
     tab.settle()  # the text comes before the rule has been worked out
+    tab.page.locator(".fold").click()
     return tab.page
 
 
@@ -411,6 +412,79 @@ def test_the_card_names_values_units_class_and_the_curve_over_steps_and_can_be_p
     playwright.expect(page.locator(".pins .token")).to_have_text([words.visible(frame.token[9])])
 
 
+def top_of_text(page: playwright.Page) -> float:
+    return page.locator(".response .t").first.evaluate("t => t.getBoundingClientRect().top")
+
+
+def test_pins_and_the_place_found_do_not_move_the_text_and_are_in_the_link(
+    tab: Tab, browser: playwright.Browser
+) -> None:
+    tab.page.set_viewport_size({"width": 1280, "height": 800})
+    tab.open("/trace?run=tiny&source=final&rollout=1&step=20&light=digit")
+    page = tab.page
+    playwright.expect(page.locator(".response .t").first).to_be_visible()
+    tab.settle()
+    before = top_of_text(page)
+    assert before < 700, "the text begins on the first screen, without scrolling"
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Skip to the text"
+    page.keyboard.press("Enter")
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("p")
+    playwright.expect(page.locator(".pins .card")).to_have_count(2)
+    page.keyboard.press("/")
+    page.keyboard.type("e")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    tab.wait_for_url(find="e", hit="2", light="digit")
+    assert tab.parameters["pins"] == "final.1:1,2"
+    assert page.evaluate("() => document.scrollingElement.scrollTop") == 0
+    page.mouse.wheel(0, -5000)
+    page.wait_for_function(
+        "before => Math.abs(rockPanes.get('token pane').spans[0].getBoundingClientRect().top"
+        " - before) < 1",
+        arg=before,
+    )
+    tab.settle()
+    other = browser.new_context(viewport={"width": 1280, "height": 800})
+    copy = Tab(other.new_page(), tab.server)
+    copy.open(page.url.removeprefix(tab.server))
+    texts = ".pins .token, .hits, .fold, .reading > .side > .card .where"
+    playwright.expect(copy.page.locator(".hits")).to_have_text(re.compile("2 of"))
+    copy.settle()
+    assert copy.page.locator(texts).all_inner_texts() == page.locator(texts).all_inner_texts()
+    assert layers(copy.page) == layers(page)
+    other.close()
+
+
+def test_a_threshold_moved_by_hand_only_marks_and_can_become_the_rules_tau_and_back(
+    tab: Tab, folder: Path
+) -> None:
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20")
+    tau = data.rocks.taus(key(folder, "tiny"), data.rocks.rule("default"))["tau_post"]
+    count, hand = page.locator(".count"), page.locator(".hand")
+    playwright.expect(count).to_contain_text(f"τ = {tau:.2f} nats")
+    playwright.expect(hand).to_be_hidden()
+    page.locator(".handle").focus()
+    page.keyboard.press("ArrowRight")
+    playwright.expect(count).to_contain_text("≥ ")
+    playwright.expect(hand).to_contain_text("it only marks the text")
+    cut = float(page.locator(".handle").get_attribute("aria-valuenow"))
+    page.wait_for_url(re.compile("cut=kl"))
+    tab.settle()
+    hand.get_by_role("button", name="Use as the rule's τ").click()
+    playwright.expect(hand).to_contain_text("The rule's τ is")
+    playwright.expect(count).to_contain_text("τ = ")
+    tab.settle()
+    rule = data.rocks.rule(tab.parameters["rule"])
+    assert (rule.tau_pre, rule.tau_post) == (cut, cut) and "cut" not in tab.parameters
+    hand.get_by_role("button", name="Undo").click()
+    playwright.expect(count).to_contain_text(f"τ = {tau:.2f} nats")
+    tab.settle()
+    assert "rule" not in tab.parameters
+
+
 def test_a_link_to_a_token_opens_it_with_its_card_in_view(
     tab: Tab, browser: playwright.Browser
 ) -> None:
@@ -451,7 +525,7 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
     page.keyboard.press("N")
     playwright.expect(where).to_contain_text(f"position {first} of")
     label = page.locator(f".t[data-i='{first}']").get_attribute("aria-label")
-    assert "kl" in label and "nats" in label and "kept" in label
+    assert "kl" in label and "nats" in label and "recurring" in label
     page.keyboard.press("/")
     page.keyboard.type("boxed")
     n = sum(t == "\\boxed" for t in Run.open(run.path).trace(20, 1, "final").token)
@@ -461,7 +535,7 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
     assert sum("found" in c for c in layers(page)) == n
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    playwright.expect(page.get_by_role("dialog")).to_contain_text("next / previous rock")
+    playwright.expect(page.get_by_role("dialog")).to_contain_text("next / previous Rock Token")
     page.keyboard.press("Escape")
     playwright.expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("k")

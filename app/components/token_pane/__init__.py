@@ -46,7 +46,8 @@ _part = component("rock_token_part", js=script(_HERE / "part.js"))
 class State:
     """What of the pane a link keeps. `light`: categories; `span`: first and last of the selected
     positions, or empty; `types`: the selected token ids; `cut`: "signal:value", empty for the
-    default; `rest`: dim, hide, underline.
+    default; `rest`: dim, hide, underline; `pins`: positions whose cards are pinned; `find`: the
+    words searched for; `hit`: which of their places, from 1, 0 for none.
     """
 
     rollout: int
@@ -59,11 +60,15 @@ class State:
     types: list[int] = field(default_factory=list)
     rest: str = "dim"
     cut: str = ""
+    pins: list[int] = field(default_factory=list)
+    find: str = ""
+    hit: int = 0
 
 
 RESTS = ("dim", "hide", "underline")
 ONLY = ("above", "top1", "kept")
 _CUT = re.compile(r"[a-z0-9_ ]+:-?\d+(\.\d+)?(e-?\d+)?")
+MOST_PINS, LONGEST_SEARCH = 30, 200
 NO_VERDICT: dict[str, Any] = {"tau": None, "names": [], "classes": "", "marks": "", "why": ""}
 
 
@@ -75,10 +80,12 @@ def is_cut(text: str) -> bool:
 @dataclass(frozen=True)
 class View:
     """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the
-    neighbouring rollouts; `tau`: the threshold of kl in nats where `verdict` has none; `verdict`:
-    data.rocks.Verdict as a dict; `quiet`: a picture beside a control that says all else: no bar, no
-    toggles, nothing told to Python; `knockouts`: data.knockouts.OfText as a dict;
-    `palette`: a pair a class, where the classes are not those of a rule.
+    neighbouring rollouts; `tau`: what most of the run lies below, the threshold of kl in nats where
+    `verdict` has none; `verdict`: data.rocks.Verdict as a dict; `about`: what else can be said,
+    folded away; `text_name`: what a link calls the text that is pinned; `rule`: what a hand has
+    just changed of the rule, and can be taken back; `quiet`: a picture beside a control that says
+    all else: no bar, no toggles, nothing told to Python; `knockouts`: data.knockouts.OfText as a
+    dict; `palette`: a pair a class, where the classes are not those of a rule.
     """
 
     scale: dict[str, Any]  # traces.scale
@@ -95,6 +102,9 @@ class View:
     quiet: bool = False
     knockouts: dict[str, Any] | None = None
     palette: tuple[colours.Pair, ...] = ()
+    about: str = ""
+    text_name: str = ""
+    rule: str = ""
 
 
 def fills(
@@ -120,6 +130,7 @@ def show(
     values: dict[str, Any],
     view: View,
     on_move: Callable[[], None] | None = None,
+    on_ask: Callable[[], None] | None = None,
 ) -> Callable[[View], None]:
     """Draw `text` with `values` (traces.text and traces.values of one rollout) as `view` says.
 
@@ -127,10 +138,15 @@ def show(
 
     In the run that `on_move` begins, the session state holds under [key]["moved"] the fields of
     `State` as a dict: a trigger, not a state, for the reason given in app.loss_histogram. Give them
-    back in `view.state` in the next run.
+    back in `view.state` in the next run. In the run that `on_ask` begins, [key]["asked"] is what a
+    button asks for: {"what": "type", "token": id} the page of a type, {"what": "tau", "tau": nats}
+    the threshold as the rule's, {"what": "undo"} the rule as it was.
     """
     _component(
-        key=key, data={"pane": key, "quiet": view.quiet}, on_moved_change=on_move or (lambda: None)
+        key=key,
+        data={"pane": key, "quiet": view.quiet},
+        on_moved_change=on_move or (lambda: None),
+        on_asked_change=on_ask or (lambda: None),
     )
     for name, part in (("text", text), ("values", values)):
         _part(key=f"{key} {name}", data=part | {"pane": key, "part": name})

@@ -1,17 +1,19 @@
-// The bar above the text and the keys that do the same: rocks, rollouts, steps, search, play,
-// export, help.
+// The bar above the text and the keys that do the same: Rock Tokens, rollouts, steps, search, play,
+// help; and below the text its files.
 
 const PLAY_MS = 600;
+const LONGEST_SEARCH = 200; // letters, which the link carries
 // key, what it does
 const KEYS = [
   ["← → ↑ ↓ Home End", "from token to token"],
-  ["n / N", "next / previous rock"],
+  ["n / N", "next / previous Rock Token"],
   ["k / j", "next / previous rollout"],
   ["] / [", "step forward / back"],
   ["Space", "play through the steps, or stop"],
   ["/", "search in the text"],
   ["Enter / Shift+Enter", "in the search: next / previous place"],
   ["p", "pin or unpin the card"],
+  ["f", "show or fold the filters"],
   ["l", "copy a link to this token"],
   ["Esc", "leave the search, put this list away"],
   ["?", "this list"],
@@ -25,13 +27,21 @@ function buildBar(pane) {
   const search = element("input", "search");
   Object.assign(search, { type: "search", placeholder: "Search (/)" });
   search.setAttribute("aria-label", "Search in the text");
-  search.addEventListener("input", () => findText(pane, search.value));
+  search.maxLength = LONGEST_SEARCH;
+  search.addEventListener("input", () => {
+    findText(pane, search.value);
+    change(pane, { find: search.value, hit: 0 });
+  });
   search.addEventListener("keydown", (event) => {
     if (event.key === "Enter") nextHit(pane, event.shiftKey ? -1 : 1);
     if (event.key === "Escape") pane.spans[pane.stop]?.focus();
   });
   const hits = element("span", "hits");
   hits.setAttribute("role", "status");
+  const fold = button("fold", "", "Which tokens to show: by threshold, category, class", () =>
+    foldFilters(pane),
+  );
+  fold.setAttribute("aria-controls", "filters");
   const rollouts = [
     button("before", "‹ rollout", "Previous rollout (j)", () => toRollout(pane, -1)),
     button("after", "rollout ›", "Next rollout (k)", () => toRollout(pane, 1)),
@@ -42,26 +52,33 @@ function buildBar(pane) {
     step,
     button("forward", "›", "Step forward (])", () => toStep(pane, 1)),
     play,
-    button("rock", "‹ rock", "Previous rock (N)", () => toRock(pane, -1)),
-    button("rock next", "rock ›", "Next rock (n)", () => toRock(pane, 1)),
+    button("rock", "‹ Rock", "Previous occurrence of a Rock Token (N)", () => toRock(pane, -1)),
+    button("rock next", "Rock ›", "Next occurrence of a Rock Token (n)", () => toRock(pane, 1)),
     search,
     hits,
-    button("export html", "HTML", "Save this view as one HTML file that needs no network", () =>
-      saveView(pane, "html"),
-    ),
-    button("export png", "PNG", "Save this view as a picture", () => saveView(pane, "png")),
-    button("export svg", "SVG", "Save this view as a picture that can be scaled", () =>
-      saveView(pane, "svg"),
-    ),
+    fold,
     button("ask", "?", "All keys (?)", () => pane.help.showModal()),
   );
-  pane.bar = { root: bar, step, play, search, hits, rollouts };
+  pane.bar = { root: bar, step, play, search, hits, fold, rollouts };
   pane.hits = [];
   pane.help = buildHelp();
   pane.told = element("p", "told");
   pane.told.setAttribute("role", "status");
   bar.append(pane.told, pane.help);
   return bar;
+}
+
+function buildFiles(pane) {
+  const files = element("div", "files");
+  files.append(
+    element("span", "title", "Save this view"),
+    button("export html", "HTML", "One HTML file that needs no network", () =>
+      saveView(pane, "html"),
+    ),
+    button("export png", "PNG", "A picture", () => saveView(pane, "png")),
+    button("export svg", "SVG", "A picture that can be scaled", () => saveView(pane, "svg")),
+  );
+  return files;
 }
 
 function buildHelp() {
@@ -107,6 +124,7 @@ function listenToKeys(pane) {
       "/": () => pane.bar.search.focus(),
       "?": () => pane.help.showModal(),
       p: () => pane.current !== null && pin(pane, pane.current),
+      f: () => foldFilters(pane),
       l: () => pane.current !== null && copyLink(pane, pane.current),
       " ": () => togglePlay(pane),
       Escape: () => stopPlay(pane),
@@ -122,7 +140,7 @@ function toRollout(pane, way) {
   const rollout = way > 0 ? pane.view.after : pane.view.before;
   if (rollout === null)
     return announce(pane, way > 0 ? "This is the last rollout." : "This is the first rollout.");
-  change(pane, { rollout, token: null, span: [] }, 0); // positions are those of one text
+  change(pane, { rollout, token: null, span: [], pins: [], hit: 0 }, 0); // positions of one text
 }
 
 function toStep(pane, way) {
@@ -137,7 +155,8 @@ function toStep(pane, way) {
 }
 
 function showStep(pane, step, wait) {
-  change(pane, { step }, wait);
+  // pins are positions of one text, and a fresh rollout is another at each step
+  change(pane, pane.text.series ? { step } : { step, pins: [], hit: 0 }, wait);
   if (!pane.text.series) return;
   paint(pane);
   redescribe(pane);
@@ -175,7 +194,7 @@ function toRock(pane, way) {
   announce(
     pane,
     pane.marks
-      ? `No ${way > 0 ? "further" : "earlier"} occurrence here is kept and of a type in the set.`
+      ? `No ${way > 0 ? "further" : "earlier"} occurrence here is high, recurring and in the set.`
       : `No ${way > 0 ? "further" : "earlier"} token is above the threshold.`,
   );
 }
@@ -206,17 +225,35 @@ function findText(pane, wanted) {
         inside[j] = 1;
     }
   }
-  pane.hit = -1;
   pane.layers.decorate("found", (i) => inside[i]);
-  write(pane.bar.hits, wanted ? `${whole(pane.hits.length)} found` : "");
+  drawHits(pane);
   drawLines(pane);
+}
+
+function drawHits(pane) {
+  const { find, hit } = pane.state,
+    n = pane.hits.length;
+  const said = hit && hit <= n ? `${hit} of ${whole(n)}` : `${whole(n)} found`;
+  write(pane.bar.hits, find ? said : "");
+}
+
+// The words of the link in the search field, and what they find in this text.
+function seatSearch(pane) {
+  const { search } = pane.bar,
+    { find } = pane.state;
+  if (search.value !== find && pane.root.getRootNode().activeElement !== search)
+    search.value = find;
+  if (find || pane.hits.length) findText(pane, find);
 }
 
 function nextHit(pane, way) {
   if (!pane.hits.length) return;
-  pane.hit = (pane.hit + way + pane.hits.length) % pane.hits.length;
-  const i = pane.hits[pane.hit];
+  const n = pane.hits.length,
+    { hit } = pane.state;
+  const next = hit ? ((hit - 1 + way + n) % n) + 1 : way > 0 ? 1 : n;
+  const i = pane.hits[next - 1];
+  mark(pane, i);
+  change(pane, { hit: next });
+  drawHits(pane);
   pane.spans[i].scrollIntoView({ block: "center" });
-  describe(pane, i);
-  write(pane.bar.hits, `${pane.hit + 1} of ${whole(pane.hits.length)}`);
 }

@@ -1,19 +1,28 @@
 // The card of a token: its values with units, both models' alternatives, its kl over the training.
-// Cards can be pinned.
+// Cards can be pinned. All stand in a place of their own beside the text, or over its foot where the
+// page is narrow: none moves the text.
 
 function buildCards(pane) {
   pane.card = element("aside", "card");
   pane.card.setAttribute("aria-label", "Values of the token pointed at");
-  pane.card.append(
-    element(
-      "p",
-      "hint",
-      "Point at a token, or press Tab and then the arrow keys. Press ? for all keys.",
-    ),
-  );
-  pane.pinned = [];
   pane.pins = element("div", "pins");
   pane.pins.setAttribute("aria-label", "Pinned tokens");
+  pane.side = element("div", "side");
+  pane.side.append(pane.card, pane.pins);
+}
+
+function hintAt(pane) {
+  const hint = "Point at a token, or press Tab and then the arrow keys. Press ? for all keys.";
+  pane.card.replaceChildren(element("p", "hint", hint));
+  pane.side.classList.toggle("idle", !pane.state.pins.length);
+}
+
+function putAway(pane) {
+  const { token } = pane.state;
+  if (token !== null) pane.spans[token]?.removeAttribute("aria-selected");
+  pane.current = null;
+  change(pane, { token: null });
+  hintAt(pane);
 }
 
 function describe(pane, i) {
@@ -22,24 +31,29 @@ function describe(pane, i) {
   actions.append(
     button(
       "pin",
-      pane.pinned.includes(i) ? "Unpin" : "Pin",
+      pane.state.pins.includes(i) ? "Unpin" : "Pin",
       "Keep this card beside others (p)",
       () => pin(pane, i),
     ),
     button("link", "Copy link", "Copy a link to this token (l)", () => copyLink(pane, i)),
+    button("away", "✕", "Put this card away", () => putAway(pane)),
   );
+  pane.side.classList.remove("idle");
   pane.card.replaceChildren(actions, ...cardOf(pane, i));
 }
 
 function pin(pane, i) {
-  pane.pinned = pane.pinned.includes(i) ? pane.pinned.filter((j) => j !== i) : [...pane.pinned, i];
+  const { pins } = pane.state;
+  change(pane, { pins: pins.includes(i) ? pins.filter((j) => j !== i) : [...pins, i] });
   drawPins(pane);
   if (pane.current !== null) describe(pane, pane.current);
 }
 
 function drawPins(pane) {
+  const { pins } = pane.state;
+  if (pane.current === null) pane.side.classList.toggle("idle", !pins.length);
   pane.pins.replaceChildren(
-    ...pane.pinned.map((i) => {
+    ...pins.map((i) => {
       const card = element("aside", "card pinned");
       card.append(
         button("unpin", "Unpin", "Put this card away", () => pin(pane, i)),
@@ -83,14 +97,47 @@ function cardOf(pane, i) {
   const bare = !text.series && !Object.keys(pane.values.signals).length;
   return [
     element("p", "token", visible(shortened(text.tokens[i]))),
+    ...explainSigns(visible(shortened(text.tokens[i]))),
     element(
       "p",
       "where",
       `id ${text.ids[i]} · position ${i} of ${text.tokens.length} · ${kind.filter(Boolean).join(" · ")}`,
     ),
+    ...offerType(pane, i),
     ...knockedOut(pane, i),
     ...(bare ? [] : [listValues(pane, i), drawCurve(pane, i), listAlternatives(pane, i)]),
   ];
+}
+
+const SIGNS = { "␣": "a space", "⏎": "a line break", "⇥": "a tab" };
+
+function explainSigns(shown) {
+  const said = Object.entries(SIGNS).filter(([sign]) => shown.includes(sign));
+  if (!said.length) return [];
+  return [element("p", "hint", said.map(([sign, what]) => `${sign} is ${what}`).join(", "))];
+}
+
+// A link to the page of the token's type: a real one, for a tab of its own; a plain click asks
+// Python, which need not start anew.
+function offerType(pane, i) {
+  if (!pane.ask) return [];
+  const id = pane.text.ids[i],
+    url = new URL("token", location.href);
+  for (const name of ["run", "rule", "source"]) {
+    const value = new URLSearchParams(location.search).get(name);
+    if (value) url.searchParams.set(name, value);
+  }
+  url.searchParams.set("token", id);
+  const link = element("a", "type", "All about this type");
+  link.href = url.href;
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    pane.ask({ what: "type", token: id });
+  });
+  const line = element("p", "more");
+  line.append(link);
+  return [line];
 }
 
 // What became of the answers without this token, where the page says it of any.
@@ -129,7 +176,7 @@ function listValues(pane, i) {
 function valueOnCard({ text, view }, name, value) {
   if (name === "persistence") {
     const steps = text.series?.steps.length ?? 0; // a share of few steps is a count
-    return `${Math.round(value * steps)} of ${steps} logged steps ≥ τ`;
+    return `${Math.round(value * steps)} of ${steps} logged steps ≥ ${tauName({ view })}`;
   }
   const unit = UNITS[name] ?? (name === view.scale.name ? view.scale.unit : "");
   return `${number(value)} ${ESTIMATED.includes(name) ? `${unit}, top-8 + tail` : unit}`;
@@ -172,7 +219,7 @@ function drawCurve(pane, i) {
     element(
       "figcaption",
       "",
-      `kl over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ τ ${number(tau)}`}`,
+      `kl over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ ${tauName(pane)} ${number(tau)}`}`,
     ),
   );
   return figure;
@@ -232,7 +279,7 @@ function alternativeRow(label, p, sampled) {
 function copyLink(pane, i) {
   const url = new URL(location.href);
   // newer, perhaps, than what the address bar says
-  const { step, light, classes, only, span, types, rest, cut } = pane.state;
+  const { step, light, classes, only, span, types, rest, cut, pins, find, hit } = pane.state;
   const parameters = {
     step,
     token_at: i,
@@ -243,6 +290,9 @@ function copyLink(pane, i) {
     types: types.join(),
     rest: rest === "dim" ? "" : rest,
     cut,
+    pins: pins.length ? `${pane.view.text_name}:${pins.join()}` : "",
+    find,
+    hit: hit || "",
   };
   for (const [name, value] of Object.entries(parameters)) {
     if (value === "") url.searchParams.delete(name);

@@ -24,7 +24,7 @@ function standalone(pane) {
     page.body,
     "p",
     "head",
-    `${pane.legend.about.textContent} Step shown: ${pane.state.step}. ${countLine(pane)}`,
+    `${`${pane.legend.about.textContent} ${pane.legend.rest.textContent}`.trim()} Step shown: ${pane.state.step}. ${countLine(pane)}`,
   );
   const { scale, verdict } = pane.view,
     key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);

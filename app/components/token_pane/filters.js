@@ -1,8 +1,9 @@
 // The toggles: each tells how many tokens it holds. What passes all of them is chosen; the rest is
-// dimmed or hidden, or the chosen are underlined.
+// dimmed or hidden, or the chosen are underlined. They lie in a fold; that some are on is seen
+// outside of it.
 
 const RESTS = { dim: "dim the rest", hide: "hide the rest", underline: "underline these" };
-const ONLY = { above: "≥ threshold", top1: "top-1 disagree", kept: "kept (context-consistent)" };
+const ONLY = { above: "≥ threshold", top1: "top-1 disagree", kept: "high and recurring" };
 
 function buildFilters(pane) {
   const root = element("div", "filters");
@@ -24,11 +25,18 @@ function buildFilters(pane) {
     paint(pane);
   });
   const groups = element("div", "groups");
+  groups.id = "filters";
+  groups.hidden = true;
   const foot = element("div", "foot");
   foot.append(result, rest, clear);
   root.append(groups, foot);
   pane.filters = { root, groups, rest, result, clear, buttons: [], of: null };
   return root;
+}
+
+function foldFilters(pane) {
+  pane.filters.groups.hidden = !pane.filters.groups.hidden;
+  drawFilters(pane);
 }
 
 function seatFilters(pane) {
@@ -143,6 +151,10 @@ function drawFilters(pane) {
   const strict = now.chosen && !passed ? " No token passes all of them: lift one." : "";
   write(filters.result, now.chosen ? `${whole(passed)} of ${whole(n)} tokens pass.${strict}` : "");
   filters.rest.hidden = filters.clear.hidden = !now.chosen;
+  const on = filters.buttons.filter(({ field, value }) => state[field].includes(value)).length;
+  const all = on + (state.span.length ? 1 : 0) + (state.types.length ? 1 : 0);
+  write(pane.bar.fold, `${filters.groups.hidden ? "▸" : "▾"} Filters${all ? `: ${all}` : ""}`);
+  pane.bar.fold.setAttribute("aria-expanded", String(!filters.groups.hidden));
 }
 
 function tally(indices) {

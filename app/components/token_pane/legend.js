@@ -6,7 +6,10 @@ function buildLegend(pane) {
   const head = element("div", "head");
   const name = element("b", "name");
   const about = element("span", "about");
-  head.append(name, about);
+  const more = element("details", "more"),
+    rest = element("span", "rest");
+  more.append(element("summary", "", "How to read it"), rest);
+  head.append(name, about, more);
   const plot = element("div", "plot");
   const bars = element("div", "bars");
   const handle = element("div", "handle");
@@ -15,19 +18,24 @@ function buildLegend(pane) {
   const ticks = element("div", "ticks");
   plot.append(bars, handle, ticks);
   const lines = element("ul", "lines"),
-    count = element("p", "count");
+    count = element("p", "count"),
+    hand = element("p", "hand");
   lines.setAttribute("aria-label", "What the lines below tokens mean");
-  root.append(head, plot, lines, count);
+  root.append(head, plot, lines, count, hand);
   pane.legend = {
     root,
     name,
     about,
+    more,
+    rest,
     plot,
     bars,
     handle,
     ticks,
     lines,
     count,
+    hand,
+    offered: "",
     drawn: "",
     listed: "",
   };
@@ -106,14 +114,53 @@ function drawLegend(pane) {
   legend.handle.hidden = hide;
   if (!hide) {
     legend.handle.style.left = `${100 * place(now.cut, scale.bins)}%`;
-    legend.handle.setAttribute("aria-label", `Threshold of ${scale.name}`);
+    const tau = sortOfCut(pane) === "tau";
+    legend.handle.dataset.name = tau ? "τ" : "";
+    legend.handle.setAttribute(
+      "aria-label",
+      `${tau ? "τ of the rule as the threshold" : "Threshold"} of ${scale.name}`,
+    );
     legend.handle.setAttribute("aria-valuemin", scale.bins[0]);
     legend.handle.setAttribute("aria-valuemax", scale.bins.at(-1));
     legend.handle.setAttribute("aria-valuenow", now.cut);
     legend.handle.setAttribute("aria-valuetext", countLine(pane));
   }
   write(legend.count, countLine(pane));
+  drawHand(pane);
   drawLines(pane);
+}
+
+// What a threshold that was moved by hand does, and what may be done with it.
+function drawHand(pane) {
+  const { legend, now, view } = pane,
+    { scale, verdict, rule } = view;
+  const moved = now.values && now.cut !== null && sortOfCut(pane) === "moved";
+  const key = JSON.stringify([moved, scale.name, verdict.tau, rule]);
+  if (legend.offered === key) return;
+  legend.offered = key;
+  const acts = [];
+  const tau = verdict.tau !== null && isTau(pane, scale.name);
+  const was = tau ? ` τ of the rule is ${number(verdict.tau)} ${scale.unit}.` : "";
+  if (moved) acts.push(element("span", "", `Moved by hand, it only marks the text.${was}`));
+  if (moved && tau && pane.ask)
+    acts.push(
+      button("use", "Use as the rule's τ", "Judge tokens by the rule with this threshold", () =>
+        pane.ask({ what: "tau", tau: pane.now.cut }),
+      ),
+    );
+  if (moved)
+    acts.push(
+      button("back", tau ? "Back to τ" : "Back", "Put the threshold back", () => {
+        change(pane, { cut: "" });
+        (pane.state.only.includes("above") ? paint : paintCut)(pane);
+      }),
+    );
+  if (!moved && rule && pane.ask)
+    acts.push(
+      element("span", "", rule),
+      button("undo", "Undo", "The rule as it was before", () => pane.ask({ what: "undo" })),
+    );
+  legend.hand.replaceChildren(...acts);
 }
 
 function drawLines(pane) {
@@ -132,7 +179,10 @@ function countLine(pane) {
   if (why) return `Nothing is coloured. ${why}`;
   if (now.cut === null) return "";
   const loss = now.kl ? `, ${percent(now.loss, now.total)} of the KL of this text` : "";
-  return `≥ ${number(now.cut)} ${unitOf(view.scale)}: ${whole(now.tokens)} of ${whole(n)} tokens (${percent(now.tokens, n)})${loss}`.replace(
+  const sort = sortOfCut(pane);
+  const name = sort === "tau" ? "τ = " : "≥ ";
+  const aside = sort === "usual" ? `, which ${BELOW_MARK}` : "";
+  return `${name}${number(now.cut)} ${unitOf(view.scale)}${aside}: ${whole(now.tokens)} of ${whole(n)} tokens (${percent(now.tokens, n)})${loss}`.replace(
     "  ",
     " ",
   );
@@ -157,7 +207,11 @@ function drawScale(pane) {
     scale.of && !scale.tokens
       ? "This run has no logged values of this signal, so nothing is coloured."
       : "";
-  write(legend.about, [view.caption, empty || (scale.of ? run + other : fixed) + height].join(" "));
+  const how = `${view.about ?? ""} ${empty || (scale.of ? run + other : fixed) + height}`.trim();
+  const folded = !view.quiet && !empty; // a reason why nothing is coloured is not folded away
+  write(legend.about, folded ? view.caption : `${view.caption} ${how}`);
+  write(legend.rest, folded ? how : "");
+  legend.more.hidden = !folded;
   legend.plot.classList.toggle("flat", scale.kind === "class");
   legend.plot.hidden = Boolean(empty);
   if (scale.kind === "class") return drawClasses(pane);

@@ -3,10 +3,16 @@
 // different depths: none hides another.
 
 const LINES = {
-  cut: { is: "thin", style: "solid", px: 1, depth: 4, means: "at or above the threshold" },
-  m1: { is: "dotted", style: "dotted", px: 2, depth: 6, means: "persistent" },
-  m2: { is: "dashed", style: "dashed", px: 2, depth: 6, means: "kept, as its context recurs" },
-  m3: { is: "thick", style: "solid", px: 3, depth: 6, means: "kept, and of a type in the set" },
+  cut: { is: "thin", style: "solid", px: 1, depth: 4, },
+  m1: { is: "dotted", style: "dotted", px: 2, depth: 6, means: "high before and after" },
+  m2: { is: "dashed", style: "dashed", px: 2, depth: 6, means: "high, and recurring in similar contexts" },
+  m3: {
+    is: "thick",
+    style: "solid",
+    px: 3,
+    depth: 6,
+    means: "high, recurring and in the set: a Rock Token",
+  },
   lit: { is: "double", style: "double", px: 1, tall: 3, depth: 10 },
   found: { is: "wavy", style: "wavy", px: 1.5, tall: 5, depth: 9, means: "found by the search" },
 };
@@ -55,7 +61,7 @@ function linesInUse(pane) {
   const lines = sorts.map((layer) => ({
     layer,
     is: LINES[layer].is,
-    means: LINES[layer].means ?? passesWhat(pane),
+    means: layer === "cut" ? aboveWhat(pane) : (LINES[layer].means ?? passesWhat(pane)),
   }));
   if (now.chosen && state.rest === "dim")
     lines.push({ layer: DIM, is: "faint", means: `not ${passesWhat(pane)}` });
@@ -64,6 +70,15 @@ function linesInUse(pane) {
 
 function hasCutLine({ view, now }) {
   return !view.quiet && view.scale.kind !== "class" && now.cut !== null && Boolean(now.values);
+}
+
+function aboveWhat(pane) {
+  return {
+    tau: "at or above τ, the rule's threshold",
+    moved: "at or above the threshold moved by hand",
+    usual: `at or above the threshold that ${BELOW_MARK}`,
+    "": "at or above the threshold",
+  }[sortOfCut(pane)];
 }
 
 function marksShown(view) {

@@ -17,6 +17,7 @@ export default function (component) {
   const pane = panes.get(data.pane);
   pane.mount = parentElement;
   pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
+  pane.ask = data.quiet ? null : (value) => component.setTriggerValue("asked", value);
   pane.arrived = () => refresh(pane, inbox.get(data.pane) ?? {});
   pane.arrived();
   return () => setTimeout(() => leave(pane, data.pane), 0);
@@ -28,6 +29,7 @@ function leave(pane, name) {
   pane.layers?.drop();
   clearInterval(pane.playing);
   clearTimeout(pane.timer);
+  pane.skip?.remove();
   Object.assign(pane, { playing: null, timer: null, layers: null });
 }
 
@@ -41,17 +43,19 @@ function refresh(pane, { text, values, view }) {
   pane.classes = verdict.classes ? bytes(verdict.classes) : null;
   pane.marks = verdict.marks ? bytes(verdict.marks) : null;
   const fresh = build(pane);
-  const moved = hearPython(pane, view.state) || fresh;
+  const before = hearPython(pane, view.state);
   pane.root.classList.toggle("narrow", Boolean(view.narrow));
   pane.root.classList.toggle("quiet", Boolean(view.quiet));
   paint(pane);
-  if (moved && pane.state.token !== null && pane.spans[pane.state.token]) arrive(pane);
+  if (fresh || before) seatSearch(pane);
+  if (fresh || (before && before.token !== pane.state.token)) arrive(pane);
   redescribe(pane);
   if (fresh && pane.held) pane.spans[pane.stop]?.focus({ preventScroll: true });
 }
 
 function arrive(pane) {
-  const i = pane.state.token;
+  const i = pane.state.token ?? pane.hits[pane.state.hit - 1];
+  if (!pane.spans[i]) return;
   pane.spans[pane.stop].tabIndex = -1;
   pane.spans[i].tabIndex = 0;
   pane.spans[i].setAttribute("aria-selected", "true");
@@ -68,7 +72,7 @@ function build(pane) {
   pane.layers?.drop();
   if (!framed) frame(pane);
   const response = buildWords(pane);
-  Object.assign(pane, { built: pane.text.key, current: null, pinned: [], hits: [], now: null });
+  Object.assign(pane, { built: pane.text.key, current: null, hits: [], now: null });
   pane.state = { ...pane.view.state };
   pane.exchange = new Exchange(JSON.stringify(pane.view.state));
   clearTimeout(pane.timer);
@@ -78,14 +82,7 @@ function build(pane) {
   pane.layers.watch(pane.blocks);
   // once watched: what comes near the screen is told once
   pane.words.append(...prompts(pane.text), response);
-  drawPins(pane);
-  pane.card.replaceChildren(
-    element(
-      "p",
-      "hint",
-      "Point at a token, or press Tab and then the arrow keys. Press ? for all keys.",
-    ),
-  );
+  hintAt(pane);
   pane.held = held;
   return true;
 }
@@ -99,12 +96,32 @@ function frame(pane) {
     legend = buildLegend(pane),
     filters = buildFilters(pane);
   buildCards(pane);
-  reading.append(pane.words, pane.card);
-  pane.root.append(legend, bar, filters, pane.pins, reading);
+  reading.append(pane.words, pane.side);
+  pane.root.append(legend, bar, filters, reading, buildFiles(pane));
   pane.mount.appendChild(pane.root);
+  if (pane.tell) offerSkip(pane);
   pane.probe = themeProbe();
   pane.root.append(pane.probe);
   listenToKeys(pane);
+}
+
+// The first stop of the Tab key on the page: past menu, controls and tools to the text. It stands
+// before all that Streamlit draws, so it is put there from here.
+function offerSkip(pane) {
+  pane.skip?.remove();
+  const skip = button("", "Skip to the text", "", () => {
+    pane.spans[pane.stop]?.focus({ preventScroll: true });
+    pane.spans[pane.stop]?.scrollIntoView({ block: "center" });
+  });
+  skip.removeAttribute("title");
+  skip.dataset.skip = "text";
+  const away = "position: fixed; z-index: 1000000; left: 0.5rem; padding: 0.5rem 1rem; top: ";
+  const look = `font: inherit; border: 2px solid; border-radius: 0.35rem; color: CanvasText; background: Canvas; ${away}`;
+  skip.style.cssText = `${look}-10rem`;
+  skip.addEventListener("focus", () => (skip.style.top = "0.5rem"));
+  skip.addEventListener("blur", () => (skip.style.top = "-10rem"));
+  document.body.prepend(skip);
+  pane.skip = skip;
 }
 
 function prompts(text) {
@@ -156,11 +173,12 @@ function drawCut(pane) {
 
 function redescribe(pane) {
   if (pane.current !== null) describe(pane, pane.current);
-  if (pane.pinned.length) drawPins(pane);
+  drawPins(pane);
 }
 
 // What Python says, and what it is told.
 
+// The state that Python's replaces; null where it is no news.
 function hearPython(pane, given) {
   const text = JSON.stringify(given),
     news = pane.exchange.hear(text);
@@ -171,10 +189,10 @@ function hearPython(pane, given) {
     pane.playing ||
     text === JSON.stringify(pane.state)
   )
-    return false;
-  const before = pane.state.token;
+    return null;
+  const before = pane.state;
   pane.state = { ...given };
-  return before !== given.token;
+  return before;
 }
 
 function change(pane, fields, wait = TELL_AFTER_MS) {
@@ -195,5 +213,5 @@ function tellPython(pane) {
     return;
   }
   exchange.ask(text);
-  pane.tell({ ...pane.state });
+  pane.tell({ ...pane.state, text: pane.view.text_name });
 }

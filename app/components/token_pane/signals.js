@@ -67,10 +67,22 @@ function decodeValues(raw) {
   return { ...raw, signals, student: raw.student && decodeAlternatives(raw.student) };
 }
 
+// The threshold of kl: τ of the rule; where the rule has none, or one of another loss, the mark that
+// most of the run lies below.
 function tauOf(pane) {
-  const { verdict, scale_kl } = pane.view;
-  return verdict.tau ?? scale_kl;
+  return isTau(pane, "kl") ? pane.view.verdict.tau : pane.view.scale_kl;
 }
+
+function isTau({ view }, name) {
+  const { tau, column } = view.verdict;
+  return tau !== null && name === (column ?? "kl");
+}
+
+function tauName(pane) {
+  return isTau(pane, "kl") ? "τ" : "the mark";
+}
+
+const BELOW_MARK = "90 % of the run's tokens lie below";
 
 function klAt(pane, step) {
   const { series, tokens } = pane.text;
@@ -114,7 +126,7 @@ function comparable(scale, x) {
 function whyMissing(pane, name) {
   if (valuesOf(pane, name)) return "";
   if (name === "rock class") return pane.view.verdict.why || "The rule knows no classes here.";
-  if (name === "persistence" && tauOf(pane) === null) return "There is no threshold τ to count by.";
+  if (name === "persistence" && tauOf(pane) === null) return "There is no threshold to count by.";
   return pane.values.missing[name] ?? `${name} is not logged for this text.`;
 }
 
@@ -122,7 +134,8 @@ function defaultCut(pane) {
   const { name, kind, edges, quantiles } = pane.view.scale;
   if (kind === "class") return null;
   if (kind === "share" || kind === "flag") return 0.5;
-  if (["kl", "reverse_kl", "forward_kl", "jensen_shannon"].includes(name)) return tauOf(pane);
+  if (name !== "kl" && isTau(pane, name)) return pane.view.verdict.tau;
+  if (name === "kl" || ESTIMATED.includes(name)) return tauOf(pane);
   return edges[quantiles.lastIndexOf(0.9)] ?? edges.at(-1) ?? null;
 }
 
@@ -134,6 +147,17 @@ function cutOf(pane) {
   return pane.state.cut && name === pane.view.scale.name && Number.isFinite(value)
     ? value
     : defaultCut(pane);
+}
+
+// What the threshold is: "moved" by hand, "tau" of the rule, the "usual" mark of the run, or "" of a
+// scale that needs no explaining.
+function sortOfCut(pane) {
+  const { name, kind } = pane.view.scale,
+    usual = defaultCut(pane);
+  if (pane.now.cut !== usual) return "moved";
+  if (kind === "share" || kind === "flag" || usual === null) return "";
+  const of = ESTIMATED.includes(name) ? "kl" : name;
+  return isTau(pane, of) ? "tau" : "usual";
 }
 
 // What the paint needs, worked out once a change: pane.now.

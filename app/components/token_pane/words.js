@@ -106,12 +106,16 @@ function listenToWords(pane) {
 }
 
 function select(pane, i) {
+  mark(pane, i);
+  pane.spans[i].setAttribute("aria-label", inWords(pane, i));
+}
+
+function mark(pane, i) {
   pane.spans[pane.stop].tabIndex = -1; // one stop for the Tab key, where the arrow keys left off
   pane.spans[i].tabIndex = 0;
   if (pane.state.token !== null && pane.spans[pane.state.token])
     pane.spans[pane.state.token].removeAttribute("aria-selected");
   pane.spans[i].setAttribute("aria-selected", "true");
-  pane.spans[i].setAttribute("aria-label", inWords(pane, i));
   pane.stop = i;
   describe(pane, i);
   change(pane, { token: i });

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import controls, data, links, selection, words
 from app.components import token_pane
+from app.views.trace.asked import Place, asked_state
 from app.views.trace.words import show_words
 
 PANE = "token pane"
@@ -28,6 +29,9 @@ def follow_the_pane() -> None:
         "types": links.joined(shown.get("types", [])),
         "rest": "" if (rest := shown.get("rest", "dim")) == "dim" else rest,
         "token_at": "" if shown.get("token") is None else str(shown["token"]),
+        "pins": pins_text(shown),
+        "find": shown.get("find", ""),
+        "hit": str(shown.get("hit") or ""),
     }
     texts |= {name: str(shown[name]) for name in ("step", "rollout") if name in shown}
     for name, text in texts.items():
@@ -35,62 +39,35 @@ def follow_the_pane() -> None:
             selection.put(name, text)
 
 
-def selected_span(length: int) -> list[int]:
-    """The positions selected on the page Steps, if the text has them."""
-    asked = selection.text("span", "")
-    try:
-        return list(data.steps.span_of(asked, length) or ())
-    except data.steps.NoSpan:
-        there_is = f"0 to {length - 1:,}" if length else "none"
-        selection.explain_gone("span", "Positions", asked, there_is, "all")
-        return []
+def pins_text(shown: dict[str, Any]) -> str:
+    """The pinned positions as a link has them: with the text that they are positions of."""
+    pins = links.joined(shown.get("pins", []))
+    return f"{shown['text']}:{pins}" if pins else ""
 
 
-def selected_types() -> list[int]:
-    """The token types to mark, as far as the vocabulary has them."""
-    asked = links.listed(selection.text("types", ""))
-    size = data.runs.facts(run).meta.vocab_size
-    known = [int(i) for i in asked if links.is_count(i) and int(i) < size]
-    gone = [i for i in asked if not (links.is_count(i) and int(i) < size)]
-    selection.explain_gone(
-        "types",
-        "Types",
-        links.span_of(gone) if gone else "",
-        f"0 to {size - 1:,}",
-        links.span_of(known),
-    )
-    return known
+def answer_the_pane() -> None:
+    """A button in the pane asks for a page, or for the rule to be another."""
+    asked = selection.told(PANE, "asked")
+    if asked.get("what") == "type":
+        selection.turn_to("token", token=str(asked["token"]))
+    elif asked.get("what") == "undo":
+        selection.undo("rule")
+    elif asked.get("what") == "tau":
+        try:
+            rule = data.rocks.rule(selection.asked("rule") or "default")
+            new = rule.changed(tau_pre=asked["tau"], tau_post=asked["tau"])
+        except data.runs.RockError as e:
+            selection.complain(str(e))
+            return
+        selection.put("rule", new.short())
+        selection.pick("cut", "")
 
 
-def asked_look() -> tuple[str, str]:
-    """What becomes of the tokens that are not lit, and the threshold of a colour, as asked for."""
-    rest, cut = (selection.text(name, "") for name in ("rest", "cut"))
-    if rest and rest not in token_pane.RESTS:
-        selection.explain_gone("rest", "Other tokens", rest, ", ".join(token_pane.RESTS), "dim")
-        rest = ""
-    if cut and not token_pane.is_cut(cut):
-        selection.explain_gone("cut", "Threshold", cut, "a signal and a number, as kl:0.5")
-        cut = ""
-    return rest or "dim", cut
-
-
-def asked_state(
-    rollout: int, step: int, length: int, categories: list[str], classes: list[str]
-) -> token_pane.State:
-    """What the link asks of the pane, as far as it can be had."""
-    rest, cut = asked_look()
-    return token_pane.State(
-        rollout=rollout,
-        step=step,
-        token=selection.place("token_at", "Token", length),
-        light=selection.chosen("light", "Categories", categories),
-        classes=selection.chosen("light_class", "Classes", classes) if classes else [],
-        only=selection.chosen("only", "Only", token_pane.ONLY),
-        span=selected_span(length),
-        types=selected_types(),
-        rest=rest,
-        cut=cut,
-    )
+def changed_rule(verdict: data.rocks.Verdict) -> str:
+    """What has been made of the rule in this session, as far as it can be taken back."""
+    if selection.previous("rule") is None or verdict.tau is None:
+        return ""
+    return f"The rule's τ is {verdict.tau:.4g} nats now."
 
 
 def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Verdict:
@@ -132,15 +109,19 @@ class Opened(NamedTuple):
     rollout: int
     signal: str
 
+    @property
+    def place(self) -> Place:
+        return Place(self.source, self.step, self.rollout)
+
     def view(
         self, ids: Any, verdict: data.rocks.Verdict, told: data.knockouts.OfText
     ) -> token_pane.View:
         names, at = data.runs.categories(run), self.rollouts.index(self.rollout)
         about = data.texts.Texts(self.source)
         origin = (
-            "a fixed text, scored by the student of each logged step"
+            "A fixed text, scored by the student of each logged step."
             if about.probe_set
-            else "the student of this step wrote it"
+            else "The student of this step wrote it."
         )
         meaning = (
             facts.measured(self.signal)
@@ -149,10 +130,13 @@ class Opened(NamedTuple):
         )
         return token_pane.View(
             scale=data.texts.scale(run, self.signal),
-            caption=f"{facts.meta.name}, {about.label}, rollout {self.rollout}: "
-            f"{origin}. {meaning.rstrip('.')}.",
+            caption=f"{facts.meta.name} · {about.label} · rollout {self.rollout} · "
+            f"{meaning.rstrip('.')}",
+            about=origin,
+            text_name=self.place.text_name,
+            rule=changed_rule(verdict),
             categories=names,
-            state=asked_state(self.rollout, self.step, len(ids), names, verdict.names),
+            state=asked_state(self.place, len(ids), names, verdict.names),
             steps=self.steps,
             verdict=verdict._asdict(),
             tau=data.texts.tau(run),
@@ -165,7 +149,7 @@ class Opened(NamedTuple):
 
 def show_text(opened: Opened) -> None:
     """The pane and its files: the text at once, the verdict of the rule when it is known."""
-    where = opened.source, opened.step, opened.rollout
+    where = opened.place
     text, values = data.texts.text(run, *where), data.texts.values(run, *where)
     if not text["length"]:
         st.text("This rollout is empty: the student ended at once.")
@@ -173,50 +157,53 @@ def show_text(opened: Opened) -> None:
     ids = data.texts.ids(text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
     told = data.knockouts.of_text(run, ids, at_once=True)
-    draw = token_pane.show(PANE, text, values, opened.view(ids, verdict, told), follow_the_pane)
+    view = opened.view(ids, verdict, told)
+    draw = token_pane.show(PANE, text, values, view, follow_the_pane, answer_the_pane)
     offer_downloads(*where)
     if verdict.later or told.later:
         told = data.knockouts.of_text(run, ids)
         verdict = find_verdict(opened.source, opened.rollout, ids, at_once=not verdict.later)
         draw(opened.view(ids, verdict, told))
     if verdict.no_set:
-        st.text(f"By the rule of this link no token is a rock. {verdict.no_set}")
+        st.text(f"By the rule of this link there is no Rock Token. {verdict.no_set}")
+
+
+def choose_text(sources: list[str]) -> Opened | None:
+    """What the row of controls asks for; None, and why, where there is no such text."""
+    names = list(data.texts.SIGNALS)
+    with st.container(horizontal=True, key="trace controls"):
+        source = controls.source(sources, width=170)
+        steps = data.runs.steps(run, source)
+        step = selection.choose("step", st.select_slider, "Step", steps, steps[-1], width=170)
+        hints = data.runs.hints(run, source, step)
+        if not hints:
+            st.text(f"Step {step} has no rollouts of this kind.")
+            return None
+        rollouts = list(hints)
+        rollout = selection.choose(
+            "rollout",
+            st.selectbox,
+            "Rollout",
+            rollouts,
+            rollouts[0],
+            format_func=hints.get,
+            width=250,
+        )
+        signal = controls.signal(run, "Colour", names, data.texts.Texts(source), width=160)
+    if signal is None:
+        st.text(f"There is nothing to colour by. {facts.held.lack('kl')}")
+    controls.show_lacks(data.runs.lacks(run, names))
+    return Opened(source, steps, step, rollouts, rollout, signal or "kl")
 
 
 def page() -> None:
     sources = data.runs.logged_texts(run)
     if not sources:
         show_words(run, facts)
-        return
-    left, right = st.columns([3, 2])
-    with left:
-        source = controls.source(sources)
-    with right:
-        steps = data.runs.steps(run, source)
-        step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
-    texts = data.runs.rollouts(run, source, step)
-    if texts.empty:
-        st.text(f"Step {step} has no rollouts of this kind.")
-        return
-    left, right = st.columns([3, 2])
-    hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
-    with left:
-        rollout = selection.choose(
-            "rollout",
-            st.selectbox,
-            "Rollout",
-            list(hints),
-            next(iter(hints)),
-            format_func=hints.get,
-        )
-    names = list(data.texts.SIGNALS)
-    with right:
-        signal = controls.signal(run, "Colour", names, data.texts.Texts(source))
-    if signal is None:
-        st.text(f"There is nothing to colour by. {facts.held.lack('kl')}")
-    controls.show_lacks(data.runs.lacks(run, names))
-    show_text(Opened(source, steps, step, list(hints), rollout, signal or "kl"))
+    elif (opened := choose_text(sources)) is not None:
+        show_text(opened)
 
 
+selection.turn()
 st.title("Trace")
 page()
