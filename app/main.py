@@ -24,6 +24,7 @@ from app import (  # noqa: E402
     links,
     pages,
     pins,
+    search,
     selection,
     shell,
     turns,
@@ -151,6 +152,8 @@ def main() -> None:
         selection.open_run(run)
         with head:
             shell.show_head(about)
+        if run is not None:
+            search.offer_search(run)
         with st.sidebar:
             cards.offer_words(about.name)
         if run is not None and about.of_one_run:

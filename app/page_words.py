@@ -15,6 +15,16 @@ _CATEGORIES = (
 WORDS: dict[str, tuple[str, ...]] = {
     page: tuple(dict.fromkeys(" ".join(keys).split()))
     for page, keys in {
+        "learn": (
+            "opd student teacher",
+            _LOSS,
+            _SET,
+            "probe final_texts before_after grad_norm share jaccard interval scenario",
+            "knockout pillar neutral undecided freeze baseline sham sign_test p_value",
+            "naive cross_fitted regression type_density occurrence_density",
+            "accuracy holm learned",
+            _SIGNS,
+        ),
         "overview": (
             "opd student teacher",
             _LOSS,
@@ -42,6 +52,16 @@ WORDS: dict[str, tuple[str, ...]] = {
             "hard change naive cross_fitted regression knockout pillar neutral",
             _SIGNS,
             _CATEGORIES,
+        ),
+        "token": (
+            _SET,
+            "share coverage least_share jaccard mode rule arm freeze holm delta accuracy",
+            "student teacher grad_norm not_told probe mean_gradient",
+            _LOSS,
+            "occurrence position checkpoint before_after final_texts interval",
+            _CLASSES,
+            "hard change cross_fitted regression knockout pillar neutral",
+            _SIGNS,
         ),
         "steps": (
             _LOSS,

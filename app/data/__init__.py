@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         shelves,
         steps,
         texts,
+        token,
         trainings,
     )
 
@@ -47,6 +48,7 @@ __all__ = [
     "shelves",
     "steps",
     "texts",
+    "token",
     "trainings",
 ]
 

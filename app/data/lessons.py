@@ -90,12 +90,6 @@ def _bundled(name: str) -> str:
     return os.path.realpath(sample_runs() / name)
 
 
-@kept
-def share(run: RunKey, rule: rocks.RockRule) -> lessons_course.SetShare:
-    """What falls on the set."""
-    return lessons_course.share_of_set(rocks.found(run, rule))
-
-
 def samples() -> dict[str, RunKey]:
     """The bundled run of each scenario, as far as they are there."""
     found = {}

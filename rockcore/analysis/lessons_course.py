@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
 from rockcore.log.checks import read_columns
 from rockcore.log.files import table_file
 from rockcore.rocks import Examined
-from rockcore.stats import Interval, mean_over_rollouts
+from rockcore.stats import mean_over_rollouts
 
 ROCKS, OTHERS, ALL = "Rock Tokens", "all other tokens", "all tokens"
 _COLUMNS = ("who", "step", "tokens", "mean", "low", "high")
@@ -46,33 +44,3 @@ def _mean(loss: np.ndarray, rollout: np.ndarray, column: str) -> tuple[float, ..
     around = float("nan") if found.stderr is None else 1.96 * found.stderr
     low = found.mean - around
     return len(loss), found.mean, max(low, 0.0) if column == "kl" else low, found.mean + around
-
-
-class SetShare(NamedTuple):
-    """What falls on a set at the last checkpoint; None where unknown."""
-
-    types: int
-    column: str
-    where: str
-    why_empty: str
-    token_share: Interval | None
-    loss_share: Interval | None
-    gradient: Interval | None
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.types} Rock Tokens ({self.where})"
-
-
-def share_of_set(found: Examined) -> SetShare:
-    report, corpus = found.report, found.material.last
-    where = f"{corpus.rollouts:,} {report.source.phrase}, step {report.steps[-1]}"
-    about = (len(report.ids), report.rule.column, where, report.no_set)
-    if not report.ids:
-        return SetShare(*about, None, None, None)
-    nan, norm, gradient = float("nan"), corpus.grad_norm, None
-    if norm is not None and np.isfinite(norm).all() and norm.sum() > 0:
-        inside = np.isin(corpus.token_id, report.ids)
-        gradient = Interval(float(norm[inside].sum() / norm.sum()), nan, nan)
-    density = Interval(float(report.density["type"] or 0), nan, nan)
-    return SetShare(*about, density, Interval(report.coverage, nan, nan), gradient)

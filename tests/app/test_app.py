@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("may_act")  # else Session has no form
 
 # What a page cannot do without: one element of each of its kinds, or of one of them after another.
 CONTENT = {
+    "learn": ("radio or slider", "button"),
     "overview": ("plotly_chart", "metric"),
     "trace": ("bidi_component",),
     "rock_tokens": ("plotly_chart", "metric"),

@@ -48,7 +48,7 @@ def show_gates(asked: Asked) -> None:
 
 
 def show_gradient(asked: Asked) -> None:
-    share = data.lessons.share(asked.run, asked.rule)
+    share = data.rocks.share(asked.run, asked.rule)
     if share.why_empty:
         again_on_a_sample(asked, share.why_empty)
         return
