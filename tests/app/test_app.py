@@ -39,6 +39,7 @@ CONTENT = {
 }
 # pages that are about something else than the run of the sidebar
 ABOUT_NO_RUN = [page.name for page in pages.PAGES if not page.of_one_run]
+READS = {"learn": {"guess_picture": "own"}}  # it asks before it reads
 FORMS = ("session", "imports", "notes")  # they begin something, and ask nothing of a run's log
 TITLES = {
     "notes": "Notes and report",
@@ -114,7 +115,7 @@ def test_a_damaged_run_is_explained_and_never_a_traceback(
 ) -> None:
     run = tiny_run("hurt", status="running" if page == "live" else "finished")
     DAMAGES[damage](run)
-    app = open_app(page, run)
+    app = open_app(page, run, **READS.get(page, {}))
     assert not app.exception
     if page not in FORMS and not (
         page in ABOUT_NO_RUN and damage in ("a cut file", "spoiled pages")

@@ -110,22 +110,21 @@ def shares(known: dict[str, tuple[float, float, float]], guess: float, title: st
     gradient.
     """
     figure = go.Figure()
-    names, middle = list(known), [share[0] for share in known.values()]
+    middle = [share[0] for share in known.values()]
+    names = [f"{name}: {100 * share:.1f} %" for name, share in zip(known, middle, strict=True)]
     low, high = ([share[i] for share in known.values()] for i in (1, 2))
     figure.add_bar(
         y=names,
         x=middle,
         orientation="h",
         name="Rock Tokens",
-        text=[f"{100 * share:.1f} %" for share in middle],
-        textposition="inside",
         marker={"color": ROCK},
         error_x=whiskers(middle, low, high, color=NEUTRAL),
-        hovertemplate="%{x:.1%} of %{y}<extra></extra>",
+        hovertemplate="%{y}<extra></extra>",
     )
     figure.add_scatter(
         x=[guess],
-        y=["the gradient"],
+        y=names[-1:],
         mode="markers",
         name="your guess",
         marker={"symbol": "diamond-open", "size": 14, "color": NEUTRAL, "line": {"width": 3}},
@@ -155,7 +154,7 @@ def course(frames: dict[str, pd.DataFrame], colours: dict[str, str], title: str)
         )
     # a fall by half is as steep everywhere, and all runs have one axis
     figure.update_yaxes(type="log", range=[-2, 0.9], dtick=1)
-    return finish(figure, title, "step (updates)", "KL (nats)", _HEIGHT)
+    return finish(figure, title, "step (updates)", "KL (nats)", 340)
 
 
 def deltas(rows: list[dict[str, Any]], title: str) -> go.Figure:

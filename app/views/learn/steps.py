@@ -171,7 +171,7 @@ CORNERSTONES = LessonStep(
     "Does the student need its [R:Rock Tokens]? *Knockout*: forbid it one, and grade it again. "
     "*Freeze*: leave them out of the loss, and train again.",
     "Knockout: what becomes of the right answers?",
-    {"falls": "It falls", "rises": "It rises", "open": "Most cannot be told"},
+    {"falls": "They fall", "rises": "They rise", "open": "Mostly, it cannot be told"},
     "Open another candidate: a point, a row, or in the list.",
     moved("candidate"),
     "knockout",

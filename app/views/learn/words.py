@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app import data, words
-from app.components.colours import CLEAR, KL, ROCK, STUDENT, TEACHER, ink, palette, themed
+from app.components.colours import CLEAR, KL, ROCK, STUDENT, TEACHER, TEXT, ink, palette, themed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def token_strip(near: Iterable[tuple[str, float, bool]], edges: list[float]) -> 
     for token, kl, here in near:
         pair = bins[bisect_right(edges, kl) if kl == kl else 0]
         style = "" if pair == CLEAR else f"background:{themed(pair)};color:{themed(ink(pair))};"
-        style += "outline:2px solid currentColor;" if here else ""
+        style += f"outline:2px solid {themed(TEXT)};" if here else ""
         shown = html.escape(words.visible(token, spaces=True))
         parts.append(f'<span style="{style}padding:1px 2px" title="KL {kl:.3f}">{shown}</span>')
     look = "line-height:2;font-family:monospace;white-space:pre-wrap;overflow-wrap:anywhere"
