@@ -29,7 +29,7 @@ from app import (  # noqa: E402
     shell,
     turns,
 )
-from app.pages import PAGES, Page  # noqa: E402
+from app.pages import Page  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -140,9 +140,8 @@ def show_lesson(about: Page) -> None:
 
 def main() -> None:
     st.set_page_config(page_title=shell.TITLE, layout="wide")
-    shown = pages.menu(VIEWS)
-    page = st.navigation(shown)
-    about = PAGES[shown.index(page)]
+    page = st.navigation(pages.menu(VIEWS), expanded=True)
+    about = pages.of(page)
     selection.begin(about.name)
     shell.show_style(about)
     head = st.container(key="page head")
