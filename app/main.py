@@ -17,7 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import cards, data, links, pages, pins, selection, shell, turns  # noqa: E402
+from app import cards, data, links, pages, selection, shell, turns  # noqa: E402
 from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
@@ -141,9 +141,6 @@ def main() -> None:
             show_unfinished(run)
         if run is not None or about.own_pace or not about.of_one_run:
             page.run()
-        if run is not None and about.of_one_run:
-            with st.sidebar:
-                pins.offer_pin(run, label="Pin this view")
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))
     shell.show_foot()
