@@ -33,9 +33,8 @@ def part(run: RunKey, rule: RockRule, key: str) -> Part:
 def document(run: RunKey, rule: RockRule, address: str) -> bytes:
     """The whole file. `address`: of this dashboard, for the links in it."""
     parts = [part(run, rule, key) for key in titles()]
-    kept = notes.notes_of(run)
     return work(
-        ("report", run, rule, address, kept),
+        ("report", run, rule, address, notes.state(run)),
         lambda pulse: report.write_report(_asked(run, rule), parts, address).encode(),
         "Writing the report",
     )

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from conftest import write_tiny_run
 from matplotlib.figure import Figure as Drawing
-from rockcore.analysis.rock_share import rock_share
 
 from rockcore.analysis import knockouts, shares
 from rockcore.analysis.arms import spelled_tests
 from rockcore.analysis.report import PARTS, Asked, Part, document, drawing, make_report, words
 from rockcore.analysis.report import write_report as written
+from rockcore.analysis.rock_share import rock_share
 from rockcore.log import Run, comparisons, notes, sample_runs
 from rockcore.log.screens import Screen
 from rockcore.rocks import Examined, RockRule

@@ -20,6 +20,8 @@ from rockcore.spelling import printable
 
 MOST_BYTES = 5 * 10**6
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_AT_ROOT = "overview"  # the page without a name in its address
+_OF_NUMBERS = frozenset("0123456789+−–")
 _OF_PAGES = {  # in which part a note on a page stands; any other stands at the end
     "overview": "share",
     "rock_tokens": "funnel",
@@ -92,7 +94,7 @@ def _text(said: str) -> str:
 def link(about: _About, page: str, values: Mapping[str, str]) -> str:
     """The address that opens a page of the dashboard on this run as it is said of here."""
     asked = {"run": about.run, **{name: text for name, text in values.items() if text}}
-    return f"{about.address}/{quote(page)}?{urlencode(asked)}"
+    return f"{about.address}/{quote('' if page == _AT_ROOT else page)}?{urlencode(asked)}"
 
 
 def _anchor(about: _About, page: str, values: Mapping[str, str], label: str) -> str:
@@ -153,9 +155,7 @@ def _found(about: _About, page: str, found: Found, with_png: bool) -> str:
 def _table(table: Table) -> str:
     heads = "".join(f'<th scope="col">{_text(head)}</th>' for head in table.heads)
     rows = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>'
-        + "".join(f"<td>{_text(cell)}</td>" for cell in row[1:])
-        + "</tr>\n"
+        f'<tr><th scope="row">{_text(row[0])}</th>' + "".join(map(_cell, row[1:])) + "</tr>\n"
         for row in table.rows
     )
     label = escape(printable(table.caption))
@@ -164,6 +164,12 @@ def _table(table: Table) -> str:
         f"<caption>{_text(table.caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n"
         f"<tbody>{rows}</tbody>\n</table></div>\n"
     )
+
+
+def _cell(said: str) -> str:
+    """Numbers and intervals stay on one line."""
+    kind = " class=n" if said[:1] in _OF_NUMBERS else ""
+    return f"<td{kind}>{_text(said)}</td>"
 
 
 def _figure(figure: Figure, with_png: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from rockcore.analysis.report import words
 from rockcore.analysis.report.drawing import (
     as_numbers,
     as_percents,
@@ -29,6 +30,7 @@ _MANY = 1_500  # points that are dots of an image from here on, and not shapes
 
 def course_of_loss(means: pd.DataFrame, loss: str, about: str) -> Figure:
     """Mean loss of fresh rollouts by step: step, mean, low, high."""
+    loss = words.loss(loss)
 
     def paint(axes: Any) -> None:
         known = means.dropna(subset=["low", "high"])
@@ -46,7 +48,7 @@ def course_of_loss(means: pd.DataFrame, loss: str, about: str) -> Figure:
 def funnel(found: RockReport, controls: Sequence[int], band: pd.DataFrame, about: str) -> Figure:
     """Every type by frequency and mean loss; `band`: tables.frequency_band."""
     frame = found.tokens.loc[found.tokens["mean"] > 0]
-    column = found.rule.column
+    column = words.loss(found.rule.column)
     control = frame.token_id.isin(list(controls)) & ~frame.in_set
     groups = (
         ("other types", ~frame.in_set & ~control, NEUTRAL, "o", 14, "none"),
@@ -61,6 +63,8 @@ def funnel(found: RockReport, controls: Sequence[int], band: pd.DataFrame, about
             )
         for name, chosen, colour, marker, size, face in groups:
             part = frame[chosen]
+            if part.empty and colour == CONTROL:
+                continue
             axes.scatter(
                 part.frequency, part["mean"], s=size, marker=marker, edgecolors=colour,
                 facecolors=face, linewidths=1, label=f"{name}: {len(part)}",
@@ -215,7 +219,7 @@ def group_changes(rows: pd.DataFrame, about: str) -> Figure:
 
 def early_late(frame: pd.DataFrame, steps: Sequence[int], column: str, about: str) -> Figure:
     """Each type's mean loss before and after, both logarithmic."""
-    known = frame.loc[(frame.mean_first > 0) & (frame.mean_last > 0)]
+    known, column = frame.loc[(frame.mean_first > 0) & (frame.mean_last > 0)], words.loss(column)
 
     def paint(axes: Any) -> None:
         for name, chosen, colour, marker, size, face in (

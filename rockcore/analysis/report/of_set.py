@@ -82,7 +82,7 @@ def _types(asked: Asked) -> Table:
                 str(row["class"]), f"{row['frequency']:,}", words.number(row["mean"]),
                 words.number(row["rock_score"]), words.share(row["share"]),
                 words.number(row["persistent"], ",.0f"), words.number(row["consistent"], ",.0f"),
-                words.between(row["change_low"], row["change_high"]),
+                words.between(row["change_low"], row["change_high"], "+.2f"),
             )
             for row in shown.to_dict("records")
         ],

@@ -13,10 +13,11 @@ STYLE = f"""
 * {{box-sizing: border-box}}
 body {{margin: 0; background: var(--page); color: var(--ink);
   font: 1rem/1.5 system-ui, "DejaVu Sans", sans-serif}}
-main {{max-width: 52rem; margin: 0 auto; padding: 1rem 1.25rem 4rem}}
+main {{max-width: 56rem; margin: 0 auto; padding: 1rem 1.25rem 4rem}}
 h1 {{font-size: 1.7rem; line-height: 1.25}}
 h1, h2, p, li, dd, figcaption {{overflow-wrap: anywhere}}
-td, th {{overflow-wrap: break-word; min-width: 3.2rem; max-width: 18rem}}
+td, th {{overflow-wrap: break-word; max-width: 18rem}}
+.n {{white-space: nowrap}}
 h2 {{font-size: 1.25rem; margin: 2.5rem 0 0.5rem; padding-top: 0.75rem;
   border-top: 1px solid var(--line)}}
 p {{margin: 0.5rem 0; max-width: 46rem}}
@@ -37,7 +38,7 @@ img {{display: block; width: 100%; min-width: 34rem; max-width: 46rem; height: a
 table {{border-collapse: collapse; font-size: 0.85rem; margin: 1rem 0 0.25rem;
   font-variant-numeric: tabular-nums}}
 caption {{text-align: left; font-weight: 600; padding-bottom: 0.3rem}}
-th, td {{text-align: right; padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--line);
+th, td {{text-align: right; padding: 0.2rem 0.5rem; border-bottom: 1px solid var(--line);
   vertical-align: top}}
 th:first-child, td:first-child {{text-align: left}}
 tbody th {{font-weight: 600; white-space: pre-wrap}}
@@ -52,7 +53,7 @@ header {{border-top: 5px solid {ROCK}}}
   .wide {{overflow: visible}}
   img {{min-width: 0; max-width: 178mm}}
   table {{font-size: 8.5pt; max-width: 100%}}
-  th, td {{padding: 0.1rem 0.35rem}}
+  th, td {{padding: 0.1rem 0.25rem}}
   h2 {{break-after: avoid}}
   figure, tr, aside, dl {{break-inside: avoid}}
 }}

@@ -10,6 +10,11 @@ from rockcore.rocks import RockReport
 UNKNOWN = "–"  # in a cell
 
 
+def loss(column: str) -> str:
+    """A loss as a title names it."""
+    return {"kl": "KL", "sampled_loss": "sampled loss"}.get(column, column)
+
+
 def number(value: Any, form: str = ".3g") -> str:
     """A number, or a dash for one that is not known."""
     return UNKNOWN if value is None or value != value else signs(f"{value:{form}}")
