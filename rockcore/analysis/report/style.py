@@ -47,7 +47,8 @@ header {{border-top: 5px solid {ROCK}}}
 @media print {{
   :root {{color-scheme: light; --page: #fff; --ink: #000; --soft: #f4f4f4; --line: #bbb;
     --link: #000}}
-  body {{font-size: 10pt}}
+  html {{font-size: 10pt}}
+  .n {{white-space: normal}}
   main {{max-width: none; padding: 0}}
   nav, .save {{display: none}}
   .wide {{overflow: visible}}
