@@ -17,8 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import cards, data, links, pages, selection, shell, turns  # noqa: E402
-from app.pages import PAGES  # noqa: E402
+from app import cards, data, links, pages, search, selection, shell, turns  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -121,9 +120,8 @@ def rerun_on_news(run: data.runs.RunKey) -> None:
 
 def main() -> None:
     st.set_page_config(page_title=shell.TITLE, layout="wide")
-    shown = pages.menu(VIEWS)
-    page = st.navigation(shown)
-    about = PAGES[shown.index(page)]
+    page = st.navigation(pages.menu(VIEWS), expanded=True)
+    about = pages.of(page)
     selection.begin(about.name)
     shell.show_style(about)
     head = st.container(key="page head")
@@ -133,6 +131,8 @@ def main() -> None:
         selection.open_run(run)
         with head:
             shell.show_head(about)
+        if run is not None:
+            search.offer_search(run)
         with st.sidebar:
             cards.offer_words(about.name)
         if run is not None and about.of_one_run:
