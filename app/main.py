@@ -23,7 +23,6 @@ from app import (  # noqa: E402
     lesson,
     links,
     pages,
-    pins,
     search,
     selection,
     shell,
@@ -162,9 +161,6 @@ def main() -> None:
         if run is not None or about.own_pace or not about.of_one_run:
             show_lesson(about)
             page.run()
-        if run is not None and about.of_one_run:
-            with st.sidebar:
-                pins.offer_pin(run, label="Pin this view")
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))
     shell.show_foot()

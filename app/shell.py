@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import selection, words
+from app import pins, selection, words
 from app.components import page_tools
 from app.components.colours import PAGE, themed
 from app.pages import Page
@@ -87,6 +87,9 @@ def _show_tools(about: Page) -> None:
             args=("controls", not shown),
             help="The controls of the page are put away while it is presented.",
         )
+    run = selection.opened()
+    if run is not None and about.of_one_run and not presenting:
+        pins.offer_pin(run)
     page_tools.show()
     st.button(
         "Reset",

@@ -34,7 +34,7 @@ CONTENT = {
     "arms": ("plotly_chart or code",),
     "knockout": ("plotly_chart or code",),
     "threshold_lab": ("bidi_component", "metric"),
-    "notes": ("text_area",),
+    "notes": ("text_area or text", "button"),
     "live": ("caption or text or markdown",),
     "session": ("button", "number_input", "selectbox"),
     "imports": ("button", "multiselect", "selectbox"),
