@@ -15,6 +15,8 @@ from app import data, selection, words
 from app.page_words import WORDS
 from rockcore.glossary import TERMS, TOPICS, Term
 
+# how a heading may be written -> the term; of two that are written alike the first one
+_KEYS = {word: key for key, term in reversed(TERMS.items()) for word in term.spellings}
 PAPER = "Paper (arXiv 2605.09253)"
 TITLE = "What the words mean"
 
@@ -24,6 +26,25 @@ def help_of(key: str, *notes: str, **values: Any) -> str:
     numbers of the run, beside those that are known of it.
     """
     return "\n\n".join((body(TERMS[key], _known() | values), *map(words.literal, notes)))
+
+
+def about(heading: str, note: str | None = None) -> str | None:
+    """The help of a heading: the card of the term that is written so, if there is one, and a note
+    in Markdown on this place.
+    """
+    term = TERMS.get(_KEYS.get(heading, _KEYS.get(heading.split(" (")[0], "")))
+    parts = [body(term, _known())] if term else []
+    return "\n\n".join([*parts, *([note] if note else [])]) or None
+
+
+def on_columns(config: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a table, with the cards of those headings that the glossary has."""
+    return {
+        name: {**column, "help": about(column.get("label") or name, column.get("help"))}
+        if isinstance(column, dict)
+        else column
+        for name, column in config.items()
+    }
 
 
 def card(key: str, **values: Any) -> None:

@@ -12,8 +12,10 @@ _CATEGORIES = (
     "discourse latex markdown whitespace digit operator function punctuation content special"
 )
 
+_EVERYWHERE = "final_texts jaccard"  # in the line on the Rock Tokens
+
 WORDS: dict[str, tuple[str, ...]] = {
-    page: tuple(dict.fromkeys(" ".join(keys).split()))
+    page: tuple(dict.fromkeys(" ".join((*keys, _EVERYWHERE)).split()))
     for page, keys in {
         "overview": (
             "opd student teacher",
@@ -106,17 +108,6 @@ WORDS: dict[str, tuple[str, ...]] = {
             "type_density occurrence_density before_after probe gamma eta w",
             _CLASSES,
             _SIGNS,
-        ),
-        "token": (
-            _SET,
-            _LOSS,
-            "occurrence position probe final_texts first_texts before_after interval share rho",
-            "gamma eta support least_share grad_norm mean_gradient cosine not_told",
-            "knockout delta sham pillar stumbling neutral needed arm baseline freeze weight",
-            _CLASSES,
-            "hard change",
-            _SIGNS,
-            _CATEGORIES,
         ),
         "live": (_LOSS, "fresh accuracy interval R share", _SIGNS),
         "session": (
