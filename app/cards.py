@@ -15,8 +15,10 @@ from app import data, selection, words
 from app.page_words import WORDS
 from rockcore.glossary import TERMS, TOPICS, Term
 
-# how a heading may be written -> the term; of two that are written alike the first one
-_KEYS = {word: key for key, term in reversed(TERMS.items()) for word in term.spellings}
+# how a heading may be written -> the term: p heads a column of p-values, in a formula it is a model
+_IN_ORDER = list(TERMS.items())[::-1]  # of two that are written alike the first one counts
+_KEYS = {word: key for key, term in _IN_ORDER for word in (term.symbol, term.name)}
+_KEYS |= {word: key for key, term in _IN_ORDER for word in term.also}
 PAPER = "Paper (arXiv 2605.09253)"
 TITLE = "What the words mean"
 
@@ -113,7 +115,8 @@ def _known() -> dict[str, Any]:
 
 def label(term: Term) -> str:
     """Symbol and name: a symbol alone says nothing to somebody who needs the card."""
-    return term.name if term.symbol in ("", term.name) else f"{term.symbol} · {term.name}"
+    words_of = term.name.split()
+    return term.name if term.symbol in ("", *words_of) else f"{term.symbol} · {term.name}"
 
 
 def body(term: Term, values: dict[str, Any]) -> str:

@@ -27,7 +27,7 @@ def plain(text: str) -> str:
 
 def _term(term: Term) -> str:
     name = plain(term.name)
-    symbol = "" if term.symbol in ("", term.name) else f"{plain(term.symbol)} "
+    symbol = "" if term.symbol in ("", *term.name.split()) else f"{plain(term.symbol)} "
     told = [plain(term.sentence)]
     told += [f"${each.strip()}$" for each in term.equation.split(r"\qquad") if each.strip()]
     told += [f"*Take care:* {plain(term.trap)}"] if term.trap else []
