@@ -20,7 +20,7 @@ _IN_ORDER = list(TERMS.items())[::-1]  # of two that are written alike the first
 _KEYS = {word: key for key, term in _IN_ORDER for word in (term.symbol, term.name)}
 _KEYS |= {word: key for key, term in _IN_ORDER for word in term.also}
 PAPER = "Paper (arXiv 2605.09253)"
-TITLE = "What the words mean"
+TITLE, KEY = "What the words mean", "Alt+W"
 
 
 def help_of(key: str, *notes: str, **values: Any) -> str:
@@ -65,7 +65,14 @@ def row(*keys: str, **values: Any) -> None:
 
 def offer_words(page: str) -> None:
     """A button that opens the cards of all words of a page, with a field that finds any other."""
-    if st.button(TITLE, icon=":material/menu_book:", width="stretch"):
+    if st.button(
+        "Words",
+        key="words",
+        icon=":material/menu_book:",
+        type="tertiary",
+        shortcut=KEY,
+        help="What the words of this page mean: each with its equation, and what it is here.",
+    ):
         st.dialog(TITLE, width="medium")(_show_words)(page)
 
 

@@ -17,7 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import cards, data, links, pages, pins, search, selection, shell, turns  # noqa: E402
+from app import data, links, pages, pins, search, selection, shell, turns  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -133,8 +133,6 @@ def main() -> None:
             shell.show_head(about)
         if run is not None:
             search.offer_search(run)
-        with st.sidebar:
-            cards.offer_words(about.name)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)
