@@ -18,7 +18,6 @@ if (
 import streamlit as st  # noqa: E402
 
 from app import (  # noqa: E402
-    cards,
     data,
     lesson,
     links,
@@ -152,8 +151,6 @@ def main() -> None:
             shell.show_head(about)
         if run is not None:
             search.offer_search(run)
-        with st.sidebar:
-            cards.offer_words(about.name)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)

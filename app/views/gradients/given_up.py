@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data
+from app import cards, data
 from app.views.gradients.asked import Asked
 
 
@@ -25,10 +25,10 @@ def show_given_up(asked: Asked, rock_ids: set[int]) -> None:
     columns[2].metric(
         "Gradient given up",
         f"{found.gradient / max(found.of_gradient, 1e-12):.0%}",
-        help=f"Of the summed norm, {found.of_gradient:.0f}.",
+        help=cards.help_of("grad_norm", f"Of the summed norm, {found.of_gradient:.0f}."),
     )
     saved = "not measured" if found.time_saved is None else f"≤ {found.time_saved:.2%}"
-    columns[3].metric("Time saved", saved, help="Of a step, at most. See the sentence below.")
+    columns[3].metric("Time saved", saved, help=cards.help_of("amdahl"))
     if found.time_saved is None:
         st.text(
             "This log does not time the vocabulary projections (projection_s), so what skipping "

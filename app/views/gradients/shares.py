@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import cards, data, selection
 from app.views.gradients import charts
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, RuleSet, pick_clicked_type
@@ -52,6 +52,7 @@ def show_inequality(asked: Asked) -> None:
         "The further a curve hangs below the diagonal, the fewer types or tokens hold most of "
         "the norm."
     )
+    cards.row("gini", "grad_norm")
 
 
 def show_types(asked: Asked, rock_ids: set[int]) -> None:

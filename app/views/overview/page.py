@@ -4,7 +4,7 @@ below.
 
 import streamlit as st
 
-from app import charts, controls, data, selection, words
+from app import cards, charts, controls, data, selection, words
 from app.views.overview import words as sentences
 
 run = selection.run()
@@ -72,7 +72,10 @@ def show_figures() -> None:
     columns[2].metric(
         f"Last mean {facts.loss}",
         f"{known['mean']:.4f} nats",
-        help=f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
+        help=cards.help_of(
+            facts.loss,
+            f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
+        ),
     )
 
 
