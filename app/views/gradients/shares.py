@@ -22,7 +22,9 @@ def show_shares(asked: Asked, rocks: RuleSet) -> None:
     )
     stack = data.gradients.stacked(asked.run, asked.texts, asked.norm, by, rocks.rule)
     st.plotly_chart(
-        charts.shares(stack.frame, stack.labels, asked.about),
+        charts.shares(
+            stack.frame, stack.labels, asked.about, by, data.gradients.label_order(asked.run, by)
+        ),
         key="shares",
         alt="Shares by label over the steps",
     )
