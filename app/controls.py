@@ -80,3 +80,9 @@ def show_rock_line(run: data.runs.RunKey, side: str = "") -> None:
         said, about = share.sentence, words.literal(share.about) or None
     whose = f"**{words.literal(side)}** · " if side else ""
     st.markdown(f":material/diamond: {whose}{words.literal(said)}", help=about)
+
+
+def link_token(run: data.runs.RunKey, token_id: int, label: str = "") -> None:
+    """A link to all that the run tells of a type; `label`: Markdown, by default its spelling."""
+    shown = words.literal(data.token.shown(run, token_id))
+    selection.link("token", label or f"**{shown}** · id {token_id}", token=str(token_id))

@@ -24,6 +24,7 @@ PAGES = (
     Page("overview", "Overview"),
     Page("trace", "Trace"),
     Page("rock_tokens", "Rock tokens"),
+    Page("token", "One token"),
     Page("steps", "Steps"),
     Page("gradients", "Gradients"),
     Page("compare", "Compare"),
@@ -37,6 +38,11 @@ PAGES = (
 )
 
 _made: list[StreamlitPage] = []
+
+
+def has(name: str) -> bool:
+    """Whether there is a page of this name."""
+    return any(page.name == name for page in PAGES)
 
 
 def menu(views: Path) -> list[StreamlitPage]:

@@ -445,6 +445,11 @@ def put_flag(name: str, on: bool) -> None:
     _pick(name, "on" if on else "off")
 
 
+def presents() -> bool:
+    """Whether the page is shown to a hall, in large letters; not outside of a page."""
+    return st.session_state.get(_PICKED, {}).get("present") == "on"
+
+
 def reset() -> None:
     """All that the page showed last to what it is at first, but the run and what holds on every
     page.

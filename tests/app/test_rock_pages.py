@@ -242,7 +242,7 @@ def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFact
     token = found.report.ids[0]
     rows = data.rocks.examples(key, rule, token)
     kept = int(found.report.tokens.set_index("token_id").consistent[token])
-    assert (rows.verdict == "kept, in the set").sum() == kept > 0
+    assert (rows.verdict == "recurring, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
     assert trace.token_id[rows.position[0]] == token and trace.kl[
         rows.position[0]
