@@ -41,6 +41,7 @@ NORMS = {
     "grad_norm": "of the logits, ‖g‖",
     "proj_grad_norm": "of the vocabulary projection, ‖g‖·‖h‖",
 }
+SYMBOLS = {"grad_norm": "‖g‖", "proj_grad_norm": "‖g‖·‖h‖"}
 BY = {"category": "category", "class": "class", "set": "Rock Tokens"}
 
 

@@ -268,7 +268,7 @@ def bubbles(frame: pd.DataFrame, about: str) -> go.Figure:
         frame,
         "n",
         "kl",
-        "%{x} tokens, mean kl %{y:.4g} nats",
+        "%{x} tokens, mean KL %{y:.4g} nats",
         lambda share: max(45 * math.sqrt(share / biggest), 3),
     )
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
@@ -277,7 +277,7 @@ def bubbles(frame: pd.DataFrame, about: str) -> go.Figure:
         figure,
         f"Frequency, loss and gradient of each type: area is the share of the norm<br>{about}",
         "frequency (tokens)",
-        "mean kl (nats)",
+        "mean KL (nats)",
         480,
     )
 

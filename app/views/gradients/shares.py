@@ -30,7 +30,7 @@ def show_shares(asked: Asked, rocks: RuleSet) -> None:
     )
     row = stack.at_last_step(data.gradients.IN_SET) if by == "set" else None
     if row is not None:
-        st.text(sentences.of_the_set(row, len(rocks.ids)))
+        st.text(sentences.of_the_set(row, len(rocks.ids), asked))
     elif by != "set":
         st.caption(
             "Where a band is wider in the third panel than in the first, its tokens take more of "
@@ -46,7 +46,10 @@ def show_shares(asked: Asked, rocks: RuleSet) -> None:
 def show_inequality(asked: Asked) -> None:
     curves = data.gradients.inequality(asked.run, asked.texts, asked.norm, asked.step)
     st.plotly_chart(
-        charts.lorenz(curves, f"{asked.facts.meta.name} · step {asked.step} · {asked.norm}"),
+        charts.lorenz(
+            curves,
+            f"{asked.facts.meta.name} · step {asked.step} · {data.gradients.SYMBOLS[asked.norm]}",
+        ),
         key="lorenz",
         alt="Lorenz curves with Gini",
     )
