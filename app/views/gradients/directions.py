@@ -108,7 +108,7 @@ def show_medians(found: data.gradients.Comparison, naive: bool) -> None:
         "norm_equal": f"‖mean of {found.n_equal}‖",
         "cos_balanced": "cos, G_balanced",
         "cos_global": "cos, G_global",
-        "kl": "median kl (nats)",
+        "kl": "median KL (nats)",
     }
     alt = "Groups of types with their medians"
     if not naive:
