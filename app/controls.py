@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app import cards, data, selection, words
+from rockcore.analysis.signals import SPOKEN
 from rockcore.schema import Texts
 
 
@@ -44,7 +45,10 @@ def signal(
     if not there:
         return None
     first = data.runs.usual_signal(run, there, texts)
-    return selection.choose("signal", st.selectbox, label, there, first, **settings)
+    spoken = {name: SPOKEN.get(name, name) for name in there}
+    return selection.choose(
+        "signal", st.selectbox, label, there, first, format_func=spoken.get, **settings
+    )
 
 
 def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:

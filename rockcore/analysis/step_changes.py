@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from rockcore.analysis.signals import Scale
+from rockcore.analysis.signals import SPOKEN, Scale
 from rockcore.analysis.steps import Surface
 from rockcore.log import Run
 from rockcore.rocks.change import relative_change
@@ -137,5 +137,5 @@ def ratio_scale(scale: Scale, step: int) -> Scale:
     """
     above = [float(np.log2(f)) for f in _FACTORS]
     edges = [-e for e in reversed(above)] + above
-    about = f"{scale.name} as a multiple of its value at step {step}"
+    about = f"{SPOKEN.get(scale.name, scale.name)} as a multiple of its value at step {step}"
     return Scale(scale.name, "ratio", "", about, scale.of, edges, [], scale.tokens, scale.over)

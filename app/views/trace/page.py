@@ -139,7 +139,7 @@ class Opened(NamedTuple):
             state=asked_state(self.place, len(ids), names, verdict.names),
             steps=self.steps,
             verdict=verdict._asdict(),
-            tau=data.texts.tau(run),
+            mark=data.texts.mark(run),
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
             file=words.file_name(f"{facts.meta.name}-{self.source}-rollout{self.rollout}"),
@@ -164,8 +164,8 @@ def show_text(opened: Opened) -> None:
         told = data.knockouts.of_text(run, ids)
         verdict = find_verdict(opened.source, opened.rollout, ids, at_once=not verdict.later)
         draw(opened.view(ids, verdict, told))
-    if verdict.no_set:
-        st.text(f"By the rule of this link there is no Rock Token. {verdict.no_set}")
+    if verdict.classes:  # worked out by now: a large log is not for the sake of a line
+        controls.show_rock_line(run)
 
 
 def choose_text(sources: list[str]) -> Opened | None:
