@@ -17,7 +17,7 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import cards, data, links, pages, pins, selection, shell, turns  # noqa: E402
+from app import cards, data, links, pages, pins, search, selection, shell, turns  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -131,6 +131,8 @@ def main() -> None:
         selection.open_run(run)
         with head:
             shell.show_head(about)
+        if run is not None:
+            search.offer_search(run)
         with st.sidebar:
             cards.offer_words(about.name)
         if run is not None and about.of_one_run:

@@ -43,6 +43,16 @@ WORDS: dict[str, tuple[str, ...]] = {
             _SIGNS,
             _CATEGORIES,
         ),
+        "token": (
+            _SET,
+            "share coverage least_share jaccard mode rule arm freeze holm delta accuracy",
+            "student teacher grad_norm not_told probe mean_gradient",
+            _LOSS,
+            "occurrence position checkpoint before_after final_texts interval",
+            _CLASSES,
+            "hard change cross_fitted regression knockout pillar neutral",
+            _SIGNS,
+        ),
         "steps": (
             _LOSS,
             "position probe fresh final_texts first_texts q rock_token R",

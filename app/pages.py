@@ -28,6 +28,7 @@ PAGES = (
     Page("overview", "Overview"),
     Page("trace", "Trace"),
     Page("rock_tokens", "Rock tokens"),
+    Page("token", "One token"),
     Page("steps", "Steps"),
     Page("gradients", "Gradients"),
     Page("compare", "Compare"),
@@ -42,6 +43,11 @@ PAGES = (
 
 _made: dict[str, StreamlitPage] = {}  # by the name of the page
 _BY_NAME = "home by its name"
+
+
+def has(name: str) -> bool:
+    """Whether there is a page of this name."""
+    return any(page.name == name for page in PAGES)
 
 
 def menu(views: Path) -> dict[str, list[StreamlitPage]]:

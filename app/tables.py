@@ -37,3 +37,11 @@ def _texts(values: Iterable[Any]) -> list[Any]:
 def _text(value: str) -> str:
     text = printable(value)
     return UNSEEN + text if is_formula(text) else text
+
+
+def picked_row(event: Any) -> int | None:
+    """The row of a table that was picked, by its box or by any of its cells; None without one."""
+    if not event:
+        return None
+    rows = [*event.selection.rows, *(row for row, _ in event.selection.cells)]
+    return int(rows[-1]) if rows else None

@@ -8,6 +8,7 @@ order where it asks for that.
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,20 @@ def printable(text: str) -> str:
         c if c.isprintable() or c in _KEPT or unicodedata.category(c) == "Zs" else _mark(c)
         for c in text
     )
+
+
+def percent(share: float) -> str:
+    """A share as every page writes it: whole percents, below ten with one decimal. A share above
+    zero is never written as none, one below one never as all.
+    """
+    if not math.isfinite(share):
+        return "an unknown share"
+    value = 100 * share
+    if 0 < value < 0.05:
+        return "less than 0.1 %"
+    if 99.5 <= value < 100:
+        return "more than 99 %"
+    return f"{value:.1f} %" if 0 < abs(value) < 9.95 else f"{value:.0f} %"
 
 
 def is_formula(text: str) -> bool:

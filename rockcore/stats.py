@@ -31,6 +31,26 @@ def ratio_stderr(excess_R: np.ndarray, total: float) -> float:
     return float(np.sqrt(R / (R - 1) * (excess_R**2).sum()) / total)
 
 
+def share_over_rollouts(part_R: np.ndarray, whole_R: np.ndarray) -> Interval:
+    """What share the sum of the parts is of the sum of the wholes, with a 95 % interval that takes
+    the R rollouts as drawn: Student's t about the linearised ratio. Its ends are NaN for one
+    rollout, and within 0 and 1 where no part exceeds its whole.
+
+    Raises ValueError if the wholes do not sum to more than 0.
+    """
+    from scipy.stats import t
+
+    part, whole = np.asarray(part_R, np.float64), np.asarray(whole_R, np.float64)
+    total = float(whole.sum())
+    if not total > 0:
+        raise ValueError(f"The wholes sum to {total:g}, and of that nothing is a share")
+    share = float(part.sum()) / total
+    half = ratio_stderr(part - share * whole, total)
+    half *= float(t.ppf(0.975, max(len(part) - 1, 1)))
+    least, most = (0.0, 1.0) if (part >= 0).all() and (part <= whole).all() else (-np.inf, np.inf)
+    return Interval(share, *(float(np.clip(share + s * half, least, most)) for s in (-1, 1)))
+
+
 def proportion(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """A share with its Wilson interval, which stays inside [0, 1] and is honest at small n.
 

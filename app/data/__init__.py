@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         shelves,
         steps,
         texts,
+        token,
         trainings,
     )
 
@@ -45,6 +46,7 @@ __all__ = [
     "shelves",
     "steps",
     "texts",
+    "token",
     "trainings",
 ]
 

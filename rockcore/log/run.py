@@ -13,7 +13,7 @@ import pandas as pd
 
 from rockcore import schema, stats
 from rockcore.categories import RULES, Rule, load_rules
-from rockcore.log import duck, folders, holdings, sums, texts
+from rockcore.log import duck, folders, holdings, of_type, sums, texts
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
 from rockcore.log.holders import Holder, holder_of
 from rockcore.schema import RunMeta, moment
@@ -159,10 +159,16 @@ class Run:
     type_sums_by_rollout = sums.type_sums_by_rollout
     rollout_totals = sums.rollout_totals
     type_means = sums.type_means
+    type_cells = sums.type_cells
     values = sums.values
     scale_texts = sums.scale_texts
     quantiles = sums.quantiles
     histogram = sums.histogram
+
+    # One token type.
+
+    type_by_rollout = of_type.type_by_rollout
+    alternatives_of = of_type.alternatives_of
 
     # Single texts.
 

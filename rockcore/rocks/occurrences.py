@@ -14,7 +14,7 @@ from rockcore.rocks.gather import Material
 from rockcore.rocks.report import RockReport
 from rockcore.spelling import visible
 
-VERDICTS = ("not persistent", "persistent", "kept", "kept, in the set")  # by Marks.mark
+VERDICTS = ("not high", "high", "recurring", "recurring, in the set")  # by Marks.mark
 UNKNOWN = 255  # the code of a type that a report does not know
 _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
 _EDGES = np.geomspace(1e-4, 20.0, 121)

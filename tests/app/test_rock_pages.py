@@ -21,6 +21,7 @@ from app.views.rock_tokens import charts
 from rockcore.log import Run, sample_runs
 from rockcore.rocks import search
 from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.spelling import percent
 
 RunFactory = Callable[..., Path]
 # finds rocks in drawn numbers too, in which no set is stable
@@ -46,10 +47,9 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     app = open_app("rock_tokens", run, rule=LENIENT)
     n = found.occurrences
     assert f"{n['scored']:,} occurrences → {n['persistent']:,} persistent" in words(app)
-    assert (
-        metric(app, "Coverage") == f"{found.coverage:.0%}"
-        and metric(app, "Type density") == f"{found.density['type']:.1%}"
-    )
+    assert metric(app, "Coverage") == percent(found.coverage) and metric(
+        app, "Type density"
+    ) == percent(found.density["type"])
     assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
     lab = open_app("threshold_lab", run, rule=LENIENT)
     assert (
@@ -242,7 +242,7 @@ def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFact
     token = found.report.ids[0]
     rows = data.rocks.examples(key, rule, token)
     kept = int(found.report.tokens.set_index("token_id").consistent[token])
-    assert (rows.verdict == "kept, in the set").sum() == kept > 0
+    assert (rows.verdict == "recurring, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
     assert trace.token_id[rows.position[0]] == token and trace.kl[
         rows.position[0]

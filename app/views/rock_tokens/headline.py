@@ -20,9 +20,7 @@ def show_headline(report: data.rocks.RockReport) -> None:
     cells = (*set_cells(report), *density_cells(report))
     for place, cell in zip(st.columns(len(cells)), cells, strict=True):
         place.metric(cell.label, cell.value, help=cell.about)
-    if report.no_set:
-        st.warning(words.literal(report.no_set))
-    else:
+    if report.ids:
         st.text(f"K = {len(report.ids)}: {report.how}.")
     st.text(funnel_line(report))
     for note in report.notes:
@@ -41,7 +39,7 @@ def set_cells(report: data.rocks.RockReport) -> list[Cell]:
         ),
         Cell(
             "Coverage",
-            f"{report.coverage:.0%}" if k else "–",
+            words.percent(report.coverage) if k else "–",
             f"Share of the summed {column} on tokens of these types, on the texts that chose them."
             + elsewhere(report),
         ),
@@ -82,7 +80,7 @@ def density_cells(report: data.rocks.RockReport) -> list[Cell]:
         "occurrence": "Share of all tokens that are rock occurrences: of a rock type, persistent, "
         "in a context that recurs.",
     }
-    shares = {n: "unknown" if s is None else f"{s:.1%}" for n, s in report.density.items()}
+    shares = {n: "unknown" if s is None else words.percent(s) for n, s in report.density.items()}
     return [
         Cell(f"{name.capitalize()} density", shares[name] if report.ids else "–", meaning)
         for name, meaning in about.items()

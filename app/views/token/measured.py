@@ -1,0 +1,73 @@
+"""What the type takes, where its gradient pulls, and what became of training and answers without
+it.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+import streamlit as st
+
+from app import data, selection, words
+from app.views.token.asked import Asked
+
+
+def show_share(asked: Asked) -> None:
+    found = data.token.share(asked.run, asked.rule, asked.token_id)
+    for place, (name, share) in zip(st.columns(3), found.told.items(), strict=True):
+        value, _, interval = share.partition(" (")
+        place.metric(f"of the {name}" if name != "KL" else "of the loss", value)
+        place.caption(words.literal(interval.rstrip(")")))
+    st.caption(
+        f"{found.n:,} of {found.of_tokens:,} tokens of {found.texts:,} texts, step {found.step}; "
+        "95 % over texts. The gradient is the summed length of that of the logits."
+    )
+
+
+def show_gradient(asked: Asked) -> None:
+    logged = data.gradients.direction_texts(asked.run)
+    if not logged:
+        st.text("No summed gradients are logged, so no direction can be told.")
+        st.text("A training by this program logs them: rockcore train --gradients full")
+        return
+    where, _ = data.gradients.about_type(asked.run, asked.token_id, logged[0], set())
+    if where is None:
+        st.text(f"It does not stand in the {logged[0].phrase} whose gradients are summed.")
+        return
+    for sentence in data.token.pointing(where):
+        st.text(sentence)
+    selection.link("gradients", "Beside the other types, on the page Gradients")
+
+
+def show_knockout(asked: Asked) -> None:
+    measured = data.knockouts.measured(asked.run)
+    told = measured.words.get(asked.token_id)
+    if told is None:
+        st.text(measured.others.replace("{id}", str(asked.token_id)))
+        return
+    st.text(f"{told}.")
+    if measured.note:
+        st.caption(words.literal(measured.note))
+    selection.link("knockout", "All candidates, on the page Knockout")
+
+
+def show_not_trained(asked: Asked) -> None:
+    found = data.token.not_trained(asked.run, asked.token_id)
+    for one in found:
+        others = "alone" if one.types == 1 else f"together with {one.types - 1} other types"
+        models = "" if one.same_models else f", of other models ({one.student}, {one.teacher})"
+        st.text(f"In the comparison {one.comparison}{models} it was left out {others}:")
+        for sentence in one.sentences:
+            st.text(sentence)
+        selection.link(
+            "arms", words.literal(f"The comparison {one.comparison}"), comparison=one.comparison
+        )
+    if found:
+        return
+    st.text("Not measured: no comparison of arms here leaves this type out. This measures it:")
+    path = shlex.quote(data.runs.short_path(asked.run))
+    st.code(
+        f"rockcore rocks {path} --rule {shlex.quote(asked.rule_text)} --json > set.json\n"
+        "rockcore arms --rocks set.json --arms baseline,rock-freeze,random-freeze --out runs/arms",
+        language=None,
+    )
