@@ -19,11 +19,12 @@ from rockcore.log import sample_runs
 ASSETS = Path(__file__).parents[1] / ".assets"
 VIEWS = {  # picture -> what is opened
     "learn": "learn?run=habit&lesson=gates",
-    "trace": "trace?run=habit&source=final",
+    "trace": "trace?run=habit&source=final&rollout=0&token_at=5",
     "rocks": "rock_tokens?run=habit",
     "token": "token?run=habit&token=603",
     "lab": "threshold_lab?run=habit",
 }
+GUESSED = {"learn": "Fewer, but some"}  # what is answered there before
 SIZE = {"width": 1280, "height": 800}
 
 
@@ -39,6 +40,9 @@ def take() -> None:
                 tab.page.set_default_timeout(120_000)
                 tab.open(f"/{address}")
                 tab.rest()
+                if name in GUESSED:
+                    tab.page.get_by_text(GUESSED[name]).click()
+                    tab.rest()
                 tab.page.screenshot(path=ASSETS / f"{name}.png")
                 tab.page.close()
         browser.close()
