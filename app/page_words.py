@@ -12,7 +12,7 @@ _CATEGORIES = (
     "discourse latex markdown whitespace digit operator function punctuation content special"
 )
 
-_EVERYWHERE = "final_texts jaccard"  # in the line on the Rock Tokens
+_EVERYWHERE = "final_texts jaccard questions"  # in the line on the Rock Tokens, and in cards
 
 WORDS: dict[str, tuple[str, ...]] = {
     page: tuple(dict.fromkeys(" ".join((*keys, _EVERYWHERE)).split()))
@@ -59,7 +59,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         ),
         "token": (
             _SET,
-            "share coverage least_share jaccard mode rule arm freeze holm delta accuracy",
+            "share coverage least_share jaccard mode rule arm baseline freeze holm delta accuracy",
             "student teacher grad_norm not_told probe mean_gradient",
             _LOSS,
             "occurrence position checkpoint before_after final_texts interval",

@@ -55,7 +55,7 @@ def _row(name: str) -> str:
         return f"{start} {types} | – | – | – | – | – |"
     inside = found.tokens.loc[found.tokens.in_set]
     shown = ", ".join(f"`{visible(str(token))}`" for token in inside.token)
-    became = ", ".join(f"{n} {what}" for what, n in inside["class"].value_counts().items())
+    became = ", ".join(f"{what} {n}" for what, n in inside["class"].value_counts().items())
     stable = found.stability
     three = (share.token_share, share.kl, share.gradient)
     shares = " | ".join("unknown" if each is None else percent(each.value) for each in three)
