@@ -1,5 +1,5 @@
-"""Frame -> Plotly figure. No Streamlit, no data access. Each figure names unit, run, step and
-estimator.
+"""Frame -> Plotly figure. No data access, and of Streamlit only whether the page is shown to a
+hall. Each figure names unit, run, step and estimator.
 
 Colours are blue, orange, violet and grey, never red against green, and mid-toned so that they read
 on a light and on a dark page; symbols or dashes carry the same distinction. Token text passes
@@ -9,11 +9,13 @@ through `label`: Plotly renders markup.
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from app import selection
 from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
 from app.words import printable
 
@@ -29,11 +31,17 @@ __all__ = [
     "TEACHER",
     "band",
     "finish",
+    "fit",
     "label",
     "look",
     "whiskers",
 ]
 
+# Letters of a heading, and of the lines below it, that fit a phone of 390 pixels and a half of a
+# small screen: Plotly cuts what is longer, and knows no other way.
+_HEADING, _ABOUT = 54, 70
+_LINE_PX = 18  # what one more of them takes
+_IN_HALL = 4 / 3  # 16 px for 12
 HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, with a shape
 
 
@@ -54,27 +62,62 @@ def finish(
     figure.update_layout(look(title, height, legend))
     figure.update_xaxes(title=x, automargin=True)
     figure.update_yaxes(title=y, automargin=True)
+    return fit(figure)
+
+
+def fit(figure: go.Figure) -> go.Figure:
+    """The axes in the size of the layout's text, where that is a hall's."""
+    if selection.presents():
+        size = round(12 * _IN_HALL)
+        about = {"tickfont_size": size, "title_font_size": size}
+        figure.update_xaxes(**about).update_yaxes(**about)
+        figure.update_annotations(font_size=size)
     return figure
 
 
 def look(title: str, height: int, legend: bool = True) -> dict[str, Any]:
     """The layout that all figures share: see `finish`."""
-    heading, *about = (html.escape(line, quote=False) for line in printable(title).split("<br>"))
+    times = _IN_HALL if selection.presents() else 1
+    first, *rest = printable(title).split("<br>")
+    heading, about = _wrapped([first], _HEADING), _wrapped(rest, _ABOUT)
+    more = _LINE_PX * (len(heading) - 1 + max(len(about) - 1, 0))
+    text = {"font": {"size": round(12 * times)}}
     return {
         "title": {
-            "text": heading,
-            "subtitle": {"text": "<br>".join(about)},
-            "font": {"size": 15},
+            "text": "<br>".join(heading),
+            "subtitle": {"text": "<br>".join(about), **text},
+            "font": {"size": round(15 * times)},
             "x": 0,
             "xref": "container",
-            "y": 0.97,
+            "y": 1 - 10 / (height + more),
             "yanchor": "top",
+            "automargin": True,
         },
-        "height": height,
-        "margin": {"l": 10, "r": 10, "t": 75, "b": 80 if legend else 45},
-        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        "height": round((height + more) * times),
+        "margin": {
+            "l": 10,
+            "r": 10,
+            "t": round((75 + more) * times),
+            "b": round((80 if legend else 45) * times),
+        },
+        "legend": {
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            **text,
+        },
+        "hoverlabel": text,
         "hovermode": "closest",
+        **(text if times != 1 else {}),
     }
+
+
+def _wrapped(lines: list[str], letters: int) -> list[str]:
+    """Names in them are shown as they are."""
+    parts = (part for line in lines for part in textwrap.wrap(line, letters) or [""])
+    return [html.escape(part, quote=False) for part in parts]
 
 
 def whiskers(

@@ -68,6 +68,20 @@ def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:
             st.text(f"{', '.join(names)}: {why}. {todo}.")
 
 
+def show_rock_line(run: data.runs.RunKey, side: str = "") -> None:
+    """The share of the Rock Tokens by the rule of the link, in the one line that all pages say; or
+    why there are none. `side`: which run it is of, on a page of two.
+    """
+    try:
+        share = data.rocks.share(run, data.rocks.rule(selection.text("rule", "default")))
+    except data.runs.RockError as e:
+        said, about = f"No Rock Tokens can be found. {e}", None
+    else:
+        said, about = share.sentence, words.literal(share.about) or None
+    whose = f"**{words.literal(side)}** · " if side else ""
+    st.markdown(f":material/diamond: {whose}{words.literal(said)}", help=about)
+
+
 def link_token(run: data.runs.RunKey, token_id: int, label: str = "") -> None:
     """A link to all that the run tells of a type; `label`: Markdown, by default its spelling."""
     shown = words.literal(data.token.shown(run, token_id))

@@ -40,6 +40,11 @@ PAGES = (
 _made: list[StreamlitPage] = []
 
 
+def has(name: str) -> bool:
+    """Whether there is a page of this name."""
+    return any(page.name == name for page in PAGES)
+
+
 def menu(views: Path) -> list[StreamlitPage]:
     """The pages as Streamlit wants them, for one script run: it writes into them. Making them asks
     the file system thirty things, so they are made once and copied.

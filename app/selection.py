@@ -24,7 +24,7 @@ from typing import Any, NoReturn, TypeVar
 import streamlit as st
 
 from app.data.runs import RunKey
-from app.links import is_count, joined, listed, span_of
+from app.links import is_count, joined, listed, span_of, today
 from app.undo import History
 
 T = TypeVar("T")
@@ -64,7 +64,9 @@ def begin(page: str) -> None:
     url = published if state.get(_TOUCHED, False) else st.query_params.to_dict()
     if url != published and (url or same):
         left_out = state.get(_DRAWN, {}).get(page, set()) - set(url)
-        changed = {name: text for name, text in url.items() if published.get(name) != text}
+        changed = {
+            name: today(name, text) for name, text in url.items() if published.get(name) != text
+        }
         picked = {n: text for n, text in picked.items() if n not in left_out} | changed
         state[_LINKED] = state.get(_LINKED, {}) | changed
         if "hide" in changed:
@@ -441,6 +443,11 @@ def flag(name: str) -> bool:
 
 def put_flag(name: str, on: bool) -> None:
     _pick(name, "on" if on else "off")
+
+
+def presents() -> bool:
+    """Whether the page is shown to a hall, in large letters; not outside of a page."""
+    return st.session_state.get(_PICKED, {}).get("present") == "on"
 
 
 def reset() -> None:

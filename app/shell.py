@@ -31,6 +31,10 @@ STYLE = """
 .st-key-page-head button {min-height: 1.8rem; padding: 0 0.5rem}
 @media (max-width: 640px) {
   .st-key-page-head {padding-left: 2.5rem}
+  [data-testid=stButtonGroup] > div {flex-wrap: wrap; overflow: visible}
+  [data-testid=stButtonGroup] > div > button {padding-inline: 0.4rem}
+  :has(> [data-testid=stColumn] [data-testid=stMetric]) > [data-testid=stColumn] {
+    flex: 1 1 40%; min-width: 40%}
   .st-key-page-head button :is(p, kbd), .st-key-page-head [class*=hortcut] {display: none}
 }
 """.replace("PAGE", themed(PAGE))
@@ -46,16 +50,11 @@ FOLDED = """
 def show_style(about: Page) -> None:
     """The style of the page; larger and with its controls folded for a lecture."""
     style = STYLE
-    if presents():
+    if selection.presents():
         style += PRESENTER
         if about.folds and not selection.flag("controls"):
             style += FOLDED
     st.html(f"<style>{style}</style>")
-
-
-def presents() -> bool:
-    """Whether the page is shown to a hall."""
-    return selection.flag("present")
 
 
 def show_head(about: Page) -> None:
@@ -63,7 +62,7 @@ def show_head(about: Page) -> None:
     run = selection.asked("run") if about.of_one_run and selection.opened() is not None else ""
     st.set_page_config(
         page_title=f"{run} · {about.title}" if run else f"{about.title} · {TITLE}",
-        initial_sidebar_state="collapsed" if presents() else "auto",
+        initial_sidebar_state="collapsed" if selection.presents() else "auto",
     )
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="right", gap="xsmall"
@@ -77,7 +76,7 @@ def _of_no_run(about: Page) -> str:
 
 
 def _show_tools(about: Page) -> None:
-    presenting = presents()
+    presenting = selection.presents()
     if presenting and about.folds:
         shown = selection.flag("controls")
         st.button(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from rockcore.spelling import file_name, printable, visible
+from rockcore.spelling import file_name, percent, printable, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,7 @@ __all__ = [
     "file_name",
     "literal",
     "moment",
+    "percent",
     "points",
     "printable",
     "visible",

@@ -16,6 +16,7 @@ from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
 from app.work import kept, kept_saying, work
+from rockcore.analysis.rock_share import RockShare, rock_share
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
@@ -60,6 +61,7 @@ __all__ = [
     "Pick",
     "RockReport",
     "RockRule",
+    "RockShare",
     "frequency_band",
     "ranked_by",
     "types_by",
@@ -138,6 +140,12 @@ def chosen_by_halves(run: RunKey, rule: RockRule) -> Halves:
 def no_set(run: RunKey, rule: RockRule) -> str:
     """Why the rule finds no set here, and what would help; empty if it finds one."""
     return found(run, rule).report.no_set
+
+
+@kept
+def share(run: RunKey, rule: RockRule) -> RockShare:
+    """The share of the rule's Rock Tokens of tokens, loss and gradient, or why there are none."""
+    return rock_share(found(run, rule))
 
 
 def check(run: RunKey, rule: RockRule) -> None:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from app.data import rocks, runs
 from app.data.runs import RunKey
 from app.work import kept, kept_saying
-from rockcore.analysis import steps
+from rockcore.analysis import step_changes, steps
+from rockcore.analysis.step_changes import Change, Changes, ratio_scale, ratios
 from rockcore.analysis.step_tables import (
     SORTS,
     NoSpan,
     arranged,
     binned,
     category_table,
+    columns_of,
     excerpt,
     in_set,
     offered,
@@ -27,6 +29,7 @@ from rockcore.analysis.step_tables import (
     steadily_high,
     surface_of,
     type_table,
+    with_factors,
 )
 from rockcore.analysis.steps import CategorySteps, StepAxis, Surface, TypeSteps
 from rockcore.schema import Texts
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SORTS",
     "CategorySteps",
+    "Change",
+    "Changes",
     "NoSpan",
     "StepAxis",
     "Surface",
@@ -45,12 +50,16 @@ __all__ = [
     "binned",
     "categories",
     "category_table",
+    "changes",
     "classes",
+    "columns_of",
     "excerpt",
     "in_set",
     "offered",
     "position_table",
     "positions",
+    "ratio_scale",
+    "ratios",
     "span_of",
     "spans_of",
     "steadily_high",
@@ -58,6 +67,7 @@ __all__ = [
     "surface_of",
     "type_table",
     "types",
+    "with_factors",
 ]
 
 
@@ -83,6 +93,21 @@ def types(run: RunKey, source: str, signal: str) -> TypeSteps:
 def categories(run: RunKey, source: str, signal: str) -> CategorySteps:
     """The categories of these types, the commonest first."""
     return steps.categories(types(run, source, signal))
+
+
+def changes(run: RunKey, source: str, signal: str, frame: pd.DataFrame, by: str) -> Changes:
+    """How the types of `frame` changed from the first to the last step, in rows `by` one of its
+    columns, and all together: step_changes.changes.
+    """
+    ids, rows = tuple(frame.token_id.tolist()), tuple(frame[by].tolist())
+    return _changes(run, source, signal, ids, rows)
+
+
+@kept
+def _changes(
+    run: RunKey, source: str, signal: str, ids: tuple[int, ...], rows: tuple[int | str, ...]
+) -> Changes:
+    return step_changes.changes(runs.log(run), Texts(source), signal, ids, rows)
 
 
 def classes(run: RunKey, rule: rocks.RockRule) -> pd.DataFrame:

@@ -142,7 +142,7 @@ class Scale:
 
     @property
     def signed(self) -> bool:
-        return self.kind == "diverging"
+        return self.kind in ("diverging", "ratio")
 
     def at(self, quantile: float) -> float | None:
         """The (upper) edge at a quantile; None where the scale has none there."""

@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from rockcore.analysis.signals import USUAL, Scale
-from rockcore.analysis.steps import PER, CategorySteps, Surface, TypeSteps, ends, slopes
+from rockcore.analysis.steps import (
+    PER,
+    CategorySteps,
+    StepAxis,
+    Surface,
+    TypeSteps,
+    ends,
+    slopes,
+)
 from rockcore.rocks.change import CLASSES
 
 SORTS = ("score", "class", "category", "slope", "frequency")
@@ -115,6 +123,23 @@ def type_table(
         tokens=by_type.counts[rows.index, at], cursor=by_type.values[rows.index, at]
     )
     return frame.loc[frame.token_id.isin(picked)] if picked else frame
+
+
+def with_factors(table: pd.DataFrame, key: str, factors: pd.DataFrame) -> pd.DataFrame:
+    """`table` with factor, low, high of each row, by its column `key`; NaN where not told."""
+    found = factors.reindex(table[key])
+    return table.assign(**{name: found[name].to_numpy(float) for name in ("factor", "low", "high")})
+
+
+def columns_of(columns: Sequence[str], axis: StepAxis, step: int) -> list[str]:
+    """Of a table's columns those that say something of their own: a cursor on the first or last
+    logged step is that step, and one step has no change.
+    """
+    logged = [s for s, there in zip(axis.steps, axis.logged, strict=True) if there]
+    gone = {"cursor"} if step in (logged[0], logged[-1]) else set()
+    if len(logged) == 1:
+        gone |= {"last", "change", "slope", "slope_steps", "factor", "low", "high"}
+    return [name for name in columns if name not in gone]
 
 
 def in_set(known: pd.DataFrame) -> list[int]:

@@ -15,10 +15,10 @@ from rockcore.commands.console import err, out
 from rockcore.commands.options import check_top, chosen_rule
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS
-from rockcore.spelling import as_json
+from rockcore.spelling import as_json, percent
 
 if TYPE_CHECKING:
-    from rockcore.rocks import RockReport
+    from rockcore.rocks import Examined, RockReport
 
 SetOption = Annotated[
     tyro.conf.UseAppendAction[tuple[str, ...]],
@@ -62,27 +62,28 @@ class Rocks:
 def run(command: Rocks) -> None:
     from rockcore.categories import load_rules
     from rockcore.log import Run
-    from rockcore.rocks.search import detect
+    from rockcore.rocks.examined import Examined
 
     check_top(command.top)
     rule = _rule_of(command)
     other = None if command.joint_with is None else Run.open(command.joint_with)
     with err.status("looking for rocks") if err.is_terminal else nullcontext():
-        found = detect(
+        examined = Examined(
             Run.open(command.run),
             rule,
             other,
             None if command.categories is None else load_rules(command.categories),
         )
+        found = examined.report
     if command.json:
         print(as_json(found.to_dict(command.top)))
     elif command.csv:
         print(found.to_csv(command.top), end="")
         if found.why_empty:
-            err.print(_head(found), markup=False, highlight=False)
+            err.print(found.no_set, markup=False, highlight=False)
     else:
         out.print(_rock_table(found, command.top or 30, out.width))
-        for line in _summary(found):
+        for line in _summary(examined):
             out.print(line, markup=False, highlight=False)
 
 
@@ -144,31 +145,32 @@ def _rock_table(found: RockReport, top: int, width: int) -> Table:
     return table
 
 
-def _summary(found: RockReport) -> list[str]:
+def _summary(examined: Examined) -> list[str]:
     """What stands below the table."""
+    from rockcore.analysis.rock_share import rock_share
+
+    found, share = examined.report, rock_share(examined)
     if not found.ids:
-        return [_head(found), _gates(found), *found.notes]
+        alone = "Without a set there is no coverage and no split-half Jaccard."
+        return [share.sentence, alone, _gates(found), *found.notes]
     density = found.density["occurrence"]
     shares = (
-        f"type density {found.density['type']:.1%}, occurrence density "
-        f"{'unknown' if density is None else f'{density:.1%}'}"
+        f"type density {percent(found.density['type'] or 0.0)}, occurrence density "
+        f"{'unknown' if density is None else percent(density)}"
     )
-    return [_head(found), _gates(found), shares, *found.notes]
+    return [share.sentence, _head(found), _gates(found), shares, *found.notes]
 
 
 def _head(found: RockReport) -> str:
-    """The set in one line, or why there is none."""
-    if not found.ids:
-        return f"{found.no_set} Without a set there is no coverage and no split-half Jaccard."
+    """How the set was cut off, and how sure it is."""
     return f"K = {len(found.ids)} ({found.how}), {_coverage(found)}, {_stability(found)}"
 
 
 def _coverage(found: RockReport) -> str:
-    elsewhere = found.covered_elsewhere.value
-    apart = (
-        "" if isnan(elsewhere) else f" ({elsewhere:.1%} where one half chooses, the other counts)"
-    )
-    return f"coverage {found.coverage:.1%}{apart}"
+    said, elsewhere = f"coverage {percent(found.coverage)}", found.covered_elsewhere.value
+    if isnan(elsewhere):
+        return said
+    return f"{said} ({percent(elsewhere)} where one half chooses, the other counts)"
 
 
 def _stability(found: RockReport) -> str:

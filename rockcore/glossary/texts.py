@@ -11,7 +11,7 @@ TEXTS: dict[str, Term] = {
         "A small model, the student, writes texts of its own, and a large one, the teacher, says "
         "at every token what it would have expected there. The student is moved towards that.",
         r"\min_\theta\ \mathbb{E}_{x \sim p_\theta} \sum_t "
-        r"\mathrm{KL}\big(p_\theta(\cdot \mid x_{<t}) \,\Vert\, q(\cdot \mid x_{<t})\big)",
+        r"\mathrm{KL}\big(p_\theta(\cdot \mid x_{\lt t}) \,\Vert\, q(\cdot \mid x_{\lt t})\big)",
         paper="Equation 1; a student of 4 billion weights and a teacher of 30 billion.",
     ),
     "student": Term(

@@ -68,6 +68,19 @@ def type_sums_by_rollout(run: Run, step: int) -> pd.DataFrame:
     return ask(sql, [file])
 
 
+def type_cells(run: Run, table: str, step: int, column: str = "kl") -> pd.DataFrame:
+    """A signal per rollout and token type at one step, over "tokens" or a probe set: rollout_id,
+    token_id, n (occurrences with a value), total. Raises RunNotFound, and ValueError for a column
+    that is no signal.
+    """
+    check_signal(column)
+    file = logged_file(run.path, table, step)
+    sql = f"""SELECT rollout_id, token_id, count(*) AS n, sum(CAST({column} AS DOUBLE)) AS total
+              FROM {source(SHARED, [file])} WHERE isfinite({column})
+              GROUP BY rollout_id, token_id ORDER BY rollout_id, token_id"""
+    return ask(sql, [file])
+
+
 def rollout_totals(run: Run, column: str) -> pd.DataFrame:
     """A signal summed over each fresh rollout of each step: step, rollout_id, tokens, n (those of
     them with a value), total. Raises ValueError for a column that is no signal.

@@ -14,8 +14,9 @@ from rockcore import stats
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.history import History
 
+STAYS = "stays hard"  # no Rock Token yet: that is a type in the set of a rule
 CLASSES: dict[str, str] = {
-    "rock": "Hard at the first, the middle and the last checkpoint.",
+    STAYS: "Hard at the first, the middle and the last checkpoint.",
     "learned": "Hard at the first checkpoint, no longer by the middle, and the fall is beyond its "
     "interval.",
     "resolved": "Still or newly hard in the middle, no longer at the end, and the fall is beyond "
@@ -26,6 +27,7 @@ CLASSES: dict[str, str] = {
     "undecided": "The two halves of the rollouts disagree, or the change lies within its "
     "interval, or fewer than 4 rollouts hold it.",
 }
+OLD_CLASSES = {"rock": STAYS}  # names that links and reports of old may still say
 HARD = (
     "A type is hard at a checkpoint if its mean loss there is at least the mean over all tokens at "
     "the first checkpoint."
@@ -34,7 +36,7 @@ LEAST_ROLLOUTS = 4
 # hard at first, middle, last -> class, and the checkpoints between which a change has to be
 # confirmed
 _PATTERNS: dict[tuple[bool, bool, bool], tuple[str, tuple[int, int] | None]] = {
-    (True, True, True): ("rock", None),
+    (True, True, True): (STAYS, None),
     (True, False, False): ("learned", (0, 2)),
     (True, True, False): ("resolved", (0, 2)),
     (False, True, False): ("resolved", (1, 2)),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from rockcore.rocks.change import OLD_CLASSES
 from rockcore.rocks.rockset import BadRockSet, RockSet
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
@@ -200,7 +201,7 @@ class RockReport:
             asked=asked,
             stability=_interval("jaccard", data["stability"]),
             covered_elsewhere=_interval("share", data.get("covered_elsewhere", {})),
-            tokens=_frame(data["tokens"]).rename(columns={f"mean_{rule.column}": "mean"}),
+            tokens=_tokens_of(data["tokens"], rule.column),
             notes=tuple(data["notes"]),
             why_empty=data.get("why_empty", ""),
             enough=data.get("enough"),
@@ -251,6 +252,12 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {name: _null_if_unknown(value) for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def _tokens_of(records: list[dict[str, Any]], column: str) -> pd.DataFrame:
+    """The rows of `tokens`, also those of a report of old, whose classes had other names."""
+    tokens = _frame(records).rename(columns={f"mean_{column}": "mean"})
+    return tokens.replace({"class": OLD_CLASSES}) if "class" in tokens else tokens
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:

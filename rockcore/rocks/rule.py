@@ -88,14 +88,29 @@ class RockRule(RuleFields):
         """The rule as one line for a link: the preset it comes from, and the fields that differ.
         `from_short` reads it.
         """
-        base = PRESETS.get(self.name.partition(" ")[0], PRESETS["default"])
-        mine, its = asdict(self), asdict(base)
-        differ = [
+        return ";".join([self._base.name, *self._differs()])
+
+    @property
+    def called(self) -> str:
+        """How a sentence names the rule: by its name, and what it changes of a preset."""
+        differ = self._differs()
+        if self.name != self._base.name or not differ:
+            return self.name
+        what = ", ".join(differ) if len(differ) <= 3 else f"{len(differ)} changes"
+        return f"{self.name} with {what}"
+
+    @property
+    def _base(self) -> RockRule:
+        return PRESETS.get(self.name.partition(" ")[0], PRESETS["default"])
+
+    def _differs(self) -> list[str]:
+        """The fields in which it is not the preset it comes from, as `name=value`."""
+        mine, its = asdict(self), asdict(self._base)
+        return [
             f"{name}={json.dumps(value, ensure_ascii=False)}"
             for name, value in mine.items()
             if value != its[name]
         ]
-        return ";".join([base.name, *differ])
 
     @classmethod
     def from_short(cls, text: str, named: Callable[[str], RockRule] | None = None) -> RockRule:

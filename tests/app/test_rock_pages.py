@@ -22,6 +22,7 @@ from app.views.rock_tokens.figures import FIGURES
 from rockcore.log import Run, sample_runs
 from rockcore.rocks import search
 from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.spelling import percent
 
 RunFactory = Callable[..., Path]
 # finds rocks in drawn numbers too, in which no set is stable
@@ -46,11 +47,10 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     found = search.detect(Run.open(run), RockRule.from_short(LENIENT))
     app = open_app("rock_tokens", run, rule=LENIENT)
     n = found.occurrences
-    assert f"{n['scored']:,} occurrences → {n['persistent']:,} persistent" in words(app)
-    assert (
-        metric(app, "Coverage") == f"{found.coverage:.0%}"
-        and metric(app, "Type density") == f"{found.density['type']:.1%}"
-    )
+    assert f"{n['scored']:,} occurrences → {n['persistent']:,} high before (step 0)" in words(app)
+    assert metric(app, "Coverage") == percent(found.coverage) and metric(
+        app, "Type density"
+    ) == percent(found.density["type"])
     assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
     lab = open_app("threshold_lab", run, rule=LENIENT)
     assert (

@@ -46,8 +46,9 @@ def probed(tiny_run: RunFactory, *missing: int) -> Path:
 
 
 def drawn(app: AppTest) -> list[dict[str, Any]]:
-    """What each heatmap of a page was sent."""
-    return [json.loads(part.proto.json) for part in app.get("bidi_component")]
+    """What each heatmap or text pane of a page was sent."""
+    sent = [json.loads(part.proto.json) for part in app.get("bidi_component")]
+    return [part for part in sent if {"cells", "scale"} & part.keys()]
 
 
 def cells(sent: dict[str, Any]) -> np.ndarray:

@@ -439,8 +439,7 @@ def test_pins_and_the_place_found_do_not_move_the_text_and_are_in_the_link(
     page.keyboard.press("Enter")
     tab.wait_for_url(find="e", hit="2", light="digit")
     assert tab.parameters["pins"] == "final.1:1,2"
-    assert page.evaluate("() => document.scrollingElement.scrollTop") == 0
-    page.mouse.wheel(0, -5000)
+    page.locator(".stMain").evaluate("main => main.scrollTo(0, 0)")
     page.wait_for_function(
         "before => Math.abs(rockPanes.get('token pane').spans[0].getBoundingClientRect().top"
         " - before) < 1",

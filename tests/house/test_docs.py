@@ -2,12 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import readme_parts
 
 from app import data, opening, pages
 from app.request import ACCESS
@@ -40,17 +39,30 @@ def test_the_first_command_installs_and_opens_the_dashboard():
     assert BLOCKS[0].strip() == 'python -m pip install -e ".[train]" && rockcore app'
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_of_the_readme_is_understood(command):
-    """Asking for help after the flags makes the parser read them all and run nothing."""
-    name, flags = shlex.split(command)[1], re.findall(r"--[a-z-]+", command)
-    out = subprocess.run(
-        [sys.executable, "-m", "rockcore", name, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert all(re.search(rf"(?m)(^|[\s│]){flag}\b(?!-)", out) for flag in flags)
+@pytest.mark.parametrize("part", readme_parts.PARTS)
+def test_what_the_readme_tells_of_words_and_results_is_what_the_program_says(part: str):
+    """Write it anew with `python tests/readme_parts.py`."""
+    assert readme_parts.between(part, README)[1] == readme_parts.PARTS[part]()
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-")
+
+
+def test_a_newcomer_finds_every_part_of_the_readme_by_its_name_and_no_other():
+    """What stands before the list is read anyway."""
+    listed = README[README.index("## Where to read on") :].split("\n## ")[0]
+    behind = README[README.index("## Where to read on") + 1 :]
+    parts = re.findall(r"(?m)^###? (.+)$", re.sub(r"```.*?```", "", behind, flags=re.S))
+    linked = set(re.findall(r"\]\(#([\w-]+)\)", listed))
+    assert linked == {anchor(part) for part in parts} - {"your-own-run", "licence"}
+    every = {anchor(h) for h in re.findall(r"(?m)^###? (.+)$", README)}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", README)) <= every
+
+
+def test_two_screens_hold_what_to_know_first():
+    before = README[: README.index("## Where to read on")].splitlines()
+    assert len(before) <= 60 and max(map(len, before)) <= 400
 
 
 def table_under(heading: str) -> list[list[str]]:
@@ -108,8 +120,12 @@ def test_a_number_out_of_its_range_is_refused_with_its_flag(setting):
 
 
 def test_pictures_and_links_of_the_readme_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README) + re.findall(r'src="(.*?)"', README)
+    for target in targets:
         assert (ROOT / target).exists(), target
+    pictures = set(map(str, (ROOT / ".assets").glob("*.png")))
+    assert pictures == {str(ROOT / t) for t in targets if t.endswith(".png")}
+    assert max(Path(picture).stat().st_size for picture in pictures) <= 200_000
     assert "[SECURITY.md](SECURITY.md)" in README
 
 

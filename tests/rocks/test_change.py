@@ -11,7 +11,7 @@ import pytest
 from brute import Log
 from hypothesis import given
 
-from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, classify
+from rockcore.rocks.change import CLASSES, LEAST_ROLLOUTS, STAYS, classify
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.group_change import group_change
 from rockcore.rocks.history import History
@@ -20,7 +20,7 @@ from rockcore.rocks.search import detect
 
 pytestmark = pytest.mark.filterwarnings("error")
 WANTED = {  # hard at the first, the middle and the last checkpoint
-    (1, 1, 1): "rock",
+    (1, 1, 1): STAYS,
     (1, 0, 0): "learned",
     (1, 1, 0): "resolved",
     (0, 1, 0): "resolved",
@@ -81,7 +81,7 @@ def test_each_of_the_eight_histories_has_its_class():
 def test_without_a_middle_checkpoint_a_type_is_hard_then_learned_or_relapsed_or_neither():
     log = Log([[0, 1, 2, 3]] * 12, [[[1.0, 1.0, 0.0, 0.0]] * 12, [[1.0, 0.0, 1.0, 0.0]] * 12])
     assert classify(History.of([log.corpus()], paired=True))["class"].tolist() == [
-        "rock",
+        STAYS,
         "learned",
         "relapsed",
         "never hard",
@@ -190,7 +190,7 @@ def test_a_planted_fall_is_found_by_type_and_by_group():
     labels = classify(History.of([corpus], paired=True))["class"].to_numpy()
     assert (
         (labels[:20] == "learned").mean() > 0.9
-        and (labels[20:40] == "rock").mean() > 0.9
+        and (labels[20:40] == STAYS).mean() > 0.9
         and not (labels[40:] == "learned").any()
     )
     change = group_change(

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.detect import null_rates
 
 from rockcore.log import Run
+from rockcore.rocks.change import STAYS
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.examined import classes_of
 from rockcore.rocks.gather import Material, gather
@@ -90,8 +91,8 @@ def test_learned_types_are_called_learned_and_rocks_rocks(log):
     name = classes_of(material, RockRule())["class"].to_numpy()
     kind = truth.kind[material.last.types]
     assert np.isin(name[kind == planted.ROCK], ("learned", "resolved", "relapsed")).sum() == 0
-    assert (name[kind == planted.ROCK] == "rock").mean() >= 0.75
-    assert (name[kind == planted.LEARNED] == "rock").sum() == 0
+    assert (name[kind == planted.ROCK] == STAYS).mean() >= 0.75
+    assert (name[kind == planted.LEARNED] == STAYS).sum() == 0
     assert (
         np.isin(name[kind == planted.LEARNED], ("learned", "resolved")).mean() >= 0.4
     )  # the others: too few rollouts to say

@@ -7,6 +7,7 @@ the caption says so. Every string reaches the page through `textContent`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from streamlit.components.v2 import component
@@ -21,7 +22,9 @@ _HERE = Path(__file__).parent
 _component = component(
     "rock_heatmap",
     css=style(_HERE / "heatmap.css", {"neutral": colours.NEUTRAL}, ".heatmap"),
-    js=script("base", *(_HERE / f"{part}.js" for part in ("places", "cells", "hand", "heatmap"))),
+    js=script(
+        "base", *(_HERE / f"{part}.js" for part in ("places", "cells", "play", "hand", "heatmap"))
+    ),
 )
 
 
@@ -29,9 +32,17 @@ class TooLarge(ValueError):
     """More cells than the browser should be given."""
 
 
-def show(key: str, chart: Heatmap, selectable: bool = True) -> tuple[int, int] | None:
+def show(
+    key: str,
+    chart: Heatmap,
+    selectable: bool = True,
+    on_cursor: Callable[[], None] | None = None,
+) -> tuple[int, int] | None:
     """Draw `chart`; in the run after a box over its rows is finished, the first and last row of the
     log that the box covers, else None.
+
+    The cursor plays through the steps in the browser alone. In the run that `on_cursor` begins, the
+    session state holds under [key]["cursor"] where a person has left it: {"step": step}.
 
     Raises TooLarge for more than a million cells: bin them first.
     """
@@ -40,6 +51,11 @@ def show(key: str, chart: Heatmap, selectable: bool = True) -> tuple[int, int] |
         raise TooLarge(
             f"{cells:,} cells: the browser is given at most {MOST_CELLS:,}. Bin the rows first."
         )
-    answer = _component(key=key, data=chart.sent(selectable), on_box_change=lambda: None)
+    answer = _component(
+        key=key,
+        data=chart.sent(selectable) | {"movable": on_cursor is not None},
+        on_box_change=lambda: None,
+        on_cursor_change=on_cursor or (lambda: None),
+    )
     box = answer.get("box")
     return None if box is None else (int(box["low"]) * per, (int(box["high"]) + 1) * per - 1)

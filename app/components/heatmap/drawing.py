@@ -13,7 +13,7 @@ import numpy as np
 
 from app.components import colours
 from app.components.packing import packed
-from rockcore.analysis.signals import Scale
+from rockcore.analysis.signals import USUAL, Scale
 from rockcore.analysis.steps import Surface
 
 NOT_LOGGED, NO_VALUE = "hatched: step not logged", "dotted: no value there"
@@ -56,6 +56,8 @@ class Heatmap:
             "anchors": anchors(scale),
             "palette": self.palette,
             "signal": scale.name,
+            "kind": scale.kind,
+            "high": scale.at(USUAL),
             "unit": scale.unit,
             "title": self.title,
             "about": self.about,
@@ -106,6 +108,8 @@ def legend(scale: Scale) -> list[tuple[str, str]]:
     """For each bin its edge nearer the usual values, and the quantile that edge stands at."""
     if not scale.edges:
         return []
+    if scale.kind == "ratio":
+        return ratio_legend(scale.edges)
     shares = [f"{100 * q:.4g} %" for q in scale.quantiles] or [""] * len(scale.edges)
     ends = list(zip([number(e) for e in scale.edges], shares, strict=True))
     above = [(f"≥ {edge}", share) for edge, share in ends]
@@ -116,10 +120,20 @@ def legend(scale: Scale) -> list[tuple[str, str]]:
     return [*below[:half], ("between", "the rest"), *above[half:]]
 
 
+def ratio_legend(edges: list[float]) -> list[tuple[str, str]]:
+    """The same for log2 of a ratio: the factor by which a value fell or rose at least."""
+    half = len(edges) // 2
+    above = [(f"× {number(2**e)}", "or more") for e in edges[half:]]
+    below = [(f"÷ {number(2**-e)}", "or more") for e in edges[:half]]
+    return [*below, ("about", "the same"), *above]
+
+
 def anchors(scale: Scale) -> str:
     """What the colours stand for, as a heading of the legend."""
     named = f"{scale.name} ({scale.unit})" if scale.unit else scale.name
     if not scale.edges:
         return f"{named}: no value is logged to set a scale by, so nothing is coloured"
+    if scale.kind == "ratio":
+        return f"{scale.meaning}: blue fell, orange rose"
     of = "|value| over " if scale.signed else ""
     return f"{named}, colours change at quantiles of {of}{scale.over}"

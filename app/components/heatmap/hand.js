@@ -61,6 +61,12 @@ function press(chart, event) {
       /* the first key shows where it stands */
     } else if (flat) Object.assign(next, { row: at.row + x, step: at.step - y });
     else Object.assign(next, { row: at.row + y, step: at.step + x });
+  } else if (event.key === "[" || event.key === "]") {
+    event.preventDefault();
+    return moveCursor(chart, event.key === "[" ? -1 : 1);
+  } else if (event.key === " " && chart.data.movable) {
+    event.preventDefault();
+    return toggleCursor(chart);
   } else if (event.key === "Home") next.row = 0;
   else if (event.key === "End") next.row = names.length - 1;
   else if (event.key === "Enter" || event.key === " ") {
@@ -95,7 +101,11 @@ function point(chart, at) {
 function reading(chart, { row, step }) {
   const { names, steps, logged, signal, unit, flat, per, gone, rows } = chart.data;
   const value = chart.values[row * steps.length + step];
-  const known = `${per > 1 ? "mean " : ""}${signal} ${threeDigits(value)} ${unit}`.trim();
+  const size =
+    chart.data.kind === "ratio"
+      ? `× ${threeDigits(2 ** value)} of step ${steps[logged.indexOf(true)]}`
+      : `${threeDigits(value)} ${unit}`;
+  const known = `${per > 1 ? "mean " : ""}${signal} ${size}`.trim();
   const said = !logged[step]
     ? "this step is not logged"
     : Number.isNaN(value)

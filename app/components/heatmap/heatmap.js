@@ -5,8 +5,12 @@ export default function (component) {
   const { data } = component;
   const [chart, isNew] = mounted(component, build);
   if (isNew) chart.watch.observe(chart.plot);
+  chart.tellStep = (step) => component.setTriggerValue("cursor", { step });
   chart.tell = (low, high) => component.setTriggerValue("box", { low, high });
   if (chart.data?.cells !== data.cells) chart.values = floats(data.cells);
+  const { steps } = data;
+  const isAhead = !isNew && (chart.playing || chart.timer) && steps.includes(chart.now);
+  if (!isAhead) chart.now = data.step;
   chart.data = data;
   chart.anchor = null;
   draw(chart);
@@ -46,11 +50,17 @@ function build() {
     anchor: null,
     drag: null,
     width: 0,
+    cursor: element("div", "frame cursor"),
+    veil: element("div", "veil"),
+    now: null,
+    playing: null,
+    timer: null,
   };
+  chart.player = buildPlayer(chart);
   chart.theme = themeProbe(() => draw(chart));
   chart.watch = new ResizeObserver(() => resized(chart));
   plot.append(canvas, over, readout);
-  root.append(chart.theme, heading, about, legend, plot, note);
+  root.append(chart.theme, heading, about, legend, chart.player.root, plot, note);
   listen(chart);
   return chart;
 }
@@ -78,6 +88,8 @@ function draw(chart) {
   write(chart.about, data.about);
   legend(chart);
   chart.over.replaceChildren(...frames(chart), ...ticks(chart));
+  seatCursor(chart);
+  drawPlayer(chart);
   const { at } = chart,
     isThere = at && at.row < data.names.length && at.step < data.steps.length;
   point(chart, isThere ? at : null); // the hand still points there
@@ -85,14 +97,15 @@ function draw(chart) {
   const how = data.selectable
     ? `Drag to select ${rows}, or press arrow keys, Shift to extend, Enter.`
     : "Arrow keys read the cells.";
+  const plays = data.movable && data.steps.length > 1 ? " Space plays the steps, [ and ] walk." : "";
   write(
     chart.note,
-    (dense ? "A pixel covers several cells here and shows their mean. " : "") + how,
+    (dense ? "A pixel covers several cells here and shows their mean. " : "") + how + plays,
   );
   const missing = data.logged.filter((there) => !there).length;
   canvas.setAttribute(
     "aria-label",
     `${data.title}. ${data.names.length} ${rows} by ${data.steps.length} steps, ${data.steps[0]} to ` +
-      `${data.steps.at(-1)}, ${missing} of them not logged. Cursor at step ${data.step}. ${how}`,
+      `${data.steps.at(-1)}, ${missing} of them not logged. Cursor at step ${data.step}. ${how}${plays}`,
   );
 }

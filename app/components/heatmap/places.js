@@ -60,14 +60,10 @@ function cellAt(chart, event) {
 }
 
 function frames(chart) {
-  const { names, steps, step, marked } = chart.data;
-  const at = steps.indexOf(step),
-    frame = (kind) => element("div", `frame ${kind}`);
-  const cursor = seat(chart, frame("cursor"), [0, names.length - 1], [at, at]);
-  return [
-    cursor,
-    ...marked.map((rows) => seat(chart, frame("marked"), rows, [0, steps.length - 1])),
-  ];
+  const { steps, marked } = chart.data;
+  return marked.map((rows) =>
+    seat(chart, element("div", "frame marked"), rows, [0, steps.length - 1]),
+  );
 }
 
 // Labels of rows, labels of steps and the names of both axes.

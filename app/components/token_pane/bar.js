@@ -2,6 +2,7 @@
 // help; and below the text its files.
 
 const PLAY_MS = 600;
+const MARGIN = 80; // pixels above and below, which a head or a card may lie over
 const LONGEST_SEARCH = 200; // letters, which the link carries
 // key, what it does
 const KEYS = [
@@ -201,7 +202,13 @@ function toRock(pane, way) {
 
 function goTo(pane, i) {
   pane.spans[i].focus({ preventScroll: true });
-  pane.spans[i].scrollIntoView({ block: "center" });
+  bringIntoView(pane.spans[i]);
+}
+
+// A token that is seen stays where it is.
+function bringIntoView(span) {
+  const { top, bottom } = span.getBoundingClientRect();
+  if (top < MARGIN || bottom > innerHeight - MARGIN) span.scrollIntoView({ block: "center" });
 }
 
 function findText(pane, wanted) {
@@ -255,5 +262,5 @@ function nextHit(pane, way) {
   mark(pane, i);
   change(pane, { hit: next });
   drawHits(pane);
-  pane.spans[i].scrollIntoView({ block: "center" });
+  bringIntoView(pane.spans[i]);
 }

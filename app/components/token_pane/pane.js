@@ -62,7 +62,7 @@ function arrive(pane) {
   pane.stop = i;
   pane.current = i;
   if (pane.root.getRootNode().activeElement !== pane.spans[i])
-    pane.spans[i].scrollIntoView({ block: "center" });
+    bringIntoView(pane.spans[i]);
 }
 
 function build(pane) {
@@ -111,7 +111,7 @@ function offerSkip(pane) {
   pane.skip?.remove();
   const skip = button("", "Skip to the text", "", () => {
     pane.spans[pane.stop]?.focus({ preventScroll: true });
-    pane.spans[pane.stop]?.scrollIntoView({ block: "center" });
+    if (pane.spans[pane.stop]) bringIntoView(pane.spans[pane.stop]);
   });
   skip.removeAttribute("title");
   skip.dataset.skip = "text";

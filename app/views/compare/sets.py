@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection, tables
+from app import controls, data, selection, tables
 from app.views.compare import charts, columns
 from app.views.compare import words as sentences
 from app.views.compare.asked import Asked
@@ -23,9 +23,9 @@ def show_sets(asked: Asked) -> None:
     st.subheader("Rock sets")
     found = choose_rankings(asked)
     show_overlap(found)
-    for letter, side in (("A", found.a), ("B", found.b)):
-        if side.no_set:
-            st.text(f"{letter}, {side.name}: {side.no_set}")
+    if found.a.by == "rule":
+        for letter, side, key in (("A", found.a, asked.a), ("B", found.b, asked.b)):
+            controls.show_rock_line(key, f"{letter}, {side.name}")
     if not found.a.ids and not found.b.ids:
         st.text(
             "Neither side has a set, so nothing is shared: below stand all types by rank. The "

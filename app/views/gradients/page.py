@@ -76,9 +76,10 @@ def page() -> None:
     if data.gradients.is_zero(run, asked.texts, asked.norm):
         explain_no_divergence(asked)
         return
+    controls.show_rock_line(run)
     rocks = find_set(run)
     if rocks.why_empty:
-        st.text(f"No Rock Tokens here, so types stand by category alone. {rocks.why_empty}")
+        st.text("Without Rock Tokens the types stand by category alone.")
     show_shares(asked, rocks)
     st.subheader("Where mean gradients point")
     summed = data.gradients.direction_texts(run)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, words
+from app import controls, data, selection, words
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked
 from app.views.knockout.candidates import show_candidates
@@ -42,6 +42,7 @@ def page() -> None:
     if not show_progress(key):
         return
     asked = Asked(run, facts, key, data.knockouts.examined(key))
+    controls.show_rock_line(run)
     say_what_was_screened(asked)
     picked = show_candidates(asked)
     show_texts(asked, picked)

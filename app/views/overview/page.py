@@ -148,6 +148,9 @@ def draw_course() -> None:
 
 
 st.subheader("Where the loss sits")
+rock_line = st.empty()
 show_concentration()
 st.subheader("Over the training")
 draw_course()
+with rock_line.container():  # last: a large log takes a while, and the page is there meanwhile
+    controls.show_rock_line(run)

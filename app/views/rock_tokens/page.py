@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, tables, words
+from app import controls, data, selection, tables, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.figures import show_figures
 from app.views.rock_tokens.found import find
@@ -46,6 +46,7 @@ def page() -> None:
         st.badge(words.literal(facts.measured(rule.column)), help="What the loss of the rule is.")
         st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}", width="content")
         selection.link("threshold_lab", "Change the rule")
+    controls.show_rock_line(run)
     show_headline(found.report)
     show_types(found)
     show_figures(found)

@@ -23,22 +23,37 @@ class Asked(NamedTuple):
         return data.runs.scale(self.run, self.signal)
 
     @property
+    def axis(self) -> data.steps.StepAxis:
+        return data.steps.step_axis(self.run, self.source)
+
+    @property
+    def has_ratio(self) -> bool:
+        """Whether a value is never below zero, and there are two steps to compare."""
+        return not self.scale.signed and len(data.runs.steps(self.run, self.source)) > 1
+
+    @property
     def columns(self) -> dict[str, Any]:
         steps = data.runs.steps(self.run, self.source)
         loss = self.facts.held.loss_of(data.texts.Texts(self.source)) or "kl"
         return words.columns(self.signal, self.scale.unit, steps, self.step, loss)
 
     def chart(
-        self, surface: data.steps.Surface, title: str, rows: str, **more: Any
+        self,
+        surface: data.steps.Surface,
+        title: str,
+        rows: str,
+        as_ratio: bool = False,
+        **more: Any,
     ) -> heatmap.Heatmap:
-        """A heatmap of these texts."""
+        """A heatmap of these texts, of values or of their ratios to the first step."""
         facts = self.facts
         is_loss = self.signal in ("kl", facts.loss)
         estimator = facts.measured(self.signal) if is_loss else f"{self.signal} as logged"
         texts = data.texts.Texts(self.source).phrase
+        first = data.runs.steps(self.run, self.source)[0]
         return heatmap.Heatmap(
-            surface,
-            self.scale,
+            data.steps.ratios(surface) if as_ratio else surface,
+            data.steps.ratio_scale(self.scale, first) if as_ratio else self.scale,
             title,
             f"{facts.meta.name} · {texts} · cursor at step {self.step} · {estimator}",
             rows,

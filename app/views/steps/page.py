@@ -19,15 +19,9 @@ facts = data.runs.facts(run)
 
 
 def page(sources: list[str]) -> None:
-    left, right = st.columns([3, 2])
-    with left:
-        source = controls.source(sources)
-    with right:
-        steps = data.runs.steps(run, source)
-        step = selection.choose("step", st.select_slider, "Step cursor", steps, steps[-1])
     probes = [data.texts.Texts(s) for s in sources if data.texts.Texts(s).probe_set]
-    left, middle, right = st.columns([5, 4, 2])
-    with left:
+    row = st.container(horizontal=True, key="steps controls")
+    with row:
         view = selection.choose(
             "view",
             st.segmented_control,
@@ -37,8 +31,13 @@ def page(sources: list[str]) -> None:
             format_func=words.VIEWS.get,
             required=True,
         )
-    with right:
-        signal = controls.signal(run, "Signal", data.runs.SIGNALS, data.texts.Texts(source))
+        source = controls.source(sources, width=170)
+        steps = data.runs.steps(run, source)
+        step = selection.choose(
+            "step", st.select_slider, "Step cursor", steps, steps[-1], width=150
+        )
+        texts = data.texts.Texts(source)
+        signal = controls.signal(run, "Signal", data.runs.SIGNALS, texts, width=130)
     controls.show_lacks(data.runs.lacks(run, data.runs.SIGNALS))
     if signal is None:
         explain_nothing(str(facts.held.lack("kl")))
@@ -47,23 +46,21 @@ def page(sources: list[str]) -> None:
         st.text(words.one_step(steps[0]))
     asked = Asked(run, facts, source, signal, step)
     if view == "position" and source in probes:
-        with middle:
+        with row:
             rollout = choose_rollout(run, source, step)
         if rollout is not None:
-            show_positions(asked, rollout)
+            show_positions(asked, rollout, row)
         return
-    asked.link_to_trace()
     if view == "position":
         explain_nothing(words.no_position_history([probe.label for probe in probes]))
     elif view == "type":
-        show_types(asked)
+        show_types(asked, row)
     else:
-        show_categories(asked)
+        show_categories(asked, row)
+    asked.link_to_trace()
 
 
 st.title("Steps")
-st.text("The same signal at every logged step: what fades, what stays, what comes back.")
-controls.show_losses(facts)
 logged = data.runs.logged_texts(run)
 if logged:
     page(logged)

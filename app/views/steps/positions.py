@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from app import data, selection
@@ -16,32 +18,38 @@ from app.views.steps.surfaces import (
     show_table,
 )
 
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
 COLUMNS = ["position", "shown", "first", "cursor", "last", "change"]
 
 
 def choose_rollout(run: data.runs.RunKey, source: str, step: int) -> int | None:
     """One of the texts of a probe; None, and said, where there is none."""
-    texts = data.runs.rollouts(run, source, step)
-    hints = dict(zip(texts.rollout_id.tolist(), texts.hint, strict=True))
+    hints = data.runs.hints(run, source, step)
     if not hints:
         explain_nothing(f"Step {step} has no rollouts of this kind.")
         return None
     ids = list(hints)
-    return selection.choose("rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get)
+    return selection.choose(
+        "rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get, width=250
+    )
 
 
-def show_positions(asked: Asked, rollout: int) -> None:
+def show_positions(asked: Asked, rollout: int, row: DeltaGenerator) -> None:
     surface = data.steps.positions(asked.run, asked.source, rollout, asked.signal)
     if not surface.cells:
         explain_nothing(f"Rollout {rollout} has no tokens in the log.")
         return
-    left, right = st.columns([3, 5], vertical_alignment="bottom")
-    with left:
+    with row:
         text = selection.words(
-            "span", "Positions", placeholder="all, or such as 12-40: a box does it"
+            "span",
+            "Positions",
+            placeholder="all, or 12-40",
+            help="The first and the last position, such as 12-40. A box over the heatmap fills "
+            "this in.",
+            width=150,
         )
-    with right:
-        asked.link_to_trace(rollout)
     span = read_span(text, len(surface.names))
     title = f"{asked.signal} of rollout {rollout} by position and step"
     marked = (span,) if span else ()
@@ -51,6 +59,7 @@ def show_positions(asked: Asked, rollout: int) -> None:
         selection.pick("span", new)
         st.rerun()
     explain(surface, asked, "position")
+    asked.link_to_trace(rollout)
     rows = data.steps.position_table(surface, asked.step, span)
     if span:
         st.text(data.steps.excerpt(surface, span))

@@ -17,11 +17,18 @@ SORT_HELP = (
     "first. Frequency: occurrences at the last logged step."
 )
 WHICH_HELP = "The rule is the one of the pages “Rock tokens” and “Threshold lab”."
+SHADES = {"ratio": "change since start", "value": "value"}
+SHADES_HELP = (
+    "Change: the value at each step as a multiple of that at the first logged step, on a scale of "
+    "factors; equal factors up and down are equally strong. Value: on the scale of the whole run."
+)
 TO_SEE = {
     "position": "the columns whose strong colour lasts from bottom to top.",
-    "type": "the rows whose strong colour lasts from left to right.",
+    "token type": "the rows whose strong colour lasts from left to right.",
     "category": "a mean over many easy tokens is low even where some are hard: compare a row with "
-    "its past.",
+    "itself.",
+    "ratio": "a row that stays pale stays as it was, one that turns blue fell, one that turns "
+    "orange rose.",
 }
 PLURAL = {"position": "positions", "token type": "types", "category": "categories"}
 NO_TYPES = {
@@ -42,20 +49,40 @@ _NAMED_GAPS = 12
 
 
 def steadily_high(
-    high: tuple[int, float], surface: data.steps.Surface, scale: Any, rows: str
+    high: tuple[int, float], surface: data.steps.Surface, scale: Any, rows: str, to_see: str
 ) -> str:
-    """How many rows stay hard to the end, on what scale, and where the log has gaps."""
+    """How many rows are high at every step, on what scale, and where the log has gaps."""
     count, edge = high
     what = PLURAL[rows]
-    of = "of the absolute value over" if scale.signed else "over"
+    size = " in absolute value" if scale.signed else ""
     missing = surface.axis.missing
     named = ", ".join(map(str, missing[:_NAMED_GAPS]))
     more = " …" if len(missing) > _NAMED_GAPS else ""
     gap = f" Not logged, though planned: step {named}{more}." if missing else ""
     return (
-        f"{count:,} of {len(surface.names):,} {what} stay at or above {heatmap.number(edge)} "
-        f"at every logged step, the 0.90 quantile {of} {scale.over}: "
-        f"{TO_SEE['type' if rows == 'token type' else rows]}{gap}"
+        f"{count:,} of {len(surface.names):,} {what} are at or above {heatmap.number(edge)}{size} "
+        f"at every logged step: 90 % of the tokens of {scale.over} lie below that. "
+        f"To see: {TO_SEE[to_see]}{gap}"
+    )
+
+
+def change(found: data.steps.Change, signal: str, unit: str, rows: str) -> str:
+    """How all the rows together changed, and how many of them did by their own intervals."""
+    what = PLURAL[rows]
+    ends = f"{heatmap.number(found.before)} → {heatmap.number(found.after)} {unit}".strip()
+    head = f"Step {found.first} → {found.last}: mean {signal} over all tokens of these {what}"
+    if not found.is_known:
+        return f"{head} {ends}; fewer than 4 rollouts hold them, so there is no interval."
+    percent = lambda x: f"{100 * x:+.0f} %".replace("-", "−")  # noqa: E731
+    interval = f"95 % {percent(found.low)} to {percent(found.high)}, {found.rollouts} rollouts"
+    verb = "fell" if found.high < 0 else "rose" if found.low > 0 else "did not clearly change"
+    by = f"{verb}: {percent(found.change)} ({interval}; {ends})"
+    if not found.rows:
+        return f"{head} {by}."
+    rest = found.rows - found.fell - found.rose
+    return (
+        f"{head} {by}. By their own intervals {found.fell:,} of {found.rows:,} {what} fell, "
+        f"{found.rose:,} rose, {rest:,} cannot be told."
     )
 
 
@@ -95,6 +122,15 @@ def columns(signal: str, unit: str, steps: list[int], step: int, loss: str) -> d
         "cursor": at(f"step {step}, cursor", "step cursor"),
         "last": at(f"step {steps[-1]}", "last logged step"),
         "change": number("change", format="%+.4g", help=f"Last minus first. {unit}"),
+        "factor": number(
+            "×", format="%.3g", help="Last divided by first: 0.5 is half, 1 is unchanged."
+        ),
+        "low": number(
+            "× from",
+            format="%.3g",
+            help="95 % interval of ×, resampling rollouts; empty below 4 of them.",
+        ),
+        "high": number("× to", format="%.3g", help="The upper end of that interval."),
         "tokens": number("n at cursor", format="%d", help="Tokens at the step cursor."),
         "frequency": number("n", format="%d", help="Tokens at the last logged step."),
         "score": number(

@@ -88,6 +88,7 @@ def page() -> None:
     asked = Asked(run, data.runs.facts(run), token_id, shown, rule_text, rule)
     st.title(f"{words.literal(shown)} :gray[id {token_id}]")
     in_set, tau = show_verdict(asked)
+    controls.show_rock_line(run)
     show_neighbours(asked)
     pins.offer_pin(run, token=token_id, label="Pin this token")
     left, right = st.columns(2)
