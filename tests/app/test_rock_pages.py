@@ -254,7 +254,7 @@ def test_the_table_is_sorted_by_a_column_that_is_seen_and_marked() -> None:
 def test_a_fresh_browser_shows_the_same_order(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("rock_tokens", run)
-    app.selectbox(key="widget sort").set_value("frequency").run()
+    app.selectbox(key="widget sorted").set_value("frequency").run()
     again = open_app("rock_tokens", run, **dict(app.query_params))
     order = again.dataframe[0].value
     assert order.token_id.tolist() == app.dataframe[0].value.token_id.tolist()

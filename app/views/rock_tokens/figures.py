@@ -37,15 +37,15 @@ def show_figures(found: Found) -> None:
         format_func=LABELS.get,
         required=True,
     )
-    st.fragment(show_figure)(found, name)
-
-
-def show_figure(found: Found, name: str) -> None:
     about = (
         f"{found.facts.meta.name} · {found.facts.measured(found.rule.column)}<br>"
         f"{data.rocks.corpus_line(found.run, found.rule)}"
     )
-    figure = FIGURES[name](found, about)
+    show_figure(found.run, name, FIGURES[name](found, about))
+
+
+@st.fragment
+def show_figure(run: data.runs.RunKey, name: str, figure: Figure) -> None:
     if figure.chart is None:
         st.text(figure.below)
         return
@@ -58,10 +58,10 @@ def show_figure(found: Found, name: str) -> None:
     )
     st.caption(words.literal(figure.below))
     if name == "types":
-        show_picked(found, event)
+        show_picked(run, event)
 
 
-def show_picked(found: Found, event: object) -> None:
+def show_picked(run: data.runs.RunKey, event: object) -> None:
     """The way to the types whose points were picked."""
     picked = event.selection.points if hasattr(event, "selection") else []  # pyright: ignore
     ids = [int(point["customdata"][5]) for point in picked if "customdata" in point]
@@ -69,7 +69,7 @@ def show_picked(found: Found, event: object) -> None:
         return
     with st.container(horizontal=True):
         for token_id in ids[:MOST_LINKS]:
-            controls.link_token(found.run, token_id)
+            controls.link_token(run, token_id)
         if len(ids) > MOST_LINKS:
             st.caption(f"and {len(ids) - MOST_LINKS:,} more in the box")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, data, selection, tables, words
+from app import controls, data, selection, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.figures import show_figures
 from app.views.rock_tokens.found import find
@@ -24,9 +24,10 @@ def show_ranking() -> None:
         return
     step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
     st.text(f"The types of step {step} by Rock Score alone, which needs no second checkpoint:")
-    tables.show(
+    controls.show_types(
+        run,
         data.runs.ranking(run, step),
-        hide_index=True,
+        "types of a step",
         column_order=columns.OF_STEP,
         column_config=columns.config("kl"),
         alt="Token types of one step by Rock Score",
@@ -44,7 +45,7 @@ def page() -> None:
     found = find(run, facts, rule)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(words.literal(facts.measured(rule.column)), help="What the loss of the rule is.")
-        st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}", width="content")
+        st.text(data.rocks.corpus_line(run, rule), width="content")
         selection.link("threshold_lab", "Change the rule")
     controls.show_rock_line(run)
     show_headline(found.report)

@@ -4,16 +4,11 @@ its type.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from app import controls, data, selection, tables, words
+from app import controls, data, selection, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.found import Found
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MOST_ROWS = 1_000  # more are a megabyte a rerun; search and filters reach the others
 FACETS = ("category", "class", "knockout")
@@ -23,7 +18,15 @@ def show_types(found: Found) -> None:
     """The table with its controls."""
     pick = asked_rows(found)
     rows = pick.rows(found.types)
-    st.fragment(show_table)(found, rows.head(MOST_ROWS), pick.sort)
+    controls.show_types(
+        found.run,
+        rows.head(MOST_ROWS),
+        "types",
+        height=430,
+        column_order=columns.order(pick.sort),
+        column_config=columns.config(found.rule.column, pick.sort),
+        alt=f"Token types by {columns.HEADS[pick.sort]}",
+    )
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
     name = words.literal(found.facts.meta.name)
     unstable = " · an unstable ranking: no stable set" if found.report.unstable else ""
@@ -44,7 +47,7 @@ def asked_rows(found: Found) -> data.rocks.Pick:
         )
     with by_sort:
         sort = selection.choose(
-            "sort",
+            "sorted",
             st.selectbox,
             "Sort by",
             list(data.rocks.SORTS),
@@ -80,28 +83,6 @@ def choose_facet(found: Found, name: str) -> list[str]:
         selection_mode="multi",
         format_func=lambda value: f"{value} {counts.get(value, 0)}",
     )
-
-
-def show_table(found: Found, rows: pd.DataFrame, sort: str) -> None:
-    """The rows, and above them the way to the one that was picked."""
-    above = st.container(horizontal=True, vertical_alignment="center")
-    event = tables.show(
-        rows,
-        hide_index=True,
-        height=430,
-        on_select="rerun",
-        selection_mode=["single-row", "single-cell"],
-        key="types",
-        column_order=columns.order(sort),
-        column_config=columns.config(found.rule.column, sort),
-        alt=f"Token types by {columns.HEADS[sort]}",
-    )
-    picked = tables.picked_row(event)
-    with above:
-        if picked is None or picked >= len(rows):
-            st.caption("Pick a row to open its token.")
-        else:
-            controls.link_token(found.run, int(rows.token_id.iloc[picked]))
 
 
 def offer_downloads(found: Found) -> None:
