@@ -18,7 +18,6 @@ if (
 import streamlit as st  # noqa: E402
 
 from app import cards, data, links, pages, pins, search, selection, shell, turns  # noqa: E402
-from app.pages import PAGES  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -121,9 +120,8 @@ def rerun_on_news(run: data.runs.RunKey) -> None:
 
 def main() -> None:
     st.set_page_config(page_title=shell.TITLE, layout="wide")
-    shown = pages.menu(VIEWS)
-    page = st.navigation(shown)
-    about = PAGES[shown.index(page)]
+    page = st.navigation(pages.menu(VIEWS), expanded=True)
+    about = pages.of(page)
     selection.begin(about.name)
     shell.show_style(about)
     head = st.container(key="page head")

@@ -25,6 +25,11 @@ def words(app: AppTest) -> str:
     )
 
 
+def own_buttons(app: AppTest) -> list[str]:
+    """The labels of the page's own buttons: those in its head, as above every page, left out."""
+    return [b.label for b in app.main.button if b.key not in ("reset this page", "present")]
+
+
 def cut_tokens(run: Path) -> None:
     file = next((run / "tokens").glob("*.parquet"))
     file.write_bytes(file.read_bytes()[:200])

@@ -124,6 +124,13 @@ def terminate(folder: Path) -> None:
         child.terminate()
 
 
+def kill(folder: Path) -> None:
+    """End a training of this server at once, and wait until it has ended."""
+    if (child := _children.get(folder)) is not None:
+        child.kill()
+        child.wait()
+
+
 def is_alive(folder: Path) -> bool:
     """Whether a training that this server started is still there."""
     return folder.resolve() in running()

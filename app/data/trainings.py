@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +17,39 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from app import access
-from app.data import children, imports, runs, turns
+from app.data import children, demo, imports, runs, turns
 from app.data.children import CannotStart, can_train
+from app.data.demo import is_demo_there, reset_demo, start_demo
 from app.data.orders import RUNS, asked_for, offered, start_training
 from app.data.runs import RunKey
 from rockcore import config, log
 from rockcore.analysis.course import Progress
-from rockcore.config import ARM_SETTINGS, OWN_PAIR, TUNED, Setting, free_folder
+from rockcore.analysis.expected import Expected, expected
+from rockcore.config import (
+    ARM_SETTINGS,
+    OWN_PAIR,
+    TUNED,
+    SessionConfig,
+    Setting,
+    free_folder,
+)
 from rockcore.schema import RockError
 
-__all__ = ["CannotStart", "Progress", "asked_for", "can_train", "offered", "start_training"]
+__all__ = [
+    "CannotStart",
+    "Expected",
+    "Progress",
+    "asked_for",
+    "can_train",
+    "is_demo_there",
+    "offered",
+    "reset_demo",
+    "start_demo",
+    "start_training",
+]
 
+DEMO, OF_DEMO = demo.NAME, demo.SETTINGS
+_MOST_TIMED = 5  # of the last trainings, when a duration is reckoned
 _SHARE = 0.2  # of one core, at most, on average
 
 
@@ -82,6 +104,37 @@ def defaults(scenario: str) -> dict[str, Any]:
 def free_name(scenario: str) -> str:
     """A name under ./runs that is not taken yet, by a training in the queue neither."""
     return free_folder(scenario or "own", queue()).name
+
+
+def expect(settings: Mapping[str, Any]) -> Expected | None:
+    """How long a training with these settings will take, by the last that was trained here in this
+    scenario, else by the bundled run; None where neither says, or a setting cannot work.
+    """
+    given = {name: value for name, value in settings.items() if value not in ("", None)}
+    whole = {name: int(v) for name, v in given.items() if isinstance(v, float) and v.is_integer()}
+    try:
+        plan = SessionConfig(**{**given, **whole}).resolved()
+    except RockError:
+        return None
+    for run in _timed(str(settings.get("scenario", ""))):
+        if (found := expected(runs.log(run), plan)) is not None:
+            return found
+    return None
+
+
+def _timed(scenario: str) -> Iterator[RunKey]:
+    """The finished runs to reckon from, the best first."""
+    folders = [RUNS / name for name in trainings()[:_MOST_TIMED] if name != demo.NAME]
+    if scenario:
+        folders.append(log.sample_runs() / scenario)
+    for folder in folders:
+        try:
+            run = runs.key(str(folder.resolve()))
+        except RockError:
+            continue
+        meta = runs.log(run).meta
+        if meta.status == "finished" and meta.scenario == scenario:
+            yield run
 
 
 def queue() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from imported_runs import KINDS, LOGPS, NOTE, STEPS, fresh
-from pages import RunFactory
+from pages import RunFactory, own_buttons
 from test_odd_runs import shown, stands
 
 from app import pages
@@ -141,7 +141,7 @@ def test_one_step_without_kl_can_be_ranked_by_sampled_loss(imported, open_app) -
 
 def test_no_rule_is_offered_where_no_loss_is_logged(imported, open_app) -> None:
     app = open_app("rock_tokens", imported("token ids"))
-    assert not app.main.button and not app.dataframe
+    assert not own_buttons(app) and not app.dataframe
 
 
 def test_steps_follow_types_by_sampled_loss_where_kl_lacks(imported, open_app) -> None:

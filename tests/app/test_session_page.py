@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_tiny_run
-from pages import words
+from pages import own_buttons, words
 from streamlit.testing.v1 import AppTest
 
 from app import access, data
@@ -49,7 +49,7 @@ def test_who_may_only_look_has_no_controls_and_reads_what_is_missing(
 ) -> None:
     monkeypatch.setattr(access, "_terms", Terms(acting=secret))
     app = open_app("session")
-    assert not app.exception and not app.button and not app.number_input
+    assert not app.exception and not own_buttons(app) and not app.number_input
     told = words(app)
     assert ("?access=" in told and "terminal" in told) if secret else "rockcore app" in told
 
@@ -62,6 +62,8 @@ ACTS: dict[str, Callable[[], object]] = {
     "save a rule": lambda: data.rules.save(RockRule(), "mine"),
     "look into a folder": lambda: data.shelves.models(),
     "look into sets": lambda: data.shelves.sets(),
+    "start the demo": lambda: data.trainings.start_demo(),
+    "reset the demo": lambda: data.trainings.reset_demo(),
 }
 
 
@@ -498,3 +500,80 @@ def test_of_the_trainings_that_ended_only_the_last_are_remembered(
         children._ended[Path(f"/{i}")] = 0
     assert children.exit_code(Path("/0")) is None and children.exit_code(Path("/9")) == 0
     assert len(children._ended) == children._MOST_ENDED
+
+
+# The demo of a lecture, and how long a training takes.
+
+
+def write_demo(**settings: object) -> Path:
+    """The folder of a demo that has ended, or of one like it."""
+    folder = Path("runs", data.trainings.DEMO)
+    folder.mkdir(parents=True)
+    (folder / children.OUTPUT).write_text("trained")
+    meta = {"config": {**data.trainings.OF_DEMO, **settings}}
+    (folder / "run.json").write_text(json.dumps(meta))
+    return folder
+
+
+def test_the_demo_starts_by_one_click_once_and_a_reset_ends_and_removes_it_alone(
+    trainings, open_app
+) -> None:
+    start("mine")  # which goes on
+    app = open_app("session")
+    press(app, "Run the demo")
+    assert running() == ["mine"] and data.trainings.queue() == [data.trainings.DEMO]
+    app = open_app("session")
+    assert "Run the demo" not in labels(app)
+    press(app, "Reset the demo")
+    assert not app.exception and data.trainings.queue() == []
+    trainings("mine")
+    press(open_app("session"), "Run the demo")
+    assert running() == [data.trainings.DEMO]
+    app = open_app("session", watch=data.trainings.DEMO)
+    press(app, "Reset the demo")
+    assert not app.exception and running() == [] and "Run the demo" in labels(app)
+    assert [folder.name for folder in Path("runs").iterdir()] == ["mine"]
+    assert "not here" not in words(app)
+
+
+def test_a_reset_removes_a_demo_that_has_ended_and_nothing_that_is_none(
+    may_act: None, terms
+) -> None:
+    terms()
+    folder = write_demo()
+    data.trainings.reset_demo()
+    assert not folder.exists()
+    folder = write_demo(steps=150)  # trained by hand, under its name
+    with pytest.raises(data.runs.RockError, match="not what the demo writes"):
+        data.trainings.reset_demo()
+    assert (folder / "run.json").exists()
+
+
+def test_a_reset_follows_no_link(may_act: None, terms, tmp_path: Path) -> None:
+    terms()
+    write_demo().rename(tmp_path / "precious")
+    Path("runs", data.trainings.DEMO).symlink_to(tmp_path / "precious")
+    with pytest.raises(data.runs.RockError, match="not what the demo writes"):
+        data.trainings.reset_demo()
+    assert (tmp_path / "precious" / "run.json").exists()
+
+
+def test_how_long_a_training_takes_is_said_before_it_starts_and_grows_with_its_steps(
+    may_act: None, open_app
+) -> None:
+    app = open_app("session", scenario="skill")
+    assert "reckoned from the run skill" in words(app)
+    said = lambda **more: data.trainings.expect({"scenario": "skill", **more})  # noqa: E731
+    usual, longer, wider = said(), said(steps=400), said(rollouts=64)
+    assert usual and longer and wider and usual.low_s <= usual.took_s <= usual.high_s
+    assert longer.low_s > usual.low_s and wider.high_s > usual.high_s
+    next(box for box in app.number_input if box.label == "Steps").set_value(100_000).run()
+    assert "h, reckoned" in words(app) or "days, reckoned" in words(app)
+    assert data.trainings.expect({"scenario": "skill", "steps": -1}) is None
+
+
+def test_the_numbers_of_a_form_are_those_that_will_be_used(may_act: None, open_app) -> None:
+    app = open_app("session", scenario="skill")
+    shown = {box.label: box.value for box in app.number_input}
+    for setting in ASKED:
+        assert shown[setting.label] == data.trainings.defaults("skill")[setting.name]

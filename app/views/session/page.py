@@ -2,9 +2,11 @@
 its folder.
 """
 
+from typing import Any
+
 import streamlit as st
 
-from app import access, data, selection
+from app import access, data, selection, words
 
 OWN = "own pair"
 STOPPING = (
@@ -21,21 +23,65 @@ SHELVES = {  # what a form picks from, and how the command line adds to it
 
 
 def ask_numbers(scenario: str) -> dict[str, float | None]:
-    """The numbers every training has; an empty field leaves the default that it shows."""
+    """The numbers every training has, first as they are tuned for the scenario; what is left so, or
+    left empty, is not given.
+    """
     asked, default = data.trainings.asked_for(), data.trainings.defaults(scenario)
     values: dict[str, float | None] = {}
     for column, setting in zip(st.columns(len(asked)), asked, strict=True):
+        first = float(default[setting.name])
         # no bounds: a browser would keep what is out of them to itself, and the training begin
         # without it; the server refuses it in words
-        values[setting.name] = column.number_input(
+        value = column.number_input(
             f"{setting.label} ({setting.unit})" if setting.unit else setting.label,
-            value=None,
+            value=first,
             step=1.0 if setting.whole else None,
             format="%.0f" if setting.whole else "%g",
-            placeholder=f"{default[setting.name]:g}",
             help=setting.help,
         )
+        values[setting.name] = None if value == first else value
     return values
+
+
+def say_how_long(settings: dict[str, Any]) -> None:
+    """How long a training with these settings will take, and how that is known."""
+    if (found := data.trainings.expect(settings)) is None:
+        st.text("How long it will take is known after its first steps.")
+        return
+    st.text(
+        f"About {words.duration(found.low_s)} to {words.duration(found.high_s)}, reckoned from the "
+        f"run {found.run}: {found.steps} steps of {found.rollouts} rollouts in "
+        f"{words.duration(found.took_s)} on the machine that trained it. A slower or busier one "
+        "takes longer."
+    )
+
+
+def offer_demo() -> None:
+    """The training of a lecture: started, and taken away, by one click each."""
+    of, there = data.trainings.OF_DEMO, data.trainings.is_demo_there()
+    st.subheader("Demo, under a minute")
+    st.text(
+        f"{of['steps']} steps of {of['rollouts']} rollouts of {of['scenario']}, into "
+        f"./runs/{data.trainings.DEMO}. One training at a time, one folder: it can be left running."
+    )
+    say_how_long(dict(of))
+    try:
+        if there and st.button("Reset the demo", help="Ends it, and removes its run and no other."):
+            data.trainings.reset_demo()
+            leave(data.trainings.DEMO)
+        elif not there and st.button("Run the demo", type="primary"):
+            selection.pick("watch", data.trainings.start_demo().name)
+            st.rerun()
+    except data.runs.RockError as e:
+        st.text(str(e))
+
+
+def leave(name: str) -> None:
+    """Ask no more for a training that is gone."""
+    for place in ("watch", "run"):
+        if selection.asked(place) == name:
+            selection.pick(place, "")
+    st.rerun()
 
 
 def ask_from_shelf(setting: str, label: str, help: str | None = None) -> str:
@@ -80,25 +126,25 @@ def ask_what_to_train() -> None:
         if scenario
         else "Your own student, teacher and prompts; both must share one tokenizer."
     )
-    with st.form("training", border=False, enter_to_submit=False):
-        if scenario:
-            task = {"scenario": scenario}
-        else:
-            task = {
-                setting.name: ask_from_shelf(setting.name, setting.label)
-                for setting in data.trainings.pair()
-            }
-        values = ask_numbers(scenario) | ask_arm()
-        name = st.text_input(
-            "Name",
-            value=data.trainings.free_name(scenario),
-            max_chars=64,
-            help="The run goes to ./runs/NAME.",
-        )
-        if not st.form_submit_button("Start training", type="primary"):
-            return
+    if scenario:
+        task: dict[str, Any] = {"scenario": scenario}
+    else:
+        task = {
+            setting.name: ask_from_shelf(setting.name, setting.label)
+            for setting in data.trainings.pair()
+        }
+    settings = task | ask_numbers(scenario) | ask_arm()
+    name = st.text_input(
+        "Name",
+        value=data.trainings.free_name(scenario),
+        max_chars=64,
+        help="The run goes to ./runs/NAME.",
+    )
+    say_how_long(settings)
+    if not st.button("Start training", type="primary"):
+        return
     try:
-        folder = data.trainings.start_training(task | values, name.strip())
+        folder = data.trainings.start_training(settings, name.strip())
     except data.runs.RockError as e:
         st.text(str(e))
         return
@@ -159,6 +205,8 @@ if not access.may_act():
     for sentence in access.how_to_act():
         st.text(f"{sentence}.")
 elif data.trainings.can_train():
+    offer_demo()
+    st.subheader("A training of your own")
     ask_what_to_train()
 else:
     st.subheader("Training needs torch, which is not installed")
