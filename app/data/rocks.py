@@ -16,7 +16,7 @@ from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
 from app.work import kept, kept_saying, work
-from rockcore.analysis.rock_share import RockShare, rock_share
+from rockcore.analysis.rock_share import LOSSES, RockShare, rock_share
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
@@ -49,6 +49,7 @@ __all__ = [
     "CLASSES",
     "HARD",
     "KNOBS",
+    "LOSSES",
     "PRESETS",
     "RANK",
     "SCORES",
