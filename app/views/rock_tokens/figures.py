@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
-from app import controls, data, selection, words
+from app import cards, controls, data, selection, words
 from app.views.rock_tokens import charts
 from app.views.rock_tokens.found import Found
 
@@ -25,6 +25,7 @@ class Figure(NamedTuple):
     chart: go.Figure | None
     alt: str
     below: str
+    terms: tuple[str, ...] = ()  # of the glossary
 
 
 def show_figures(found: Found) -> None:
@@ -57,6 +58,8 @@ def show_figure(run: data.runs.RunKey, name: str, figure: Figure) -> None:
         selection_mode=("points", "box"),
     )
     st.caption(words.literal(figure.below))
+    if figure.terms:
+        cards.row(*figure.terms)
     if name == "types":
         show_picked(run, event)
 
@@ -82,6 +85,7 @@ def of_types(found: Found, about: str) -> Figure:
         "Token types by frequency and mean loss",
         "Upper right: frequent and far from the teacher. Along a dotted line the Rock Score is the "
         "same. Click a point, or draw a box, to open its token.",
+        ("R", "R_ctx", "CCR", "kappa"),
     )
 
 
@@ -105,6 +109,7 @@ def of_densities(found: Found, about: str) -> Figure:
         charts.densities(data.rocks.densities(found.run, found.rule), about),
         "Rock density per rollout",
         "The two definitions differ: a rock type also stands where it is easy.",
+        ("type_density", "occurrence_density"),
     )
 
 
