@@ -38,7 +38,7 @@ def show_gradient(asked: Asked) -> None:
     if where is None:
         st.text(f"It does not stand in the {logged[0].phrase} whose gradients are summed.")
         return
-    for sentence in data.token.pointing(where):
+    for sentence in data.gradients.pointing(where):
         st.text(sentence)
     selection.link("gradients", "Beside the other types, on the page Gradients")
 
