@@ -4,7 +4,7 @@ stays while the page below it scrolls.
 
 from __future__ import annotations
 
-from app.components.colours import PAGE, ROCK, themed
+from app.components.colours import PAGE, themed
 
 BENCH = "lab-bench"  # keys of containers, which Streamlit makes classes
 HEAD = "lab-head"
@@ -25,10 +25,15 @@ STYLE = f"""
 .st-key-{BENCH} [data-testid=stMetricDelta] {{font-size: 0.75rem}}
 .st-key-{GATES} .stVerticalBlock {{gap: 0.25rem}}
 .st-key-{GATES} .stHorizontalBlock {{gap: 0.5rem}}
-.st-key-{MARKED} {{outline: 3px solid {ROCK}; outline-offset: 4px; border-radius: 0.5rem}}
+.st-key-{MARKED} {{outline: 3px solid currentColor; outline-offset: 4px; border-radius: 0.5rem}}
+@media (max-width: 640px) {{
+  .st-key-{GATES} [data-testid=stColumn] {{flex: 1 1 100% !important; min-width: 100% !important}}
+  .st-key-{HEAD} {{gap: 0.5rem}}
+}}
 @media (min-width: 1100px) and (min-height: 720px) {{
   [data-testid=stLayoutWrapper]:has(> .st-key-{BENCH}) {{
     position: sticky; top: 2.75rem; z-index: 90; background: {_PAGE};
+    box-shadow: 0 -2.75rem 0 {_PAGE}; /* nothing shows above it */
     border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent);
   }}
 }}

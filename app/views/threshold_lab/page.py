@@ -6,11 +6,9 @@ here it has to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from app import data, selection, words
+from app import controls, data, selection, words
 from app.views.threshold_lab import charts, look
 from app.views.threshold_lab.beside import show_beside
 from app.views.threshold_lab.histogram import show_thresholds, show_typed
@@ -26,10 +24,6 @@ from app.views.threshold_lab.readouts import (
 )
 from app.views.threshold_lab.taking import show_taking
 from app.views.threshold_lab.types import Earlier, show_types
-from app.work import kept
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 run = selection.run()
 
@@ -67,7 +61,8 @@ def page() -> None:
     old = None if earlier is None else data.rocks.found_before(run, earlier)
     before = None if earlier is None or old is None else Earlier(earlier, old)
     show_set(gates, report, old)
-    line.text(data.rocks.share(run, rule).sentence)
+    with line:
+        controls.show_rock_line(run)
     with right, st.container(key=look.TEXT):
         show_preview(run, rule)
     with listed:
@@ -76,20 +71,19 @@ def page() -> None:
     show_words(report)
     show_pillars(run, report)
     show_beside(run, rule)
-    st.plotly_chart(figure(run, rule), key="cutoff", alt="Coverage and stability over K")
+    show_figure(rule, report)
     st.code(command_line(run, rule), language="sh", wrap_lines=True)
     show_taking(run, rule, command_line(run, rule, "export") if report.ids else None)
 
 
-@kept
-def figure(run: data.runs.RunKey, rule: data.rocks.RockRule) -> go.Figure:
-    """How K was found. Kept: Plotly takes longer to check it than all else of the page."""
-    report = data.rocks.found(run, rule).report
+def show_figure(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:
+    """How K was found."""
     about = f"{data.runs.facts(run).meta.name} · {report.mode} · score {report.score}"
     marked = charts.Marked(
         len(report.ids), report.knee, report.enough or 0, rule.min_jaccard, rule.draws
     )
-    return charts.cutoff(report.curves, marked, about)
+    figure = charts.cutoff(report.curves, marked, about)
+    st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
 
 
 def offer_ways_on() -> None:
