@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, selection, words
+from app import cards, data, selection, words
 from app.views.threshold_lab import look
 
 
@@ -36,14 +36,15 @@ def draw_knob(
 ) -> None:
     """A control for one number of the rule: its symbol, its name, and one sentence as its help."""
     about = data.rocks.KNOBS[name]
-    helps = " ".join(filter(None, (words.literal(about.meaning), settings.pop("help", ""))))
+    helps = cards.about(name) or words.literal(about.meaning)
+    helps += " " + settings.pop("help", "")
     selection.control(
         name,
         widget,
         f"{about.symbol} · {name}",
         getattr(rule, name),
         lambda v: change_rule(**{name: v}),
-        **({"min_value": about.low, "max_value": about.high, "help": helps} | settings),
+        **({"min_value": about.low, "max_value": about.high, "help": helps.strip()} | settings),
     )
 
 
@@ -137,7 +138,7 @@ def show_context(rule: data.rocks.RockRule) -> None:
         lambda v: change_rule(gamma=v),
         share,
         format_func=lambda g: f"{round(g * offsets)} of {offsets}",
-        help=words.literal(about.meaning),
+        help=cards.about("gamma") or words.literal(about.meaning),
     )
     draw_knob("eta", rule, st.slider, step=0.01)
     draw_knob("min_support", rule, st.number_input, step=1)

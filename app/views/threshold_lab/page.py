@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, data, selection, words
+from app import cards, controls, data, selection, words
 from app.views.threshold_lab import charts, look
 from app.views.threshold_lab.beside import show_beside
 from app.views.threshold_lab.histogram import show_thresholds, show_typed
@@ -84,6 +84,7 @@ def show_figure(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> Non
     )
     figure = charts.cutoff(report.curves, marked, about)
     st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
+    cards.row("K", "coverage", "stability", "jaccard", "knee", "paper_mode")
 
 
 def offer_ways_on() -> None:

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import data, words
+from app import cards, data, words
 from app.views.threshold_lab import look
 
 HIGH = "**1 High** before and after, of any type"
 RECURRING = "**2 Recurring**"
 IN_SET = "**3 In the set**"
+CARDS = {"Occurrences": "high", "In similar contexts": "recurring"}  # label -> heading of a card
 MOST_NAMED = 20  # types in a command
 
 
@@ -44,7 +45,8 @@ class Gates(NamedTuple):
 
 def show_cells(gate: DeltaGenerator, heading: str, cells: list[Cell]) -> None:
     with gate:
-        st.markdown(heading)
+        about = (cards.about(CARDS.get(cell.label, cell.label)) for cell in cells)
+        st.markdown(heading, help="\n\n".join(filter(None, about)) or None)
         row = st.container(horizontal=True)
     for cell in cells:
         delta = None
