@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from app import data
+
 WHOLE = """rank in_set shown category class knockout_told frequency mean rock_score share coverage
 series interval persistent consistent ccr precision rock_score_ctx type_density occurrence_density
 token_id""".split()
@@ -25,7 +27,7 @@ def _text(heading: str, about: str | None = None, **settings: Any) -> Any:
 
 def config(column: str) -> dict[str, Any]:
     """Of the types, by a rule or of one step; `column` is the loss that is summed."""
-    mean = _number(f"mean {column} (nats)", "%.4f", "At the last checkpoint.")
+    mean = _number(f"mean {data.texts.SPOKEN[column]} (nats)", "%.4f", "At the last checkpoint.")
     return {
         "rank": _number("#", width="small"),
         "in_set": st.column_config.CheckboxColumn(
@@ -38,7 +40,7 @@ def config(column: str) -> dict[str, Any]:
         ),
         "frequency": _number("n", "%d", "Occurrences on these texts."),
         "mean": mean,
-        "mean_kl": _number("mean kl (nats)", "%.4f", "Of this step's fresh rollouts."),
+        "mean_kl": _number("mean KL (nats)", "%.4f", "Of this step's fresh rollouts."),
         "rock_score": _number(
             "R(v) (nats)",
             "%.2f",
