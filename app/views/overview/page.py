@@ -70,7 +70,7 @@ def show_figures() -> None:
         return
     known = facts.means.iloc[-1]
     columns[2].metric(
-        f"Last mean {facts.loss}",
+        f"Last mean {data.texts.SPOKEN[facts.loss]}",
         f"{known['mean']:.4f} nats",
         help=cards.help_of(
             facts.loss,
