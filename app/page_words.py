@@ -18,7 +18,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         "overview": (
             "opd student teacher",
             _LOSS,
-            "fresh accuracy interval rock_token R share grad_norm scenario learned",
+            "fresh accuracy interval rock_token R share grad_norm scenario arm baseline knockout",
             _CATEGORIES,
         ),
         "trace": (
@@ -95,6 +95,28 @@ WORDS: dict[str, tuple[str, ...]] = {
             "undecided needed p_value interval max_T BH sign_test power reliability",
             "student rollout fresh accuracy kl nats rock_token recurring baseline naive not_told",
             _SIGNS,
+        ),
+        "notes": (_SET, _LOSS, _SIGNS, "rule share coverage stability interval stays_hard"),
+        "learn": (
+            "opd student teacher",
+            _LOSS,
+            _SET,
+            "share coverage stability jaccard grad_norm weight scenario knockout pillar stumbling",
+            "neutral arm baseline freeze random_freeze regression naive cross_fitted interval",
+            "type_density occurrence_density before_after probe gamma eta w",
+            _CLASSES,
+            _SIGNS,
+        ),
+        "token": (
+            _SET,
+            _LOSS,
+            "occurrence position probe final_texts first_texts before_after interval share rho",
+            "gamma eta support least_share grad_norm mean_gradient cosine not_told",
+            "knockout delta sham pillar stumbling neutral needed arm baseline freeze weight",
+            _CLASSES,
+            "hard change",
+            _SIGNS,
+            _CATEGORIES,
         ),
         "live": (_LOSS, "fresh accuracy interval R share", _SIGNS),
         "session": (

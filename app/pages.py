@@ -45,11 +45,6 @@ _made: dict[str, StreamlitPage] = {}  # by the name of the page
 _BY_NAME = "home by its name"
 
 
-def has(name: str) -> bool:
-    """Whether there is a page of this name."""
-    return any(page.name == name for page in PAGES)
-
-
 def menu(views: Path) -> dict[str, list[StreamlitPage]]:
     """The pages by section as Streamlit wants them, for one script run: it writes into them. Making
     them asks the file system thirty things, so they are made once and copied.

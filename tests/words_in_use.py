@@ -11,11 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from rockcore.glossary import TERMS
 
-# what is another word, or no word, where it does not stand alone
-_ALONE = """p q n r s t v x J K w H R set high share score before after window full absent interval
-type types step steps id matched single bounds change position neutral soft token rule full
-student teacher class hard function content special punctuation operator digit hidden skill habit
-at most weight naive baseline occurrence occurrences""".split()
+# words that nobody knows beforehand; what else is small and plain may be a word like any other, and
+# counts where it heads something
+COINED = set(
+    """kl nats rollout rollouts probe probes sham shams knockout knocked logp checkpoint
+checkpoints entropy estimator milestone quantile arm arms discourse latex baseline""".split()
+)
 
 
 def headings(app: AppTest) -> list[str]:
@@ -59,9 +60,10 @@ def in_use(app: AppTest) -> set[str]:
 
 
 def _stands(word: str, heads: list[str], running: str) -> bool:
-    if word in _ALONE:
+    plain = len(word) == 1 or (word.isalpha() and word.islower() and word not in COINED)
+    if plain and word.isascii():
         return word in heads
-    flags = re.IGNORECASE if word.islower() and len(word) > 3 else 0
+    flags = re.IGNORECASE if word.islower() else 0
     return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", running, flags) is not None
 
 

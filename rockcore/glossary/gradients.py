@@ -71,7 +71,7 @@ GRADIENTS: dict[str, Term] = {
         "not told from 0",
         "",
         "The interval of a length holds 0: it is bounded from above and has no direction.",
-        also=("not told", "at most"),
+        also=("not told",),
     ),
     "lorenz": Term(
         "Lorenz curve",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -137,6 +138,37 @@ def test_a_type_that_does_not_occur_has_no_value_and_is_said(
     assert rows.tokens.tolist() == [0] and rows.cursor.isna().all()
 
 
+# A change is a factor, and has an interval.
+
+
+def test_types_are_coloured_by_their_ratio_to_the_first_step_and_the_change_is_said(
+    open_app, tiny_run: RunFactory
+) -> None:
+    run = tiny_run()
+    app = open_app("steps", run, view="type", which="top", rows="9")
+    (sent,) = drawn(app)
+    every = data.steps.types(data.runs.key(str(run)), "final", "kl")
+    values = every.values[:9].astype(float)
+    np.testing.assert_allclose(cells(sent), np.log2(values / values[:, :1]), rtol=1e-3, atol=1e-3)
+    assert sent["kind"] == "ratio" and sent["legend"][5] == ["about", "the same"]
+    assert re.search(r"Step 0 → 20: mean kl over all tokens .*: [+−]\d+ % \(95 % ", words(app))
+    table = app.dataframe[0].value
+    np.testing.assert_allclose(table.factor, values[:, -1] / values[:, 0], rtol=1e-4)
+    app = open_app("steps", run, view="type", which="top", signal="sampled_loss")
+    assert drawn(app)[0]["kind"] == "diverging", "what may be negative has no ratio"
+
+
+def test_a_table_has_no_column_twice(open_app, tiny_run: RunFactory) -> None:
+    def columns(app: AppTest) -> list[str]:
+        return list(app.dataframe[0].proto.column_order)
+
+    run = tiny_run()
+    assert {"first", "cursor", "last"} <= set(columns(open_app("steps", run, step="10")))
+    assert "cursor" not in columns(open_app("steps", run, step="20"))
+    one_step(alone := tiny_run("alone"))
+    assert columns(open_app("steps", alone)) == ["position", "shown", "first"]
+
+
 # A run of which only some is logged.
 
 
@@ -156,7 +188,7 @@ def test_a_run_of_probes_alone_is_followed_over_its_two_checkpoints(
 ) -> None:
     run = tiny_run("imported", steps=(0, 1000))
     probes_only(run)
-    app = open_app("steps", run, view=view, signal=signal, which="top")
+    app = open_app("steps", run, view=view, signal=signal, which="top", shade="value")
     assert not app.exception
     (sent,) = drawn(app)
     assert sent["steps"] == [0, 1000] and np.isfinite(cells(sent)).all()
@@ -329,10 +361,8 @@ def test_hostile_token_text_is_text_in_every_view(open_app, tiny_run: RunFactory
         app = open_app("steps", run, view=view, which="top", types="30", span="0-60")
         shown = (*app.markdown, *app.caption, *app.info, *app.warning)
         assert not any("<" in str(e.value) for e in shown)
-        for part in app.get("bidi_component"):
-            assert not part.proto.html_content and all(
-                name.isprintable() for name in json.loads(part.proto.json)["names"]
-            )
+        assert not any(part.proto.html_content for part in app.get("bidi_component"))
+        assert all(name.isprintable() for part in drawn(app) for name in part["names"])
 
 
 VALUES = np.random.default_rng(0).gamma(0.3, 1.0, (300, 300)).astype(np.float32)
@@ -394,6 +424,24 @@ def test_a_legend_names_each_bin_by_its_edge_and_the_quantile_of_that() -> None:
 
 
 # In a browser.
+
+
+def test_the_cursor_plays_through_the_steps_and_the_page_is_where_it_is_left(tab: Tab) -> None:
+    tab.open("/steps?run=tiny&source=first&rollout=0&step=20")
+    said = tab.page.locator(".player .said")
+    playwright.expect(said).to_contain_text("step 20, 3 of 3")
+    tab.page.locator(".player .speed").select_option("4 ×")
+    tab.page.locator(".heatmap canvas").focus()
+    tab.page.keyboard.press("Space")
+    playwright.expect(tab.page.locator(".veil")).to_be_visible()
+    playwright.expect(said).to_contain_text("step 20, 3 of 3")
+    playwright.expect(tab.page.locator(".veil")).to_have_count(0)
+    tab.page.locator(".heatmap canvas").focus()
+    tab.page.keyboard.press("[")
+    tab.wait_for_url(step="10")
+    playwright.expect(said).to_contain_text("step 10, 2 of 3")
+    link = tab.page.get_by_role("link", name="Read rollout 0 at step 10 in Trace")
+    playwright.expect(link).to_be_visible()
 
 
 def drag(

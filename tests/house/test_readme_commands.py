@@ -133,7 +133,7 @@ def write_dumps() -> None:
     test_nemo_rl.told(Path("logs/exp_001/train_data_step7.jsonl"), *test_nemo_rl.SAMPLES)
     Path("logs/exp_001/config.yaml").write_text("grpo:\n  adv_estimator:\n    name: opd\n")
     told(Path("samples/rows.jsonl"), [response(2, words) for words in (["a", "b"], ["b", "c"])])
-    file = Path("outputs/run/rollouts/step_0/effective/traces.jsonl")
+    file = Path("outputs/run/rollouts/step_0/train/effective/traces.jsonl")
     test_prime_rl.lines(file, [test_prime_rl.episode(*test_prime_rl.TRACES)])
     for name, seed in (("pre", 0), ("post", 1)):
         authors_files.save_occurrences(Path(f"{name}.pt"), authors_files.records((4, 6), seed))

@@ -7,15 +7,15 @@ const FRAME = 2,
   LEAST_WIDE = 72,
   LABEL = 14,
   AXIS = 18,
-  BELOW = 42;
+  BELOW = 42; // of labels, at the usual size of the page
 
 function place(chart) {
   const { names, steps, flat, stepEdges } = chart.data;
   const widest = (texts) =>
     Math.ceil(Math.max(0, ...texts.map((text) => chart.pen.measureText(text).width)));
-  chart.pen.font = `12px ${getComputedStyle(chart.root).fontFamily}`;
+  chart.pen.font = `${scaled(12)}px ${getComputedStyle(chart.root).fontFamily}`;
   const most = 0.3 * chart.width;
-  const left = AXIS + 8 + Math.min(most, widest(flat ? steps.map(String) : names.slice(0, 2000)));
+  const left = scaled(AXIS) + 8 + Math.min(most, widest(flat ? steps.map(String) : names.slice(0, 2000)));
   const right = 2 + widest([String(steps.at(-1)), String(names.length)]) / 2;
   const wish = flat ? CELL.flatRow * names.length : CELL.step * steps.length;
   const room = Math.max(40, Math.min(chart.width - left - right, Math.max(LEAST_WIDE, wish)));
@@ -71,9 +71,9 @@ function ticks(chart) {
   const { rows, flat } = chart.data;
   const put = (side, at, text) => {
     const node = element("span", `tick ${side}`, text);
-    const [left, top] = side === "left" ? [AXIS, at] : [chart.left + at, chart.tall + 4];
+    const [left, top] = side === "left" ? [scaled(AXIS), at] : [chart.left + at, chart.tall + 4];
     Object.assign(node.style, { left: `${left}px`, top: `${top}px` });
-    if (side === "left") node.style.width = `${chart.left - AXIS - 6}px`;
+    if (side === "left") node.style.width = `${chart.left - scaled(AXIS) - 6}px`;
     return node;
   };
   const labels = [
@@ -83,7 +83,7 @@ function ticks(chart) {
   const below = element("span", "name below", flat ? `${rows} (tokens)` : "step (updates)");
   Object.assign(below.style, {
     left: `${chart.left + chart.room / 2}px`,
-    top: `${chart.tall + 22}px`,
+    top: `${chart.tall + scaled(22)}px`,
   });
   const steps = chart.tall < 90 ? "step" : "step (updates)"; // on its side, no longer than the map
   const left = element("span", "name left", flat ? steps : rows);
@@ -97,7 +97,7 @@ function rowTicks(chart) {
     n = names.length;
   const middle = (i) => (chart.row(i) + chart.row(i + 1)) / 2;
   if (!flat) {
-    const every = Math.max(1, Math.ceil((LABEL * n) / room));
+    const every = Math.max(1, Math.ceil((scaled(LABEL) * n) / room));
     return names.map((name, i) => [middle(i), name]).filter((_, i) => i % every === 0);
   }
   // positions of the log: round ones, in whichever cell they lie
@@ -111,7 +111,7 @@ function rowTicks(chart) {
 function stepTicks(chart) {
   const { steps, flat } = chart.data;
   const apart = flat
-    ? LABEL + 2
+    ? scaled(LABEL) + 2
     : Math.max(40, chart.pen.measureText(String(steps.at(-1))).width + 12);
   const most = (flat ? chart.tall : chart.room) / apart;
   const every = roundUp((steps.at(-1) - steps[0]) / Math.max(2, most));

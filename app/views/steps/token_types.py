@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, pages, selection
+from app import data, selection
 from app.views.steps import words
 from app.views.steps.asked import Asked
 from app.views.steps.surfaces import (
@@ -117,7 +117,7 @@ MOST_OFFERED = 8  # links to pages of types
 def offer_picked(every: data.steps.TypeSteps, picked: list[int]) -> None:
     """The selected types each have a page of their own."""
     names = data.steps.offered(every, [str(i) for i in picked])
-    if not picked or not pages.has("token"):
+    if not picked:
         return
     with st.container(horizontal=True, key="picked types"):
         for i in picked[:MOST_OFFERED]:

@@ -33,6 +33,8 @@ def draw_knob(
     name: str, rule: data.rocks.RockRule, widget: Callable[..., Any], **settings: Any
 ) -> None:
     """A control for one number of the rule: its symbol, its name, and one sentence below."""
+    if selection.hidden(name):
+        return
     about = data.rocks.KNOBS[name]
     selection.control(
         name,
