@@ -17,7 +17,17 @@ if (
 
 import streamlit as st  # noqa: E402
 
-from app import cards, data, links, pages, pins, search, selection, shell, turns  # noqa: E402
+from app import (  # noqa: E402
+    data,
+    lesson,
+    links,
+    pages,
+    search,
+    selection,
+    shell,
+    turns,
+)
+from app.pages import Page  # noqa: E402
 
 VIEWS = Path(__file__).parent / "views"
 
@@ -118,6 +128,14 @@ def rerun_on_news(run: data.runs.RunKey) -> None:
         st.rerun()
 
 
+def show_lesson(about: Page) -> None:
+    """What a lesson asks of the reader on this page, or at the first start that there are some."""
+    if about.name == pages.HOME:
+        lesson.offer()
+    if about.name != "learn" and selection.asked("lesson"):
+        lesson.strip(about.name)
+
+
 def main() -> None:
     st.set_page_config(page_title=shell.TITLE, layout="wide")
     page = st.navigation(pages.menu(VIEWS), expanded=True)
@@ -133,17 +151,13 @@ def main() -> None:
             shell.show_head(about)
         if run is not None:
             search.offer_search(run)
-        with st.sidebar:
-            cards.offer_words(about.name)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)
             show_unfinished(run)
         if run is not None or about.own_pace or not about.of_one_run:
+            show_lesson(about)
             page.run()
-        if run is not None and about.of_one_run:
-            with st.sidebar:
-                pins.offer_pin(run, label="Pin this view")
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))
     shell.show_foot()

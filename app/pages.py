@@ -25,6 +25,7 @@ class Page(NamedTuple):
 
 HOME = "overview"  # the page without a name in the address
 PAGES = (
+    Page("learn", "Learn", folds=False, section=""),
     Page("overview", "Overview"),
     Page("trace", "Trace"),
     Page("rock_tokens", "Rock tokens"),

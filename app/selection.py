@@ -47,6 +47,7 @@ _MOVING = "moving"  # the control that a hand drags, while its callback runs
 _SETTLED = "settled"  # (run, name) -> the default first shown there
 _RUN = "open run"
 _LAST_RUN = "last open run"
+_BARE = "came bare"  # whether this session began with an address that asked for nothing
 _PAGE = "page"
 _TURN = "turn to"  # the page that a callback asks for
 
@@ -60,6 +61,7 @@ def begin(page: str) -> None:
     """
     state = st.session_state
     published, picked = state.get(_PUBLISHED, {}), state.get(_PICKED, {})
+    state.setdefault(_BARE, not st.query_params.to_dict())
     same = state.get(_PAGE, page) == page
     url = published if state.get(_TOUCHED, False) else st.query_params.to_dict()
     if url != published and (url or same):
@@ -296,6 +298,21 @@ def explain_gone(name: str, label: str, missing: str, there_is: str, shown: str 
 def asked(name: str) -> str:
     """What the person, or the link, asked for, whether or not it can be had."""
     return st.session_state[_PICKED].get(name, "")
+
+
+def came_bare() -> bool:
+    """Whether the address that this session began with asked for nothing."""
+    return st.session_state.get(_BARE, False)
+
+
+def remembered(name: str, first: T) -> T:
+    """What this session keeps beside the link, such as a set that grows; `first` to begin with."""
+    return st.session_state.setdefault(f"remembered {name}", first)
+
+
+def everything_asked() -> dict[str, str]:
+    """All that the person, or the link, asked for, by name."""
+    return dict(st.session_state[_PICKED])
 
 
 def link(view: str, label: str, **changes: str) -> None:

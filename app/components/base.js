@@ -48,11 +48,6 @@ function isDark(probe) {
   return getComputedStyle(probe).color === "rgb(255, 255, 255)";
 }
 
-// Pixels of a page at its usual size, as many as they are where all of it is larger.
-function scaled(pixels) {
-  return (pixels * parseFloat(getComputedStyle(document.documentElement).fontSize)) / 16;
-}
-
 // Words and numbers.
 
 // As rockcore.spelling writes them: a token on one line, and text whose lines and spaces stay.

@@ -169,18 +169,32 @@ def divergences(frame: pd.DataFrame) -> Divergences:
     stay apart from it.
     """
     student, teacher = alternatives(frame, "student"), alternatives(frame, "teacher")
-    p_student, _ = _under_other(student, teacher)
-    p_teacher, t_only = _under_other(teacher, student)
-    # the union: the student's list, then what only the teacher lists, then the tails
-    s = np.concatenate([student.p, np.where(t_only, p_teacher, 0)], axis=1)
-    t = np.concatenate([p_student, np.where(t_only, teacher.p, 0)], axis=1)
-    s, t = (
-        np.concatenate([x, np.maximum(1 - x.sum(axis=1, keepdims=True), 0)], axis=1) for x in (s, t)
-    )
+    _, s, t = beside(student, teacher)
     middle = (s + t) / 2
     js = (_kl(s, middle) + _kl(t, middle)) / 2
     top1 = (student.ids[:, 0] != teacher.ids[:, 0]).astype(float)
     return Divergences(_kl(s, t), _kl(t, s), js, top1)
+
+
+class Beside(NamedTuple):
+    """Both models over the same outcomes: the student's alternatives, the teacher's, and one tail
+    for all else, in this order.
+    """
+
+    ids: np.ndarray  # (T, 2k) the last column, the tail, has no id
+    student: np.ndarray  # (T, 2k + 1) probabilities; 0 in both where the teacher's is listed before
+    teacher: np.ndarray
+
+
+def beside(student: Alternatives, teacher: Alternatives) -> Beside:
+    """The union of both lists: see `divergences`."""
+    p_student, _ = _under_other(student, teacher)
+    p_teacher, t_only = _under_other(teacher, student)
+    s = np.concatenate([student.p, np.where(t_only, p_teacher, 0)], axis=1)
+    t = np.concatenate([p_student, np.where(t_only, teacher.p, 0)], axis=1)
+    tails = [np.maximum(1 - x.sum(axis=1, keepdims=True), 0) for x in (s, t)]
+    s, t = (np.concatenate(both, axis=1) for both in zip((s, t), tails, strict=True))
+    return Beside(np.concatenate([student.ids, teacher.ids], axis=1), s, t)
 
 
 def _under_other(own: Alternatives, other: Alternatives) -> tuple[np.ndarray, np.ndarray]:
