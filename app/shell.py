@@ -32,7 +32,6 @@ STYLE = """
 .st-key-page-head button {min-height: 1.8rem; padding: 0 0.5rem}
 @media (max-width: 640px) {
   .st-key-page-head {padding-left: 2.5rem}
-  [data-testid=stCode] code {max-width: 100%; overflow-wrap: anywhere}
   [data-testid=stButtonGroup] > div {flex-wrap: wrap; overflow: visible}
   [data-testid=stButtonGroup] > div > button {padding-inline: 0.4rem}
   :has(> [data-testid=stColumn] [data-testid=stMetric]) > [data-testid=stColumn] {

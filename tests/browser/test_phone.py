@@ -7,7 +7,8 @@ import pytest
 from chrome import PAGES, Tab
 
 # Texts of the page, inside components too, that no hand can bring into view. What ends in an
-# ellipsis says so; what stands in something that scrolls can be scrolled to.
+# ellipsis says so; what stands in something that scrolls can be scrolled to. Code is left out: the
+# spaces that hang over the end of its lines count as its width.
 HIDDEN = """() => {
     const found = new Set(), main = document.querySelector('[data-testid=stMain]');
     const say = (what, node) => found.add(`${what}: ${node.textContent.trim().slice(0, 60)}`);
@@ -24,7 +25,7 @@ HIDDEN = """() => {
         (child) => child.nodeType === Node.TEXT_NODE && child.textContent.trim());
     for (const node of all(main)) {
         if (!hasText(node) || !node.checkVisibility({ visibilityProperty: true })
-            || node.closest('canvas, option, style, .katex')) continue;
+            || node.closest('canvas, option, style, .katex, pre')) continue;
         const box = node.getBoundingClientRect();
         const { overflowX, textOverflow } = getComputedStyle(node);
         if (!box.width || box.height < 2) continue;
@@ -46,12 +47,14 @@ def phone(tab: Tab) -> Tab:
     return tab
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_no_text_of_a_page_is_cut_on_a_phone(phone: Tab, page: str) -> None:
-    phone.open(f"/{page}?run=habit" + ("&token=603" if page == "token" else ""))
-    playwright.expect(phone.page.get_by_role("heading", level=1)).to_be_visible()
-    phone.rest()
-    assert phone.page.evaluate(HIDDEN) == []
+def test_no_text_of_any_page_is_cut_on_a_phone(phone: Tab) -> None:
+    found = {}
+    for page in PAGES:
+        phone.open(f"/{page}?run=habit" + ("&token=603" if page == "token" else ""))
+        playwright.expect(phone.page.get_by_role("heading", level=1)).to_be_visible()
+        phone.rest()
+        found[page] = phone.page.evaluate(HIDDEN)
+    assert {page: cut for page, cut in found.items() if cut} == {}
 
 
 def test_what_is_cut_is_found(phone: Tab) -> None:
