@@ -39,7 +39,8 @@ __all__ = [
 
 # Letters of a heading, and of the lines below it, that fit a phone of 390 pixels and a half of a
 # small screen: Plotly cuts what is longer, and knows no other way.
-_HEADING, _ABOUT = 54, 70
+_HEADING, _ABOUT = 50, 70
+_NAME = 46  # of a legend
 _LINE_PX = 18  # what one more of them takes
 _IN_HALL = 4 / 3  # 16 px for 12
 HATCH = {"size": 5, "fillmode": "overlay", "fgcolor": "white"}  # over a bar, with a shape
@@ -66,7 +67,12 @@ def finish(
 
 
 def fit(figure: go.Figure) -> go.Figure:
-    """The axes in the size of the layout's text, where that is a hall's."""
+    """Names of a legend in lines that fit a phone, and the axes in the size of the layout's text
+    where that is a hall's.
+    """
+    for trace in figure.data:
+        if trace.name and len(trace.name) > _NAME:
+            trace.name = "<br>".join(textwrap.wrap(trace.name, _NAME))
     if selection.presents():
         size = round(12 * _IN_HALL)
         about = {"tickfont_size": size, "title_font_size": size}

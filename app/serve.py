@@ -35,6 +35,8 @@ FIRST = (
     "pyarrow.parquet",
     "duckdb",
     "rockcore.rocks",
+    "scipy.stats",  # a second of CPU, and the first page needs it
+    "plotly.graph_objects",
 )  # never a page or a component: that wants a script run to register in
 
 

@@ -25,7 +25,7 @@ STYLE = """
 [data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
 :is([data-testid=stSidebarNavLink], [data-testid=stSidebarNavSectionHeader],
   [data-testid=stPageLink-NavLink], [data-testid=stSkipToContent],
-  .stApp button):focus-visible {outline: 2px solid currentColor; outline-offset: 1px}
+  .stApp button):focus-visible {outline: 2px solid currentColor !important; outline-offset: 1px}
 .st-key-page-head {position: sticky; top: 0; z-index: 999991; min-height: 2.75rem;
   padding: 0.25rem 3.5rem 0.25rem 0; margin-bottom: -0.5rem;
   background: PAGE}
@@ -46,7 +46,8 @@ PRESENTER = """
 :root {font-size: 24px}
 """
 FOLDED = """
-.stMain [class*="st-key-widget-"] {display: none}
+.stMain [class*="st-key-widget-"],
+.stMain [class*="st-key-widget-"] + :has(> [data-testid=stCaptionContainer]) {display: none}
 """
 
 

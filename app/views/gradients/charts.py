@@ -28,7 +28,7 @@ _MOST_POINTS = 3_000
 _PANELS = (
     ("tokens_share", "of the tokens"),
     ("kl_share", "of the KL"),
-    ("gradient_share", "of the gradient norm"),
+    ("gradient_share", "of the gradient"),
 )
 
 
