@@ -15,16 +15,6 @@ _CATEGORIES = (
 WORDS: dict[str, tuple[str, ...]] = {
     page: tuple(dict.fromkeys(" ".join(keys).split()))
     for page, keys in {
-        "learn": (
-            "opd student teacher",
-            _LOSS,
-            _SET,
-            "probe final_texts before_after grad_norm share jaccard interval scenario",
-            "knockout pillar neutral undecided freeze baseline sham sign_test p_value",
-            "naive cross_fitted regression type_density occurrence_density",
-            "accuracy holm learned",
-            _SIGNS,
-        ),
         "overview": (
             "opd student teacher",
             _LOSS,
