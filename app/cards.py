@@ -15,8 +15,12 @@ from app import data, selection, words
 from app.page_words import WORDS
 from rockcore.glossary import TERMS, TOPICS, Term
 
+# how a heading may be written -> the term: p heads a column of p-values, in a formula it is a model
+_IN_ORDER = list(TERMS.items())[::-1]  # of two that are written alike the first one counts
+_KEYS = {word: key for key, term in _IN_ORDER for word in (term.symbol, term.name)}
+_KEYS |= {word: key for key, term in _IN_ORDER for word in term.also}
 PAPER = "Paper (arXiv 2605.09253)"
-TITLE = "What the words mean"
+TITLE, KEY = "What the words mean", "Alt+W"
 
 
 def help_of(key: str, *notes: str, **values: Any) -> str:
@@ -24,6 +28,25 @@ def help_of(key: str, *notes: str, **values: Any) -> str:
     numbers of the run, beside those that are known of it.
     """
     return "\n\n".join((body(TERMS[key], _known() | values), *map(words.literal, notes)))
+
+
+def about(heading: str, note: str | None = None) -> str | None:
+    """The help of a heading: the card of the term that is written so, if there is one, and a note
+    in Markdown on this place.
+    """
+    term = TERMS.get(_KEYS.get(heading, _KEYS.get(heading.split(" (")[0], "")))
+    parts = [body(term, _known())] if term else []
+    return "\n\n".join([*parts, *([note] if note else [])]) or None
+
+
+def on_columns(config: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a table, with the cards of those headings that the glossary has."""
+    return {
+        name: {**column, "help": about(column.get("label") or name, column.get("help"))}
+        if isinstance(column, dict)
+        else column
+        for name, column in config.items()
+    }
 
 
 def card(key: str, **values: Any) -> None:
@@ -42,7 +65,14 @@ def row(*keys: str, **values: Any) -> None:
 
 def offer_words(page: str) -> None:
     """A button that opens the cards of all words of a page, with a field that finds any other."""
-    if st.button(TITLE, icon=":material/menu_book:", width="stretch"):
+    if st.button(
+        "Words",
+        key="words",
+        icon=":material/menu_book:",
+        type="tertiary",
+        shortcut=KEY,
+        help="What the words of this page mean: each with its equation, and what it is here.",
+    ):
         st.dialog(TITLE, width="medium")(_show_words)(page)
 
 
@@ -92,7 +122,8 @@ def _known() -> dict[str, Any]:
 
 def label(term: Term) -> str:
     """Symbol and name: a symbol alone says nothing to somebody who needs the card."""
-    return term.name if term.symbol in ("", term.name) else f"{term.symbol} · {term.name}"
+    words_of = term.name.split()
+    return term.name if term.symbol in ("", *words_of) else f"{term.symbol} · {term.name}"
 
 
 def body(term: Term, values: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Frame -> Plotly figure. No data access, and of Streamlit only whether the page is shown to a
 hall. Each figure names unit, run, step and estimator.
 
-Colours are blue, orange, violet and grey, never red against green, and mid-toned so that they read
-on a light and on a dark page; symbols or dashes carry the same distinction. Token text passes
+Colours are those of rockcore/colours.py, mid-toned so that they read on a light and on a dark page;
+symbols, dashes or patterns carry the same distinction. Token text passes
 through `label`: Plotly renders markup.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from app import selection
-from app.components.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT, TEACHER, VIOLET
+from app.components.colours import CONTROL, NEUTRAL, PHASES, ROCK, SKY, STUDENT, TEACHER
 from app.words import printable
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def accuracy_curve(evals: pd.DataFrame, run: str) -> go.Figure:
     low, high.
     """
     figure = go.Figure()
-    styles = {"greedy": (STUDENT, "solid", "circle"), "sampled": (TEACHER, "dash", "diamond")}
+    styles = {"greedy": (STUDENT, "solid", "circle"), "sampled": (SKY, "dash", "diamond")}
     for decoding in sorted(set(evals.decoding)):
         frame = evals.loc[evals.decoding == decoding]
         colour, dash, symbol = styles.get(str(decoding), (NEUTRAL, "dot", "square"))
@@ -218,17 +218,10 @@ def phase_times(seconds: pd.DataFrame, run: str) -> go.Figure:
     student_s, update_s and log_s that are there; each is known, or nothing could stand on it.
     """
     figure = go.Figure()
-    styles = {
-        "sample": STUDENT,
-        "teacher": TEACHER,
-        "student": VIOLET,
-        "update": SKY,
-        "log": NEUTRAL,
-    }
     patterns = (
         ("", "/", "x", ".", "-") if len(seconds) <= 60 else ("",) * 5
     )  # in a thin bar a pattern is noise
-    for (phase, colour), pattern in zip(styles.items(), patterns, strict=True):
+    for (phase, colour), pattern in zip(PHASES.items(), patterns, strict=True):
         if f"{phase}_s" not in seconds:
             continue
         figure.add_bar(

@@ -7,20 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, selection, words
+from app import cards, data, selection, words
+from rockcore.analysis.signals import SPOKEN
 from rockcore.schema import Texts
-
-_ABOUT = (
-    "Probe texts were sampled once, by the first or the final student, and are scored again by "
-    "the student of every logged step."
-)
-
-_LOSSES = {
-    "kl": "What the numbers called kl are. KL(student ‖ teacher), averaged over the student's own "
-    "tokens.",
-    "sampled_loss": "log p_student − log p_teacher of the token that was written: a noisy estimate "
-    "of kl from one sample, which may be negative.",
-}
 
 
 def source(options: Sequence[str], **settings: Any) -> str:
@@ -35,7 +24,7 @@ def source(options: Sequence[str], **settings: Any) -> str:
         options,
         first if first in options else options[-1],
         format_func=lambda value: Texts(value).label,
-        help=_ABOUT,
+        help=cards.help_of("probe"),
         **settings,
     )
 
@@ -43,7 +32,7 @@ def source(options: Sequence[str], **settings: Any) -> str:
 def show_losses(facts: data.runs.Course) -> None:
     """What the numbers called kl are here, and those of sampled_loss where they stand in for it."""
     for loss in dict.fromkeys(("kl", facts.loss)):
-        st.badge(words.literal(facts.measured(loss)), help=_LOSSES[loss])
+        st.badge(words.literal(facts.measured(loss)), help=cards.help_of(loss))
 
 
 def signal(
@@ -56,7 +45,10 @@ def signal(
     if not there:
         return None
     first = data.runs.usual_signal(run, there, texts)
-    return selection.choose("signal", st.selectbox, label, there, first, **settings)
+    spoken = {name: SPOKEN.get(name, name) for name in there}
+    return selection.choose(
+        "signal", st.selectbox, label, there, first, format_func=spoken.get, **settings
+    )
 
 
 def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:

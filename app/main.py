@@ -18,12 +18,10 @@ if (
 import streamlit as st  # noqa: E402
 
 from app import (  # noqa: E402
-    cards,
     data,
     lesson,
     links,
     pages,
-    pins,
     search,
     selection,
     shell,
@@ -153,8 +151,6 @@ def main() -> None:
             shell.show_head(about)
         if run is not None:
             search.offer_search(run)
-        with st.sidebar:
-            cards.offer_words(about.name)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)
@@ -162,9 +158,6 @@ def main() -> None:
         if run is not None or about.own_pace or not about.of_one_run:
             show_lesson(about)
             page.run()
-        if run is not None and about.of_one_run:
-            with st.sidebar:
-                pins.offer_pin(run, label="Pin this view")
     except data.runs.RockError as e:
         show_notice("This part of the run cannot be read", str(e))
     shell.show_foot()

@@ -12,9 +12,23 @@ _CATEGORIES = (
     "discourse latex markdown whitespace digit operator function punctuation content special"
 )
 
+_EVERYWHERE = "final_texts jaccard questions"  # in the line on the Rock Tokens, and in cards
+
 WORDS: dict[str, tuple[str, ...]] = {
-    page: tuple(dict.fromkeys(" ".join(keys).split()))
+    page: tuple(dict.fromkeys(" ".join((*keys, _EVERYWHERE)).split()))
     for page, keys in {
+        "learn": (
+            "opd student teacher",
+            _LOSS,
+            _SET,
+            "probe final_texts before_after grad_norm share jaccard interval scenario",
+            "knockout pillar neutral undecided freeze baseline sham sign_test p_value",
+            "naive cross_fitted regression type_density occurrence_density",
+            "accuracy holm learned",
+            _SIGNS,
+            "coverage stability weight scenario stumbling arm random_freeze gamma eta w",
+            _CLASSES,
+        ),
         "overview": (
             "opd student teacher",
             _LOSS,
@@ -45,7 +59,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         ),
         "token": (
             _SET,
-            "share coverage least_share jaccard mode rule arm freeze holm delta accuracy",
+            "share coverage least_share jaccard mode rule arm baseline freeze holm delta accuracy",
             "student teacher grad_norm not_told probe mean_gradient",
             _LOSS,
             "occurrence position checkpoint before_after final_texts interval",
@@ -97,27 +111,6 @@ WORDS: dict[str, tuple[str, ...]] = {
             _SIGNS,
         ),
         "notes": (_SET, _LOSS, _SIGNS, "rule share coverage stability interval stays_hard"),
-        "learn": (
-            "opd student teacher",
-            _LOSS,
-            _SET,
-            "share coverage stability jaccard grad_norm weight scenario knockout pillar stumbling",
-            "neutral arm baseline freeze random_freeze regression naive cross_fitted interval",
-            "type_density occurrence_density before_after probe gamma eta w",
-            _CLASSES,
-            _SIGNS,
-        ),
-        "token": (
-            _SET,
-            _LOSS,
-            "occurrence position probe final_texts first_texts before_after interval share rho",
-            "gamma eta support least_share grad_norm mean_gradient cosine not_told",
-            "knockout delta sham pillar stumbling neutral needed arm baseline freeze weight",
-            _CLASSES,
-            "hard change",
-            _SIGNS,
-            _CATEGORIES,
-        ),
         "live": (_LOSS, "fresh accuracy interval R share", _SIGNS),
         "session": (
             "opd student teacher scenario step rollout token kl nats",

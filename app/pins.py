@@ -9,7 +9,12 @@ from app.data.notes import RULE, TOKEN, VIEW
 from app.pages import PAGES, title_of
 
 _PLACE = "What do you see here?"
-_NOT_IN_A_VIEW = ("run", "present", "hide")  # the run is known, and how it is shown is no matter
+_NOT_IN_A_VIEW = (
+    "run",
+    "present",
+    "controls",
+    "hide",
+)  # the run is known, and how it is shown is no matter
 
 
 def offer_pin(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import selection, words
+from app import cards, pins, selection, words
 from app.components import page_tools
 from app.components.colours import PAGE, themed
 from app.pages import Page
@@ -17,8 +17,9 @@ PRESENT_KEY, RESET_KEY = "Alt+P", "Alt+X"  # letters alone belong to the text pa
 # white on light blue, and no focus is seen on a link of the menu.
 STYLE = """
 .stMainBlockContainer {padding-top: 0}
-[data-testid=stHeader] {height: 2.75rem; pointer-events: none}
-[data-testid=stHeader] :is(button, a) {pointer-events: auto}
+[data-testid=stHeader] {height: 2.75rem; z-index: 999992; background: transparent}
+[data-testid=stHeader], [data-testid=stHeader] div {pointer-events: none}
+[data-testid=stHeader] :is(button, a, button div, a div) {pointer-events: auto}
 [data-testid=stCaptionContainer] {opacity: 0.8}
 [data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
 :is([data-testid=stSidebarNavLink], [data-testid=stSidebarNavSectionHeader],
@@ -35,7 +36,8 @@ STYLE = """
   [data-testid=stButtonGroup] > div > button {padding-inline: 0.4rem}
   :has(> [data-testid=stColumn] [data-testid=stMetric]) > [data-testid=stColumn] {
     flex: 1 1 40%; min-width: 40%}
-  .st-key-page-head button :is(p, kbd), .st-key-page-head [class*=hortcut] {display: none}
+  .st-key-page-head :is(kbd, [class*=hortcut]) {display: none}
+  .st-key-page-head button p {position: absolute; clip-path: inset(50%)}
 }
 """.replace("PAGE", themed(PAGE))
 # Larger by half, for the last row of a hall; what selection.py draws has a class of its own.
@@ -87,6 +89,10 @@ def _show_tools(about: Page) -> None:
             args=("controls", not shown),
             help="The controls of the page are put away while it is presented.",
         )
+    run = selection.opened()
+    if run is not None and about.of_one_run and not presenting:
+        pins.offer_pin(run)
+    cards.offer_words(about.name)
     page_tools.show()
     st.button(
         "Reset",

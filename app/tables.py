@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app import cards
 from rockcore.spelling import is_formula, printable
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ UNSEEN = "\u2060"  # a word joiner; an apostrophe would stand before every "-1" 
 
 
 def show(rows: pd.DataFrame | list[dict[str, Any]], **options: Any) -> Any:
-    """`st.dataframe`, of cells that are only text."""
+    """`st.dataframe`, of cells that are only text; headings that the glossary has open its card."""
+    if config := options.get("column_config"):
+        options["column_config"] = cards.on_columns(config)
     if isinstance(rows, list):
         return st.dataframe(
             [dict(zip(r, _texts(r.values()), strict=True)) for r in rows], **options

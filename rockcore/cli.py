@@ -1,4 +1,4 @@
-"""The command line: `rockcore train | score | rocks | export | knockout | compare | arms |
+"""The command line: `rockcore train | score | rocks | export | report | knockout | compare | arms |
 compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where something is
 left to answer; `arms` runs `train`.
 """
@@ -18,6 +18,7 @@ from rockcore.commands import (
     export,
     imports,
     knockout,
+    report,
     rocks,
     score,
     train,
@@ -40,6 +41,7 @@ Command = (
     | Annotated[compare_arms.CompareArms, tyro.conf.subcommand("compare-arms")]
     | Annotated[imports.Import, tyro.conf.subcommand("import")]
     | Annotated[export.Export, tyro.conf.subcommand("export")]
+    | Annotated[report.Report, tyro.conf.subcommand("report")]
     | Annotated[app.App, tyro.conf.subcommand("app")]
 )
 _RUN: dict[type, Callable[[Any], None]] = {
@@ -52,6 +54,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     compare_arms.CompareArms: compare_arms.run,
     imports.Import: imports.run,
     export.Export: export.run,
+    report.Report: report.run,
     app.App: app.run,
 }
 

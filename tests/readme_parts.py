@@ -8,14 +8,13 @@ writes them between their markers; a test holds them equal.
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
+from rockcore.analysis.rock_share import rock_share
 from rockcore.glossary import TOPICS, Term
 from rockcore.log import Run, comparisons, sample_runs
 from rockcore.rocks import Examined
-from rockcore.rocks.report import RockReport
-from rockcore.spelling import visible
+from rockcore.spelling import percent, visible
 
 README = Path(__file__).parents[1] / "README.md"
 RUNS = ("habit", "hidden", "skill")
@@ -28,7 +27,7 @@ def plain(text: str) -> str:
 
 def _term(term: Term) -> str:
     name = plain(term.name)
-    symbol = "" if term.symbol in ("", term.name) else f"{plain(term.symbol)} "
+    symbol = "" if term.symbol in ("", *term.name.split()) else f"{plain(term.symbol)} "
     told = [plain(term.sentence)]
     told += [f"${each.strip()}$" for each in term.equation.split(r"\qquad") if each.strip()]
     told += [f"*Take care:* {plain(term.trap)}"] if term.trap else []
@@ -47,24 +46,22 @@ def glossary() -> str:
     return "\n".join(parts)
 
 
-@cache
-def _report(name: str) -> RockReport:
-    return Examined(Run.open(sample_runs() / name)).report
-
-
 def _row(name: str) -> str:
-    found = _report(name)
+    asked = Examined(Run.open(sample_runs() / name))
+    found, share = asked.report, rock_share(asked)
     start = f"| `{name}` |"
     if not found.ids:
         types = f"none of {len(found.tokens)} types: no set is stable" if found.unstable else "none"
-        return f"{start} {types} | – | – | – | – |"
+        return f"{start} {types} | – | – | – | – | – |"
     inside = found.tokens.loc[found.tokens.in_set]
     shown = ", ".join(f"`{visible(str(token))}`" for token in inside.token)
-    became = ", ".join(f"{n} {what}" for what, n in inside["class"].value_counts().items())
+    became = ", ".join(f"{what} {n}" for what, n in inside["class"].value_counts().items())
     stable = found.stability
+    three = (share.token_share, share.kl, share.gradient)
+    shares = " | ".join("unknown" if each is None else percent(each.value) for each in three)
     return (
-        f"{start} {len(found.ids)} of {len(found.tokens)}: {shown} | {found.density['type']:.1%} | "
-        f"{found.coverage:.0%} | {stable.value:.2f} ({stable.low:.2f}–{stable.high:.2f}) | "
+        f"{start} {len(found.ids)} of {len(found.tokens)}: {shown} | {shares} | "
+        f"{stable.value:.2f} ({stable.low:.2f}–{stable.high:.2f}) | "
         f"{became} |"
     )
 
@@ -72,8 +69,8 @@ def _row(name: str) -> str:
 def results() -> str:
     """What the default rule finds in the bundled runs, and what the arms came to."""
     head = (
-        "| run | Rock Tokens | of the tokens | of the KL | halves agree, Jaccard | what became of "
-        "them |\n|---|---|---|---|---|---|\n"
+        "| run | Rock Tokens | of the tokens | of the KL | of the gradient | halves agree, "
+        "Jaccard | what became of them |\n|---|---|---|---|---|---|---|\n"
     )
     arms = comparisons.read(sample_runs() / "arms" / "habit").about["verdicts"]
     rows = "\n".join(map(_row, RUNS))

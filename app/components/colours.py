@@ -9,31 +9,47 @@ from __future__ import annotations
 
 from rockcore.colours import (
     ARMS,
+    CLASSES,
     CONTROL,
+    EASY,
+    HARD,
     KL,
     NEUTRAL,
+    OLIVE,
     PAGE,
+    PAIR,
+    PHASES,
     ROCK,
     SERIES,
     SKY,
     STUDENT,
     TEACHER,
+    TEAL,
     TEXT,
+    VERDICTS,
     VIOLET,
 )
 
 __all__ = [
     "ARMS",
+    "CLASSES",
     "CONTROL",
+    "EASY",
+    "HARD",
     "KL",
     "NEUTRAL",
+    "OLIVE",
     "PAGE",
+    "PAIR",
+    "PHASES",
     "ROCK",
     "SERIES",
     "SKY",
     "STUDENT",
     "TEACHER",
+    "TEAL",
     "TEXT",
+    "VERDICTS",
     "VIOLET",
 ]
 
@@ -85,19 +101,11 @@ def palette(bins: int, signed: bool = False) -> tuple[Pair, ...]:
 BOTH: Pair = ("#5b5b5b", "#b4b4b4")  # a handle that moves both thresholds
 STUDENT_BAR: Pair = ("#9ecae1", "#1f5583")  # behind text
 TEACHER_BAR: Pair = ("#fdc692", "#7d430f")
-CLASSES: tuple[Pair, ...] = (  # what became of a token type, in the order of rocks.CLASSES
-    ("#fd9a3e", "#ef9237"),
-    ("#2f7fbc", "#3a82bd"),
-    ("#a9cfe6", "#1c4a70"),
-    ("#b9aedb", "#5e4f92"),
-    CLEAR,
-    ("#d9d9d9", "#4a4a4a"),
-)
 ROLES: tuple[
     Pair, ...
 ] = (  # of a token beside the text without it, in the order of knockouts.ROLES
-    ("#fd9a3e", "#ef9237"),
-    ("#2f7fbc", "#3a82bd"),
+    ("#d8c24a", "#b09a2f"),
+    ("#2a938f", "#1f9e89"),
     ("#d9d9d9", "#4a4a4a"),
     CLEAR,
 )

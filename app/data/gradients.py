@@ -18,7 +18,7 @@ from rockcore.analysis.geometry import Geometry
 from rockcore.analysis.gradient_change import Ends
 from rockcore.analysis.group_length import GroupLength, group_length
 from rockcore.analysis.groups import GROUPS, Comparison, RockChoice
-from rockcore.analysis.shares import IN_SET, GivenUp, Lorenz, Stacked, row_of
+from rockcore.analysis.shares import IN_SET, OUTSIDE, GivenUp, Lorenz, Stacked, row_of
 from rockcore.schema import NoGradients, Texts, noise_floor
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ NORMS = {
     "grad_norm": "of the logits, ‖g‖",
     "proj_grad_norm": "of the vocabulary projection, ‖g‖·‖h‖",
 }
+SYMBOLS = {"grad_norm": "‖g‖", "proj_grad_norm": "‖g‖·‖h‖"}
 BY = {"category": "category", "class": "class", "set": "Rock Tokens"}
 
 
@@ -91,6 +92,13 @@ def stacked(run: RunKey, kind: Texts, norm: str, by: str, rule: rocks.RockRule) 
     """Shares by category, class or membership in the set of the rule, at every logged step."""
     about = _names(run, kind) if by == "category" else rocks.table(run, rule)
     return shares.stacked(_shares(run, kind, norm), about, "in_set" if by == "set" else by)
+
+
+def label_order(run: RunKey, by: str) -> list[str]:
+    """The labels that `stacked` may have, in an order that no step changes."""
+    if by == "category":
+        return runs.categories(run)
+    return list(rocks.CLASSES) if by == "class" else [IN_SET, OUTSIDE]
 
 
 def at_step(run: RunKey, kind: Texts, norm: str, step: int, rock_ids: set[int]) -> pd.DataFrame:

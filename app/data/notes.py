@@ -20,7 +20,12 @@ __all__ = ["MOST_LETTERS", "RULE", "TOKEN", "VIEW", "Note", "Notes"]
 
 def notes_of(run: RunKey) -> Notes:
     """All notes of a run, the newest first, and the files that are none."""
-    return _notes(run.path, notes.state_of_notes(Path(run.path)))
+    return _notes(run.path, state(run))
+
+
+def state(run: RunKey) -> int:
+    """Another number whenever a note comes, goes or changes."""
+    return notes.state_of_notes(Path(run.path))
 
 
 @kept

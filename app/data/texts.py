@@ -15,16 +15,17 @@ from app.data import runs
 from app.data.runs import RunKey
 from app.work import kept
 from rockcore.analysis import signals, texts
-from rockcore.analysis.signals import SIGNALS, USUAL
+from rockcore.analysis.signals import SIGNALS, SPOKEN, USUAL
 from rockcore.schema import Texts
 
 __all__ = [
     "SIGNALS",
+    "SPOKEN",
     "Texts",
     "ids",
+    "mark",
     "packed",
     "scale",
-    "tau",
     "text",
     "to_csv",
     "to_parquet",
@@ -45,8 +46,10 @@ def scale(run: RunKey, signal: str) -> dict[str, Any]:
     }
 
 
-def tau(run: RunKey) -> float | None:
-    """The 0.90 quantile of kl over the run, in nats: the threshold where no rule has found one."""
+def mark(run: RunKey) -> float | None:
+    """What 90 % of the run's tokens lie below, in nats of kl: the threshold of a text where no rule
+    has a τ.
+    """
     return runs.scale(run, "kl").at(USUAL)
 
 

@@ -71,6 +71,20 @@ SIGNALS: dict[str, Signal] = {
     ),
 }
 
+SPOKEN = {  # what a person is told a signal is called; all else as it is logged
+    "kl": "KL",
+    "sampled_loss": "sampled loss",
+    "student_entropy": "student entropy",
+    "teacher_entropy": "teacher entropy",
+    "grad_norm": "gradient norm",
+    "rock class": "class",
+    "reverse_kl": "reverse KL, top-8",
+    "forward_kl": "forward KL, top-8",
+    "jensen_shannon": "Jensen–Shannon",
+    "top1_disagreement": "top-1 disagreement",
+    "student_p": "p of the student",
+    "teacher_p": "p of the teacher",
+}
 
 _OF_ALTERNATIVES = ("reverse_kl", "forward_kl", "jensen_shannon", "top1_disagreement")
 

@@ -85,7 +85,7 @@ LOSSES: dict[str, Term] = {
         "H",
         "How undecided a model is about the next token: 0 where it is sure of one.",
         r"H(p) = -\sum_u p(u) \log p(u)",
-        also=("student_entropy", "teacher_entropy"),
+        also=("student_entropy", "teacher_entropy", "student entropy", "teacher entropy"),
     ),
     "persistence": Term(
         "persistence",

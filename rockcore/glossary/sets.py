@@ -151,8 +151,8 @@ GATES: dict[str, Term] = {
         "Near 1: the context alone tells that the token is hard.",
         r"\kappa(v) = \frac{\lvert \text{high, in such a context} \rvert}"
         r"{\lvert \text{all in such a context} \rvert}",
-        trap="Ours, not the paper's: it looks for persistence among high losses alone, and so "
-        "cannot see how often the same context is easy.",
+        trap="Ours; the paper looks at high losses alone, and so cannot see how often the same "
+        "context is easy.",
         also=("precision",),
     ),
 }

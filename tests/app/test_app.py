@@ -18,6 +18,7 @@ from app import charts, data, pages
 from app import words as app_words
 from rockcore.log import Run, sample_runs
 from rockcore.rocks.ranking import concentration
+from rockcore.spelling import percent
 
 pytestmark = pytest.mark.usefixtures("may_act")  # else Session has no form
 
@@ -34,7 +35,7 @@ CONTENT = {
     "arms": ("plotly_chart or code",),
     "knockout": ("plotly_chart or code",),
     "threshold_lab": ("bidi_component", "metric"),
-    "notes": ("text_area",),
+    "notes": ("text_area or text", "button"),
     "live": ("caption or text or markdown",),
     "session": ("button", "number_input", "selectbox"),
     "imports": ("button", "multiselect", "selectbox"),
@@ -195,14 +196,12 @@ def test_the_shares_on_the_page_are_those_of_the_log(open_app, tiny_run: RunFact
     tokens = Run.open(run).types(STEPS[-1]).sort_values("kl_sum", ascending=False)
     head = tokens.head(5)
     app = open_app("overview", run, top="5")
-    kl, gradient = (
-        f"{100 * head[c].sum() / tokens[c].sum():.0f} %" for c in ("kl_sum", "grad_norm_sum")
-    )
-    assert f"(naive): {kl} of the kl, {gradient} of the gradient norm." in words(app)
+    kl, gradient = (percent(head[c].sum() / tokens[c].sum()) for c in ("kl_sum", "grad_norm_sum"))
+    assert f"(naive): {kl} of the KL, {gradient} of the gradient." in words(app)
     crossed = concentration(Run.open(run), STEPS[-1], 5).crossed
     assert crossed is not None and crossed.gradient is not None
     for share in crossed:
-        assert f"**{100 * share.value:.0f} %** ({100 * share.low:.0f}–" in words(app)
+        assert f"**{percent(share.value)}** ({100 * share.low:.0f}–" in words(app)
     assert f"of the {tokens.n.sum():,} tokens" in words(app)
 
 

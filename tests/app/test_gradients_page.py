@@ -25,6 +25,7 @@ from rockcore.analysis.correlations import Correlation
 from rockcore.config import SessionConfig
 from rockcore.log import Run
 from rockcore.schema import Texts
+from rockcore.spelling import percent
 from rockcore.training.session import train
 
 RULE = "lenient;min_jaccard=0"  # in so few texts no set is stable
@@ -91,10 +92,9 @@ def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -
     of_rocks = logged.token_id.isin(list(ids))
     app = open_app("gradients", trained, rule=RULE, by="set", source="final")
     share = logged.grad_norm[of_rocks].sum() / logged.grad_norm.sum()
-    assert f"At step 4 the {len(ids)} Rock Tokens are {of_rocks.mean():.1%} of the tokens" in words(
-        app
-    )
-    assert f"and {share:.0%} of the gradient norm" in words(app)
+    shown = words(app)
+    assert f"at step 4 the {len(ids)} types of the set are {percent(of_rocks.mean())} of" in shown
+    assert f"and {percent(share)} of the gradient of the logits" in shown
 
 
 def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Path) -> None:
@@ -109,10 +109,10 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
         ]
     )
     skipped = np.isin(tokens, list(ids)).mean()
-    assert metric["Tokens skipped"] == f"{skipped:.1%}"
+    assert metric["Tokens skipped"] == percent(skipped)
     m = run.metrics().sort_values("step").iloc[1:-1]
     whole = m[["sample_s", "teacher_s", "student_s", "update_s", "log_s"]].sum(axis=1)
-    assert metric["Time saved"] == f"≤ {skipped * (m.projection_s / whole).median():.2%}"
+    assert metric["Time saved"] == (f"≤ {percent(skipped * (m.projection_s / whole).median())}")
 
 
 def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -> None:
@@ -120,10 +120,11 @@ def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -
     row = now.iloc[3]
     shown = words(open_app("gradients", trained, source="final", token=str(row.token_id)))
     assert (
-        f"{row.shown} is {row.tokens_share:.2%} of the tokens ({row.n} of {now.n.sum():,})" in shown
+        f"{row.shown} is {percent(row.tokens_share)} of the tokens ({row.n} of {now.n.sum():,})"
+        in shown
     )
     assert (
-        "A single occurrence has a gradient of length" in shown and "Its mean kl went from" in shown
+        "A single occurrence has a gradient of length" in shown and "Its mean KL went from" in shown
     )
 
 
@@ -320,7 +321,7 @@ def test_a_clicked_type_is_explained(tab: Tab, trained: Path) -> None:
     page.wait_for_url(lambda url: "token=" in url and f"token={before}" not in url)
     token = int(tab.parameters["token"])
     assert token >= 0
-    playwright.expect(page.get_by_text("of the gradient norm at step").first).to_be_visible()
+    playwright.expect(page.get_by_text("of the gradient at step").first).to_be_visible()
 
 
 def test_a_correlation_that_is_not_known_is_told_in_words() -> None:

@@ -21,7 +21,7 @@ from rockcore import schema
 from rockcore.analysis import course
 from rockcore.analysis.course import graded_texts
 from rockcore.analysis.loss_means import loss_means
-from rockcore.analysis.signals import SIGNALS, lacks, offered
+from rockcore.analysis.signals import SIGNALS, SPOKEN, lacks, offered
 from rockcore.cli import main
 from rockcore.log import Run
 from rockcore.rocks.search import detect
@@ -81,7 +81,7 @@ def test_trace_begins_with_a_signal_that_the_log_has(kind: str, imported, open_a
         assert not colours
         return
     assert colours[0].value == held.loss
-    assert colours[0].options == offered(held)
+    assert colours[0].options == [SPOKEN.get(name, name) for name in offered(held)]
     assert set(offered(held)) | set(lacks(held)) == set(SIGNALS)
 
 

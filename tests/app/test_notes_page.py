@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from test_odd_runs import shown, stands
 
-from app import access
+from app import access, data
 from app.access import Terms
 from rockcore.log import notes
 
@@ -68,3 +68,22 @@ def test_a_note_is_deleted_where_it_is_listed(may_act: None, open_app, tiny_run)
     app = open_app("notes", run)
     app.button(key=f"delete {kept.id}").click().run()
     assert not app.exception and not notes.notes_of(run).found and "mine" not in shown(app)
+
+
+def test_who_may_look_has_the_report_made_part_by_part_with_the_notes_in_it(
+    open_app, tiny_run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "may_act", lambda: False)
+    run = tiny_run()
+    notes.keep_note(run, notes.Note("view", "Steps", HOSTILE, "steps", {"view": "category"}))
+    files = sorted(run.rglob("*"))
+    app = open_app("notes", run, rule="default;tau_quantile=0.5")
+    app.button(key="make report").click().run()
+    assert not app.exception and not app.warning
+    [save] = app.get("download_button")
+    assert save.proto.label.startswith("Save the report")
+    assert any("--set tau_quantile=0.5" in code.value for code in app.code)
+    key = data.runs.key(str(run))
+    html = data.reports.document(key, data.rocks.rule("default;tau_quantile=0.5"), "http://h:1")
+    assert b"http://h:1/steps?run=tiny&amp;view=category" in html and b"&lt;img src=x" in html
+    assert sorted(run.rglob("*")) == files  # it writes nothing

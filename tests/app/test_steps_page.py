@@ -82,7 +82,9 @@ def test_a_heatmap_is_sent_the_values_of_the_log(open_app, tiny_run: RunFactory)
         assert sent["names"] == surface.names and sent["flat"] and sent["selectable"]
         scale = data.runs.scale(data.runs.key(str(run)), signal)
         assert sent["edges"] == scale.edges and len(sent["legend"]) == len(sent["palette"])
-        assert sent["anchors"].startswith(signal) and sent["anchors"].endswith(WHOLE_RUN)
+        assert sent["anchors"].startswith(data.texts.SPOKEN.get(signal, signal)) and sent[
+            "anchors"
+        ].endswith(WHOLE_RUN)
 
 
 @pytest.mark.parametrize("sort", data.steps.SORTS)
@@ -151,7 +153,7 @@ def test_types_are_coloured_by_their_ratio_to_the_first_step_and_the_change_is_s
     values = every.values[:9].astype(float)
     np.testing.assert_allclose(cells(sent), np.log2(values / values[:, :1]), rtol=1e-3, atol=1e-3)
     assert sent["kind"] == "ratio" and sent["legend"][5] == ["about", "the same"]
-    assert re.search(r"Step 0 → 20: mean kl over all tokens .*: [+−]\d+ % \(95 % ", words(app))
+    assert re.search(r"Step 0 → 20: mean KL over all tokens .*: [+−]\d+ % \(95 % ", words(app))
     table = app.dataframe[0].value
     np.testing.assert_allclose(table.factor, values[:, -1] / values[:, 0], rtol=1e-4)
     app = open_app("steps", run, view="type", which="top", signal="sampled_loss")
@@ -225,7 +227,9 @@ def test_a_signal_without_a_value_is_not_offered_and_one_that_a_link_asks_for_is
     app = open_app("steps", run, view=view, signal="grad_norm", which="top")
     assert not app.exception
     assert "the link asks for grad_norm, which is not here" in words(app)
-    assert "grad_norm" not in next(box for box in app.selectbox if box.label == "Signal").options
+    assert (
+        "gradient norm" not in next(box for box in app.selectbox if box.label == "Signal").options
+    )
     assert app.expander[0].label == "Not in this log: grad_norm"
     assert "Rescore it, where its prompts are logged: rockcore score" in words(app)
     assert not open_app("trace", run, signal="grad_norm").exception
@@ -331,7 +335,7 @@ def test_the_step_cursor_and_the_rollout_are_those_of_trace(open_app, tiny_run: 
     app.selectbox(key="widget signal").set_value("sampled_loss").run()
     (sent,) = drawn(app)
     assert "cursor at step 10" in sent["about"] and sent["step"] == 10
-    assert sent["signal"] == "sampled_loss" and "rollout 2" in sent["title"]
+    assert sent["signal"] == "sampled loss" and "rollout 2" in sent["title"]
     app.switch_page("views/trace/page.py").run()
     assert {n: app.query_params[n] for n in ("source", "step", "rollout")} == {
         "source": "final",
@@ -591,7 +595,7 @@ def test_the_canvas_answers_hand_and_keyboard(browser, canvas_server: str) -> No
     page.keyboard.press("Home")
     page.keyboard.press("ArrowLeft")
     playwright.expect(page.locator(".readout")).to_have_text(
-        "<b>row 0</b> · step 20 · kl 0.05 nats"
+        "<b>row 0</b> · step 20 · KL 0.05 nats"
     )
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowDown")
@@ -682,7 +686,7 @@ def test_a_value_is_read_out_beside_its_cell_and_inside_the_page(
     page.wait_for_selector("canvas[data-ms]")
     box = page.locator("canvas").bounding_box()
     assert box is not None
-    for x, y, said in ((0.99, 0.01, "step 40 · kl 0.05 nats"), (0.01, 0.99, "step 0 · kl 2 nats")):
+    for x, y, said in ((0.99, 0.01, "step 40 · KL 0.05 nats"), (0.01, 0.99, "step 0 · KL 2 nats")):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
         playwright.expect(page.locator(".readout")).to_contain_text(said)
         assert page.locator(".heatmap").evaluate(FITS) == [[], True]

@@ -145,7 +145,7 @@ def text_reruns(screen: Screen, plan: Plan) -> dict[str, list[float]]:
                 "that step again": [screen.press("]")],
                 "another text": [screen.press("k")] * more,
                 "that text again": [screen.press("j")] * more,
-                "another colour": [screen.pick("Colour", "sampled_loss")],
+                "another colour": [screen.pick("Colour", "sampled loss")],
                 "another token": [token.nth(9).click],
             }
             for name, each in acts.items():

@@ -90,9 +90,9 @@ def test_a_signal_recolours_the_text_without_building_it_again(tab: Tab) -> None
     first = tab.page.locator(".response .t").first
     first.evaluate("span => span.marked = true")
     shades = colours(tab)
-    tab.pick("Colour", "sampled_loss")
+    tab.pick("Colour", "sampled loss")
     tab.wait_for_url(signal="sampled_loss")
-    playwright.expect(tab.page.locator(".legend .name")).to_have_text("sampled_loss, nats")
+    playwright.expect(tab.page.locator(".legend .name")).to_have_text("sampled loss, nats")
     assert colours(tab) != shades
     assert first.evaluate("span => span.marked")
 

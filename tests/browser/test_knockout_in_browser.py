@@ -80,4 +80,4 @@ def test_both_texts_are_whole_and_their_tokens_find_each_other(
     first.nth(int(row.branch)).focus()
     card = panes.first.locator(".reading .card")
     playwright.expect(card).to_contain_text("class: the token left out")
-    assert "not logged" not in card.inner_text() and "kl over" not in card.inner_text()
+    assert "not logged" not in card.inner_text() and "KL over" not in card.inner_text()

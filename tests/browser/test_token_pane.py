@@ -275,7 +275,7 @@ def test_a_card_counts_the_steps_at_which_a_position_is_hard(tab: Tab, folder: P
     run = Run.open(folder / "tiny")
     kl = np.array([run.trace(step, 1, "final").kl[3] for step in (0, 10, 20)])
     tau = page.evaluate(
-        "() => { const v = rockPanes.get('token pane').view; return v.verdict.tau ?? v.scale_kl; }"
+        "() => { const v = rockPanes.get('token pane').view; return v.verdict.tau ?? v.mark; }"
     )
     shown = page.locator(".card .values dd", has_text="logged steps").first
     playwright.expect(shown).to_have_text(f"{int((kl >= tau).sum())} of 3 logged steps ≥ τ")
@@ -482,6 +482,9 @@ def test_a_threshold_moved_by_hand_only_marks_and_can_become_the_rules_tau_and_b
     playwright.expect(count).to_contain_text(f"τ = {tau:.2f} nats")
     tab.settle()
     assert "rule" not in tab.parameters
+    read(tab, "run=tiny&source=final&rollout=1&step=20&rule=default;post_step=7")
+    playwright.expect(count).to_contain_text("which 90 % of the run's tokens lie below")
+    assert "τ" not in page.locator(".pane .legend").inner_text(), "a rule that cannot be has none"
 
 
 def test_a_link_to_a_token_opens_it_with_its_card_in_view(
@@ -524,7 +527,7 @@ def test_keys_go_to_rocks_rollouts_places_and_help(tab: Tab, folder: Path) -> No
     page.keyboard.press("N")
     playwright.expect(where).to_contain_text(f"position {first} of")
     label = page.locator(f".t[data-i='{first}']").get_attribute("aria-label")
-    assert "kl" in label and "nats" in label and "recurring" in label
+    assert "KL" in label and "nats" in label and "recurring" in label
     page.keyboard.press("/")
     page.keyboard.type("boxed")
     n = sum(t == "\\boxed" for t in Run.open(run.path).trace(20, 1, "final").token)
@@ -827,7 +830,9 @@ def test_a_signal_of_every_kind_can_be_shown(tab: Tab, signal: str) -> None:
     page = read(
         tab, f"run=habit&source={'fresh' if signal == 'weight' else 'final'}&signal={signal}"
     )
-    playwright.expect(page.locator(".legend .name")).to_contain_text(signal)
+    playwright.expect(page.locator(".legend .name")).to_contain_text(
+        data.texts.SPOKEN.get(signal, signal)
+    )
     if signal == "rock class":
         playwright.expect(
             page.locator(".legend .class").first

@@ -191,7 +191,17 @@ APP = sorted((ROOT / "app").rglob("*.py"))
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 def test_a_page_knows_its_own_folder_and_what_all_pages_share(view: Path):
-    shared = {"access", "cards", "components", "controls", "data", "links", "pins", "selection"}
+    shared = {
+        "access",
+        "cards",
+        "components",
+        "controls",
+        "data",
+        "links",
+        "pins",
+        "reports",
+        "selection",
+    }
     shared |= {"charts", "lesson", "shell", "tables", "words"}
     for file in view.glob("*.py"):
         for name in imports(file):

@@ -13,7 +13,7 @@ import numpy as np
 
 from app.components import colours
 from app.components.packing import packed
-from rockcore.analysis.signals import USUAL, Scale
+from rockcore.analysis.signals import SPOKEN, USUAL, Scale
 from rockcore.analysis.steps import Surface
 
 NOT_LOGGED, NO_VALUE = "hatched: step not logged", "dotted: no value there"
@@ -55,7 +55,7 @@ class Heatmap:
             "legend": legend(scale),
             "anchors": anchors(scale),
             "palette": self.palette,
-            "signal": scale.name,
+            "signal": SPOKEN.get(scale.name, scale.name),
             "kind": scale.kind,
             "high": scale.at(USUAL),
             "unit": scale.unit,
@@ -130,7 +130,8 @@ def ratio_legend(edges: list[float]) -> list[tuple[str, str]]:
 
 def anchors(scale: Scale) -> str:
     """What the colours stand for, as a heading of the legend."""
-    named = f"{scale.name} ({scale.unit})" if scale.unit else scale.name
+    spoken = SPOKEN.get(scale.name, scale.name)
+    named = f"{spoken} ({scale.unit})" if scale.unit else spoken
     if not scale.edges:
         return f"{named}: no value is logged to set a scale by, so nothing is coloured"
     if scale.kind == "ratio":

@@ -94,7 +94,7 @@ function point(chart, at) {
   const [[x0, x1], [y0, y1]] = rectangle(chart, [at.row, at.row], [at.step, at.step]);
   const { offsetWidth: wide, offsetHeight: high } = chart.readout;
   const left = clamp(chart.left + (x0 + x1 - wide) / 2, 0, Math.max(0, chart.width - wide));
-  const top = y0 - high - 8 > -LABEL ? y0 - high - 8 : y1 + 8;
+  const top = y0 - high - 8 > -chart.sizes.label ? y0 - high - 8 : y1 + 8;
   Object.assign(chart.readout.style, { left: `${left}px`, top: `${top}px` });
 }
 

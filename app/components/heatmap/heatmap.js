@@ -74,7 +74,7 @@ function draw(chart) {
   chart.width = plot.clientWidth;
   if (!chart.width || !data) return;
   place(chart);
-  plot.style.height = `${chart.tall + BELOW}px`;
+  plot.style.height = `${chart.tall + chart.sizes.below}px`;
   plot.classList.toggle("fixed", !data.selectable);
   Object.assign(canvas.style, {
     left: `${chart.left}px`,

@@ -4,22 +4,29 @@
 const MOST_TALL = 640; // of all rows, or of all steps where the rows run right
 const CELL = { row: 24, step: 72, flatRow: 24, flatStep: 26 }; // the largest: few cells stay cells
 const FRAME = 2,
-  LEAST_WIDE = 72,
-  LABEL = 14,
-  AXIS = 18,
-  BELOW = 42;
+  LEAST_WIDE = 72;
+// at 16 px a letter of the page, and as much larger as that is
+const SIZES = { label: 14, letter: 12, axis: 18, below: 42 };
+
+function sizes() {
+  const larger = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+  return Object.fromEntries(Object.entries(SIZES).map(([name, px]) => [name, px * larger]));
+}
 
 function place(chart) {
   const { names, steps, flat, stepEdges } = chart.data;
   const widest = (texts) =>
     Math.ceil(Math.max(0, ...texts.map((text) => chart.pen.measureText(text).width)));
-  chart.pen.font = `12px ${getComputedStyle(chart.root).fontFamily}`;
+  const { letter, label, axis } = (chart.sizes = sizes());
+  chart.pen.font = `${letter}px ${getComputedStyle(chart.root).fontFamily}`;
   const most = 0.3 * chart.width;
-  const left = AXIS + 8 + Math.min(most, widest(flat ? steps.map(String) : names.slice(0, 2000)));
+  const left = axis + 8 + Math.min(most, widest(flat ? steps.map(String) : names.slice(0, 2000)));
   const right = 2 + widest([String(steps.at(-1)), String(names.length)]) / 2;
   const wish = flat ? CELL.flatRow * names.length : CELL.step * steps.length;
+  const rowTall = Math.max(CELL.row, label + 4),
+    stepTall = Math.max(CELL.flatStep, label + 4);
   const room = Math.max(40, Math.min(chart.width - left - right, Math.max(LEAST_WIDE, wish)));
-  const tall = Math.min(MOST_TALL, flat ? CELL.flatStep * steps.length : CELL.row * names.length);
+  const tall = Math.min(MOST_TALL, flat ? stepTall * steps.length : rowTall * names.length);
   const from = stepEdges[0],
     extent = stepEdges.at(-1) - from;
   const along = (i) => (stepEdges[i] - from) / extent;
@@ -71,9 +78,9 @@ function ticks(chart) {
   const { rows, flat } = chart.data;
   const put = (side, at, text) => {
     const node = element("span", `tick ${side}`, text);
-    const [left, top] = side === "left" ? [AXIS, at] : [chart.left + at, chart.tall + 4];
+    const [left, top] = side === "left" ? [chart.sizes.axis, at] : [chart.left + at, chart.tall + 4];
     Object.assign(node.style, { left: `${left}px`, top: `${top}px` });
-    if (side === "left") node.style.width = `${chart.left - AXIS - 6}px`;
+    if (side === "left") node.style.width = `${chart.left - chart.sizes.axis - 6}px`;
     return node;
   };
   const labels = [
@@ -83,11 +90,11 @@ function ticks(chart) {
   const below = element("span", "name below", flat ? `${rows} (tokens)` : "step (updates)");
   Object.assign(below.style, {
     left: `${chart.left + chart.room / 2}px`,
-    top: `${chart.tall + 22}px`,
+    top: `${chart.tall + chart.sizes.label + 8}px`,
   });
   const steps = chart.tall < 90 ? "step" : "step (updates)"; // on its side, no longer than the map
   const left = element("span", "name left", flat ? steps : rows);
-  Object.assign(left.style, { left: "7px", top: `${chart.tall / 2}px` });
+  Object.assign(left.style, { left: `${chart.sizes.label / 2}px`, top: `${chart.tall / 2}px` });
   return [...labels, below, left];
 }
 
@@ -97,7 +104,7 @@ function rowTicks(chart) {
     n = names.length;
   const middle = (i) => (chart.row(i) + chart.row(i + 1)) / 2;
   if (!flat) {
-    const every = Math.max(1, Math.ceil((LABEL * n) / room));
+    const every = Math.max(1, Math.ceil((chart.sizes.label * n) / room));
     return names.map((name, i) => [middle(i), name]).filter((_, i) => i % every === 0);
   }
   // positions of the log: round ones, in whichever cell they lie
@@ -111,7 +118,7 @@ function rowTicks(chart) {
 function stepTicks(chart) {
   const { steps, flat } = chart.data;
   const apart = flat
-    ? LABEL + 2
+    ? chart.sizes.label + 2
     : Math.max(40, chart.pen.measureText(String(steps.at(-1))).width + 12);
   const most = (flat ? chart.tall : chart.room) / apart;
   const every = roundUp((steps.at(-1) - steps[0]) / Math.max(2, most));

@@ -19,7 +19,7 @@ from app.components import colours, script, style
 from app.components.colours import themed
 
 _HERE = Path(__file__).parent
-_COLOURS = {"before": colours.STUDENT, "after": colours.TEACHER, "both": themed(colours.BOTH)}
+_COLOURS = {"before": colours.PAIR[0], "after": colours.PAIR[1], "both": themed(colours.BOTH)}
 _component = component(
     "rock_loss_histogram",
     css=style(_HERE / "histogram.css", _COLOURS, ".chart"),

@@ -20,6 +20,7 @@ from streamlit.components.v2 import component
 
 from app.components import colours, script, style
 from app.components.colours import themed
+from rockcore.analysis.signals import SPOKEN
 
 _HERE = Path(__file__).parent
 _FILES = (
@@ -80,7 +81,7 @@ def is_cut(text: str) -> bool:
 @dataclass(frozen=True)
 class View:
     """How a text is shown. `steps`: those that can be stepped through; `before` and `after`: the
-    neighbouring rollouts; `tau`: what most of the run lies below, the threshold of kl in nats where
+    neighbouring rollouts; `mark`: what most of the run lies below, in nats of kl, a threshold where
     `verdict` has none; `verdict`: data.rocks.Verdict as a dict; `about`: what else can be said,
     folded away; `text_name`: what a link calls the text that is pinned; `rule`: what a hand has
     just changed of the rule, and can be taken back; `quiet`: a picture beside a control that says
@@ -94,7 +95,7 @@ class View:
     state: State
     steps: list[int]
     verdict: dict[str, Any] = field(default_factory=NO_VERDICT.copy)
-    tau: float | None = None
+    mark: float | None = None
     before: int | None = None
     after: int | None = None
     file: str = "tokens"
@@ -161,8 +162,8 @@ def show(
                     "state": vars(view.state),
                     "palette": fills(view.scale, view.palette),
                     "colours": _THEME,
+                    "spoken": SPOKEN,
                     "key": text["key"],
-                    "scale_kl": view.tau,
                     "pane": key,
                     "part": "view",
                 },

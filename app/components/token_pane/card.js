@@ -76,7 +76,7 @@ function inWords(pane, i) {
   const marks = [pane.now.above[i] ? "above the threshold" : "", markWord(pane, i)]
     .filter(Boolean)
     .join(", ");
-  return `${visible(shortened(text.tokens[i]))}, ${scale.name} ${value} ${unitOf(scale)}, position ${i}, ${view.categories[text.categories[i]]}${marks ? `, ${marks}` : ""}`;
+  return `${visible(shortened(text.tokens[i]))}, ${spoken(pane, scale.name)} ${value} ${unitOf(scale)}, position ${i}, ${view.categories[text.categories[i]]}${marks ? `, ${marks}` : ""}`;
 }
 
 function className(pane, i) {
@@ -166,7 +166,7 @@ function listValues(pane, i) {
     )
       continue;
     values.append(
-      element("dt", shown, name),
+      element("dt", shown, spoken(pane, name)),
       element("dd", shown, value === null ? "not logged" : valueOnCard(pane, name, value)),
     );
   }
@@ -189,7 +189,7 @@ function drawCurve(pane, i) {
       "p",
       "hint",
       series
-        ? "kl is logged at one step only: there is no curve."
+        ? "KL is logged at one step only: there is no curve."
         : "A fresh rollout exists at one step only: there is no curve.",
     );
   const kl = series.steps.map((_, s) => series.kl[s * tokens.length + i]);
@@ -200,7 +200,7 @@ function drawCurve(pane, i) {
   const svg = shape("svg", { viewBox: "0 0 200 42", role: "img", class: "spark" });
   svg.setAttribute(
     "aria-label",
-    `kl over the steps: ${series.steps.map((s, k) => `${s}: ${number(kl[k])}`).join(", ")}`,
+    `KL over the steps: ${series.steps.map((s, k) => `${s}: ${number(kl[k])}`).join(", ")}`,
   );
   if (tau !== null) svg.append(shape("path", { class: "tau", d: `M4,${y(tau)}H196` }));
   let line = "",
@@ -219,7 +219,7 @@ function drawCurve(pane, i) {
     element(
       "figcaption",
       "",
-      `kl over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ ${tauName(pane)} ${number(tau)}`}`,
+      `KL over steps ${series.steps[0]}–${series.steps.at(-1)}, at most ${number(most)} nats; ● step ${pane.state.step}${tau === null ? "" : `, ┄ ${tauName(pane)} ${number(tau)}`}`,
     ),
   );
   return figure;

@@ -27,7 +27,7 @@ function standalone(pane) {
     `${`${pane.legend.about.textContent} ${pane.legend.rest.textContent}`.trim()} Step shown: ${pane.state.step}. ${countLine(pane)}`,
   );
   const { scale, verdict } = pane.view,
-    key = add(page.body, "p", "head key", `${scale.name} ${scale.unit}: `);
+    key = add(page.body, "p", "head key", `${spoken(pane, scale.name)} ${scale.unit}: `);
   const parts =
     scale.kind === "class" ? verdict.names : ["below", ...scale.edges.map((e) => `≥ ${number(e)}`)];
   parts.forEach((label, b) => add(key, "span", `f${b}`, label));
@@ -66,7 +66,7 @@ function copyToken(pane, i, page) {
     layers.lines(i).filter((layer) => layer !== "found"),
   );
   const value = scale.kind === "class" ? className(pane, i) : number(now.values?.[i]);
-  copy.title = `${visible(shortened(text.tokens[i]))} · id ${text.ids[i]} · position ${i} · ${scale.name} ${value}`;
+  copy.title = `${visible(shortened(text.tokens[i]))} · id ${text.ids[i]} · position ${i} · ${spoken(pane, scale.name)} ${value}`;
   return copy;
 }
 

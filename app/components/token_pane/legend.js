@@ -118,7 +118,7 @@ function drawLegend(pane) {
     legend.handle.dataset.name = tau ? "τ" : "";
     legend.handle.setAttribute(
       "aria-label",
-      `${tau ? "τ of the rule as the threshold" : "Threshold"} of ${scale.name}`,
+      `${tau ? "τ of the rule as the threshold" : "Threshold"} of ${spoken(pane, scale.name)}`,
     );
     legend.handle.setAttribute("aria-valuemin", scale.bins[0]);
     legend.handle.setAttribute("aria-valuemax", scale.bins.at(-1));
@@ -195,11 +195,12 @@ function unitOf(scale) {
 function drawScale(pane) {
   const { legend, view, now } = pane;
   const { scale } = view;
-  write(legend.name, scale.unit ? `${scale.name}, ${scale.unit}` : scale.name);
+  const named = spoken(pane, scale.name);
+  write(legend.name, scale.unit ? `${named}, ${scale.unit}` : named);
   const run = `One scale for ${scale.over ?? "the whole run"}: colours change at quantiles ${scale.kind === "diverging" ? "of |value| " : ""}over ${whole(scale.tokens)} logged tokens.`;
   const other =
     scale.of && scale.of !== scale.name
-      ? ` Shown on the scale of ${scale.of}; the bars are those of ${scale.of}.`
+      ? ` Shown on the scale of ${spoken(pane, scale.of)}; the bars are those of it.`
       : "";
   const fixed = scale.kind === "class" ? "" : "A fixed scale; the bars are this text.";
   const height = scale.kind === "class" ? "" : " Height: square root of the count.";
@@ -236,7 +237,7 @@ function drawScale(pane) {
   legend.bars.setAttribute("role", "img");
   legend.bars.setAttribute(
     "aria-label",
-    `Histogram of ${scale.name}; colour changes at ${scale.edges.map(number).join(", ")} ${scale.unit}`,
+    `Histogram of ${spoken(pane, scale.name)}; colour changes at ${scale.edges.map(number).join(", ")} ${scale.unit}`,
   );
   drawTicks(pane);
 }

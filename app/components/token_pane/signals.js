@@ -70,12 +70,16 @@ function decodeValues(raw) {
 // The threshold of kl: τ of the rule; where the rule has none, or one of another loss, the mark that
 // most of the run lies below.
 function tauOf(pane) {
-  return isTau(pane, "kl") ? pane.view.verdict.tau : pane.view.scale_kl;
+  return isTau(pane, "kl") ? pane.view.verdict.tau : pane.view.mark;
 }
 
 function isTau({ view }, name) {
   const { tau, column } = view.verdict;
   return tau !== null && name === (column ?? "kl");
+}
+
+function spoken({ view }, name) {
+  return view.spoken[name] ?? name;
 }
 
 function tauName(pane) {

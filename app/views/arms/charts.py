@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
-from app.charts import HATCH, NEUTRAL, STUDENT, TEACHER, band, finish, label
-from app.components.colours import ARMS, SKY, VIOLET
+from app.charts import HATCH, NEUTRAL, band, finish, label
+from app.components.colours import ARMS, PHASES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +24,8 @@ AXES = {
     "trained": "tokens trained on (mean over seeds)",
 }
 _PHASES = {
-    "sample": (STUDENT, ""),
-    "teacher": (TEACHER, "/"),
-    "student": (VIOLET, "x"),
-    "update": (SKY, "."),
-    "log": (NEUTRAL, "-"),
+    phase: (colour, shape)
+    for (phase, colour), shape in zip(PHASES.items(), ("", "/", "x", ".", "-"), strict=True)
 }
 _ROW = 20  # pixels of a type
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, tables, words
+from app import cards, data, selection, tables, words
 from app.components import token_pane
 from app.views.arms import charts
 from app.views.arms import words as arm_words
@@ -63,6 +63,7 @@ def show_outcome(key: data.arms.ArmsKey) -> None:
             alt="Paired differences of each arm to the baseline with intervals and corrected p",
         )
         st.caption(arm_words.MODEL)
+        cards.row("holm", "crossed", "interval")
     st.text(found.about["paper"])
 
 

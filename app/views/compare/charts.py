@@ -1,4 +1,4 @@
-"""Two sides in one figure, in the manner of charts.py: A is blue, solid, a circle; B orange,
+"""Two sides in one figure, in the manner of charts.py: A is teal, solid, a circle; B violet,
 dashed, a diamond.
 """
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
-from app.charts import NEUTRAL, STUDENT, TEACHER, band, finish, label
+from app.charts import NEUTRAL, band, finish, label
+from app.components.colours import PAIR
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LOOKS = {"A": (STUDENT, "solid", "circle"), "B": (TEACHER, "dash", "diamond")}
+LOOKS = {"A": (PAIR[0], "solid", "circle"), "B": (PAIR[1], "dash", "diamond")}
 _SIZES = {"A": 15, "B": 10}  # where both stand at one place, both are seen
 _ROW, _NAME = 24, 22  # pixels of a row, characters of its token
 

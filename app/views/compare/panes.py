@@ -56,7 +56,7 @@ def show_pane(shown: Shown, letter: str, difference: bool) -> None:
         state=seen.state,
         steps=[of.step],
         verdict=seen.verdict,
-        tau=data.compare.threshold(a, b, "kl"),
+        mark=data.compare.threshold(a, b, "kl"),
         narrow=shown.panes == "both",
         quiet=True,
     )

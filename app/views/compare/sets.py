@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import controls, data, selection, tables
+from app import cards, controls, data, selection, tables
 from app.views.compare import charts, columns
 from app.views.compare import words as sentences
 from app.views.compare.asked import Asked
@@ -92,7 +92,7 @@ def show_overlap(found: data.compare.Sides) -> None:
     places[0].metric(
         "Jaccard",
         f"{shared.jaccard:.2f}" if in_a or in_b else "–",
-        help=f"Share of those in either: {in_a} in A, {in_b} in B.",
+        help=cards.help_of("jaccard", f"Here: {in_a} in A, {in_b} in B."),
     )
     places[1].metric(f"In both, of {in_a + in_b - both}", both)
     places[2].metric(f"Only in A, of {in_a}", len(shared.only_a))

@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     def about(self) -> str:
         """The line below the heading of a chart."""
         of = f"{self.facts.meta.name} · {self.texts.label.lower()}"
-        return f"{of} · {self.norm} · {self.facts.estimator}"
+        return f"{of} · {data.gradients.SYMBOLS[self.norm]} · {self.facts.estimator}"
 
 
 class RuleSet(NamedTuple):

@@ -9,14 +9,14 @@ from app.views.gradients import charts
 from app.views.gradients.asked import Asked, pick_clicked_type
 
 MOVED = {  # as a choice, as a heading, as an axis
-    "kl": ("mean kl", "Mean kl of each type", "kl (nats)"),
+    "kl": ("mean KL", "Mean KL of each type", "KL (nats)"),
     "norm": (
         "length of the mean gradient",
         "Length of each type's mean gradient",
         "‖ḡ‖, corrected",
     ),
 }
-SHOWN = {"kl": "have a positive kl", "norm": "have a length that is told from 0"}
+SHOWN = {"kl": "have a positive KL", "norm": "have a length that is told from 0"}
 
 
 def show_change(asked: Asked, first: int, last: int, rock_ids: set[int]) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, TEACHER, finish, label
-from app.components.colours import SERIES
+from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, finish, label
+from app.components.colours import CLASSES, CLEAR, PAIR, SERIES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,14 +27,25 @@ _OUTLINE = {"width": 1, "color": NEUTRAL}
 _MOST_POINTS = 3_000
 _PANELS = (
     ("tokens_share", "of the tokens"),
-    ("kl_share", "of the kl"),
+    ("kl_share", "of the KL"),
     ("gradient_share", "of the gradient norm"),
 )
 
 
-def _area(part: pd.DataFrame, share: str, i: int, single: bool) -> Any:
+def _look(name: str, by: str, order: Sequence[str]) -> tuple[str, str]:
+    """Colour and pattern of a label, the same at every step and in every run."""
+    at = order.index(name) if name in order else len(order)
+    if by == "set":
+        return (NEUTRAL, "/") if at else (ROCK, "")
+    shape = _SHAPES[at % len(_SHAPES)]
+    if by == "class" and at < len(CLASSES):
+        return (NEUTRAL if CLASSES[at] == CLEAR else CLASSES[at][0]), shape
+    return SERIES[at % len(SERIES)], shape
+
+
+def _area(part: pd.DataFrame, share: str, look: tuple[str, str], single: bool) -> Any:
     """One label of one panel: a band over the steps, or where there is one step a bar."""
-    colour, shape = SERIES[i % len(SERIES)], _SHAPES[i % len(_SHAPES)]
+    colour, shape = look
     name = label(str(part.label.iloc[0]))
     common: dict[str, Any] = {
         "x": part.step,
@@ -58,9 +69,11 @@ def _area(part: pd.DataFrame, share: str, i: int, single: bool) -> Any:
     return go.Scatter(**common, stackgroup="all", mode="lines", line=line, fillpattern=pattern)
 
 
-def shares(frame: pd.DataFrame, labels: Sequence[str], about: str) -> go.Figure:
-    """Share of tokens, of kl and of gradient norm by label over the steps, stacked: step, label and
-    the three shares.
+def shares(
+    frame: pd.DataFrame, labels: Sequence[str], about: str, by: str, order: Sequence[str]
+) -> go.Figure:
+    """Share of tokens, of KL and of gradient norm by label over the steps, stacked: step, label and
+    the three shares. `order`: the labels that there may be, from which each has its colour.
     """
     figure = make_subplots(
         rows=1,
@@ -70,10 +83,10 @@ def shares(frame: pd.DataFrame, labels: Sequence[str], about: str) -> go.Figure:
         subplot_titles=[title for _, title in _PANELS],
     )
     single = len(set(frame.step)) == 1
-    for i, name in enumerate(labels):
+    for name in labels:
         part = frame.loc[frame.label == name]
         for column, (share, _) in enumerate(_PANELS, 1):
-            figure.add_trace(_area(part, share, i, single), 1, column)
+            figure.add_trace(_area(part, share, _look(name, by, order), single), 1, column)
     finish(figure, f"Who takes the gradient<br>{about}", "step (updates)", "", 430)
     figure.update_layout(barmode="stack", margin_t=95, margin_b=110)
     figure.update_yaxes(range=[0, 1], tickformat=".0%", title="")
@@ -95,7 +108,7 @@ def lorenz(curves: Mapping[str, Any], about: str) -> go.Figure:
         hoverinfo="skip",
     )
     for (name, curve), (colour, dash) in zip(
-        curves.items(), ((STUDENT, "solid"), (TEACHER, "dash")), strict=True
+        curves.items(), ((PAIR[0], "solid"), (PAIR[1], "dash")), strict=True
     ):
         figure.add_scatter(
             x=curve.population,
@@ -255,7 +268,7 @@ def bubbles(frame: pd.DataFrame, about: str) -> go.Figure:
         frame,
         "n",
         "kl",
-        "%{x} tokens, mean kl %{y:.4g} nats",
+        "%{x} tokens, mean KL %{y:.4g} nats",
         lambda share: max(45 * math.sqrt(share / biggest), 3),
     )
     figure.update_xaxes(type="log", dtick=1, tickformat="~s")
@@ -264,7 +277,7 @@ def bubbles(frame: pd.DataFrame, about: str) -> go.Figure:
         figure,
         f"Frequency, loss and gradient of each type: area is the share of the norm<br>{about}",
         "frequency (tokens)",
-        "mean kl (nats)",
+        "mean KL (nats)",
         480,
     )
 

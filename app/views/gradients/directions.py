@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, tables
+from app import cards, data, selection, tables
 from app.views.gradients import charts
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, RuleSet
@@ -64,6 +64,7 @@ def show_groups(found: data.gradients.Comparison, naive: bool, about: str) -> No
     with right:
         show_cosines(found, naive, about)
     st.caption(VALUES_HELP)
+    cards.row("mean_gradient", "G_balanced", "cosine", "rare_high_kl", "cross_fitted")
     show_medians(found, naive)
     show_tests(found, naive)
     if sentence := sentences.beside_the_paper(found):
@@ -107,7 +108,7 @@ def show_medians(found: data.gradients.Comparison, naive: bool) -> None:
         "norm_equal": f"‖mean of {found.n_equal}‖",
         "cos_balanced": "cos, G_balanced",
         "cos_global": "cos, G_global",
-        "kl": "median kl (nats)",
+        "kl": "median KL (nats)",
     }
     alt = "Groups of types with their medians"
     if not naive:

@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data
+from app import cards, data
+from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked
+from app.words import percent
 
 
 def show_given_up(asked: Asked, rock_ids: set[int]) -> None:
     st.subheader("What if these tokens were not trained?")
     found = data.gradients.given_up(asked.run, rock_ids, asked.texts, asked.norm)
+    st.text(sentences.over_all_steps(found, len(rock_ids), asked))
     columns = st.columns(4)
     columns[0].metric(
         "Tokens skipped",
-        f"{found.tokens / max(found.of_tokens, 1):.1%}",
+        percent(found.tokens / max(found.of_tokens, 1)),
         help=f"{found.tokens:,} of {found.of_tokens:,}.",
     )
     columns[1].metric(
         "KL given up",
-        f"{found.kl / max(found.of_kl, 1e-12):.0%}",
+        percent(found.kl / max(found.of_kl, 1e-12)),
         help=f"{found.kl:.1f} of {found.of_kl:.1f} nats.",
     )
     columns[2].metric(
         "Gradient given up",
-        f"{found.gradient / max(found.of_gradient, 1e-12):.0%}",
-        help=f"Of the summed norm, {found.of_gradient:.0f}.",
+        percent(found.gradient / max(found.of_gradient, 1e-12)),
+        help=cards.help_of("grad_norm", f"Of the summed norm, {found.of_gradient:.0f}."),
     )
-    saved = "not measured" if found.time_saved is None else f"≤ {found.time_saved:.2%}"
-    columns[3].metric("Time saved", saved, help="Of a step, at most. See the sentence below.")
+    saved = "not measured" if found.time_saved is None else f"≤ {percent(found.time_saved)}"
+    columns[3].metric("Time saved", saved, help=cards.help_of("amdahl"))
     if found.time_saved is None:
         st.text(
-            "This log does not time the vocabulary projections (projection_s), so what skipping "
+            "This log does not time the vocabulary projections, so what skipping "
             "could save is unknown."
         )
         return

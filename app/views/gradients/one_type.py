@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, words
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked
 
@@ -16,7 +16,7 @@ def show_type(asked: Asked, rock_ids: set[int]) -> None:
     now = data.gradients.at_step(asked.run, asked.texts, asked.norm, asked.step, rock_ids)
     ids = now.token_id.head(MOST_CHOICES).tolist()
     names = {
-        i: f"{shown} · {share:.1%} of the norm"
+        i: f"{shown} · {words.percent(share)} of the gradient"
         for i, shown, share in zip(
             now.token_id.tolist(), now.shown, now.gradient_share, strict=True
         )

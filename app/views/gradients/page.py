@@ -72,7 +72,7 @@ def page() -> None:
         )
         return
     asked = choose_norm(logged)
-    st.badge(words.literal(facts.estimator), help="What the numbers called kl are.")
+    st.badge(words.literal(facts.estimator), help="What the numbers called KL are.")
     if data.gradients.is_zero(run, asked.texts, asked.norm):
         explain_no_divergence(asked)
         return

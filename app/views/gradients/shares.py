@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import cards, data, selection
 from app.views.gradients import charts
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, RuleSet, pick_clicked_type
@@ -22,13 +22,15 @@ def show_shares(asked: Asked, rocks: RuleSet) -> None:
     )
     stack = data.gradients.stacked(asked.run, asked.texts, asked.norm, by, rocks.rule)
     st.plotly_chart(
-        charts.shares(stack.frame, stack.labels, asked.about),
+        charts.shares(
+            stack.frame, stack.labels, asked.about, by, data.gradients.label_order(asked.run, by)
+        ),
         key="shares",
         alt="Shares by label over the steps",
     )
     row = stack.at_last_step(data.gradients.IN_SET) if by == "set" else None
     if row is not None:
-        st.text(sentences.of_the_set(row, len(rocks.ids)))
+        st.text(sentences.of_the_set(row, len(rocks.ids), asked))
     elif by != "set":
         st.caption(
             "Where a band is wider in the third panel than in the first, its tokens take more of "
@@ -44,7 +46,10 @@ def show_shares(asked: Asked, rocks: RuleSet) -> None:
 def show_inequality(asked: Asked) -> None:
     curves = data.gradients.inequality(asked.run, asked.texts, asked.norm, asked.step)
     st.plotly_chart(
-        charts.lorenz(curves, f"{asked.facts.meta.name} · step {asked.step} · {asked.norm}"),
+        charts.lorenz(
+            curves,
+            f"{asked.facts.meta.name} · step {asked.step} · {data.gradients.SYMBOLS[asked.norm]}",
+        ),
         key="lorenz",
         alt="Lorenz curves with Gini",
     )
@@ -52,6 +57,7 @@ def show_inequality(asked: Asked) -> None:
         "The further a curve hangs below the diagonal, the fewer types or tokens hold most of "
         "the norm."
     )
+    cards.row("gini", "grad_norm")
 
 
 def show_types(asked: Asked, rock_ids: set[int]) -> None:

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from app import data
+from app.views.gradients.asked import Asked
+from app.words import percent
 
 
 def evidence(now: Any | None, where: Any | None, moved: Any | None) -> list[str]:
@@ -20,9 +22,9 @@ def evidence(now: Any | None, where: Any | None, moved: Any | None) -> list[str]
 
 def _share(row: Any) -> str:
     return (
-        f"{row.shown} is {row.tokens_share:.2%} of the tokens ({row.n:,} of {row.of_tokens:,}), "
-        f"{row.kl_share:.1%} of the kl and {row.gradient_share:.1%} of the gradient norm at step "
-        f"{row.step}."
+        f"{row.shown} is {percent(row.tokens_share)} of the tokens ({row.n:,} of "
+        f"{row.of_tokens:,}), {percent(row.kl_share)} of the KL and "
+        f"{percent(row.gradient_share)} of the gradient at step {row.step}."
     )
 
 
@@ -75,9 +77,18 @@ def _direction(row: Any) -> list[str]:
         between = "no interval: without some of the texts its length is within its noise"
     return [
         sentence,
-        f"It points along the other types' mean with cosine {row.cos_balanced:.2f} "
+        f"{_way(row.cos_balanced_low, row.cos_balanced_high)}: cosine {row.cos_balanced:.2f} "
         f"({between}; {row.cos_balanced_naive:.2f} as it stands).",
     ]
+
+
+def _way(low: float, high: float) -> str:
+    """Whether a type points where the others do, as far as the interval of the cosine says so."""
+    if low > 0:
+        return "It points along the other types' mean"
+    if high < 0:
+        return "It points against the other types' mean"
+    return "Whether it points along the other types' mean or against it cannot be told"
 
 
 def _change(row: Any) -> list[str]:
@@ -86,7 +97,7 @@ def _change(row: Any) -> list[str]:
     verdict = "it fell" if fell else "it rose" if rose else "which may be nothing"
     between = _between(row.kl_change_low, row.kl_change_high) if known else _too_few(row)
     sentences = [
-        f"Its mean kl went from {row.kl_first:.3g} to {row.kl_last:.3g} nats, by "
+        f"Its mean KL went from {row.kl_first:.3g} to {row.kl_last:.3g} nats, by "
         f"{row.kl_change:+.3g} ({between}){f': {verdict}' if known else ''}."
     ]
     if math.isfinite(row.norm_first):
@@ -95,12 +106,23 @@ def _change(row: Any) -> list[str]:
             f"{length(row, 'norm_last', _too_few(row))} late{_factor(row)}."
         )
     if math.isfinite(row.cosine):
-        between = f" ({_between(row.cosine_low, row.cosine_high)})"
-        sentences.append(
-            f"Early and late it points the same way with cosine {row.cosine:.2f}"
-            f"{'' if math.isnan(row.cosine_low) else between}."
-        )
+        sentences.append(_turned(row))
     return sentences
+
+
+def _turned(row: Any) -> str:
+    """Whether a type's gradient still points where it did, as far as that can be told."""
+    cosine = f"the cosine of its early with its late direction is {row.cosine:.2f}"
+    if math.isnan(row.cosine_low):
+        return (
+            f"Whether it still points the same way cannot be told: {cosine}, without an interval."
+        )
+    cosine += f" ({_between(row.cosine_low, row.cosine_high)})"
+    if row.cosine_low > 0:
+        return f"Late it points along its early direction: {cosine}."
+    if row.cosine_high < 0:
+        return f"Late it points against its early direction: {cosine}."
+    return f"Whether it still points the same way cannot be told: {cosine}."
 
 
 def _factor(row: Any) -> str:
@@ -113,11 +135,25 @@ def _factor(row: Any) -> str:
     return ""
 
 
-def of_the_set(row: Any, rocks: int) -> str:
-    """The shares of the set at a step. `row`: of shares by label."""
+def of_the_set(row: Any, rocks: int, asked: Asked) -> str:
+    """The shares of the set on the texts that are chosen, which need not be those of the rule.
+    `row`: of shares by label.
+    """
     return (
-        f"At step {row.step} the {rocks} Rock Tokens are {row.tokens_share:.1%} of the tokens, "
-        f"{row.kl_share:.0%} of the kl and {row.gradient_share:.0%} of the gradient norm."
+        f"On the texts chosen here ({asked.texts.phrase}) at step {row.step} the {rocks} types of "
+        f"the set are {percent(row.tokens_share)} of the tokens, {percent(row.kl_share)} of the KL "
+        f"and {percent(row.gradient_share)} of the gradient {data.gradients.NORMS[asked.norm]}."
+    )
+
+
+def over_all_steps(found: data.gradients.GivenUp, rocks: int, asked: Asked) -> str:
+    """What is summed up in the numbers of a training without the set."""
+    steps = len(data.gradients.norm_steps(asked.run, asked.texts, asked.norm))
+    over = "the one logged step" if steps == 1 else f"all {steps} logged steps"
+    return (
+        f"Summed over {over} of the {asked.texts.phrase}: what a training without the {rocks} "
+        "types of the set would have left out. These are not the shares at the head of the page, "
+        "which are of one step."
     )
 
 
@@ -213,7 +249,8 @@ def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
 
 
 def exact(norm: str, texts: str, found: data.gradients.Correlation) -> str:
-    about = f"{norm} against the gradient in all parameters: correlation of the logarithms"
+    symbol = data.gradients.SYMBOLS[norm]
+    about = f"{symbol} against the gradient in all parameters: correlation of the logarithms"
     if math.isnan(found.value):
         return f"{about} unknown: {found.n} positions of {texts} are alike in one of them."
     between = f"95 % {found.low:.3f} to {found.high:.3f}"
@@ -242,7 +279,7 @@ def no_divergence(texts: str, steps: int, floor: float) -> str:
     logged = "the one logged step" if steps == 1 else f"all {steps} logged steps"
     return (
         f"The divergence is zero: at {logged} "
-        f"no token type of these texts ({texts}) has a mean kl above {floor:g} nats, which is "
+        f"no token type of these texts ({texts}) has a mean KL above {floor:g} nats, which is "
         "rounding. So there is no gradient to share out, and no direction for it. That is as it "
         "should be where a model is its own teacher; otherwise look whether student and teacher "
         "are the folders you meant, or choose other texts above."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection, tables
+from app import cards, data, selection, tables
 from app.views.knockout import charts, columns
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked, names_of, pick_clicked
@@ -41,7 +41,7 @@ def show_counts(found: data.knockouts.Knockouts) -> None:
     rows = found.by_token.loc[found.by_token.kind == "token"]
     for place, (verdict, about) in zip(st.columns(4), sentences.VERDICTS.items(), strict=True):
         n = sentences.counted(rows.verdict, verdict)
-        place.metric(about.heading, f"{n} of {len(rows)}", help=f"{about.meaning} {COUNTED}")
+        place.metric(about.heading, f"{n} of {len(rows)}", help=cards.about(about.heading, COUNTED))
     for line in (sentences.decided(rows), sentences.needed_pillars(rows)):
         if line:
             st.text(line)
@@ -105,6 +105,7 @@ def show_chart(asked: Asked, rows: pd.DataFrame, names: dict[str, str], picked: 
     if cut:
         st.caption(f"The {half} lowest and the {half} highest of {len(rows):,} candidates.")
     st.caption(sentences.HOW_TO_READ)
+    cards.row("delta", "epsilon", "sham", "max_T")
 
 
 def show_table(rows: pd.DataFrame, names: list[str]) -> int | None:

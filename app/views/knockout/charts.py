@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from app.charts import CONTROL, NEUTRAL, ROCK, STUDENT, finish, label, whiskers
+from app.charts import NEUTRAL, finish, label, whiskers
+from app.components.colours import VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOOKS = {  # verdict -> colour, symbol
-    "Strong Pillar": (ROCK, "triangle-left"),
-    "Strong Stumbling": (STUDENT, "triangle-right"),
-    "Neutral": (CONTROL, "diamond"),
-    "undecided": (NEUTRAL, "circle-open"),
+    verdict: (colour, symbol)
+    for (verdict, colour), symbol in zip(
+        VERDICTS.items(), ("triangle-left", "triangle-right", "diamond", "circle-open"), strict=True
+    )
 }
 _ROW, _NAME = 22, 22  # pixels of a row, characters of its name
 

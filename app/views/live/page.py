@@ -115,7 +115,7 @@ def show_newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
         categories=data.runs.categories(now),
         state=token_pane.State(rollout, step),
         steps=[step],
-        tau=data.texts.tau(now),
+        mark=data.texts.mark(now),
         quiet=True,
     )
     token_pane.show("live pane", text, values, view)

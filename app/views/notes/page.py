@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import access, data, pins, selection, words
+from app import access, data, pins, reports, selection, words
 
 run = selection.run()
 
@@ -55,4 +55,5 @@ def delete(id: str) -> None:
 
 
 st.title("Notes and report")
+reports.offer_report(run)
 show_notes()

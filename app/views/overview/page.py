@@ -4,7 +4,7 @@ below.
 
 import streamlit as st
 
-from app import charts, controls, data, selection, words
+from app import cards, charts, controls, data, selection, words
 from app.views.overview import words as sentences
 
 run = selection.run()
@@ -72,7 +72,10 @@ def show_figures() -> None:
     columns[2].metric(
         f"Last mean {facts.loss}",
         f"{known['mean']:.4f} nats",
-        help=f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
+        help=cards.help_of(
+            facts.loss,
+            f"{known.interval[:1].upper()}{known.interval[1:]} of step {int(known.step)}.",
+        ),
     )
 
 
@@ -104,17 +107,19 @@ show_accuracies()
 def show_concentration() -> None:
     """How much of the last step falls on few types; only kl adds up to a loss that is shared."""
     if not facts.held.has("kl", data.runs.Texts.FRESH):
-        st.text("How much of the loss falls on few types is told by kl, which is not logged here.")
+        st.text(
+            "How much of the loss falls on few types is told by the KL, which is not logged here."
+        )
         return
     top = selection.count(
-        "top", "So many token types, the highest by Rock Score", 1, 10_000, 20, width=320
+        "top", "So many types, those with the largest summed KL", 1, 10_000, 20, width=320
     )
     share = data.runs.concentration(run, steps[-1], top)
     for sentence in sentences.concentration(steps[-1], share):
         st.markdown(sentence)
     st.caption(
-        "A high score alone is no Rock Token: which types are, or that no set is stable, says a "
-        "rule."
+        "A high score alone is no Rock Token: these types are of the fresh rollouts of one step, "
+        "and no rule has looked whether they stay hard. What the rule finds is the line above."
     )
     left, right, _ = st.columns([1, 1, 2])
     with left:

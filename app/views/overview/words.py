@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app import data
+from app import data, words
 
 _MOST_NOTES, _LONGEST = 12, 400
 
@@ -16,27 +16,29 @@ def provenance(sentences: list[str]) -> list[str]:
 
 def concentration(step: int, found: data.runs.Concentration) -> list[str]:
     """How much of a step falls on its first types, cross-fitted and then naive, as markdown."""
-    of = f"the top {found.top} of {found.types} token types"
-    naive = {name: f"{100 * share:.0f} %" for name, share in found.naive.items()}
+    of = f"the {found.top:,} types with the largest summed KL, of {found.types:,} types,"
+    if found.top == found.types:
+        of = f"all {found.types:,} types"
+    naive = {name: words.percent(share) for name, share in found.naive.items()}
     if found.crossed is None:
         return [
             f"At step {step}, {of} are {naive['tokens']} of the {found.tokens:,} tokens, "
-            f"{naive.get('kl', 'an unknown share')} of their summed kl and "
-            f"{naive.get('gradient', 'an unknown share')} of their gradient norm. These are naive "
+            f"{naive.get('kl', 'an unknown share')} of their KL and "
+            f"{naive.get('gradient', 'an unknown share')} of their gradient. These are naive "
             "numbers: what was chosen because it was high was measured on the same "
             f"{found.rollouts} rollouts, too few to halve."
         ]
     return [
-        f"At step {step}, {of}, chosen on one half of the {found.rollouts} rollouts and measured "
+        f"At step {step}, {of} chosen on one half of the {found.rollouts} rollouts and measured "
         f"on the other, are {_share(found.crossed.tokens)} of the {found.tokens:,} tokens, "
-        f"{_share(found.crossed.kl)} of their summed kl and {_share(found.crossed.gradient)} of "
-        "their gradient norm (95 % over rollouts).",
-        f"Chosen and measured on the same rollouts (naive): {naive['kl']} of the kl, "
-        f"{naive.get('gradient', 'an unknown share')} of the gradient norm.",
+        f"{_share(found.crossed.kl)} of their KL and {_share(found.crossed.gradient)} of their "
+        "gradient (95 % over rollouts).",
+        f"Chosen and measured on the same rollouts (naive): {naive['kl']} of the KL, "
+        f"{naive.get('gradient', 'an unknown share')} of the gradient.",
     ]
 
 
 def _share(share: data.runs.Interval | None) -> str:
     if share is None:
         return "an unknown share"
-    return f"**{100 * share.value:.0f} %** ({100 * share.low:.0f}–{100 * share.high:.0f} %)"
+    return f"**{words.percent(share.value)}** ({100 * share.low:.0f}–{100 * share.high:.0f} %)"

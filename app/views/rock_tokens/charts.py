@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, STUDENT, finish, label, whiskers
+from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, finish, label, whiskers
+from app.components.colours import EASY, HARD, VIOLET
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +166,7 @@ def densities(found: Densities, about: str) -> go.Figure:
         "type": "type density: every token of a rock type",
         "occurrence": "occurrence density: kept occurrences only",
     }
-    styles = {"type": (STUDENT, "/"), "occurrence": (ROCK, "")}
+    styles = {"type": (NEUTRAL, "/"), "occurrence": (ROCK, "")}
     edges = {
         "start": 0,
         "end": 1.0001,
@@ -199,7 +200,7 @@ def flow(found: Flow, steps: Sequence[int], about: str) -> go.Figure:
     """Types that are hard or not at the first, middle and last checkpoint."""
     places = found.places
     nodes = [(name, hard) for name in places for hard in (True, False)]
-    colours = {True: "rgba(224,130,20,0.45)", False: "rgba(58,130,189,0.35)"}
+    colours = {True: "rgba(168,145,43,0.45)", False: "rgba(31,158,137,0.35)"}
     across = [places.index(name) / (len(places) - 1) for name, _ in nodes]
     figure = go.Figure(
         go.Sankey(
@@ -207,7 +208,7 @@ def flow(found: Flow, steps: Sequence[int], about: str) -> go.Figure:
             # its labels lie on the ribbons; ours stand above the nodes
             textfont={"size": 1, "color": "rgba(0,0,0,0)"},
             node={
-                "color": [ROCK if hard else STUDENT for _, hard in nodes],
+                "color": [HARD if hard else EASY for _, hard in nodes],
                 "pad": 30,
                 "thickness": 16,
                 "hovertemplate": "%{value} types<extra></extra>",
@@ -244,8 +245,8 @@ def _label_column(figure: go.Figure, x: float, step: int, hard: int, easy: int) 
         xanchor=("left", "center", "right")[round(2 * x)],
         yanchor="bottom",
         showarrow=False,
-        text=f"step {step}<br><b style='color:{ROCK}'>hard {hard}</b> · "
-        f"<b style='color:{STUDENT}'>not {easy}</b>",
+        text=f"step {step}<br><b style='color:{HARD}'>hard {hard}</b> · "
+        f"<b style='color:{EASY}'>not {easy}</b>",
     )
 
 
@@ -261,8 +262,8 @@ def group_changes(frame: pd.DataFrame, about: str) -> go.Figure:
         y=names,
         name="chosen on one half, measured on the other, 95 % over rollouts and types",
         mode="markers",
-        marker={"color": STUDENT, "size": 11, "symbol": "circle"},
-        error_x=whiskers(rows.crossed, rows.low, rows.high, color=STUDENT),
+        marker={"color": VIOLET, "size": 11, "symbol": "circle"},
+        error_x=whiskers(rows.crossed, rows.low, rows.high, color=VIOLET),
         hovertemplate="%{y}: %{x:+.1%}<extra>cross-fitted</extra>",
     )
     figure.add_scatter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data
+from app import cards, data
 from app.views.rock_tokens import charts
 from app.views.rock_tokens.found import Found
 
@@ -46,6 +46,7 @@ def show_funnel(found: Found, about: str) -> None:
         "Upper right: frequent and far from the teacher. Along a dotted line the Rock Score is "
         "the same."
     )
+    cards.row("R", "R_ctx", "CCR", "kappa")
 
 
 def show_control(found: Found, about: str) -> None:
@@ -68,6 +69,7 @@ def show_densities(found: Found, about: str) -> None:
         alt="Rock density per rollout",
     )
     st.caption("The two definitions differ: a rock type also stands where it is easy.")
+    cards.row("type_density", "occurrence_density")
 
 
 def show_flow(found: Found, about: str) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from app import data, words
+from app import cards, data, words
 
 
 class Cell(NamedTuple):
@@ -19,7 +19,9 @@ class Cell(NamedTuple):
 def show_headline(report: data.rocks.RockReport) -> None:
     cells = (*set_cells(report), *density_cells(report))
     for place, cell in zip(st.columns(len(cells)), cells, strict=True):
-        place.metric(cell.label, cell.value, help=cell.about)
+        place.metric(
+            cell.label, cell.value, help=cards.about(cell.label, words.literal(cell.about))
+        )
     if report.ids:
         st.text(f"K = {len(report.ids)}: {report.how}.")
     st.text(funnel_line(report))

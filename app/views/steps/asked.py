@@ -19,6 +19,11 @@ class Asked(NamedTuple):
     step: int
 
     @property
+    def spoken(self) -> str:
+        """The signal, as a person is told."""
+        return data.texts.SPOKEN.get(self.signal, self.signal)
+
+    @property
     def scale(self) -> data.runs.Scale:
         return data.runs.scale(self.run, self.signal)
 
@@ -48,7 +53,7 @@ class Asked(NamedTuple):
         """A heatmap of these texts, of values or of their ratios to the first step."""
         facts = self.facts
         is_loss = self.signal in ("kl", facts.loss)
-        estimator = facts.measured(self.signal) if is_loss else f"{self.signal} as logged"
+        estimator = facts.measured(self.signal) if is_loss else f"{self.spoken} as logged"
         texts = data.texts.Texts(self.source).phrase
         first = data.runs.steps(self.run, self.source)[0]
         return heatmap.Heatmap(

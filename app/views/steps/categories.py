@@ -28,7 +28,7 @@ COLUMNS += ["slope", "slope_steps"]
 def show_categories(asked: Asked, row: DeltaGenerator) -> None:
     as_ratio = choose_shade(asked, row)
     found = data.steps.categories(asked.run, asked.source, asked.signal)
-    title = f"Mean {asked.signal} by category and step"
+    title = f"Mean {asked.spoken} by category and step"
     gone = "dotted: the category does not occur"
     surface = fit(found.surface, "category")
     chart = asked.chart(surface, title, "category", as_ratio, gone=gone)

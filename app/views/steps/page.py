@@ -58,6 +58,8 @@ def page(sources: list[str]) -> None:
     else:
         show_categories(asked, row)
     asked.link_to_trace()
+    if view == "type":
+        controls.show_rock_line(run)
 
 
 st.title("Steps")

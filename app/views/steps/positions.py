@@ -51,7 +51,7 @@ def show_positions(asked: Asked, rollout: int, row: DeltaGenerator) -> None:
             width=150,
         )
     span = read_span(text, len(surface.names))
-    title = f"{asked.signal} of rollout {rollout} by position and step"
+    title = f"{asked.spoken} of rollout {rollout} by position and step"
     marked = (span,) if span else ()
     drawn = fit(surface, "position")
     box = show_heatmap(asked.chart(drawn, title, "position", flat=True, marked=marked))

@@ -71,7 +71,7 @@ def choose_shade(asked: Asked, row: DeltaGenerator) -> bool:
 def explain_change(found: data.steps.Changes, asked: Asked, rows: str) -> None:
     """By how much these rows changed, with its interval."""
     if found.whole is not None:
-        st.text(words.change(found.whole, asked.signal, asked.scale.unit, rows))
+        st.text(words.change(found.whole, asked.spoken, asked.scale.unit, rows))
 
 
 def explain(surface: data.steps.Surface, asked: Asked, rows: str, as_ratio: bool = False) -> None:
@@ -80,7 +80,7 @@ def explain(surface: data.steps.Surface, asked: Asked, rows: str, as_ratio: bool
     high = data.steps.steadily_high(surface, scale)
     if high is None:
         st.text(
-            f"This run has no logged values of {asked.signal}, so there is no scale to colour by."
+            f"This run has no logged values of {asked.spoken}, so there is no scale to colour by."
         )
         return
     if asked.signal != "kl":

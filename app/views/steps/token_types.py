@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection
+from app import controls, data, selection
 from app.views.steps import words
 from app.views.steps.asked import Asked
 from app.views.steps.surfaces import (
@@ -35,21 +35,21 @@ COLUMNS = [
 
 def show_types(asked: Asked, row: DeltaGenerator) -> None:
     as_ratio = choose_shade(asked, row)
-    which, top, sort = choose_types()
+    which, top, sort = choose_types(row)
     every = data.steps.types(asked.run, asked.source, asked.signal)
     classes, why = find_classes(asked.run) if which == "set" or sort == "class" else (None, "")
     if why and (classes is None or which == "set"):
         gone = "No set" if classes is not None else "No set and no classes"
         st.text(f"{gone} here, so the types stand by score. {why}")
     picked = choose_selected(every)
-    offer_picked(every, picked)
+    offer_picked(every, picked, asked)
     in_set = None if why or classes is None else data.steps.in_set(classes)
     chosen = {"set": in_set, "picked": picked}
     rows = data.steps.arranged(every, chosen.get(which), top, sort, classes)
     if not len(rows):
         explain_nothing(words.NO_TYPES[which])
         return
-    title = f"Mean {asked.signal} of {len(rows):,} token types by step"
+    title = f"Mean {asked.spoken} of {len(rows):,} token types by step"
     surface = data.steps.surface_of(every, rows)
     marked = tuple(data.steps.spans_of(rows, picked)) if which != "picked" else ()
     gone = "dotted: the type does not occur"
@@ -67,10 +67,10 @@ def show_types(asked: Asked, row: DeltaGenerator) -> None:
     show_types_table(every, rows, picked, changed, asked)
 
 
-def choose_types() -> tuple[str, int, str]:
+def choose_types(row: DeltaGenerator) -> tuple[str, int, str]:
     """Which types, at most how many, in what order."""
     box = st.selectbox
-    with st.container(horizontal=True, key="types controls"):
+    with row:
         which = selection.choose(
             "which",
             box,
@@ -114,14 +114,14 @@ def choose_selected(every: data.steps.TypeSteps) -> list[int]:
 MOST_OFFERED = 8  # links to pages of types
 
 
-def offer_picked(every: data.steps.TypeSteps, picked: list[int]) -> None:
+def offer_picked(every: data.steps.TypeSteps, picked: list[int], asked: Asked) -> None:
     """The selected types each have a page of their own."""
     names = data.steps.offered(every, [str(i) for i in picked])
     if not picked:
         return
     with st.container(horizontal=True, key="picked types"):
         for i in picked[:MOST_OFFERED]:
-            selection.link("token", f"All about {literal(names[str(i)])}", token=str(i))
+            controls.link_token(asked.run, i, f"All about {literal(names[str(i)])}")
 
 
 def show_types_table(
@@ -139,5 +139,7 @@ def show_types_table(
     show_table(table, COLUMNS, asked, "Token types")
     st.caption(
         f"{min(len(table), MOST_ROWS):,} of {len(every.frame):,} types of these texts. Drag over "
-        "rows to narrow them."
+        "rows to narrow them. Types that are shown because they were hard on these same texts seem "
+        "to change for that reason alone: the page Rock tokens has the change on the half that did "
+        "not choose."
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 
-from app.charts import NEUTRAL, STUDENT, TEACHER
+from app.charts import NEUTRAL
+from app.components.colours import PAIR
 from app.views.threshold_lab.lines import Axis, Mark, drawn
 
 if TYPE_CHECKING:
@@ -32,15 +33,15 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
         "x": [*ks, *ks[::-1]],
         "y": [*curves.high, *curves.low[::-1]],
         "fill": "toself",
-        "fillcolor": "rgba(224,130,20,0.18)",
+        "fillcolor": "rgba(128,115,172,0.22)",
         "line": {"width": 0},
         "mode": "lines",
         "name": f"{marked.draws} splits, middle 95 %",
         "hoverinfo": "skip",
     }
     lines = (
-        ("coverage", "coverage", STUDENT, "solid"),
-        ("Jaccard of disjoint halves", "jaccard", TEACHER, "solid"),
+        ("coverage", "coverage", PAIR[0], "solid"),
+        ("Jaccard of disjoint halves", "jaccard", PAIR[1], "solid"),
         ("Jaccard of nested samples (paper mode)", "nested", NEUTRAL, "dot"),
     )
     traces = [
@@ -65,7 +66,7 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
 
 
 def _marks(marked: Marked) -> list[Mark]:
-    found = [Mark("y", marked.least, TEACHER, "dash")]
+    found = [Mark("y", marked.least, PAIR[1], "dash")]
     if marked.k:
         found.append(Mark("x", marked.k, NEUTRAL, "solid", f"K = {marked.k}", "top left"))
         found.append(Mark("x", marked.knee, NEUTRAL, "dot", f"knee {marked.knee}", "bottom right"))

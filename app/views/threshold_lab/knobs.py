@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, selection
+from app import cards, data, selection
 
 
 def current_rule() -> data.rocks.RockRule:
@@ -40,7 +40,7 @@ def draw_knob(
         f"{about.symbol} · {name}",
         getattr(rule, name),
         lambda v: change_rule(**{name: v}),
-        **({"min_value": about.low, "max_value": about.high} | settings),
+        **({"min_value": about.low, "max_value": about.high, "help": cards.about(name)} | settings),
     )
     st.caption(about.meaning)
 

@@ -10,7 +10,7 @@ import shlex
 
 import streamlit as st
 
-from app import data, selection, tables, words
+from app import cards, data, selection, tables, words
 from app.components import loss_histogram
 from app.views.threshold_lab import charts
 from app.views.threshold_lab.knobs import (
@@ -134,6 +134,7 @@ def show_figures(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> No
     )
     figure = charts.cutoff(report.curves, marked, about)
     st.plotly_chart(figure, key="cutoff", alt="Coverage and stability over K")
+    cards.row("K", "coverage", "stability", "jaccard", "knee", "paper_mode")
     if not data.rocks.is_large(run, rule) or st.toggle(
         "Compare with the presets", help="On a log of this size this takes minutes."
     ):

@@ -45,7 +45,7 @@ def show_end(
         state=token_pane.State(rollout, step),
         steps=[step],
         verdict={**token_pane.NO_VERDICT, "marks": data.texts.packed(seen["marks"], "u1")},
-        tau=data.texts.tau(run),
+        mark=data.texts.mark(run),
         narrow=True,
         quiet=True,
     )

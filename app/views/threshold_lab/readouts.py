@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from app import data, words
+from app import cards, data, words
 
 MOST_NAMED = 20  # types in a command
 
@@ -29,7 +29,7 @@ def show_cells(cells: list[Cell]) -> None:
         if cell.now is not None and cell.before is not None and cell.now != cell.before:
             delta = cell.step.format(cell.now - cell.before)
         value = cell.unknown if cell.now is None else cell.shown.format(cell.now)
-        column.metric(cell.label, value, delta, delta_color="off")
+        column.metric(cell.label, value, delta, delta_color="off", help=cards.about(cell.label))
 
 
 def percent(share: float | None) -> float | None:

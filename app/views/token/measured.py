@@ -8,7 +8,7 @@ import shlex
 
 import streamlit as st
 
-from app import data, selection, words
+from app import controls, data, selection, words
 from app.views.token.asked import Asked
 
 
@@ -22,6 +22,7 @@ def show_share(asked: Asked) -> None:
         f"{found.n:,} of {found.of_tokens:,} tokens of {found.texts:,} texts, step {found.step}; "
         "95 % over texts. The gradient is the summed length of that of the logits."
     )
+    controls.show_rock_line(asked.run)
 
 
 def show_gradient(asked: Asked) -> None:

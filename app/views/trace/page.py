@@ -63,11 +63,16 @@ def answer_the_pane() -> None:
         selection.pick("cut", "")
 
 
-def changed_rule(verdict: data.rocks.Verdict) -> str:
-    """What has been made of the rule in this session, as far as it can be taken back."""
-    if selection.previous("rule") is None or verdict.tau is None:
+def changed_rule() -> str:
+    """The τ that the rule was given by hand in this session, as far as that can be taken back."""
+    before, now = selection.previous("rule"), selection.asked("rule") or "default"
+    try:
+        old, new = data.rocks.rule(before or "default"), data.rocks.rule(now)
+    except data.runs.RockError:
         return ""
-    return f"The rule's τ is {verdict.tau:.4g} nats now."
+    if before is None or new.tau_post is None or new.tau_post == old.tau_post:
+        return ""
+    return f"The rule's τ is {new.tau_post:.4g} nats now."
 
 
 def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Verdict:
@@ -134,12 +139,12 @@ class Opened(NamedTuple):
             f"{meaning.rstrip('.')}",
             about=origin,
             text_name=self.place.text_name,
-            rule=changed_rule(verdict),
+            rule=changed_rule(),
             categories=names,
             state=asked_state(self.place, len(ids), names, verdict.names),
             steps=self.steps,
             verdict=verdict._asdict(),
-            tau=data.texts.tau(run),
+            mark=data.texts.mark(run),
             before=self.rollouts[at - 1] if at else None,
             after=self.rollouts[at + 1] if at + 1 < len(self.rollouts) else None,
             file=words.file_name(f"{facts.meta.name}-{self.source}-rollout{self.rollout}"),
@@ -164,8 +169,8 @@ def show_text(opened: Opened) -> None:
         told = data.knockouts.of_text(run, ids)
         verdict = find_verdict(opened.source, opened.rollout, ids, at_once=not verdict.later)
         draw(opened.view(ids, verdict, told))
-    if verdict.no_set:
-        st.text(f"By the rule of this link there is no Rock Token. {verdict.no_set}")
+    if verdict.classes:  # worked out by now: a large log is not for the sake of a line
+        controls.show_rock_line(run)
 
 
 def choose_text(sources: list[str]) -> Opened | None:
