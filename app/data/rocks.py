@@ -17,6 +17,7 @@ from app.data.runs import RunKey
 from app.memory import known, remember
 from app.work import kept, kept_saying, work
 from rockcore.analysis.rock_share import LOSSES, RockShare, rock_share
+from rockcore.analysis.sets_beside import SetsBeside, sets_beside
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
@@ -202,6 +203,13 @@ def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
     return tables.side_by_side({name: found(run, one).report for name, one in every.items()})
 
 
+@kept
+def beside(run: RunKey, rule: RockRule, name: str) -> SetsBeside:
+    """This rule beside a preset or a saved one, on the texts this rule reads. Raises BadRule."""
+    other = replace(named_rule(name), **{field: getattr(rule, field) for field in READS})
+    return sets_beside(found(run, rule), found(run, other), ("this rule", name))
+
+
 def token_names(run: RunKey, rule: RockRule) -> dict[int, str]:
     """Id -> visible text of the most frequent types, and of those that the rule names."""
     named = (*rule.excluded_types, *(token for _, token in rule.excluded_contexts))
@@ -331,6 +339,12 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
 @kept
 def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
+
+
+@kept
+def contexts(run: RunKey, rule: RockRule, token_id: int, most: int) -> list[dict[str, Any]]:
+    """The first of a type's occurrences in context, those in the set first, as records."""
+    return occurrences.examples(found(run, rule), token_id, most).to_dict("records")
 
 
 def control_types(run: RunKey, rule: RockRule) -> list[int]:

@@ -54,8 +54,8 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
     lab = open_app("threshold_lab", run, rule=LENIENT)
     assert (
-        metric(lab, "Persistent occurrences") == f"{n['persistent']:,}"
-        and metric(lab, "Kept occurrences") == f"{n['consistent']:,}"
+        metric(lab, "Occurrences") == f"{n['persistent']:,}"
+        and metric(lab, "In similar contexts") == f"{n['consistent']:,}"
     )
 
 
@@ -104,9 +104,9 @@ def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFacto
 def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run)
-    before = int(metric(app, "Persistent occurrences"))
+    before = int(metric(app, "Occurrences"))
     app.slider(key="widget tau_quantile").set_value(0.8).run()
-    now = next(m for m in app.metric if m.label == "Persistent occurrences")
+    now = next(m for m in app.metric if m.label == "Occurrences")
     assert int(now.delta) == int(now.value) - before > 0
 
 
@@ -127,6 +127,8 @@ def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
 ) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run, rule="default;window=2")
+    app.session_state["save rule"] = True  # opens what is drawn only when it is open
+    app.run()
     app.text_input(key="save name").set_value("my rule").run()
     next(b for b in app.button if b.label == "Save the rule").click().run()
     assert RockRule.from_json(Path("rules/my rule.json").read_text()) == RockRule(
