@@ -77,7 +77,7 @@ def changes(
     if len(steps) < 2 or signal == "sampled_loss" or not len(groups):
         return NONE
     ends = [run.type_cells(texts.table, step, signal) for step in (steps[0], steps[-1])]
-    ends = [cells[cells.token_id.isin(groups.index)] for cells in ends]
+    ends = [cells.loc[cells.token_id.isin(groups.index)] for cells in ends]
     if any(cells.empty for cells in ends):
         return NONE
     paired = texts.probe_set is not None
@@ -93,8 +93,9 @@ def changes(
         frame.index = names
     rollouts = min(cells.rollout_id.nunique() for cells in ends)
     fell, rose = int((frame.high < 1).sum()), int((frame.low > 1).sum())
-    about = (*whole[["before", "after", "change", "low", "high"]].map(float),)
-    return Changes(frame, Change(steps[0], steps[-1], *about, rollouts, fell, rose, len(frame)))
+    about = {name: float(whole[name]) for name in ("before", "after", "change", "low", "high")}
+    told = {"rollouts": rollouts, "fell": fell, "rose": rose, "rows": len(frame)}
+    return Changes(frame, Change(steps[0], steps[-1], **about, **told))
 
 
 def _history(ends: Sequence[pd.DataFrame], row_of: pd.Series, rows: int, paired: bool) -> History:

@@ -63,11 +63,16 @@ def answer_the_pane() -> None:
         selection.pick("cut", "")
 
 
-def changed_rule(verdict: data.rocks.Verdict) -> str:
-    """What has been made of the rule in this session, as far as it can be taken back."""
-    if selection.previous("rule") is None or verdict.tau is None:
+def changed_rule() -> str:
+    """The τ that the rule was given by hand in this session, as far as that can be taken back."""
+    before, now = selection.previous("rule"), selection.asked("rule") or "default"
+    try:
+        old, new = data.rocks.rule(before or "default"), data.rocks.rule(now)
+    except data.runs.RockError:
         return ""
-    return f"The rule's τ is {verdict.tau:.4g} nats now."
+    if before is None or new.tau_post is None or new.tau_post == old.tau_post:
+        return ""
+    return f"The rule's τ is {new.tau_post:.4g} nats now."
 
 
 def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.rocks.Verdict:
@@ -134,7 +139,7 @@ class Opened(NamedTuple):
             f"{meaning.rstrip('.')}",
             about=origin,
             text_name=self.place.text_name,
-            rule=changed_rule(verdict),
+            rule=changed_rule(),
             categories=names,
             state=asked_state(self.place, len(ids), names, verdict.names),
             steps=self.steps,
