@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from chrome import CHROMIUM, FLAGS, Tab, serving
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ViewportSize, sync_playwright
 
 from rockcore.log import sample_runs
 
@@ -25,7 +25,7 @@ VIEWS = {  # picture -> what is opened
     "lab": "threshold_lab?run=habit",
 }
 GUESSED = {"learn": "Fewer, but some"}  # what is answered there before
-SIZE = {"width": 1280, "height": 800}
+SIZE: ViewportSize = {"width": 1280, "height": 800}
 
 
 def take() -> None:

@@ -16,7 +16,7 @@ from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
 from app.work import kept, kept_saying, work
-from rockcore.analysis.rock_share import RockShare, rock_share
+from rockcore.analysis.rock_share import LOSSES, RockShare, rock_share
 from rockcore.analysis.sets_beside import SetsBeside, sets_beside
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
@@ -24,7 +24,17 @@ from rockcore.rocks.examined import READS, Halves, reads
 from rockcore.rocks.rule import PRESETS
 from rockcore.rocks.rule_fields import ABOUT, CHOICES, KNOBS, BadRule
 from rockcore.rocks.scores import NEED_BEFORE, SCORES
-from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band, types_by
+from rockcore.rocks.tables import (
+    ASCENDING,
+    RANK,
+    SORTS,
+    Densities,
+    Flow,
+    Pick,
+    frequency_band,
+    ranked_by,
+    types_by,
+)
 from rockcore.rocks.thresholds import Instant, ThresholdTable
 from rockcore.schema import Texts
 from rockcore.spelling import visible
@@ -35,12 +45,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABOUT",
+    "ASCENDING",
     "CHOICES",
     "CLASSES",
     "HARD",
     "KNOBS",
+    "LOSSES",
     "PRESETS",
+    "RANK",
     "SCORES",
+    "SORTS",
     "BadRule",
     "Densities",
     "Examined",
@@ -51,6 +65,7 @@ __all__ = [
     "RockRule",
     "RockShare",
     "frequency_band",
+    "ranked_by",
     "types_by",
 ]
 
@@ -326,20 +341,9 @@ def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
 
 
-def labels(run: RunKey, rule: RockRule, most: int, also: str) -> dict[int, str]:
-    """Token id -> name of the first types of the table, and of the one that a link asks for."""
-    asked = int(also) if also.isascii() and also.isdecimal() and len(also) < 10 else None
-    return tables.labels(table(run, rule), most, asked)
-
-
-def examples(run: RunKey, rule: RockRule, token_id: int) -> pd.DataFrame:
-    """Occurrences of a type in context, those in the set first, then kept, then by loss."""
-    return occurrences.examples(found(run, rule), token_id)
-
-
 @kept
 def contexts(run: RunKey, rule: RockRule, token_id: int, most: int) -> list[dict[str, Any]]:
-    """The first of `examples`, as records."""
+    """The first of a type's occurrences in context, those in the set first, as records."""
     return occurrences.examples(found(run, rule), token_id, most).to_dict("records")
 
 
