@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app import cards, data, selection, words
+from app import cards, data, selection, tables, words
 from rockcore.analysis.signals import SPOKEN
 from rockcore.schema import Texts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def source(options: Sequence[str], **settings: Any) -> str:
@@ -78,3 +81,23 @@ def link_token(run: data.runs.RunKey, token_id: int, label: str = "") -> None:
     """A link to all that the run tells of a type; `label`: Markdown, by default its spelling."""
     shown = words.literal(data.token.shown(run, token_id))
     selection.link("token", label or f"**{shown}** · id {token_id}", token=str(token_id))
+
+
+@st.fragment
+def show_types(run: data.runs.RunKey, rows: pd.DataFrame, key: str, **options: Any) -> None:
+    """A table of types, each with its token_id; above it the way to the one whose row is picked."""
+    above = st.container(horizontal=True, vertical_alignment="center")
+    event = tables.show(
+        rows,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode=["single-row", "single-cell"],
+        key=key,
+        **options,
+    )
+    picked = tables.picked_row(event)
+    with above:
+        if picked is None or picked >= len(rows):
+            st.caption("Pick a row to open its token.")
+        else:
+            link_token(run, int(rows.token_id.iloc[picked]))

@@ -24,6 +24,7 @@ from typing import Any, NoReturn, TypeVar
 import streamlit as st
 
 from app.data.runs import RunKey
+from app.echoes import Echoes
 from app.links import is_count, joined, listed, span_of, today
 from app.undo import History
 
@@ -43,7 +44,8 @@ _EXPLAINED = "explained"  # the names of which this script run has said that the
 _CONTROLS = "controls"  # the names of the controls that this script run had, hidden or not
 _HIDING = "hiding"  # the page to which a link with a list of hidden controls led
 _HISTORY = "history"  # what stood there earlier: for undo
-_MOVING = "moving"  # the control that a hand drags, while its callback runs
+_MOVING = "moving"  # (what a hand drags, whether that names one gesture), while a callback runs
+_ECHOES = "echoes"  # what a browser may still send though it was changed
 _SETTLED = "settled"  # (run, name) -> the default first shown there
 _RUN = "open run"
 _LAST_RUN = "last open run"
@@ -384,8 +386,8 @@ def put(name: str, value: str) -> None:
     drag of a hand has changed.
     """
     state = st.session_state
-    before, dragged = state[_PICKED].get(name, ""), state.pop(_MOVING, None)
-    _history().add(name, before, dragged, time.monotonic())
+    before, (dragged, held) = state[_PICKED].get(name, ""), state.pop(_MOVING, (None, False))
+    _history().add(name, before, dragged, time.monotonic(), held)
     _pick(name, value)
 
 
@@ -396,11 +398,27 @@ def previous(name: str) -> str | None:
 
 def undo(name: str) -> None:
     """Take the last `put` back."""
-    _pick(name, _history().take_back(name))
+    _echoes().stir(time.monotonic())
+    _pick(name, _history().take_back(name, asked(name)))
+
+
+def can_redo(name: str) -> bool:
+    """Whether the last change of this value was an `undo`."""
+    return _history().can_redo(name)
+
+
+def redo(name: str) -> None:
+    """Put again what `undo` has taken back."""
+    _echoes().stir(time.monotonic())
+    _pick(name, _history().redo(name, asked(name)))
 
 
 def _history() -> History:
     return st.session_state.setdefault(_HISTORY, History())
+
+
+def _echoes() -> Echoes:
+    return st.session_state.setdefault(_ECHOES, Echoes())
 
 
 def control(
@@ -417,20 +435,29 @@ def control(
         return
 
     def answer() -> None:
-        st.session_state[_MOVING] = name if widget in (st.slider, st.select_slider) else None
-        changed(st.session_state[_key(name)])
+        new = st.session_state[_key(name)]
+        if _echoes().is_echo(name, new, time.monotonic()):
+            return
+        slides = widget in (st.slider, st.select_slider)
+        st.session_state[_MOVING] = (name if slides else None), False
+        changed(new)
         st.session_state.pop(_MOVING, None)
 
+    _echoes().show(name, value, time.monotonic())
     st.session_state[_key(name)] = value
     widget(label, *args, key=_key(name), on_change=answer, **settings)
 
 
 def moved(key: str) -> dict[str, float] | None:
     """Where the thresholds of a loss histogram stand after a hand has moved one, inside its
-    callback.
+    callback. What one gesture moves is one step of `undo`.
     """
-    st.session_state[_MOVING] = key
-    return st.session_state[key].get("moved")
+    told = st.session_state[key].get("moved")
+    if told is None:
+        return None
+    _echoes().stir(time.monotonic())
+    st.session_state[_MOVING] = f"{key} {told.get('gesture')}", True
+    return {name: value for name, value in told.items() if name != "gesture"}
 
 
 def told(key: str, what: str) -> dict[str, Any]:

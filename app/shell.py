@@ -21,6 +21,7 @@ STYLE = """
 [data-testid=stHeader], [data-testid=stHeader] div {pointer-events: none}
 [data-testid=stHeader] :is(button, a, button div, a div) {pointer-events: auto}
 [data-testid=stCaptionContainer] {opacity: 0.8}
+.stApp button kbd {color: inherit}
 [data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
 :is([data-testid=stSidebarNavLink], [data-testid=stSidebarNavSectionHeader],
   [data-testid=stPageLink-NavLink], [data-testid=stSkipToContent],

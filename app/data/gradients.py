@@ -19,6 +19,7 @@ from rockcore.analysis.gradient_change import Ends
 from rockcore.analysis.group_length import GroupLength, group_length
 from rockcore.analysis.groups import GROUPS, Comparison, RockChoice
 from rockcore.analysis.shares import IN_SET, OUTSIDE, GivenUp, Lorenz, Stacked, row_of
+from rockcore.analysis.token_gradient import interval, length, pointing, too_few
 from rockcore.schema import NoGradients, Texts, noise_floor
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ __all__ = [
     "GivenUp",
     "NoGradients",
     "Texts",
+    "interval",
+    "length",
+    "pointing",
     "row_of",
+    "too_few",
 ]
 
 NORMS = {

@@ -16,14 +16,25 @@ from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
 from app.work import kept, kept_saying, work
-from rockcore.analysis.rock_share import RockShare, rock_share
+from rockcore.analysis.rock_share import LOSSES, RockShare, rock_share
+from rockcore.analysis.sets_beside import SetsBeside, sets_beside
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
 from rockcore.rocks.examined import READS, Halves, reads
 from rockcore.rocks.rule import PRESETS
 from rockcore.rocks.rule_fields import ABOUT, CHOICES, KNOBS, BadRule
 from rockcore.rocks.scores import NEED_BEFORE, SCORES
-from rockcore.rocks.tables import Densities, Flow, Pick, frequency_band, types_by
+from rockcore.rocks.tables import (
+    ASCENDING,
+    RANK,
+    SORTS,
+    Densities,
+    Flow,
+    Pick,
+    frequency_band,
+    ranked_by,
+    types_by,
+)
 from rockcore.rocks.thresholds import Instant, ThresholdTable
 from rockcore.schema import Texts
 from rockcore.spelling import visible
@@ -34,12 +45,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABOUT",
+    "ASCENDING",
     "CHOICES",
     "CLASSES",
     "HARD",
     "KNOBS",
+    "LOSSES",
     "PRESETS",
+    "RANK",
     "SCORES",
+    "SORTS",
     "BadRule",
     "Densities",
     "Examined",
@@ -50,6 +65,7 @@ __all__ = [
     "RockRule",
     "RockShare",
     "frequency_band",
+    "ranked_by",
     "types_by",
 ]
 
@@ -187,6 +203,13 @@ def beside_presets(run: RunKey, rule: RockRule) -> pd.DataFrame:
     return tables.side_by_side({name: found(run, one).report for name, one in every.items()})
 
 
+@kept
+def beside(run: RunKey, rule: RockRule, name: str) -> SetsBeside:
+    """This rule beside a preset or a saved one, on the texts this rule reads. Raises BadRule."""
+    other = replace(named_rule(name), **{field: getattr(rule, field) for field in READS})
+    return sets_beside(found(run, rule), found(run, other), ("this rule", name))
+
+
 def token_names(run: RunKey, rule: RockRule) -> dict[int, str]:
     """Id -> visible text of the most frequent types, and of those that the rule names."""
     named = (*rule.excluded_types, *(token for _, token in rule.excluded_contexts))
@@ -318,15 +341,10 @@ def _series(run: RunKey, source: Texts, column: str) -> dict[int, list[float]]:
     return tables.mean_series(runs.log(run), source, column)
 
 
-def labels(run: RunKey, rule: RockRule, most: int, also: str) -> dict[int, str]:
-    """Token id -> name of the first types of the table, and of the one that a link asks for."""
-    asked = int(also) if also.isascii() and also.isdecimal() and len(also) < 10 else None
-    return tables.labels(table(run, rule), most, asked)
-
-
-def examples(run: RunKey, rule: RockRule, token_id: int) -> pd.DataFrame:
-    """Occurrences of a type in context, those in the set first, then kept, then by loss."""
-    return occurrences.examples(found(run, rule), token_id)
+@kept
+def contexts(run: RunKey, rule: RockRule, token_id: int, most: int) -> list[dict[str, Any]]:
+    """The first of a type's occurrences in context, those in the set first, as records."""
+    return occurrences.examples(found(run, rule), token_id, most).to_dict("records")
 
 
 def control_types(run: RunKey, rule: RockRule) -> list[int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app.data import arms, rocks, runs
 from app.data.runs import RunKey
 from app.work import kept
-from rockcore.analysis import token_arms, token_gradient, token_search
+from rockcore.analysis import token_arms, token_search
 from rockcore.analysis.token_arms import NotTrained
 from rockcore.analysis.token_history import History
 from rockcore.analysis.token_instead import Instead
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Gate", "Hit", "History", "Instead", "NotTrained", "Share", "Texts", "Verdict"]
-
-pointing = token_gradient.pointing
 
 
 def _story(run: RunKey, rule: rocks.RockRule, token_id: int) -> TokenStory:

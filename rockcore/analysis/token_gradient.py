@@ -35,9 +35,18 @@ def pointing(row: Any) -> list[str]:
         between = "no interval: without some of the texts its length is within its noise"
     return [
         sentence,
-        f"It points along the other types' mean with cosine {row.cos_balanced:.2f} "
+        f"{_way(row.cos_balanced_low, row.cos_balanced_high)}: cosine {row.cos_balanced:.2f} "
         f"({between}; {row.cos_balanced_naive:.2f} as it stands).",
     ]
+
+
+def _way(low: float, high: float) -> str:
+    """Whether a type points where the others do, as far as the interval of the cosine says so."""
+    if low > 0:
+        return "It points along the other types' mean"
+    if high < 0:
+        return "It points against the other types' mean"
+    return "Whether it points along the other types' mean or against it cannot be told"
 
 
 def length(row: Any, name: str, no_interval: str) -> str:

@@ -5,6 +5,7 @@ it: did it move, and can that be told?
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ class History:
     @property
     def sentence(self) -> str:
         """From the first to the last step, in words."""
-        rows = list(self.frame.itertuples())
+        rows: list[Any] = list(self.frame.itertuples())
         if not rows:
             return f"It does not occur in the {self.texts.phrase}."
         what = "KL" if self.column == "kl" else "sampled loss"
@@ -48,7 +49,7 @@ class History:
         )
 
 
-def _told(row: object) -> str:
+def _told(row: Any) -> str:
     mean, low, high, n, rollouts = (
         getattr(row, name) for name in ("mean", "low", "high", "n", "rollouts")
     )
@@ -66,7 +67,7 @@ def history(run: Run, token_id: int, texts: Texts, column: str = "kl", seed: int
     cells = run.type_by_rollout(texts, token_id, column)
     rows = [
         {"step": int(step), "n": int(of.n.sum()), "rollouts": len(of), **_mean(of, seed)}
-        for step, of in cells.groupby("step")
+        for step, of in ((s, cells.loc[cells.step == s]) for s in sorted(set(cells.step)))
     ]
     columns = ["step", "n", "rollouts", "mean", "low", "high"]
     return History(texts, column, pd.DataFrame(rows, columns=columns))

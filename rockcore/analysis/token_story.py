@@ -49,6 +49,10 @@ def _told(share: Interval | None) -> str:
     return f"{percent(share.value)} (95 % {percent(share.low)} to {percent(share.high)})"
 
 
+def _signed(nats: float) -> str:
+    return f"{nats:+.3g}".replace("-", "−")
+
+
 class TokenStory:
     """One type of a run under a rule. Each part raises RockError where it cannot be told."""
 
@@ -103,8 +107,8 @@ class TokenStory:
         verdict = "it fell" if fell else "it rose" if rose else "whether it moved cannot be told"
         return (
             f"{said} On the half of the texts that did not choose it, it changed by "
-            f"{row.change:+.3g} nats (95 % {row.change_low:+.3g} to {row.change_high:+.3g}): "
-            f"{verdict}."
+            f"{_signed(row.change)} nats (95 % {_signed(row.change_low)} to "
+            f"{_signed(row.change_high)}): {verdict}."
         )
 
     @cached_property

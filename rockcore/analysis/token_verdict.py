@@ -17,6 +17,15 @@ from rockcore.spelling import visible
 
 HIGH, RECURRING, IN_SET = "high", "recurring", "in the set"
 LOSSES = {"kl": "KL", "sampled_loss": "sampled loss"}
+SCORES = {  # as a sentence names what ranks
+    "rock_score_ctx": "R_ctx",
+    "rock_score": "R",
+    "mean_kl": "mean loss",
+    "rock_score_lcb": "the lower bound of R",
+    "mean_kl_eb": "shrunken mean loss",
+    "joint": "joint share",
+    "authors": "R of the authors",
+}
 
 
 @dataclass(frozen=True)
@@ -185,7 +194,7 @@ def _in_set(report: RockReport, row: Any, rank: int) -> Gate:
 
 def _outside(report: RockReport, row: Any, rank: int) -> str:
     """Why a type that occurs is not in the set, as far as the score and the cutoff decide."""
-    asked, n = report.asked, int(row.frequency)
+    asked, n, score = report.asked, int(row.frequency), SCORES.get(report.score, report.score)
     if row.token_id in asked.excluded_types:
         return "the rule leaves this type out (excluded_types)"
     if n < asked.min_frequency:
@@ -193,10 +202,10 @@ def _outside(report: RockReport, row: Any, rank: int) -> str:
     if not row.score > 0:
         dropped = asked.drop_most_frequent or report.score == "authors"
         most = ", or is among the most frequent types, which the rule drops" if dropped else ""
-        return f"it has no {report.score} above 0{most}"
-    ends = f"rank {rank} by {report.score}, where the set ends at {len(report.ids)}"
+        return f"it has no {score} above 0{most}"
+    ends = f"rank {rank} by {score}, where the set ends at {len(report.ids)}"
     if asked.tau_rock is not None:
-        return f"its {report.score} is {row.score:.3g}, the set asks for {asked.tau_rock:.3g}"
+        return f"its {score} is {row.score:.3g}, the set asks for {asked.tau_rock:.3g}"
     if asked.top_k is not None:
         return f"{ends}: the rule takes {asked.top_k}"
     short = _share_is_short(report, row)
@@ -227,7 +236,8 @@ def _share_is_short(report: RockReport, row: Any) -> str:
         return ""
     least = max(asked.least_share, even)
     digits = 2 if f"{share:.1%}" == f"{least:.1%}" else 1
+    by = SCORES.get(report.score, report.score)
     return (
-        f"its share by {report.score} is {100 * share:.{digits}f} % of the summed loss, the set "
+        f"its share by {by} is {100 * share:.{digits}f} % of the summed loss, the set "
         f"asks for {100 * least:.{digits}f} %"
     )

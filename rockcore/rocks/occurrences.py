@@ -20,8 +20,9 @@ _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each sid
 _EDGES = np.geomspace(1e-4, 20.0, 121)
 
 
-def examples(found: Examined, token_id: int) -> pd.DataFrame:
-    """Occurrences of a type in context, those in the set first, then kept, then by loss.
+def examples(found: Examined, token_id: int, most: int = _EXAMPLES) -> pd.DataFrame:
+    """At most `most` occurrences of a type in context, those in the set first, then kept, then by
+    loss.
 
     Columns: left, shown, right, before (only where texts are paired), after (nats), verdict,
     rollout, position.
@@ -33,7 +34,7 @@ def examples(found: Examined, token_id: int) -> pd.DataFrame:
     there = place < len(marked)
     there[there] = marked[place[there]] == at[there]
     mark[there] = marks[place[there]]
-    order = np.lexsort((-corpus.losses[-1][at], -mark))[:_EXAMPLES]
+    order = np.lexsort((-corpus.losses[-1][at], -mark))[:most]
     known = found.report.occurrences["persistent"] is not None
     texts = found.run.vocab.set_index("token_id").token
     rows = [

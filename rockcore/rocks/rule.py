@@ -84,6 +84,15 @@ class RockRule(RuleFields):
                 changes[other] = None
         return RockRule.from_dict({**asdict(self), **changes})
 
+    def changes_from(self, other: RockRule) -> list[str]:
+        """Which fields differ from another rule and how, in words; the name is no field of it."""
+        mine, its = asdict(self), asdict(other)
+        return [
+            f"{name} {_shown(its[name])} → {_shown(value)}"
+            for name, value in mine.items()
+            if value != its[name] and name != "name"
+        ]
+
     def short(self) -> str:
         """The rule as one line for a link: the preset it comes from, and the fields that differ.
         `from_short` reads it.
@@ -124,6 +133,17 @@ class RockRule(RuleFields):
         BadRule.
         """
         return self.changed(**parsed(settings))
+
+
+def _shown(value: Any) -> str:
+    """A value of a field in a few letters."""
+    if value is None:
+        return "found from the run"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple):
+        return f"{len(value)} named"
+    return str(value)
 
 
 def parsed(settings: Iterable[str]) -> dict[str, Any]:

@@ -50,13 +50,22 @@ def mean_series(run: Run, texts: Texts, column: str) -> dict[int, list[float]]:
     }
 
 
+RANK = "rank"  # the column of a `type_table` that is sorted by where nothing else is asked for
+ASCENDING = (RANK, "shown", "token_id")  # columns that are read from small to large
+SORTS = (  # the columns of a `type_table` that it may be sorted by
+    *(RANK, "rock_score_ctx", "rock_score", "mean", "frequency", "share", "consistent"),
+    *("persistent", "ccr", "precision", "change", "shown", "token_id"),
+)
+
+
 @dataclass(frozen=True)
 class Pick:
-    """Which rows of a table are looked at; no value of a facet means all."""
+    """Which rows of a table are looked at, in what order; no value of a facet means all."""
 
     search: str = ""  # part of a token, or a whole id
     facets: Mapping[str, Collection[str]] = field(default_factory=dict)  # column -> values
     only_set: bool = False
+    sort: str = RANK  # one of SORTS; what has no value there comes last
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Those of a `type_table`."""
@@ -70,20 +79,35 @@ class Pick:
         for column, values in self.facets.items():
             if values:
                 keep &= frame[column].isin(list(values))
-        return frame.loc[keep & (frame.in_set | (not self.only_set))]
+        rows = frame.loc[keep & (frame.in_set | (not self.only_set))]
+        ascending = self.sort in ASCENDING
+        by = rows[self.sort].str.casefold() if self.sort == "shown" else rows[self.sort]
+        order = by.sort_values(ascending=ascending, kind="stable", na_position="last").index
+        return rows.loc[order]
 
 
-def labels(table: pd.DataFrame, most: int, also: int | None = None) -> dict[int, str]:
-    """Token id -> how a list names it: the first types of a `type_table`, and one more if it is in
-    the table.
-    """
-    chosen = table.head(most)
-    if also is not None and also not in set(chosen.token_id):
-        chosen = pd.concat([chosen, table.loc[table.token_id == also]])
-    return {
-        int(i): f"{shown} · id {i} · {n:,} occurrences"
-        for i, shown, n in zip(chosen.token_id, chosen.shown, chosen.frequency, strict=True)
-    }
+def ranked_by(report: RockReport) -> str:
+    """How the rows of a report are ranked, and where the set ends, in a sentence."""
+    k, score = len(report.ids), report.score
+    meaning = _SCORES.get(score, score)
+    if report.score != report.rule.score:
+        meaning += f" ({report.rule.score} needs texts that are the same before and after)"
+    ends = f"the first {k} are the set" if k else "no type is in the set"
+    return (
+        f"Rank: by {meaning}, the highest first; {ends}. Types without a score follow by their "
+        "summed loss."
+    )
+
+
+_SCORES = {
+    "rock_score_ctx": "R_ctx, mean loss × recurring occurrences",
+    "rock_score": "R, mean loss × occurrences",
+    "mean_kl": "mean loss",
+    "rock_score_lcb": "R from the lower end of the mean's interval",
+    "mean_kl_eb": "the mean drawn towards that of all types",
+    "joint": "the smaller of the shares before and after",
+    "authors": "R, the five most frequent types left out",
+}
 
 
 def types_by(table: pd.DataFrame, column: str) -> dict[str, int]:

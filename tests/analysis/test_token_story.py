@@ -106,7 +106,7 @@ def test_where_halves_of_the_texts_disagree_that_is_the_reason() -> None:
         ("default;top_k=3", "the rule takes 3"),
         ("default;tau_rock=100", "the set asks for 100"),
         ("default;min_support=40", "none recurs: to any of them at most"),
-        ('default;score="rock_score";top_k=2', "by rock_score, where the set ends at 2"),
+        ('default;score="rock_score";top_k=2', "by R, where the set ends at 2"),
     ],
 )
 def test_what_keeps_a_type_out_is_named(rule: str, says: str, habit: Examined) -> None:

@@ -17,7 +17,8 @@ from pages import words
 from streamlit.testing.v1 import AppTest
 
 from app import data
-from app.views.rock_tokens import charts
+from app.views.rock_tokens import charts, columns, labels
+from app.views.rock_tokens.figures import FIGURES
 from rockcore.log import Run, sample_runs
 from rockcore.rocks import search
 from rockcore.rocks.rule import PRESETS, RockRule
@@ -46,15 +47,15 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     found = search.detect(Run.open(run), RockRule.from_short(LENIENT))
     app = open_app("rock_tokens", run, rule=LENIENT)
     n = found.occurrences
-    assert f"{n['scored']:,} occurrences → {n['persistent']:,} persistent" in words(app)
+    assert f"{n['scored']:,} occurrences → {n['persistent']:,} high before (step 0)" in words(app)
     assert metric(app, "Coverage") == percent(found.coverage) and metric(
         app, "Type density"
     ) == percent(found.density["type"])
     assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
     lab = open_app("threshold_lab", run, rule=LENIENT)
     assert (
-        metric(lab, "Persistent occurrences") == f"{n['persistent']:,}"
-        and metric(lab, "Kept occurrences") == f"{n['consistent']:,}"
+        metric(lab, "Occurrences") == f"{n['persistent']:,}"
+        and metric(lab, "In similar contexts") == f"{n['consistent']:,}"
     )
 
 
@@ -103,9 +104,9 @@ def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFacto
 def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run)
-    before = int(metric(app, "Persistent occurrences"))
+    before = int(metric(app, "Occurrences"))
     app.slider(key="widget tau_quantile").set_value(0.8).run()
-    now = next(m for m in app.metric if m.label == "Persistent occurrences")
+    now = next(m for m in app.metric if m.label == "Occurrences")
     assert int(now.delta) == int(now.value) - before > 0
 
 
@@ -126,6 +127,8 @@ def test_a_saved_rule_is_a_file_for_the_command_line_and_comes_back_as_a_preset(
 ) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run, rule="default;window=2")
+    app.session_state["save rule"] = True  # opens what is drawn only when it is open
+    app.run()
     app.text_input(key="save name").set_value("my rule").run()
     next(b for b in app.button if b.label == "Save the rule").click().run()
     assert RockRule.from_json(Path("rules/my rule.json").read_text()) == RockRule(
@@ -235,12 +238,87 @@ def test_search_and_facets_narrow_the_table(open_app, tiny_run: RunFactory) -> N
     assert not app.exception and "0 of " in words(app)
 
 
+def test_the_table_is_sorted_by_a_column_that_is_seen_and_marked() -> None:
+    table = data.rocks.table(data.runs.key(str(sample_runs() / "habit")), RockRule())
+    for sort in data.rocks.SORTS:
+        rows = data.rocks.Pick(sort=sort).rows(table)
+        assert sorted(rows.token_id) == sorted(table.token_id)
+        known = rows[sort].dropna().tolist()
+        folded = [v.casefold() if isinstance(v, str) else v for v in known]
+        assert folded == sorted(folded, reverse=sort not in data.rocks.ASCENDING), sort
+        unknown = rows[sort].isna().tolist()
+        assert unknown == sorted(unknown), "what is unknown comes last"
+        by = columns.SORTED.get(sort, sort)
+        assert by in columns.order(sort)[:4]
+        assert columns.config("kl", sort)[by]["label"][-1] in "▲▼"
+
+
+def test_a_fresh_browser_shows_the_same_order(open_app, tiny_run: RunFactory) -> None:
+    run = tiny_run()
+    app = open_app("rock_tokens", run)
+    app.selectbox(key="widget sorted").set_value("frequency").run()
+    again = open_app("rock_tokens", run, **dict(app.query_params))
+    order = again.dataframe[0].value
+    assert order.token_id.tolist() == app.dataframe[0].value.token_id.tolist()
+    assert order.frequency.is_monotonic_decreasing and not order["rank"].is_monotonic_increasing
+
+
+def test_the_page_says_how_the_types_are_ranked(open_app) -> None:
+    app = open_app("rock_tokens", sample_runs() / "habit")
+    assert "Rank: by R_ctx" in words(app).replace("\\", "")
+    app = open_app("rock_tokens", sample_runs() / "habit", rule='default;score="mean_kl"')
+    assert "Rank: by mean loss" in words(app).replace("\\", "")
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_each_figure_can_be_had_by_a_link(figure: str, open_app) -> None:
+    app = open_app("rock_tokens", sample_runs() / "habit", figure=figure)
+    assert not app.exception and len(app.get("plotly_chart")) == 1
+
+
+def test_names_beside_points_do_not_overlap() -> None:
+    rng = np.random.default_rng(0)
+    points = [(float(a), float(b)) for a, b in 10 ** rng.uniform(0, 2, (60, 2))]
+    names = ["token"] * 57 + ["a", "long name", ""]
+    found = labels.places(points, names, points)
+    boxes = [
+        (x, y, len(name), place)
+        for (x, y), (name, place) in zip(points, found, strict=True)
+        if name
+    ]
+    assert 5 < len(boxes) < 60, "some have no room"
+    middles = []
+    for x, y, n, place in boxes:
+        right, above = labels._PLACES[place]
+        half = n * labels._LETTER / 2
+        lows = [min(p[axis] for p in points) for axis in (0, 1)]
+        highs = [max(p[axis] for p in points) for axis in (0, 1)]
+        at = [
+            size * np.log10(v / low) / np.log10(high / low)
+            for v, low, high, size in zip(
+                (x, y), lows, highs, (labels.WIDTH, labels.HEIGHT), strict=True
+            )
+        ]
+        middles.append((at[0] + right * (half + 8), at[1] + above * 15.5, half))
+    for i, (a, b, half) in enumerate(middles):
+        for c, d, other in middles[:i]:
+            assert abs(a - c) >= half + other - 1e-6 or abs(b - d) >= 14 - 1e-6
+
+
+def test_every_member_of_the_set_has_its_name_in_the_figure() -> None:
+    key = data.runs.key(str(sample_runs() / "habit"))
+    table = data.rocks.table(key, RockRule())
+    figure = charts.funnel(table, [], data.rocks.frequency_band(table), "habit", "kl")
+    named = next(trace for trace in figure.data if trace.name == "Rock Tokens: 7")
+    assert list(named.text) == table.shown[table.in_set].tolist()
+
+
 def test_examples_show_a_type_in_context_and_how_it_was_judged(tiny_run: RunFactory) -> None:
     key = data.runs.key(str(tiny_run()))
     rule = RockRule.from_short(LENIENT)
     found = data.rocks.found(key, rule)
     token = found.report.ids[0]
-    rows = data.rocks.examples(key, rule, token)
+    rows = data.token.contexts(key, rule, token)
     kept = int(found.report.tokens.set_index("token_id").consistent[token])
     assert (rows.verdict == "recurring, in the set").sum() == kept > 0
     trace = Run.open(key.path).trace(20, int(rows.rollout[0]), "final")
@@ -289,6 +367,6 @@ def test_a_rule_marks_only_the_very_texts_that_it_judged(open_app, tiny_run: Run
 def test_what_is_not_known_of_an_occurrence_is_not_denied(mode: str, tiny_run: RunFactory) -> None:
     key, rule = data.runs.key(str(tiny_run())), RockRule(mode=mode, top_k=3)
     token = int(data.rocks.found(key, rule).report.tokens.token_id[0])
-    rows = data.rocks.examples(key, rule, token)
+    rows = data.token.contexts(key, rule, token)
     assert len(rows) and "before" not in rows
     assert (set(rows.verdict) == {"unknown"}) == (mode == "bounds")

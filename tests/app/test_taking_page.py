@@ -20,7 +20,8 @@ def test_the_lab_offers_every_format_with_what_to_know_about_it(open_app, tiny_r
         shown[name] = " ".join(w.value for w in app.warning)
         assert any("rockcore export" in c.value and f"--to {name}" in c.value for c in app.code)
     assert "the token read" in shown["ids"] and "divides by" in shown["prime-rl"]
-    assert [b for b in app.get("download_button") if b.proto.label == "Download"]
+    labels = [b.proto.label for b in app.get("download_button")]
+    assert labels == ["Mask of every position (Parquet)", "Token ids (JSON)", "Download"]
 
 
 def test_what_a_format_lacks_is_said_in_words(open_app, tiny_run):

@@ -43,3 +43,22 @@ def test_each_name_has_its_own_steps() -> None:
     history.add("rule", "c", "tau", 0.2)
     assert [history.take_back("rule"), history.take_back("rule")] == ["c", "a"]
     assert history.previous("span") == "b"
+
+
+def test_a_gesture_that_tells_when_it_begins_may_pause_and_is_one_step() -> None:
+    history = History()
+    for at, gesture in ((0.0, "tau 1"), (9.0, "tau 1"), (9.1, "tau 2")):
+        history.add("rule", gesture + str(at), gesture, at, held=True)
+    assert [history.take_back("rule"), history.take_back("rule")] == ["tau 29.1", "tau 10.0"]
+    assert history.previous("rule") is None
+
+
+def test_what_is_taken_back_can_be_done_again_until_something_else_changes() -> None:
+    history = History()
+    history.add("rule", "a", None, 0.0)
+    assert not history.can_redo("rule") and history.take_back("rule", "b") == "a"
+    assert history.can_redo("rule") and history.redo("rule", "a") == "b"
+    assert history.previous("rule") == "a" and not history.can_redo("rule")
+    history.take_back("rule", "b")
+    history.add("rule", "a", None, 1.0)
+    assert not history.can_redo("rule")

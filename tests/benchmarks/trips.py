@@ -23,7 +23,7 @@ from rockcore import __file__ as rockcore_file
 
 ROOMS = [str(Path(rockcore_file).parent), str(Path(str(app.__file__)).parent)]
 ROOT = Path(ROOMS[1]).parent
-ENDS = ("readout", "set_readout")
+ENDS = ("show_instant", "show_set")
 
 
 class Walk:

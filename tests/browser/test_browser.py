@@ -138,8 +138,17 @@ def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the
     box = handle.bounding_box()
     tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] - 100, box["y"] + 10, steps=8)
+    tab.page.wait_for_url(re.compile("tau_pre"))
+    tab.rest()  # a hand that rests is still the same gesture
     tab.page.mouse.move(box["x"] - 150, box["y"] + 10, steps=8)
     tab.page.mouse.up()
+    tab.rest()
+    tab.page.get_by_role("button", name="Undo").click()
+    tab.page.wait_for_url(lambda url: "tau_pre" not in url)
+    tab.settle()
+    playwright.expect(tab.page.get_by_role("button", name="Undo")).to_be_disabled()
+    tab.page.get_by_role("button", name="Redo").click()
     tab.page.wait_for_url(re.compile("tau_pre"))
     tab.settle()
     rule = RockRule.from_short(tab.parameters["rule"])
@@ -150,16 +159,11 @@ def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the
     tab.wait_for_url(rule="paper")
     tab.page.get_by_role("button", name="Undo").click()
     tab.page.wait_for_url(re.compile("tau_pre"))
-    tab.settle()
-    playwright.expect(tab.page.get_by_text("This rule beside the presets")).to_be_visible(
-        timeout=30_000
-    )
+    tab.rest()
     other = browser.new_context(viewport={"width": 1280, "height": 900})
     copy = Tab(other.new_page(), tab.server)
     copy.open(tab.page.url.removeprefix(tab.server))
-    playwright.expect(copy.page.get_by_text("This rule beside the presets")).to_be_visible(
-        timeout=30_000
-    )
+    copy.rest()
     for each in (tab, copy):
         playwright.expect(each.page.get_by_test_id("stMetricValue")).to_have_count(10)
     assert (
@@ -268,3 +272,21 @@ def test_a_failed_browser_test_leaves_a_picture_of_every_open_page(tmp_path: Pat
         "test_it 1.png",
         "test_it 2.png",
     ]
+
+
+def test_numbers_histogram_and_text_of_the_lab_stand_on_one_screen_and_stay_there(
+    tab: Tab,
+) -> None:
+    tab.page.set_viewport_size({"width": 1280, "height": 800})
+    tab.open("/threshold_lab?run=habit")
+    shown = (
+        tab.page.get_by_test_id("stMetric").filter(has_text="Rock Tokens K"),
+        tab.page.get_by_role("slider", name=re.compile("τ_pre")).first,
+        tab.page.locator(".response .t").first,
+    )
+    playwright.expect(shown[-1]).to_be_visible()
+    tab.rest()
+    for scrolled in (0, 500):
+        tab.page.get_by_test_id("stMain").evaluate("(m, y) => m.scrollTop = y", scrolled)
+        for each in shown:
+            playwright.expect(each).to_be_in_viewport()

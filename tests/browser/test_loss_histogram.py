@@ -46,7 +46,9 @@ from app.components.loss_histogram import Histogram, show
 st.set_page_config(layout="wide")
 
 def moved():
-    st.session_state["thresholds"] = st.session_state["moving"]["moved"]
+    told = dict(st.session_state["moving"]["moved"])
+    st.session_state.setdefault("gestures", []).append(told.pop("gesture"))
+    st.session_state["thresholds"] = told
 
 def elsewhere():
     st.session_state["thresholds"] = {"tau_pre": 1.0, "tau_post": 2.0}

@@ -17,7 +17,10 @@ from rockcore import RockRule, RockSet, Run, detect
 from rockcore.exporters import EXPORTERS, BadExport, Found
 from rockcore.exporters.lists import ROCK_VS_CONTROL, _matched
 from rockcore.exporters.masks import freezes
+from rockcore.interventions import Arm, Batch, weights
 from rockcore.log import sample_runs
+from rockcore.rocks.examined import Examined
+from rockcore.rocks.occurrences import marks_of
 
 RunFactory = Callable[..., Path]
 
@@ -110,6 +113,22 @@ def test_the_mask_shows_what_a_freeze_by_the_token_read_would_hold_back(found):
     counted = freezes(found)
     assert counted.tokens == len(last) and counted.predicted == (~last.keep).sum()
     assert counted.read == last.read_in_set.fillna(False).astype(bool).sum()
+
+
+def test_what_the_mask_holds_back_is_what_is_frozen_and_holds_all_that_a_text_marks():
+    """On the texts that the log masks: those of the last step, which the rule judges here."""
+    run = Run.open(sample_runs() / "habit")
+    asked = Examined(run, RockRule(mode="matched", top_k=12))
+    report, corpus = asked.report, asked.material.last
+    mask = pq.read_table(io.BytesIO(rendered(Found(report.rock_set, 0.0, run), "mask"))).to_pandas()
+    last = mask[mask.step == report.steps[-1]]
+    batch = Batch(last.token_id.to_numpy(), last.groupby("rollout_id").size().to_numpy())
+    frozen = weights(Arm("rock-freeze", rocks=tuple(report.ids)), batch) == 0
+    assert np.array_equal(frozen, ~last.keep) and np.array_equal(frozen, last.weight == 0)
+    marks = np.concatenate([marks_of(asked, i) for i in corpus.rollout_ids])
+    assert (marks == 3).any() and not last.keep.to_numpy()[marks == 3].any()
+    of_set = np.isin(last.token_id, report.ids)
+    assert np.array_equal(frozen, of_set) and not of_set[marks == 2].any()
 
 
 def test_a_set_alone_gives_ids_weights_and_modules_and_names_what_it_lacks(found):

@@ -86,10 +86,11 @@ def show(
     estimator.
 
     In the run that `on_move` begins, the session state holds under [key]["moved"] the thresholds as
-    they now stand: the names of `thresholds`, finite numbers (2 nats come as the int 2). It is a
-    trigger, not a state: a state's callback stays silent when a handle returns to where a hand last
-    left it, though the thresholds were changed elsewhere since. Keep the numbers as they came
-    (`str(x)` does) and give them back here in the next run; until the newest has come back, an
+    they now stand: the names of `thresholds`, finite numbers (2 nats come as the int 2), and under
+    "gesture" a whole number that is the same as long as a handle or a key is held. It is a trigger,
+    not a state: a state's callback stays silent when a handle returns to where a hand last left it,
+    though the thresholds were changed elsewhere since. Keep the numbers as they came (`str(x)`
+    does) and give them back here in the next run; until the newest has come back, an
     older answer does not move the handle. Dragging gives three significant digits, the keyboard
     exact edges. Raises BadHistogram for a threshold that is not finite.
     """

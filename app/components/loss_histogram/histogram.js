@@ -55,7 +55,8 @@ function buildChart(data) {
   };
   chart.exchange = new Exchange(given, sameThresholds);
   // value: where the handles stand
-  Object.assign(chart, { value: { ...given }, held: null, timer: null });
+  // gesture: how often a handle was taken up, by pointer or key
+  Object.assign(chart, { value: { ...given }, held: null, timer: null, gesture: Date.now() });
   chart.watch = new ResizeObserver(() => {
     if (chart.root.isConnected) draw(chart);
   });
@@ -90,12 +91,18 @@ function moveHandle(chart, handle, value) {
   else chart.timer ??= setTimeout(() => tellPython(chart), wait);
 }
 
+// What was moved before is told as of the gesture before.
+function beginGesture(chart) {
+  if (chart.timer !== null) tellPython(chart);
+  chart.gesture++;
+}
+
 function tellPython(chart) {
   clearTimeout(chart.timer);
   chart.timer = null;
   if (!chart.root.isConnected || sameThresholds(chart.value, chart.exchange.latest)) return;
   chart.exchange.ask({ ...chart.value });
-  chart.tell({ ...chart.value });
+  chart.tell({ ...chart.value, gesture: chart.gesture });
 }
 
 // Handles.
@@ -150,6 +157,7 @@ function listenToHandle(chart, handle) {
     root.setPointerCapture(event.pointerId);
     root.classList.add("held");
     chart.held = { handle, pointer: event.pointerId, from: x(event), grab: x(event) - handle.x };
+    beginGesture(chart);
   });
   root.addEventListener("pointermove", (event) => {
     if (chart.held?.pointer !== event.pointerId || x(event) === chart.held.from) return;
@@ -171,6 +179,7 @@ function listenToHandle(chart, handle) {
     const value = nextEdge(chart.data.histogram.edges, chart.value[handle.names[0]], event);
     if (value === null) return;
     event.preventDefault();
+    if (!event.repeat) beginGesture(chart); // a key that is kept down is one
     if (value !== chart.value[handle.names[0]]) moveHandle(chart, handle, value);
   });
 }

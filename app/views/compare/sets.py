@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import cards, controls, data, selection, tables
+from app import cards, controls, data, selection
 from app.views.compare import charts, columns
 from app.views.compare import words as sentences
 from app.views.compare.asked import Asked
@@ -33,7 +33,7 @@ def show_sets(asked: Asked) -> None:
         )
     table = data.compare.rank_changes(found)
     show_ranks(found, table, asked.facts)
-    show_table(table, ["ccr_a", "ccr_b"] if found.a.by == "rule" else [])
+    show_table(asked.a, table, ["ccr_a", "ccr_b"] if found.a.by == "rule" else [])
 
 
 def choose_rankings(asked: Asked) -> data.compare.Sides:
@@ -123,10 +123,11 @@ def show_ranks(found: data.compare.Sides, table: pd.DataFrame, facts: data.runs.
     )
 
 
-def show_table(table: pd.DataFrame, of_a_rule: list[str]) -> None:
-    tables.show(
+def show_table(run: data.runs.RunKey, table: pd.DataFrame, of_a_rule: list[str]) -> None:
+    controls.show_types(
+        run,
         table.head(MOST_ROWS),
-        hide_index=True,
+        "ranks of types",
         height=320,
         column_order=columns.order(of_a_rule),
         column_config=columns.config(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, words
+from app import controls, data, selection, words
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked
 
@@ -27,6 +27,7 @@ def show_type(asked: Asked, rock_ids: set[int]) -> None:
     token = selection.choose(
         "token", st.selectbox, "Token type", ids, ids[0], format_func=names.get
     )
+    controls.link_token(asked.run, token)
     logged = data.gradients.direction_texts(asked.run)
     texts = asked.texts if asked.texts in logged else next(iter(logged), None)
     where, moved = data.gradients.about_type(asked.run, token, texts, rock_ids)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from app import data
+from app.data.gradients import interval, length, pointing, too_few
 from app.views.gradients.asked import Asked
 from app.words import percent
 
@@ -15,7 +16,7 @@ def evidence(now: Any | None, where: Any | None, moved: Any | None) -> list[str]
     `at_step`, `directions` and `change`, or None.
     """
     sentences = [] if now is None else [_share(now)]
-    sentences += [] if where is None else _direction(where)
+    sentences += [] if where is None else pointing(where)
     sentences += [] if moved is None else _change(moved)
     return sentences or ["The chosen texts hold no occurrence of this type."]
 
@@ -28,82 +29,19 @@ def _share(row: Any) -> str:
     )
 
 
-FOLDS = 16  # groups of texts that an interval leaves out one by one
-
-
-def _between(low: float, high: float) -> str:
-    return f"approximate 95 % interval {low:.3g} to {high:.3g}"
-
-
-def _too_few(row: Any) -> str:
-    return f"no interval: it stands in {row.folds} of {FOLDS} groups of texts, which is too few"
-
-
-def length(row: Any, name: str, no_interval: str) -> str:
-    """A length with its interval, or its bound where it is not told from 0. `row`: with `name`,
-    _low, _high, _told and _most; `no_interval`: the reason where there is none.
-    """
-    value, low, high, most = (
-        getattr(row, f"{name}{end}") for end in ("", "_low", "_high", "_most")
-    )
-    if math.isnan(value):
-        return "unknown"
-    if math.isnan(low):
-        return f"{value:.3g} ({no_interval})"
-    if not getattr(row, f"{name}_told"):
-        return f"at most {most:.3g} (approximate 95 %; it is not told from 0)"
-    return f"{value:.3g} ({_between(low, high)})"
-
-
-def _direction(row: Any) -> list[str]:
-    sentence = (
-        f"A single occurrence has a gradient of length {row.grad_norm:.3g}; the mean of its "
-        f"{row.n} in {row.folds} of {FOLDS} groups of texts is {row.norm_naive:.3g} long as it "
-        "stands, "
-    )
-    if math.isnan(row.norm):
-        return [f"{sentence}all of them in one text, so what of it is noise cannot be told."]
-    sentence += f"and without its noise {length(row, 'norm', _too_few(row))}."
-    if not row.norm_told:
-        return [sentence, "Its direction cannot be told."]
-    if math.isnan(row.cos_balanced):
-        return [
-            sentence,
-            "Which way the other types pull together cannot be told from noise, so there is no "
-            "cosine with it.",
-        ]
-    between = _between(row.cos_balanced_low, row.cos_balanced_high)
-    if math.isnan(row.cos_balanced_low):
-        between = "no interval: without some of the texts its length is within its noise"
-    return [
-        sentence,
-        f"{_way(row.cos_balanced_low, row.cos_balanced_high)}: cosine {row.cos_balanced:.2f} "
-        f"({between}; {row.cos_balanced_naive:.2f} as it stands).",
-    ]
-
-
-def _way(low: float, high: float) -> str:
-    """Whether a type points where the others do, as far as the interval of the cosine says so."""
-    if low > 0:
-        return "It points along the other types' mean"
-    if high < 0:
-        return "It points against the other types' mean"
-    return "Whether it points along the other types' mean or against it cannot be told"
-
-
 def _change(row: Any) -> list[str]:
     known = not math.isnan(row.kl_change_low)
     fell, rose = row.kl_change_high < 0, row.kl_change_low > 0
     verdict = "it fell" if fell else "it rose" if rose else "which may be nothing"
-    between = _between(row.kl_change_low, row.kl_change_high) if known else _too_few(row)
+    between = interval(row.kl_change_low, row.kl_change_high) if known else too_few(row)
     sentences = [
         f"Its mean KL went from {row.kl_first:.3g} to {row.kl_last:.3g} nats, by "
         f"{row.kl_change:+.3g} ({between}){f': {verdict}' if known else ''}."
     ]
     if math.isfinite(row.norm_first):
         sentences.append(
-            f"Its mean gradient is {length(row, 'norm_first', _too_few(row))} long early and "
-            f"{length(row, 'norm_last', _too_few(row))} late{_factor(row)}."
+            f"Its mean gradient is {length(row, 'norm_first', too_few(row))} long early and "
+            f"{length(row, 'norm_last', too_few(row))} late{_factor(row)}."
         )
     if math.isfinite(row.cosine):
         sentences.append(_turned(row))
@@ -117,7 +55,7 @@ def _turned(row: Any) -> str:
         return (
             f"Whether it still points the same way cannot be told: {cosine}, without an interval."
         )
-    cosine += f" ({_between(row.cosine_low, row.cosine_high)})"
+    cosine += f" ({interval(row.cosine_low, row.cosine_high)})"
     if row.cosine_low > 0:
         return f"Late it points along its early direction: {cosine}."
     if row.cosine_high < 0:
@@ -128,7 +66,7 @@ def _turned(row: Any) -> str:
 def _factor(row: Any) -> str:
     if math.isfinite(row.ratio):
         known = math.isfinite(row.ratio_low)
-        between = f" ({_between(row.ratio_low, row.ratio_high)})" if known else ""
+        between = f" ({interval(row.ratio_low, row.ratio_high)})" if known else ""
         return f", {row.ratio:.2f} times as long{between}"
     if math.isfinite(row.ratio_most):
         return f", at most {row.ratio_most:.2f} times as long"

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, selection
+from app import controls, data, selection
 from app.components import colours, pane_pair, token_pane
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked, names_of
@@ -32,6 +32,7 @@ def show_texts(asked: Asked, candidate: str) -> None:
     name = names_of(rows.loc[rows.candidate == candidate])[0]
     st.subheader("With and without")
     st.text(sentences.about_candidate(row, name))
+    controls.link_token(asked.run, int(row.token_id))
     st.text(sentences.replaced(data.knockouts.replacements(asked.key, candidate)))
     examples = data.knockouts.examples(asked.key, candidate)
     if not examples:

@@ -4,7 +4,7 @@ now.
 
 import streamlit as st
 
-from app import charts, data, selection, tables, words
+from app import charts, controls, data, selection, words
 from app.components import token_pane
 
 MOST_TYPES = 12
@@ -128,9 +128,10 @@ def show_heaviest(now: data.runs.RunKey, step: int) -> None:
         return
     frame = data.runs.ranking(now, step)
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    tables.show(
+    controls.show_types(
+        now,
         frame.head(MOST_TYPES),
-        hide_index=True,
+        "heaviest types",
         column_order=["rank", "shown", "category", "rock_score", "share", "frequency", "mean_kl"],
         column_config={
             "shown": text("token", help="␣ space, ⏎ line break"),

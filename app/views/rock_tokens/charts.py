@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, finish, label, whiskers
 from app.components.colours import EASY, HARD, VIOLET
+from app.views.rock_tokens.labels import places
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,7 @@ def funnel(
             x=part.frequency,
             y=part["mean"],
             name=f"{name}: {len(part)}",
-            mode="markers",
+            **(_names(part, frame) if name == "Rock Tokens" else {"mode": "markers"}),
             marker={
                 "color": colour,
                 "symbol": symbol,
@@ -72,11 +73,27 @@ def funnel(
     )
 
 
+def _names(part: pd.DataFrame, frame: pd.DataFrame) -> dict[str, object]:
+    """The spelling beside each point that has room for it."""
+    names = [label(shown) for shown in part.shown]
+    points, of = (
+        list(zip(rows.frequency.tolist(), rows["mean"].tolist(), strict=True))
+        for rows in (part, frame)
+    )
+    found = places(points, names, of)
+    return {
+        "mode": "markers+text",
+        "text": [name for name, _ in found],
+        "textposition": [place for _, place in found],
+        "textfont": {"size": 13},
+    }
+
+
 def _hover(part: pd.DataFrame) -> list[list[object]]:
-    columns = (part.shown, part.rock_score, part.share, part.category, part["class"])
+    columns = (part.shown, part.rock_score, part.share, part.category, part["class"], part.token_id)
     return [
-        [label(shown), round(score, 3), round(100 * share, 2), category, name]
-        for shown, score, share, category, name in zip(*columns, strict=True)
+        [label(shown), round(score, 3), round(100 * share, 2), category, name, int(token_id)]
+        for shown, score, share, category, name, token_id in zip(*columns, strict=True)
     ]
 
 

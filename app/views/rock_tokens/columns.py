@@ -6,11 +6,37 @@ from typing import Any
 
 import streamlit as st
 
-WHOLE = """rank in_set shown category class knockout_told frequency mean rock_score share coverage
-series interval persistent consistent ccr precision rock_score_ctx type_density occurrence_density
+from app import data
+
+FIRST = "rank in_set shown".split()
+WHOLE = """rock_score_ctx frequency mean share series class interval knockout_told persistent
+consistent ccr precision rock_score coverage category type_density occurrence_density
 token_id""".split()
 OF_STEP = "rank shown token_id category frequency mean_kl rock_score share coverage".split()
-CONTEXTS = "left shown right before after verdict rollout position".split()
+SORTED = {"change": "interval"}  # sorted by a number that another column writes in words
+
+
+def order(sort: str) -> list[str]:
+    """The columns, with what they are sorted by among the first."""
+    by = SORTED.get(sort, sort)
+    return list(dict.fromkeys([*FIRST, by, *WHOLE]))
+
+
+HEADS = {  # of what a table may be sorted by
+    "rank": "rank",
+    "rock_score_ctx": "R_ctx",
+    "rock_score": "R",
+    "mean": "mean loss",
+    "frequency": "occurrences",
+    "share": "share of the loss",
+    "consistent": "recurring",
+    "persistent": "high",
+    "ccr": "CCR",
+    "precision": "κ",
+    "change": "change",
+    "shown": "spelling",
+    "token_id": "id",
+}
 
 
 def _number(
@@ -23,13 +49,23 @@ def _text(heading: str, about: str | None = None, **settings: Any) -> Any:
     return st.column_config.TextColumn(heading, help=about, **settings)
 
 
-def config(column: str) -> dict[str, Any]:
-    """Of the types, by a rule or of one step; `column` is the loss that is summed."""
-    mean = _number(f"mean {column} (nats)", "%.4f", "At the last checkpoint.")
+def config(column: str, sort: str = "") -> dict[str, Any]:
+    """Of the types, by a rule or of one step; `column` is the loss that is summed, `sort` the
+    column by which the rows are sorted, marked in its head.
+    """
+    found = _config("KL" if column == "kl" else "sampled loss")
+    if (by := SORTED.get(sort, sort)) in found:
+        arrow = "▲" if sort in data.rocks.ASCENDING else "▼"
+        found[by]["label"] = f"{found[by]['label']} {arrow}"
+    return found
+
+
+def _config(column: str) -> dict[str, Any]:
+    mean = _number(f"mean {column} (nats)", "%.4f", "After training.")
     return {
-        "rank": _number("#", width="small"),
+        "rank": _number("#", width=46),
         "in_set": st.column_config.CheckboxColumn(
-            "set", width="small", help="Whether the type is a Rock Token under the rule."
+            "set", width=52, help="Whether the type is a Rock Token under the rule."
         ),
         "shown": _text("token", "␣ space, ⏎ line break"),
         "knockout_told": _text(
@@ -38,20 +74,23 @@ def config(column: str) -> dict[str, Any]:
         ),
         "frequency": _number("n", "%d", "Occurrences on these texts."),
         "mean": mean,
-        "mean_kl": _number("mean kl (nats)", "%.4f", "Of this step's fresh rollouts."),
+        "mean_kl": _number("mean KL (nats)", "%.4f", "Of this step's fresh rollouts."),
         "rock_score": _number(
             "R(v) (nats)",
             "%.2f",
             "Rock Score: mean × frequency, the type's part of the summed loss.",
         ),
         "share": _number("share", "percent", "R(v) as a share of the summed loss."),
-        "coverage": _number("coverage", "percent", "Share of this type and all above it."),
+        "coverage": _number(
+            "coverage", "percent", "Share of this type and all above it in the ranking."
+        ),
         "series": st.column_config.LineChartColumn(
-            "over the steps", help=f"Mean {column} at each logged step.", y_min=0
+            "over the steps", width=130, help=f"Mean {column} at each logged step.", y_min=0
         ),
         "interval": _text(
             "change, 95 %",
-            "Last minus first checkpoint in nats, on the rollouts that did not choose the type.",
+            "After minus before in nats, on the rollouts that did not choose the type.",
+            alignment="right",
         ),
         **_occurrences(),
         "token_id": _number("id", "%d"),
@@ -60,30 +99,19 @@ def config(column: str) -> dict[str, Any]:
 
 def _occurrences() -> dict[str, Any]:
     return {
-        "persistent": _number("persistent", "%d", "Occurrences at or above both thresholds."),
-        "consistent": _number("kept", "%d", "Persistent occurrences in contexts that recur."),
-        "ccr": _number("CCR", "%.2f", "Kept occurrences as a share of all of the type."),
+        "persistent": _number("high", "%d", "Occurrences at or above τ, before and after."),
+        "consistent": _number("recurring", "%d", "High occurrences in contexts that recur."),
+        "ccr": _number("CCR", "%.2f", "Recurring occurrences as a share of all of the type."),
         "precision": _number(
             "κ",
             "%.2f",
-            "Persistent share of all occurrences in contexts similar to the kept ones.",
+            "High share of all occurrences in contexts similar to the recurring ones.",
         ),
         "rock_score_ctx": _number(
-            "R_ctx (nats)", "%.2f", "R × CCR = mean × kept occurrences: the frequency cancels."
+            "R_ctx (nats)", "%.2f", "R × CCR = mean × recurring occurrences: the frequency cancels."
         ),
         "type_density": _number("type density", "percent", "Its share of all tokens."),
         "occurrence_density": _number(
-            "occ. density", "percent", "Its kept occurrences as a share of all tokens."
+            "occ. density", "percent", "Its recurring occurrences as a share of all tokens."
         ),
-    }
-
-
-def contexts() -> dict[str, Any]:
-    """Of occurrences in their contexts."""
-    return {
-        "left": _text("before it", alignment="right"),
-        "shown": _text("token", alignment="center"),
-        "right": _text("after it"),
-        "before": _number("loss before", "%.3f", "At the first checkpoint, nats."),
-        "after": _number("loss after", "%.3f", "At the last checkpoint, nats."),
     }

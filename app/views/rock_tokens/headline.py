@@ -22,8 +22,6 @@ def show_headline(report: data.rocks.RockReport) -> None:
         place.metric(
             cell.label, cell.value, help=cards.about(cell.label, words.literal(cell.about))
         )
-    if report.ids:
-        st.text(f"K = {len(report.ids)}: {report.how}.")
     st.text(funnel_line(report))
     for note in report.notes:
         st.info(words.literal(note), icon=":material/info:")
@@ -91,16 +89,18 @@ def density_cells(report: data.rocks.RockReport) -> list[Cell]:
 
 def funnel_line(report: data.rocks.RockReport) -> str:
     """How many occurrences pass each gate."""
-    n, rule = report.occurrences, report.rule
+    n, rule, steps = report.occurrences, report.rule, report.steps
+    scored = f"{n['scored']:,} occurrences"
     if report.single:
-        return f"{n['scored']:,} occurrences at one checkpoint: which are persistent is unknown."
+        return f"{scored} at one checkpoint: which stay high is unknown."
+    ends = f"before (step {steps[0]}) and after (step {steps[-1]})"
     if n["persistent"] is None:
-        return (
-            f"{n['scored']:,} occurrences, of which {n['persistent_low']:,} to "
-            f"{n['persistent_high']:,} are persistent."
-        )
+        low, high = n["persistent_low"], n["persistent_high"]
+        return f"{scored}, of which {low:,} to {high:,} are high {ends}."
+    tau = f"τ = {rule.tau_post:.3g} nats"
+    if rule.tau_pre != rule.tau_post:
+        tau = f"{rule.tau_pre:.3g} nats before, {rule.tau_post:.3g} after"
     return (
-        f"{n['scored']:,} occurrences → {n['persistent']:,} persistent (at least "
-        f"{rule.tau_pre:.3g} nats before, {rule.tau_post:.3g} after) → {n['consistent']:,} in "
-        f"contexts that recur → {n['in_set']:,} of a type in the set."
+        f"{scored} → {n['persistent']:,} high {ends}: at least {tau} → {n['consistent']:,} "
+        f"recurring → {n['in_set']:,} in the set."
     )

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, data, selection, tables, words
+from app import controls, data, selection, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.figures import show_figures
 from app.views.rock_tokens.found import find
 from app.views.rock_tokens.headline import show_headline
-from app.views.rock_tokens.table import show_contexts, show_types
+from app.views.rock_tokens.table import show_types
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -24,9 +24,10 @@ def show_ranking() -> None:
         return
     step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
     st.text(f"The types of step {step} by Rock Score alone, which needs no second checkpoint:")
-    tables.show(
+    controls.show_types(
+        run,
         data.runs.ranking(run, step),
-        hide_index=True,
+        "types of a step",
         column_order=columns.OF_STEP,
         column_config=columns.config("kl"),
         alt="Token types of one step by Rock Score",
@@ -42,20 +43,20 @@ def offer_ways_on() -> None:
 def page() -> None:
     rule = data.rocks.rule(selection.text("rule", "default"))
     found = find(run, facts, rule)
-    st.badge(words.literal(facts.measured(rule.column)), help="What the loss of the rule is.")
-    st.text(f"Rule: {rule.short()} · {data.rocks.corpus_line(run, rule)}")
-    selection.link("threshold_lab", "Change the rule in the Threshold lab")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(words.literal(facts.measured(rule.column)), help="What the loss of the rule is.")
+        st.text(data.rocks.corpus_line(run, rule), width="content")
+        selection.link("threshold_lab", "Change the rule")
     controls.show_rock_line(run)
     show_headline(found.report)
-    picked = show_types(found)
-    show_contexts(found, picked)
+    show_types(found)
     show_figures(found)
 
 
-st.title("Rock tokens")
-st.text(
-    "Token types whose loss is high before and after training, at places that recur in similar "
-    "contexts."
+st.title(
+    "Rock tokens",
+    help="Token types whose loss is high before and after training, at places that recur in "
+    "similar contexts.",
 )
 try:
     page()

@@ -1,43 +1,61 @@
-"""The types in a table, with search, facets and downloads, and where the picked one stands."""
+"""The types in a table, with search, order, filters and downloads; each row leads to the page of
+its type.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from app import data, selection, tables, words
+from app import controls, data, selection, words
 from app.views.rock_tokens import columns
 from app.views.rock_tokens.found import Found
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-MOST_ROWS = 1_000  # more are a megabyte a rerun; search and facets reach the others
+MOST_ROWS = 1_000  # more are a megabyte a rerun; search and filters reach the others
+FACETS = ("category", "class", "knockout")
 
 
-def show_types(found: Found) -> int | None:
-    """The table with its controls; returns the token id of the picked row."""
-    rows = filter_types(found)
-    picked = show_table(rows.head(MOST_ROWS), found.rule.column)
+def show_types(found: Found) -> None:
+    """The table with its controls."""
+    pick = asked_rows(found)
+    rows = pick.rows(found.types)
+    controls.show_types(
+        found.run,
+        rows.head(MOST_ROWS),
+        "types",
+        height=430,
+        column_order=columns.order(pick.sort),
+        column_config=columns.config(found.rule.column, pick.sort),
+        alt=f"Token types by {columns.HEADS[pick.sort]}",
+    )
     cut = f", the first {MOST_ROWS:,} shown" if len(rows) > MOST_ROWS else ""
     name = words.literal(found.facts.meta.name)
     unstable = " · an unstable ranking: no stable set" if found.report.unstable else ""
     st.caption(
-        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · {found.report.span}{unstable}"
+        f"{len(rows):,} of {len(found.types):,} types{cut} · {name} · {found.report.span}"
+        f"{unstable} · {words.literal(data.rocks.ranked_by(found.report))}"
     )
     offer_downloads(found)
-    return picked
+    explain(found)
 
 
-def filter_types(found: Found) -> pd.DataFrame:
-    """Search and facets above the table; returns the rows left."""
-    left, right = st.columns([2, 1])
-    with left:
+def asked_rows(found: Found) -> data.rocks.Pick:
+    """Search, order and filters in one row above the table."""
+    by_search, by_sort, by_set, others = st.columns([3, 2, 2, 1], vertical_alignment="bottom")
+    with by_search:
         search = selection.words(
             "find", "Search a token or id", placeholder="part of a token, or a whole id"
         )
-    with right:
+    with by_sort:
+        sort = selection.choose(
+            "sorted",
+            st.selectbox,
+            "Sort by",
+            list(data.rocks.SORTS),
+            data.rocks.RANK,
+            format_func=columns.HEADS.get,
+            help="It is in the link: who opens it sees the same order.",
+        )
+    with by_set:
         only = selection.choose(
             "only",
             st.segmented_control,
@@ -46,10 +64,12 @@ def filter_types(found: Found) -> pd.DataFrame:
             "all types",
             required=True,
         )
-    facets = {name: choose_facet(found, name) for name in ("category", "class", "knockout")}
-    explain_classes(found.report.hard_from)
-    explain_knockouts(found)
-    return data.rocks.Pick(search, facets, only == "the set").rows(found.types)
+    with others, st.popover("Filters", width="stretch"):
+        facets = {name: choose_facet(found, name) for name in FACETS}
+    chosen = [f"{name}: {', '.join(values)}" for name, values in facets.items() if values]
+    if chosen:
+        st.caption(words.literal(f"Filtered by {'; '.join(chosen)}."))
+    return data.rocks.Pick(search, facets, only == "the set", sort)
 
 
 def choose_facet(found: Found, name: str) -> list[str]:
@@ -63,43 +83,6 @@ def choose_facet(found: Found, name: str) -> list[str]:
         selection_mode="multi",
         format_func=lambda value: f"{value} {counts.get(value, 0)}",
     )
-
-
-def explain_classes(hard_from: float) -> None:
-    with st.expander("What the classes mean"):
-        st.text(
-            f"{data.rocks.HARD} Here that is {hard_from:.3g} nats. What changed is measured "
-            "on rollouts that did not choose the type."
-        )
-        for name, meaning in data.rocks.CLASSES.items():
-            st.markdown(f"**{name}**: {meaning}")
-
-
-def explain_knockouts(found: Found) -> None:
-    """What is known of the answers without a token, or how to find out."""
-    measured = data.knockouts.measured(found.run)
-    if measured.verdicts:
-        selection.link("knockout", "What the knockouts did to the answers")
-        if measured.note:
-            st.caption(words.literal(measured.note))
-    else:
-        st.caption(words.literal(f"Knockout {measured.missing}"))
-
-
-def show_table(rows: pd.DataFrame, column: str) -> int | None:
-    event = tables.show(
-        rows,
-        hide_index=True,
-        height=430,
-        on_select="rerun",
-        selection_mode="single-row",
-        key="types",
-        column_order=columns.WHOLE,
-        column_config=columns.config(column),
-        alt="Token types by falling score",
-    )
-    picked = event.selection.rows if event else []
-    return int(rows.token_id.iloc[picked[0]]) if picked else None
 
 
 def offer_downloads(found: Found) -> None:
@@ -118,32 +101,19 @@ def offer_downloads(found: Found) -> None:
     )
 
 
-def show_contexts(found: Found, picked: int | None) -> None:
-    """Where a type stands, keyword in context: that of the picked row, or of the link."""
-    if selection.is_new("row", picked):
-        selection.pick("token", str(picked))
-    names = data.rocks.labels(found.run, found.rule, MOST_ROWS, selection.asked("token"))
-    ids = list(names)
-    token = selection.choose(
-        "token",
-        st.selectbox,
-        "Contexts of",
-        ids,
-        ids[0],
-        format_func=names.get,
-        help="Pick a row above, or choose here.",
-    )
-    rows = data.rocks.examples(found.run, found.rule, token)
-    tables.show(
-        rows,
-        hide_index=True,
-        height=320,
-        column_order=columns.CONTEXTS,
-        column_config=columns.contexts(),
-        alt="Occurrences of the type in their contexts",
-    )
-    of = int(found.types.frequency[found.types.token_id == token].iloc[0])
-    st.caption(
-        f"{len(rows)} of {of} occurrences: those in the set first, then kept, then persistent, "
-        "each by falling loss."
-    )
+def explain(found: Found) -> None:
+    """What the classes mean, and what is known of the answers without a token."""
+    measured = data.knockouts.measured(found.run)
+    with st.expander("What the classes and knockouts mean"):
+        st.text(
+            f"{data.rocks.HARD} Here that is {found.report.hard_from:.3g} nats. What changed is "
+            "measured on rollouts that did not choose the type."
+        )
+        for name, meaning in data.rocks.CLASSES.items():
+            st.markdown(f"**{name}**: {meaning}")
+        if measured.verdicts:
+            selection.link("knockout", "What the knockouts did to the answers")
+            if measured.note:
+                st.caption(words.literal(measured.note))
+        else:
+            st.caption(words.literal(f"Knockout {measured.missing}"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
@@ -24,11 +26,32 @@ class Marked(NamedTuple):
     draws: int
 
 
+class Curves(NamedTuple):
+    """Columns of RockReport.curves; None where a value is unknown."""
+
+    k: tuple[int, ...]
+    coverage: tuple[float | None, ...]
+    jaccard: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+    nested: tuple[float | None, ...]
+
+
 def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
     """Coverage and stability over K: k, coverage, jaccard, low, high, nested; the K taken, how many
     types hold enough of the loss, the knee, and the bar for J. An empty set has neither K nor knee.
     """
-    ks = curves.k.tolist()
+    columns = (curves[name].tolist() for name in Curves._fields)
+    return _cutoff(Curves(*(tuple(map(_known, column)) for column in columns)), marked, about)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+@lru_cache(maxsize=32)  # Plotly takes longer to check a figure than the page to draw all else
+def _cutoff(curves: Curves, marked: Marked, about: str) -> go.Figure:
+    ks = list(curves.k)
     spread = {
         "x": [*ks, *ks[::-1]],
         "y": [*curves.high, *curves.low[::-1]],
@@ -47,7 +70,7 @@ def cutoff(curves: pd.DataFrame, marked: Marked, about: str) -> go.Figure:
     traces = [
         {
             "x": ks,
-            "y": curves[column],
+            "y": list(getattr(curves, column)),
             "mode": "lines" if len(ks) > 1 else "markers",
             "name": name,
             "line": {"color": colour, "dash": dash, "width": 2},

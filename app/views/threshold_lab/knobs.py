@@ -4,12 +4,14 @@ states.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
-from app import cards, data, selection
+from app import cards, data, selection, words
+from app.views.threshold_lab import look
 
 
 def current_rule() -> data.rocks.RockRule:
@@ -32,19 +34,18 @@ def change_rule(**fields: Any) -> None:
 def draw_knob(
     name: str, rule: data.rocks.RockRule, widget: Callable[..., Any], **settings: Any
 ) -> None:
-    """A control for one number of the rule: its symbol, its name, and one sentence below."""
-    if selection.hidden(name):
-        return
+    """A control for one number of the rule: its symbol, its name, and one sentence as its help."""
     about = data.rocks.KNOBS[name]
+    helps = cards.about(name) or words.literal(about.meaning)
+    helps += " " + settings.pop("help", "")
     selection.control(
         name,
         widget,
         f"{about.symbol} · {name}",
         getattr(rule, name),
         lambda v: change_rule(**{name: v}),
-        **({"min_value": about.low, "max_value": about.high, "help": cards.about(name)} | settings),
+        **({"min_value": about.low, "max_value": about.high, "help": helps.strip()} | settings),
     )
-    st.caption(about.meaning)
 
 
 def draw_choice(name: str, label: str, rule: data.rocks.RockRule) -> None:
@@ -63,15 +64,65 @@ def draw_choice(name: str, label: str, rule: data.rocks.RockRule) -> None:
 
 
 def show_knobs(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
-    """Every field but the thresholds, which stand beside the histogram."""
-    with st.expander("Context", expanded=True):
-        show_context(rule)
-    with st.expander("Ranking and cutoff", expanded=True):
-        show_ranking(rule)
-    with st.expander("What is left out"):
-        show_left_out(run, rule)
-    with st.expander("Which texts"):
-        show_texts(run, rule)
+    """Every field, under the gate that it opens or closes; `knob=` of a link opens one and marks
+    it.
+    """
+    asked = selection.text("knob", "")
+    high, recurring, in_set = st.columns(3)
+    for column, name, label, show in (
+        (high, "tau", "1 High: the thresholds", lambda: show_taus(run, rule)),
+        (recurring, "context", "2 Recurring: the contexts", lambda: show_context(rule)),
+        (in_set, "cutoff", "3 In the set: rank and cutoff", lambda: show_ranking(rule)),
+    ):
+        key = look.MARKED if name == asked else f"lab-{name}"
+        with column, st.container(key=key), st.expander(label, expanded=True):
+            show()
+    left, right = st.columns(2)
+    for column, name, label, show in (
+        (left, "out", "What is left out", lambda: show_left_out(run, rule)),
+        (right, "texts", "Which texts", lambda: show_texts(run, rule)),
+    ):
+        mark = name == asked
+        with column, st.container(key=look.MARKED if mark else f"lab-{name}"):
+            # closed, it is not worked out: a third of the page's time for what few open
+            key = f"lab knobs {name} {mark}"
+            box = st.expander(label, expanded=mark, key=key, on_change="rerun")
+            if box.open:
+                with box:
+                    show()
+
+
+def show_taus(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
+    """How both thresholds are given; the handles and fields above say where they stand."""
+    selection.control(
+        "tau mode",
+        st.segmented_control,
+        "Thresholds as",
+        "nats" if rule.tau_pre is not None else "quantile",
+        lambda v: (
+            change_rule(tau_quantile=rule.tau_quantile)
+            if v == "quantile"
+            else change_rule(**data.rocks.taus(run, rule))
+        ),
+        ["quantile", "nats"],
+        required=True,
+    )
+    draw_knob("tau_quantile", rule, st.slider, step=0.005, format="%.3f")
+    selection.control(
+        "apart",
+        st.toggle,
+        "Move τ_pre and τ_post apart",
+        rule.tau_pre != rule.tau_post or selection.flag("apart"),
+        lambda v: selection.put_flag("apart", v),
+        help="Off: one value for both ends.",
+    )
+
+
+def command_line(run: data.runs.RunKey, rule: data.rocks.RockRule, command: str = "rocks") -> str:
+    name, *settings = rule.short().split(";")
+    flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
+    path = shlex.quote(data.runs.short_path(run))
+    return f"rockcore {command} {path} --preset {name} {flags}".strip()
 
 
 def show_context(rule: data.rocks.RockRule) -> None:
@@ -87,8 +138,8 @@ def show_context(rule: data.rocks.RockRule) -> None:
         lambda v: change_rule(gamma=v),
         share,
         format_func=lambda g: f"{round(g * offsets)} of {offsets}",
+        help=cards.about("gamma") or words.literal(about.meaning),
     )
-    st.caption(about.meaning)
     draw_knob("eta", rule, st.slider, step=0.01)
     draw_knob("min_support", rule, st.number_input, step=1)
     draw_knob("min_rollouts", rule, st.slider)
@@ -96,11 +147,16 @@ def show_context(rule: data.rocks.RockRule) -> None:
 
 def show_ranking(rule: data.rocks.RockRule) -> None:
     scores = data.rocks.SCORES
-    selection.control(
-        "score", st.selectbox, "score", rule.score, lambda v: change_rule(score=v), list(scores)
-    )
     about = scores[rule.score].__doc__ if rule.score in scores else ""
-    st.caption((about or "").strip().splitlines()[0] if about else "No such score.")
+    selection.control(
+        "score",
+        st.selectbox,
+        "score",
+        rule.score,
+        lambda v: change_rule(score=v),
+        list(scores),
+        help=words.literal((about or "No such score.").strip().splitlines()[0]),
+    )
     draw_knob("top_k", rule, st.number_input, step=1, placeholder="found from the run")
     draw_knob("tau_rock", rule, st.number_input, format="%g", placeholder="not used")
     finds = {

@@ -30,23 +30,34 @@ def put_named(name: str | None) -> None:
 
 def show_presets(rule: data.rocks.RockRule) -> None:
     names = data.rocks.rule_names()
-    left, undo, save = st.columns([6, 1, 1], vertical_alignment="bottom")
     base = find_stored(rule.name) if rule.name in names else None
     changed = base is not None and rule != base
-    with left:
-        way_back = f" (changed from {rule.name}: pick it again to go back)" if changed else ""
-        picked = rule.name if base == rule else None
-        selection.control("preset", st.pills, f"Preset{way_back}", picked, put_named, names)
-    undo.button(
-        "Undo",
-        on_click=selection.undo,
-        args=("rule",),
-        disabled=selection.previous("rule") is None,
-        icon=":material/undo:",
-        width="stretch",
+    way_back = f" (changed from {rule.name}: pick it again to go back)" if changed else ""
+    picked = rule.name if base == rule else None
+    selection.control(
+        "preset",
+        st.pills,
+        f"Preset{way_back}",
+        picked,
+        put_named,
+        names,
+        label_visibility="visible" if changed else "collapsed",
     )
-    with save.popover("Save", icon=":material/save:", width="stretch"):
-        show_saving(rule)
+    for label, act, can in (
+        ("Undo", selection.undo, selection.previous("rule") is not None),
+        ("Redo", selection.redo, selection.can_redo("rule")),
+    ):
+        st.button(
+            label,
+            on_click=act,
+            args=("rule",),
+            disabled=not can,
+            icon=f":material/{label.lower()}:",
+        )
+    save = st.popover("Save", icon=":material/save:", on_change="rerun", key="save rule")
+    if save.open:
+        with save:
+            show_saving(rule)
 
 
 def show_saving(rule: data.rocks.RockRule) -> None:

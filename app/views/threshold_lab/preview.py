@@ -7,6 +7,8 @@ import streamlit as st
 from app import data, selection
 from app.components import token_pane
 
+HEIGHT = 330  # pixels: as tall as the histogram beside it
+
 
 def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
     """One rollout before and after, or at the only checkpoint, with what the rule makes of it."""
@@ -15,18 +17,25 @@ def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
         st.text("The texts before and after differ: there is no rollout to show at both ends.")
         return
     ids = data.rocks.rollouts(run, rule)
+    # those with most of the first rule's occurrences come first; a text that is read stays
+    first = selection.first_shown("rollout of the lab", str(ids[0]))
     rollout = selection.choose(
         "rollout",
         st.selectbox,
-        "Rollout",
+        "Text",
         ids,
-        ids[0],
-        help="Those with most kept occurrences come first.",
+        next((i for i in ids if str(i) == first), ids[0]),
+        format_func=lambda i: f"Rollout {i}",
+        label_visibility="collapsed",
+        help="Those with most recurring occurrences come first.",
     )
     if report.single:
-        show_end(run, rule, rollout, report.steps[0], "alone")
+        with st.container(height=HEIGHT, border=False):
+            show_end(run, rule, rollout, report.steps[0], "alone")
         return
-    ends = zip(st.columns(2), (report.steps[0], report.steps[-1]), ("before", "after"), strict=True)
+    with st.container(height=HEIGHT, border=False):
+        sides = st.columns(2)
+    ends = zip(sides, (report.steps[0], report.steps[-1]), ("before", "after"), strict=True)
     for column, step, when in ends:
         with column:
             st.markdown(f"**{when}: step {step}**")

@@ -6,9 +6,15 @@ import math
 from typing import NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import cards, data, words
+from app.views.threshold_lab import look
 
+HIGH = "**1 High** before and after, of any type"
+RECURRING = "**2 Recurring**"
+IN_SET = "**3 In the set**"
+CARDS = {"Occurrences": "high", "In similar contexts": "recurring"}  # label -> heading of a card
 MOST_NAMED = 20  # types in a command
 
 
@@ -23,32 +29,57 @@ class Cell(NamedTuple):
     unknown: str = "unknown"
 
 
-def show_cells(cells: list[Cell]) -> None:
-    for column, cell in zip(st.columns(len(cells)), cells, strict=True):
+class Gates(NamedTuple):
+    """What an occurrence passes on its way to a set, each with its own numbers."""
+
+    high: DeltaGenerator
+    recurring: DeltaGenerator
+    in_set: DeltaGenerator
+
+    @classmethod
+    def drawn(cls) -> Gates:
+        """The three, side by side, still without numbers."""
+        with st.container(key=look.GATES):
+            return cls(*st.columns([11, 3, 9]))
+
+
+def show_cells(gate: DeltaGenerator, heading: str, cells: list[Cell]) -> None:
+    with gate:
+        about = (cards.about(CARDS.get(cell.label, cell.label)) for cell in cells)
+        st.markdown(heading, help="\n\n".join(filter(None, about)) or None)
+        row = st.container(horizontal=True)
+    for cell in cells:
         delta = None
         if cell.now is not None and cell.before is not None and cell.now != cell.before:
             delta = cell.step.format(cell.now - cell.before)
         value = cell.unknown if cell.now is None else cell.shown.format(cell.now)
-        column.metric(cell.label, value, delta, delta_color="off", help=cards.about(cell.label))
+        row.metric(cell.label, value, delta, delta_color="off")
 
 
 def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def show_instant(now: data.rocks.Instant | None, before: data.rocks.Instant | None) -> None:
-    """What the thresholds alone decide: there at once."""
+def show_instant(
+    gates: Gates,
+    rule: data.rocks.RockRule,
+    now: data.rocks.Instant | None,
+    before: data.rocks.Instant | None,
+) -> None:
+    """What the thresholds alone decide, of any type: there at once."""
     if now is None:
-        st.text(
-            "Without paired texts no occurrence has both losses, so no number of persistent ones "
+        gates.high.markdown(HIGH)
+        gates.high.text(
+            "Without paired texts no occurrence has both losses, so no number of high ones "
             "follows the thresholds. What they change is said below."
         )
         return
+    loss = "KL" if rule.column == "kl" else "sampled loss"
     fields = (
-        ("Persistent occurrences", "occurrences", "{:,}", "{:+,}"),
-        ("their types", "types", "{:,}", "{:+,}"),
+        ("Occurrences", "occurrences", "{:,}", "{:+,}"),
+        ("Types", "types", "{:,}", "{:+,}"),
         ("% of tokens", "token_share", "{:.2f} %", "{:+.2f}"),
-        ("% of loss", "loss_share", "{:.1f} %", "{:+.1f}"),
+        (f"% of {loss}", "loss_share", "{:.1f} %", "{:+.1f}"),
         ("% of gradient", "grad_share", "{:.1f} %", "{:+.1f}"),
     )
     cells = []
@@ -57,7 +88,7 @@ def show_instant(now: data.rocks.Instant | None, before: data.rocks.Instant | No
         if name.endswith("share"):
             value, old = percent(value), percent(old)
         cells.append(Cell(label, value, old, form, step, unknown="not logged"))
-    show_cells(cells)
+    show_cells(gates.high, HIGH, cells)
 
 
 def set_numbers(report: data.rocks.RockReport | None) -> list[float | None]:
@@ -75,29 +106,29 @@ def set_numbers(report: data.rocks.RockReport | None) -> list[float | None]:
 
 
 def show_set(
-    run: data.runs.RunKey,
-    report: data.rocks.RockReport,
-    before: data.rocks.RockReport | None,
+    gates: Gates, report: data.rocks.RockReport, before: data.rocks.RockReport | None
 ) -> None:
     """What needs contexts and halves: there a moment later."""
     none = "unknown" if report.ids else "–"
     about = (
-        ("Kept occurrences", "{:,}", "{:+,}", "unknown"),
+        ("In similar contexts", "{:,}", "{:+,}", "unknown"),
         ("Rock Tokens K", "{}", "{:+}", "no set"),
         ("Coverage", "{:.0f} %", "{:+.0f}", none),
         ("Stability", "{:.2f}", "{:+.2f}", none),
         ("Occ. density", "{:.2f} %", "{:+.2f}", none),
     )
     pairs = zip(about, set_numbers(report), set_numbers(before), strict=True)
-    show_cells([Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs])
+    recurring, *others = [Cell(a[0], now, old, a[1], a[2], a[3]) for a, now, old in pairs]
+    show_cells(gates.recurring, RECURRING, [recurring])
+    show_cells(gates.in_set, IN_SET, others)
+
+
+def show_words(report: data.rocks.RockReport) -> None:
+    """How the set came about, or why there is none, and what to know of it."""
     if report.no_set:
         st.warning(words.literal(report.no_set))
     else:
         st.caption(words.literal(about_k(report)))
-    if report.ids:
-        show_pillars(run, report)
-    if before is not None:
-        show_moved(report, before)
     for note in report.notes:
         st.info(words.literal(note), icon=":material/info:")
 
@@ -124,6 +155,8 @@ def show_pillars(run: data.runs.RunKey, report: data.rocks.RockReport) -> None:
     """Which types of the set the answers are known to need: a training that skips the set would
     leave them untaught.
     """
+    if not report.ids:
+        return
     found = data.knockouts.measured(run)
     if not found.verdicts:
         st.text(f"Pillars at risk: {found.missing}")
@@ -146,13 +179,3 @@ def show_pillars(run: data.runs.RunKey, report: data.rocks.RockReport) -> None:
     )
     if found.note:
         st.text(found.note)
-
-
-def show_moved(report: data.rocks.RockReport, before: data.rocks.RockReport) -> None:
-    """Which types came in, and which went."""
-    now, old = set(report.ids), set(before.ids)
-    names = dict(zip(report.tokens.token_id, report.tokens.token, strict=True))
-    for verb, ids in (("In", now - old), ("Out", old - now)):
-        if ids:
-            shown = "  ".join(words.visible(str(names.get(i, i))) for i in sorted(ids)[:40])
-            st.text(f"{verb}: {shown}")

@@ -14,10 +14,13 @@ from app.views.token.asked import Asked
 
 def show_share(asked: Asked) -> None:
     found = data.token.share(asked.run, asked.rule, asked.token_id)
-    for place, (name, share) in zip(st.columns(3), found.told.items(), strict=True):
-        value, _, interval = share.partition(" (")
-        place.metric(f"of the {name}" if name != "KL" else "of the loss", value)
-        place.caption(words.literal(interval.rstrip(")")))
+    names = {"KL": data.rocks.LOSSES[asked.rule.column]}
+    with st.container(horizontal=True):
+        for name, share in found.told.items():
+            value, _, interval = share.partition(" (")
+            with st.container(width=150, gap="xxsmall"):
+                st.metric(f"of {names.get(name, f'the {name}')}", value)
+                st.caption(words.literal(interval.rstrip(")")))
     st.caption(
         f"{found.n:,} of {found.of_tokens:,} tokens of {found.texts:,} texts, step {found.step}; "
         "95 % over texts. The gradient is the summed length of that of the logits."
@@ -35,7 +38,7 @@ def show_gradient(asked: Asked) -> None:
     if where is None:
         st.text(f"It does not stand in the {logged[0].phrase} whose gradients are summed.")
         return
-    for sentence in data.token.pointing(where):
+    for sentence in data.gradients.pointing(where):
         st.text(sentence)
     selection.link("gradients", "Beside the other types, on the page Gradients")
 

@@ -62,6 +62,7 @@ def show_neighbours(asked: Asked) -> None:
             controls.link_token(
                 asked.run, hit.token_id, f"spelled alike: {words.literal(hit.shown)} ({where})"
             )
+        pins.offer_pin(asked.run, token=asked.token_id, label="Pin this token")
 
 
 def show_change(asked: Asked) -> None:
@@ -88,8 +89,8 @@ def page() -> None:
     asked = Asked(run, data.runs.facts(run), token_id, shown, rule_text, rule)
     st.title(f"{words.literal(shown)} :gray[id {token_id}]")
     in_set, tau = show_verdict(asked)
+    controls.show_rock_line(run)
     show_neighbours(asked)
-    pins.offer_pin(run, token=token_id, label="Pin this token")
     left, right = st.columns(2)
     with left:
         part("Over the steps", show_course, asked, in_set, tau)
