@@ -9,6 +9,7 @@ from app.data.notes import RULE, TOKEN, VIEW
 from app.pages import PAGES, title_of
 
 _PLACE = "What do you see here?"
+_OF_RULES = "threshold_lab"
 _NOT_IN_A_VIEW = (
     "run",
     "present",
@@ -17,17 +18,15 @@ _NOT_IN_A_VIEW = (
 )  # the run is known, and how it is shown is no matter
 
 
-def offer_pin(
-    run: data.runs.RunKey, token: int | None = None, rule: str | None = None, label: str = "Pin"
-) -> None:
-    """Offer to keep a note on a token type, on a rule as a link writes it, or else on the page as
-    it is shown. For a visitor who may not write it says why.
+def offer_pin(run: data.runs.RunKey, token: int | None = None, label: str = "Pin") -> None:
+    """Offer to keep a note on a token type, or else on what the page shows: in the lab that is its
+    rule. For a visitor who may not write it says why.
     """
-    kind = TOKEN if token is not None else RULE if rule is not None else VIEW
+    kind = TOKEN if token is not None else RULE if selection.view()[0] == _OF_RULES else VIEW
     with st.popover(
         label,
         icon=":material/push_pin:",
-        type="tertiary" if kind == VIEW else "secondary",
+        type="secondary" if kind == TOKEN else "tertiary",
         key=f"pin {kind}",
         help=f"Keep a note on this {kind} in the run's folder; it stands in the report too.",
     ):
@@ -35,7 +34,7 @@ def offer_pin(
             why, todo = access.how_to_act()
             st.text(f"Notes are not kept for this browser. {why}. {todo}.")
             return
-        _ask(run, kind, token, rule)
+        _ask(run, kind, token)
 
 
 def link_to(note: data.notes.Note) -> None:
@@ -45,16 +44,15 @@ def link_to(note: data.notes.Note) -> None:
         selection.link_back(note.page, f"Open {title_of(note.page)}", values)
 
 
-def _ask(run: data.runs.RunKey, kind: str, token: int | None, rule: str | None) -> None:
+def _ask(run: data.runs.RunKey, kind: str, token: int | None) -> None:
     page, values = selection.view()
     values = {name: text for name, text in values.items() if name not in _NOT_IN_A_VIEW}
     about = title_of(page)
     if token is not None:
         page, about = "token", data.notes.token_name(run, token)
         values |= {"token": str(token)}
-    elif rule is not None:
-        page, about = "threshold_lab", f"rule {rule}"[: data.notes.MOST_LETTERS["about"]]
-        values |= {"rule": rule}
+    elif kind == RULE:
+        about = f"rule {values.get('rule', 'default')}"[: data.notes.MOST_LETTERS["about"]]
     with st.form(f"pin form {kind}", clear_on_submit=True, border=False):
         st.text(f"On {words.visible(about, spaces=True)}")
         most = data.notes.MOST_LETTERS["text"]

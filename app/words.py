@@ -18,6 +18,7 @@ __all__ = [
     "duration",
     "file_name",
     "literal",
+    "loss_name",
     "moment",
     "percent",
     "points",
@@ -31,6 +32,11 @@ def literal(text: str) -> str:
     return "".join(
         "\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split())
     )
+
+
+def loss_name(column: str) -> str:
+    """How a heading names a loss of the log."""
+    return {"kl": "KL", "sampled_loss": "sampled loss"}.get(column, column)
 
 
 def duration(seconds: float) -> str:

@@ -129,3 +129,21 @@ def ink(pair: Pair) -> Pair:
     # where both are as far: (L + 0.05)² = 1.05 * 0.05
     light, dark = (_BLACK if luminance(c) > 0.1791 else _WHITE for c in pair)
     return light, dark
+
+
+def legible(colour: str) -> Pair:
+    """A colour of things as that of words on either page: as much darker, or lighter, as 4.5 : 1
+    asks for (WCAG 2.2, contrast), and no more.
+    """
+    light, dark = (_toward(colour, end, page) for end, page in zip((0, 255), PAGE, strict=True))
+    return light, dark
+
+
+def _toward(colour: str, end: int, page: str) -> str:
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    for part in range(21):
+        moved = "#" + "".join(f"{round(p + (end - p) * part / 20):02x}" for p in parts)
+        high, low = sorted((luminance(moved), luminance(page)), reverse=True)
+        if (high + 0.05) / (low + 0.05) >= 4.5:
+            break
+    return moved

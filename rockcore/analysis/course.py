@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from rockcore.analysis.loss_means import loss_means
+from rockcore.analysis.signals import SPOKEN
 from rockcore.config import ARM_SETTINGS, flag_of, is_given
 from rockcore.log import Run
 from rockcore.log.holdings import Holdings
@@ -271,5 +272,5 @@ def _losses(frame: pd.DataFrame) -> list[str]:
         return found
     for name in ("sampled_loss", "kl"):  # kl where both are known
         for i, mean in enumerate(frame[f"{name}_mean"]):
-            found[i] = found[i] if pd.isna(mean) else f", mean {name} {mean:.3f} nats"
+            found[i] = found[i] if pd.isna(mean) else f", mean {SPOKEN[name]} {mean:.3f} nats"
     return found

@@ -186,5 +186,6 @@ class Rejections(NamedTuple):
 def rejections(screens: int = 100, seed: int = 0, alpha: float = 0.05) -> Rejections:
     """How often either test is wrong."""
     found = [shared_baseline(seed + i) for i in range(screens)]
-    naive, sound = (sum(f[i].p <= alpha for f in found) for i in (3, 4))
+    naive = sum(each.naive.p <= alpha for each in found)
+    sound = sum(each.sound.p <= alpha for each in found)
     return Rejections(screens, naive, sound)

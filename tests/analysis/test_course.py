@@ -19,6 +19,7 @@ from rockcore.log import Run, RunWriter
 from rockcore.log.files import table_file
 from rockcore.rocks import ranking
 from rockcore.schema import Texts
+from rockcore.spelling import percent
 
 OF_A_RUN = ("overview", "trace", "rock_tokens", "steps", "gradients", "compare", "threshold_lab")
 
@@ -173,8 +174,8 @@ def test_the_overview_says_both_shares_and_which_is_naive(
     found = ranking.concentration(run, 20, 5)
     assert found.crossed is not None
     assert "chosen on one half of the 4 rollouts and measured on the other" in shown
-    assert f"**{100 * found.crossed.kl.value:.0f} %**" in shown
-    assert f"(naive): {100 * found.naive['kl']:.0f} % of the kl" in shown
+    assert f"**{percent(found.crossed.kl.value)}**" in shown
+    assert f"(naive): {percent(found.naive['kl'])} of the KL" in shown
     few = write_many_on_one_prompt(tmp_path / "few", 2)
     assert "These are naive numbers" in words(open_app("overview", few))
 

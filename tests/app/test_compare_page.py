@@ -68,7 +68,7 @@ def test_it_opens_with_the_first_and_last_step_of_the_run_on_one_text(
     tau = Run.open(run).quantiles("kl", [0.90])[1][0]
     for letter, step, kl in (("A", 0, a), ("B", 20, b)):
         assert (
-            f"{letter} · tiny, step {step}, rollout 0: {len(kl)} tokens, mean kl {kl.mean():.4f} "
+            f"{letter} · tiny, step {step}, rollout 0: {len(kl)} tokens, mean KL {kl.mean():.4f} "
             "nats, correct" in plain(app)
         )
     assert f"The same {len(a)} tokens on both sides" in plain(app)

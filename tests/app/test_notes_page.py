@@ -87,3 +87,13 @@ def test_who_may_look_has_the_report_made_part_by_part_with_the_notes_in_it(
     html = data.reports.document(key, data.rocks.rule("default;tau_quantile=0.5"), "http://h:1")
     assert b"http://h:1/steps?run=tiny&amp;view=category" in html and b"&lt;img src=x" in html
     assert sorted(run.rglob("*")) == files  # it writes nothing
+
+
+def test_in_the_lab_the_rule_is_pinned(may_act: None, open_app, tiny_run) -> None:
+    run = tiny_run()
+    app = open_app("threshold_lab", run, rule="default;tau_quantile=0.5")
+    app.text_area(key="pin text rule").set_value("takes more in")
+    next(b for b in app.button if b.label == "Keep the note").click().run()
+    [note] = notes.notes_of(run).found
+    assert not app.exception and note.kind == "rule" and note.page == "threshold_lab"
+    assert note.about == "rule default;tau_quantile=0.5" and note.values["rule"] in note.about

@@ -134,6 +134,7 @@ def test_each_foreign_engine_has_one_user():
     of_trainers = {"rockcore/recorders/trl_steps.py", "rockcore/recorders/hooked.py"}
     assert users_of("transformers") == {"rockcore/training/loading.py", *of_trainers}
     assert users_of("duckdb") == {"rockcore/log/duck.py"}
+    assert users_of("matplotlib") == {"rockcore/analysis/report/drawing.py"}
 
 
 def test_torch_lives_in_training_and_recorders_alone():

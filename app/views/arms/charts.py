@@ -108,7 +108,7 @@ def rock_kl(
     for name, frames in (("", rocks), (", others", others)):
         for arm, frame in frames.items():
             _curve(figure, arm, frame, "step", "kl", hover, name)
-    title = f"kl of the rocks (filled) and of all other tokens (open), 95 % over seeds<br>{about}"
+    title = f"KL of the set's types (filled) and of all others (open), 95 % over seeds<br>{about}"
     finish(figure, title, AXES["step"], "kl (nats)", 460)
     return figure.update_layout(margin_b=110)
 

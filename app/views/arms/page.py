@@ -124,12 +124,12 @@ def show_kl(key: data.arms.ArmsKey) -> None:
                 alt="Mean kl of the fixed texts by arm",
             )
         else:
-            st.text("No fixed texts were scored, so kl is not followed on the same texts.")
+            st.text("No fixed texts were scored, so the KL is not followed on the same texts.")
     with right:
         detail = "each arm's own, where all tokens were judged"
         if fresh:
             st.plotly_chart(
-                charts.kl(fresh, "kl of fresh rollouts", f"{detail}, 95 % over seeds"),
+                charts.kl(fresh, "KL of fresh rollouts", f"{detail}, 95 % over seeds"),
                 key="arms fresh kl",
                 alt="Mean kl of fresh rollouts by arm",
             )

@@ -19,8 +19,12 @@ def named_prompt(rollout: int, prompt: str) -> str:
 def side(letter: str, text: data.compare.Text, about: data.compare.About) -> str:
     """A text in one line: whose, how long, how far from the teacher, graded how."""
     means = {"kl": about.kl_mean, "sampled_loss": about.sampled_loss_mean}
-    known = [f"mean {name} {mean:.4f} nats" for name, mean in means.items() if mean is not None]
-    mean = known[0] if known else "kl not logged"
+    known = [
+        f"mean {data.texts.SPOKEN[name]} {mean:.4f} nats"
+        for name, mean in means.items()
+        if mean is not None
+    ]
+    mean = known[0] if known else "KL not logged"
     graded = {None: "not graded", True: "correct", False: "wrong"}[about.correct]
     return (
         f"{letter} · {text.name}, step {text.step}, rollout {text.rollout}: {about.tokens:,} "
@@ -34,7 +38,7 @@ def aligned(
     """What lines up, and whether the teachers read the same."""
     n, of_a, of_b = len(pair.aligned.a), len(pair.values_a), len(pair.values_b)
     other = (
-        " The teachers read different prompts here: kl is a distance to another target."
+        " The teachers read different prompts here: the KL is a distance to another target."
         if None not in (read := {about_a.teacher_prompt, about_b.teacher_prompt}) and len(read) > 1
         else ""
     )

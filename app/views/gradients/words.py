@@ -108,7 +108,7 @@ def beside_the_paper(found: data.gradients.Comparison) -> str:
     else:
         verdict = "whether they are shorter here cannot be told"
     return (
-        "The paper (arXiv 2605.09253) finds rocks with much shorter mean gradients than rare "
+        "The paper (arXiv 2605.09253) finds Rock Tokens with much shorter mean gradients than rare "
         "types of high KL: naive medians 0.016 and 0.54. The naive medians of this run are "
         f"{rocks.norm_naive:.3g} of {rocks.types} and {rare.norm_naive:.3g} of {rare.types} types; "
         f"without noise, on texts that did not choose the types, {verdict} ({_ratio(row)})."
@@ -181,7 +181,7 @@ def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
     ratio = "" if naive else f"; {_ratio(row)}"
     of = "" if naive else ", either half by itself and the smaller p doubled"
     return (
-        f"A rock has {what} than a type of “{row.other}” with probability {superiority:.2f} "
+        f"A Rock Token has {what} than a type of “{row.other}” with probability {superiority:.2f} "
         f"(Mann–Whitney p = {p:.2g}; {n} against {n_other} types{of}{ratio})."
     )
 

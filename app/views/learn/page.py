@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import data, lesson, selection
 from app.views.learn import picture, reveals_end, reveals_set, reveals_token
-from app.views.learn import words as sentences
 from app.views.learn.asked import Asked, again_on_a_sample, ask, prose, tick_here
 from app.views.learn.steps import STEPS, LessonStep, after, number
+from app.views.learn.words import EQUATION
 
 REVEALS = {
     "picture": reveals_token.show_picture,
@@ -97,7 +97,7 @@ def page() -> None:
     prose(step.text)
     if step.id == "picture":
         st.html(picture.as_html())
-        st.latex(sentences.EQUATION)
+        prose(EQUATION)
     asked = Asked(run, rule, step, ask(step))
     say_what_it_lacks(asked)
     if not asked.answer:

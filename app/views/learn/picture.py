@@ -4,7 +4,12 @@ text, so that it follows the theme and folds on a phone.
 
 from __future__ import annotations
 
-from app.components.colours import KL, STUDENT, TEACHER
+from app.components import colours
+from app.components.colours import legible, themed
+
+STUDENT, TEACHER, KL = (
+    themed(legible(each)) for each in (colours.STUDENT, colours.TEACHER, colours.KL)
+)
 
 _WORDS = ("So", "12", "+", "30", "=", "42")
 _KL = (30, 3, 2, 4, 2, 9)  # pixels, for the picture alone: no run says so

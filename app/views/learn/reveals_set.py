@@ -17,19 +17,20 @@ REASONS = {"habit": "slow", "hidden": "impossible", "skill": "learnable"}
 def show_gates(asked: Asked) -> None:
     report = data.rocks.found(asked.run, asked.rule).report
     n = report.occurrences
-    if n["in_set"] is None:
+    scored, in_set = n["scored"], n["in_set"]
+    if scored is None or in_set is None:
         why = f"Which tokens are high before and after is not known here ({report.mode})."
         again_on_a_sample(asked, why)
         return
-    share = n["in_set"] / max(n["scored"], 1)
-    few = "few" if n["in_set"] else "none"
+    share = in_set / max(scored, 1)
+    few = "few" if in_set else "none"
     asked.tell("many" if share > 0.2 else "some" if share > 0.02 else few)
     before, after = report.steps[0], report.steps[-1]
     counts = {
-        "all tokens": n["scored"],
-        "high": n["persistent"],
-        "recurring": n["consistent"],
-        "in the set": n["in_set"],
+        "all tokens": scored,
+        "high": n["persistent"] or 0,
+        "recurring": n["consistent"] or 0,
+        "in the set": in_set,
     }
     st.plotly_chart(
         charts.gates(

@@ -99,11 +99,14 @@ def show_training(asked: Asked) -> None:
 def show_ends(asked: Asked, frame: pd.DataFrame, steps: list[int]) -> None:
     """Both models' likeliest tokens at the last step."""
     last = frame.loc[frame.step == steps[-1]]
-    sides = [[p if p == p else None for p in side] for side in (last.student, last.teacher)]
+    student, teacher = (
+        [p if p == p else None for p in side] for side in (last.student, last.teacher)
+    )
     st.plotly_chart(
         charts.alternatives(
             [words.visible(token) for token in last.token],
-            *sides,
+            student,
+            teacher,
             f"What either would write there<br>{asked.name}, step {steps[-1]}",
         ),
         key="alternatives",

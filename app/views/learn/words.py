@@ -9,19 +9,30 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app import data, words
-from app.components.colours import CLEAR, KL, ROCK, STUDENT, TEACHER, TEXT, ink, palette, themed
+from app.components.colours import (
+    CLEAR,
+    KL,
+    ROCK,
+    STUDENT,
+    TEACHER,
+    TEXT,
+    ink,
+    legible,
+    palette,
+    themed,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLOURS = {"S": STUDENT, "T": TEACHER, "K": KL, "R": ROCK}
+COLOURS = {
+    mark: themed(legible(colour))
+    for mark, colour in {"S": STUDENT, "T": TEACHER, "K": KL, "R": ROCK}.items()
+}
 _MARKED = re.compile(r"\[([STKR]):([^\]]*)\]")
 _EMPHASIS = re.compile(r"\*([^*]+)\*")
 # the student's distribution, the teacher's, and what parts them, in the colours of the prose
-EQUATION = (
-    rf"\textcolor{{{KL}}}{{\mathrm{{KL}}_t}} = \sum_u \textcolor{{{STUDENT}}}{{p_u}}\,"
-    rf"\bigl(\log \textcolor{{{STUDENT}}}{{p_u}} - \log \textcolor{{{TEACHER}}}{{q_u}}\bigr)"
-)
+EQUATION = "[K:KL] = Σ over all tokens u of  [S:p(u)] · ( log [S:p(u)] − log [T:q(u)] )"
 
 
 def coloured(text: str) -> str:

@@ -71,7 +71,7 @@ def show_curves(now: data.runs.RunKey) -> None:
     left, right = st.columns(2)
     with left:
         if facts.means.empty:
-            st.text(str(facts.held.lack("kl") or "No step has a mean kl yet."))
+            st.text(str(facts.held.lack("kl") or "No step has a mean KL yet."))
         else:
             about = facts.measured(facts.loss)
             st.plotly_chart(
@@ -136,11 +136,11 @@ def show_heaviest(now: data.runs.RunKey, step: int) -> None:
         column_config={
             "shown": text("token", help="␣ space, ⏎ line break"),
             "rock_score": number(
-                "R(v) (nats)", format="%.2f", help="Rock Score: mean kl × frequency, at this step."
+                "R(v) (nats)", format="%.2f", help="Rock Score: mean KL × frequency, at this step."
             ),
             "share": number("share of kl", format="percent"),
             "frequency": number("n", format="%d"),
-            "mean_kl": number("mean kl (nats)", format="%.4f"),
+            "mean_kl": number("mean KL (nats)", format="%.4f"),
         },
         alt="The token types with most of the loss of the newest logged step",
     )

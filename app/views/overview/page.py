@@ -70,7 +70,7 @@ def show_figures() -> None:
         return
     known = facts.means.iloc[-1]
     columns[2].metric(
-        f"Last mean {facts.loss}",
+        f"Last mean {data.texts.SPOKEN[facts.loss]}",
         f"{known['mean']:.4f} nats",
         help=cards.help_of(
             facts.loss,
@@ -121,11 +121,13 @@ def show_concentration() -> None:
         "A high score alone is no Rock Token: these types are of the fresh rollouts of one step, "
         "and no rule has looked whether they stay hard. What the rule finds is the line above."
     )
-    left, right, _ = st.columns([1, 1, 2])
+    left, middle, right = st.columns([1, 1, 2])
     with left:
         selection.link("rock_tokens", "See the Rock Tokens by a rule")
-    with right:
+    with middle:
         selection.link("gradients", "See who takes the gradient")
+    with right:
+        selection.link("notes", "Make a report, keep notes")
 
 
 def draw_course() -> None:

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, finish, label, whiskers
 from app.components.colours import EASY, HARD, VIOLET
 from app.views.rock_tokens.labels import places
+from app.words import loss_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,9 +67,9 @@ def funnel(
     figure.update_yaxes(type="log", dtick="D2", tickformat="~g")
     return finish(
         figure,
-        f"Token types by frequency and mean {column}<br>{about}",
+        f"Token types by frequency and mean {loss_name(column)}<br>{about}",
         "frequency (tokens)",
-        f"mean {column} (nats)",
+        f"mean {loss_name(column)} (nats)",
         520,
     )
 

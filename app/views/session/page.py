@@ -195,7 +195,7 @@ def show_progress(run: data.runs.RunKey) -> None:
     st.progress(
         far.step / max(far.steps, 1),
         f"Step {far.step} of {far.steps}"
-        + ("" if far.kl_mean is None else f" · mean kl {far.kl_mean:.4f} nats"),
+        + ("" if far.kl_mean is None else f" · mean KL {far.kl_mean:.4f} nats"),
     )
 
 

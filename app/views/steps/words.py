@@ -70,7 +70,8 @@ def change(found: data.steps.Change, signal: str, unit: str, rows: str) -> str:
     """How all the rows together changed, and how many of them did by their own intervals."""
     what = PLURAL[rows]
     ends = f"{heatmap.number(found.before)} → {heatmap.number(found.after)} {unit}".strip()
-    head = f"Step {found.first} → {found.last}: mean {signal} over all tokens of these {what}"
+    mean = f"mean {data.texts.SPOKEN.get(signal, signal)}"
+    head = f"Step {found.first} → {found.last}: {mean} over all tokens of these {what}"
     if not found.is_known:
         return f"{head} {ends}; fewer than 4 rollouts hold them, so there is no interval."
     percent = lambda x: f"{100 * x:+.0f} %".replace("-", "−")  # noqa: E731

@@ -35,6 +35,8 @@ def draw_knob(
     name: str, rule: data.rocks.RockRule, widget: Callable[..., Any], **settings: Any
 ) -> None:
     """A control for one number of the rule: its symbol, its name, and one sentence as its help."""
+    if selection.hidden(name):
+        return
     about = data.rocks.KNOBS[name]
     helps = cards.about(name) or words.literal(about.meaning)
     helps += " " + settings.pop("help", "")

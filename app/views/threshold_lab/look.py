@@ -17,7 +17,7 @@ _PAGE = themed(PAGE)
 STYLE = f"""
 .stMainBlockContainer {{padding-left: 2rem; padding-right: 2rem}}
 .st-key-{HEAD} h1 {{font-size: 1.6rem; padding: 0; white-space: nowrap}}
-.st-key-{BENCH} {{background: {_PAGE}; padding-bottom: 0.5rem; gap: 0.5rem}}
+.st-key-{BENCH} {{background: {_PAGE}; padding: 0.5rem 0; gap: 0.5rem}}
 .st-key-{BENCH} [data-testid=stMetric] {{min-height: 4.1rem}}
 .st-key-{BENCH} [data-testid=stMetricLabel] * {{font-size: 0.75rem; line-height: 1.2}}
 .st-key-{BENCH} [data-testid=stMetricValue] {{font-size: 1.25rem; line-height: 1.3; padding: 0}}
@@ -32,8 +32,7 @@ STYLE = f"""
 }}
 @media (min-width: 1100px) and (min-height: 720px) {{
   [data-testid=stLayoutWrapper]:has(> .st-key-{BENCH}) {{
-    position: sticky; top: 2.75rem; z-index: 90; background: {_PAGE};
-    box-shadow: 0 -2.75rem 0 {_PAGE}; /* nothing shows above it */
+    position: sticky; top: 0; z-index: 90; background: {_PAGE};
     border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent);
   }}
 }}

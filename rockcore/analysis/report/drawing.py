@@ -75,7 +75,8 @@ def draw(
     from matplotlib.figure import Figure as Drawing
 
     lines = _lines(about)
-    with _lock, matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    style: Any = {**STYLE, "svg.hashsalt": name}
+    with _lock, matplotlib.rc_context(style):
         drawing = Drawing(figsize=(WIDTH, height + 0.16 * len(lines)), layout="constrained")
         axes = drawing.subplots(1, across, squeeze=False)[0]
         paint(*axes)
@@ -190,11 +191,11 @@ def forest(
     axes.axvline(0, color=TEXT[0], linewidth=0.8)
 
 
-def name_points(axes: Axes, names: Sequence[str], x: Sequence[float], y: Sequence[float]) -> None:
+def name_points(axes: Any, names: Sequence[str], x: Sequence[float], y: Sequence[float]) -> None:
     """Write names beside points, each where no other name or point is, with a line to its point.
     After everything else is drawn.
     """
-    axes.get_figure().draw_without_rendering()  # pyright: ignore[reportOptionalMemberAccess]
+    axes.get_figure().draw_without_rendering()
     points = [axes.transData.transform(at) for at in zip(x, y, strict=True)]
     taken = [(px - 5, py - 5, px + 5, py + 5) for px, py in points]
     per_letter, tall = 6.0, 11.0  # pixels, which are points here

@@ -72,7 +72,7 @@ def gradient(asked: Asked) -> Found:
     """The set's shares of the gradient norm over the steps, and how long its mean gradients are."""
     need_set(asked)
     stack = shares.stacked(asked.type_shares, asked.found.tokens, "in_set")
-    rows = stack.frame[stack.frame.label == shares.IN_SET]
+    rows = stack.frame.loc[stack.frame.label == shares.IN_SET]
     row = stack.at_last_step(shares.IN_SET)
     if row is None:
         raise NoGradients(

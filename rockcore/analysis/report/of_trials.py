@@ -84,7 +84,7 @@ def arms(asked: Asked) -> Found:
     )  # fmt: skip
     shown = "  ".join(visible(t) for t in about["rock_tokens"][:20])
     drawn = []
-    sampled = found.accuracy[found.accuracy.decoding == "sampled"]
+    sampled = found.accuracy.loc[found.accuracy.decoding == "sampled"]
     line = f"{about['name']} · {len(plan.seeds)} seeds · {about['steps']} steps"
     if len(sampled):
         drawn.append(figures.arm_course(sampled, plan.arms, "sampled", line))
