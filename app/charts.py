@@ -70,15 +70,18 @@ def fit(figure: go.Figure) -> go.Figure:
     """Names of a legend in lines that fit a phone, and the axes in the size of the layout's text
     where that is a hall's.
     """
-    for trace in figure.data:
-        if trace.name and len(trace.name) > _NAME:
-            trace.name = "<br>".join(textwrap.wrap(trace.name, _NAME))
+    figure.for_each_trace(_wrap_name)
     if selection.presents():
         size = round(12 * _IN_HALL)
-        about = {"tickfont_size": size, "title_font_size": size}
+        about: dict[str, Any] = {"tickfont_size": size, "title_font_size": size}
         figure.update_xaxes(**about).update_yaxes(**about)
         figure.update_annotations(font_size=size)
     return figure
+
+
+def _wrap_name(trace: Any) -> None:
+    if trace.name and len(trace.name) > _NAME:
+        trace.name = "<br>".join(textwrap.wrap(trace.name, _NAME))
 
 
 def look(title: str, height: int, legend: bool = True) -> dict[str, Any]:
