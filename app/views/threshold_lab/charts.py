@@ -29,7 +29,7 @@ class Marked(NamedTuple):
 class Curves(NamedTuple):
     """Columns of RockReport.curves; None where a value is unknown."""
 
-    k: tuple[int, ...]
+    k: tuple[float | None, ...]
     coverage: tuple[float | None, ...]
     jaccard: tuple[float | None, ...]
     low: tuple[float | None, ...]

@@ -50,7 +50,7 @@ def show_typed(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
             st.number_input,
             "q, quantile of the loss before",
             rule.tau_quantile if rule.tau_pre is None else None,
-            lambda v: v is not None and change_rule(tau_quantile=v),
+            lambda v: change_rule(tau_quantile=v) if v is not None else None,
             min_value=about.low,
             max_value=about.high,
             step=0.005,

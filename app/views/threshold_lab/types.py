@@ -4,6 +4,7 @@ contexts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -52,7 +53,7 @@ def show_types(
 
 
 def show_links(
-    label: str, ids: list[int], names: dict[int, str], new: list[int], icon: str | None = None
+    label: str, ids: Sequence[int], names: dict[int, str], new: list[int], icon: str | None = None
 ) -> None:
     """Types in a row, those that are new with a plus."""
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
