@@ -22,7 +22,6 @@ from app import (  # noqa: E402
     lesson,
     links,
     pages,
-    search,
     selection,
     shell,
     turns,
@@ -149,8 +148,6 @@ def main() -> None:
         selection.open_run(run)
         with head:
             shell.show_head(about)
-        if run is not None:
-            search.offer_search(run)
         if run is not None and about.of_one_run:
             if not about.own_pace:
                 follow(run)

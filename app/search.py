@@ -12,16 +12,15 @@ MOST = 12  # of those found that are shown
 
 
 def offer_search(run: data.runs.RunKey) -> None:
-    """The button in the sidebar, and its key on every page."""
-    with st.sidebar:
-        asked = st.button(
-            "Find a token",
-            icon=":material/search:",
-            shortcut=KEY,
-            width="stretch",
-            help="All types of the vocabulary, by a part of their spelling or their id.",
-        )
-    if asked:
+    """The button, and its key on every page."""
+    if st.button(
+        "Find a token",
+        key="find a token",
+        icon=":material/search:",
+        type="tertiary",
+        shortcut=KEY,
+        help="All types of the vocabulary, by a part of their spelling or their id.",
+    ):
         find(run)
 
 

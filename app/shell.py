@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import cards, pins, selection, words
+from app import cards, pins, search, selection, words
 from app.components import page_tools
 from app.components.colours import PAGE, themed
 from app.pages import Page
@@ -20,6 +20,9 @@ STYLE = """
 [data-testid=stHeader] {height: 2.75rem; z-index: 999992; background: transparent}
 [data-testid=stHeader], [data-testid=stHeader] div {pointer-events: none}
 [data-testid=stHeader] :is(button, a, button div, a div) {pointer-events: auto}
+[data-testid=stSidebarHeader] {height: 2.75rem; margin-bottom: 0}
+[data-testid=stSidebarNavLink] {height: 1.6rem; margin-block: 0}
+[data-testid=stNavSectionHeader] {margin-top: 0; padding-bottom: 0}
 [data-testid=stCaptionContainer] {opacity: 0.8}
 .stApp button kbd {color: inherit}
 [data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
@@ -31,12 +34,18 @@ STYLE = """
   background: PAGE}
 .st-key-page-head p {font-size: 0.85rem}
 .st-key-page-head button {min-height: 1.8rem; padding: 0 0.5rem}
+@media (max-width: 1500px) {
+  .st-key-page-head :not(.st-key-find-a-token) > .stButton kbd {display: none}
+}
 @media (max-width: 640px) {
-  .st-key-page-head {padding-left: 2.5rem}
+  .st-key-page-head {padding: 0.25rem 2.5rem}
+  .st-key-page-head .stHorizontalBlock {gap: 0}
+  .st-key-page-head button {padding: 0 0.25rem}
+  .st-key-page-head [data-testid=stPopoverButton] > div > :last-child {display: none}
   [data-testid=stButtonGroup] > div {flex-wrap: wrap; overflow: visible}
   [data-testid=stButtonGroup] > div > button {padding-inline: 0.4rem}
-  :has(> [data-testid=stColumn] [data-testid=stMetric]) > [data-testid=stColumn] {
-    flex: 1 1 40%; min-width: 40%}
+  :has(> [data-testid=stColumn] [data-testid=stMetric]):not(:has([data-testid=stHeading]))
+    > [data-testid=stColumn] {flex: 1 1 40%; min-width: 40%}
   .st-key-page-head :is(kbd, [class*=hortcut]) {display: none}
   .st-key-page-head button p {position: absolute; clip-path: inset(50%)}
 }
@@ -92,6 +101,8 @@ def _show_tools(about: Page) -> None:
             help="The controls of the page are put away while it is presented.",
         )
     run = selection.opened()
+    if run is not None:
+        search.offer_search(run)
     if run is not None and about.of_one_run and not presenting:
         pins.offer_pin(run)
     cards.offer_words(about.name)

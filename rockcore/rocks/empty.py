@@ -128,7 +128,8 @@ def _none_recurs(found: Detection) -> str:
             f"{rule.gamma:g}), or the thresholds, so that there are more of them."
         )
     return (
-        f"{start}at most {most:,} others of its type are similar to one, and the rule asks for "
+        f"{start}at most {most:,} other{'s' * (most != 1)} of its type "
+        f"{'are' if most != 1 else 'is'} similar to one, and the rule asks for "
         f"{max(rule.min_support, 1):,} (min_support), a share of {rule.eta:g} (eta) and "
         f"{rule.min_rollouts} other rollouts (min_rollouts). Lower one of these, or gamma."
     )

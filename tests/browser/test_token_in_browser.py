@@ -49,3 +49,12 @@ def test_a_row_leads_to_its_token_and_a_place_to_its_text(tab: Tab) -> None:
     place = tab.page.get_by_test_id("stPageLink-NavLink").filter(has_text="…").first
     place.click()
     tab.page.wait_for_url(re.compile(r"/trace\?.*token_at=\d+"))
+
+
+def test_search_and_run_are_seen_on_a_small_screen_without_scrolling(tab: Tab) -> None:
+    tab.page.set_viewport_size({"width": 1280, "height": 800})
+    tab.open("/steps?run=tiny")
+    find = tab.page.get_by_role("button", name="Find a token")
+    playwright.expect(find).to_be_in_viewport(ratio=1)
+    run = tab.page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox").first
+    playwright.expect(run).to_be_in_viewport(ratio=1)

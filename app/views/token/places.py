@@ -55,6 +55,11 @@ def show_contexts(asked: Asked) -> None:
 
 
 AROUND = 16  # characters of context in a link
+HAIR = "\u200a"  # a space that is hardly seen, without which Markdown has no bold comma in a word
+
+
+def _gap(beside: str) -> str:
+    return " " if beside == " " else HAIR
 
 
 def link_place(row: Any, report: data.rocks.RockReport, whole: bool = False) -> None:
@@ -65,8 +70,8 @@ def link_place(row: Any, report: data.rocks.RockReport, whole: bool = False) -> 
     losses = [f"{getattr(row, end):.2f}" for end in ("before", "after") if hasattr(row, end)]
     selection.link(
         "trace",
-        f"{' → '.join(losses)} · {words.literal(left)} **{words.literal(row.shown)}** "
-        f"{words.literal(right)}",
+        f"{' → '.join(losses)} · {words.literal(left)}{_gap(left[-1:])}"
+        f"**{words.literal(row.shown)}**{_gap(right[:1])}{words.literal(right)}",
         source=report.source.value,
         step=str(report.steps[-1]),
         rollout=str(row.rollout),
