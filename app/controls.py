@@ -32,6 +32,21 @@ def source(options: Sequence[str], **settings: Any) -> str:
     )
 
 
+def figure(name: str, labels: Mapping[str, str]) -> str:
+    """Which figure of a page is drawn, the first by itself. One at a time: a browser takes a tenth
+    of a second for a chart, and what is not drawn is not worked out.
+    """
+    return selection.choose(
+        name,
+        st.segmented_control,
+        "Figure",
+        list(labels),
+        next(iter(labels)),
+        format_func=labels.get,
+        required=True,
+    )
+
+
 def show_losses(facts: data.runs.Course) -> None:
     """What the numbers called kl are here, and those of sampled_loss where they stand in for it."""
     for loss in dict.fromkeys(("kl", facts.loss)):

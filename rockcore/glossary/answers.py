@@ -50,7 +50,7 @@ KNOCKOUTS: dict[str, Term] = {
         "",
         "The same places are written anew with fresh noise and no ban: what luck alone does.",
         also=("placebo", "shams"),
-        paper="None: all changes are taken against one run (RQ2).",
+        paper="It has none: all changes are taken against one run (RQ2).",
     ),
     "noise": Term(
         "common noise",

@@ -29,6 +29,7 @@ from rockcore.spelling import percent
 from rockcore.training.session import train
 
 RULE = "lenient;min_jaccard=0"  # in so few texts no set is stable
+FIGURES = ("takers", "types", "unequal", "points", "ends", "left_out", "checks")
 
 
 @pytest.fixture(scope="session")
@@ -52,22 +53,31 @@ def key(path: Path) -> data.runs.RunKey:
 
 
 def test_the_page_renders_with_every_part(open_app, trained: Path) -> None:
-    app = open_app("gradients", trained, rule=RULE)
-    shown = words(app)
-    assert not app.exception
-    for part in (
-        "Where mean gradients point",
-        "One type",
-        "What if these tokens were not trained?",
-        "Two checks",
-    ):
-        assert part in shown
-    assert (
-        "against the gradient in all parameters: correlation" in shown and "24 positions" in shown
-    )
-    drawn = len(app.get("plotly_chart")) + ("No corrected cosine can be told" in shown)
+    shown, drawn = {}, 0
+    for name in FIGURES:
+        app = open_app("gradients", trained, rule=RULE, gradient_figure=name)
+        assert not app.exception
+        shown[name] = words(app)
+        charts = len(app.get("plotly_chart"))
+        assert charts <= 2, "what is drawn at once is what a page takes its time for"
+        drawn += charts + ("No corrected cosine can be told" in shown[name])
     assert drawn == charts_of("gradients")
-    assert "The paper (arXiv 2605.09253) finds" in shown
+    assert "One type" in shown["types"] and "One type" in shown["ends"]
+    assert "What if these tokens were not trained?" in shown["left_out"]
+    checked = shown["checks"]
+    assert "against the gradient in all parameters: correlation" in checked
+    assert "24 positions" in checked
+    assert "The paper (arXiv 2605.09253) finds" in shown["points"]
+
+
+def test_what_a_figure_shows_is_not_worked_out_for_another(
+    open_app, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for name in ("stacked", "inequality", "compared_groups", "change", "given_up", "adam"):
+        monkeypatch.setattr(data.gradients, name, lambda *_, name=name: asked.append(name))
+    open_app("gradients", trained, rule=RULE, gradient_figure="points")
+    assert asked == ["compared_groups"]
 
 
 @pytest.mark.parametrize("by", data.gradients.BY)
@@ -98,7 +108,7 @@ def test_the_set_of_the_rule_is_named_with_its_shares(open_app, trained: Path) -
 
 
 def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Path) -> None:
-    app = open_app("gradients", trained, rule=RULE, source="fresh")
+    app = open_app("gradients", trained, rule=RULE, source="fresh", gradient_figure="left_out")
     metric = {m.label: m.value for m in app.metric}
     run = Run.open(trained)
     ids = data.gradients.rocks_of(key(trained), data.rocks.rule(RULE))
@@ -118,7 +128,8 @@ def test_what_is_given_up_counts_tokens_and_measures_time(open_app, trained: Pat
 def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -> None:
     now = data.gradients.at_step(key(trained), Texts.FINAL, "grad_norm", 4, set())
     row = now.iloc[3]
-    shown = words(open_app("gradients", trained, source="final", token=str(row.token_id)))
+    ask = {"source": "final", "token": str(row.token_id), "gradient_figure": "types"}
+    shown = words(open_app("gradients", trained, **ask))
     assert (
         f"{row.shown} is {percent(row.tokens_share)} of the tokens ({row.n} of {now.n.sum():,})"
         in shown
@@ -129,8 +140,8 @@ def test_a_type_in_the_link_is_explained_in_sentences(open_app, trained: Path) -
 
 
 def test_naive_values_are_a_switch_and_the_difference_is_told(open_app, trained: Path) -> None:
-    app = open_app("gradients", trained, rule=RULE, values="naive")
-    assert "naive" in str(app.get("plotly_chart")[3].proto.spec)
+    app = open_app("gradients", trained, rule=RULE, values="naive", gradient_figure="points")
+    assert "naive" in str(app.get("plotly_chart")[0].proto.spec)
     assert "long by noise alone" in words(app)
 
 
@@ -238,7 +249,7 @@ def test_no_type_of_a_real_run_has_an_interval_of_nothing_or_a_cosine_beyond_one
 def test_the_page_says_how_long_the_mean_gradients_of_the_rocks_are_at_both_ends(
     open_app, trained: Path
 ) -> None:
-    shown = words(open_app("gradients", trained, rule=RULE))
+    shown = words(open_app("gradients", trained, rule=RULE, gradient_figure="ends"))
     line = next(line for line in shown.splitlines() if line.startswith("Length of the Rock"))
     assert "at step 0, on 4 texts of the first student" in line
     assert "at step 4, on 32 texts of the final student" in line
@@ -293,13 +304,21 @@ def test_a_step_without_divergence_is_drawn_beside_others_that_have_some(
         return drawn(rng, step, tokens_BT) | same
 
     monkeypatch.setattr(conftest, "_values", values)
-    app = open_app("gradients", tiny_run("ends"), source="fresh")
-    assert not app.exception and len(app.get("plotly_chart")) == 3
+    run = tiny_run("ends")
+    for name in ("takers", "types", "unequal"):
+        app = open_app("gradients", run, source="fresh", gradient_figure=name)
+        assert not app.exception and len(app.get("plotly_chart")) == 1
 
 
 def test_norms_without_directions_still_show_the_shares(open_app, tiny_run: RunFactory) -> None:
-    shown = words(open_app("gradients", tiny_run("norms")))
-    assert "No summed gradients are logged" in shown and "Exact gradients were not taken" in shown
+    run = tiny_run("norms")
+    assert open_app("gradients", run).get("plotly_chart")
+    for name, told in (
+        ("points", "No summed gradients are logged"),
+        ("ends", "No summed gradients are logged"),
+        ("checks", "Exact gradients were not taken"),
+    ):
+        assert told in words(open_app("gradients", run, gradient_figure=name))
 
 
 def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:
@@ -309,14 +328,15 @@ def test_a_young_run_says_so(open_app, tiny_run: RunFactory) -> None:
 
 
 def test_a_clicked_type_is_explained(tab: Tab, trained: Path) -> None:
-    tab.open(f"/gradients?run={trained.name}&source=final")
+    tab.open(f"/gradients?run={trained.name}&source=final&gradient_figure=types")
     page = tab.page
-    chart = page.locator(".js-plotly-plot").nth(2)
+    chart = page.locator(".js-plotly-plot").first
     playwright.expect(chart.locator(".scatterlayer .point").first).to_be_attached()
+    tab.rest()
+    before = tab.parameters["token"]  # of the largest share, and so the first
     chart.scroll_into_view_if_needed()
-    box = chart.locator(".scatterlayer .trace").first.locator(".point").first.bounding_box()
+    box = chart.locator(".scatterlayer .trace").first.locator(".point").last.bounding_box()
     assert box
-    before = tab.parameters.get("token")
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_url(lambda url: "token=" in url and f"token={before}" not in url)
     token = int(tab.parameters["token"])

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chrome import charts_of
 from conftest import HOSTILE, WORDS
 from pages import RunFactory, words
 from small_screens import write_screen
@@ -64,7 +63,7 @@ def spec(app: AppTest, chart: int) -> dict[str, Any]:
 
 def test_the_page_shows_the_verdicts_and_numbers_of_the_library(open_app, screened: Path) -> None:
     app, screen = open_app("knockout", screened), found(screened)
-    assert not app.exception and len(app.get("plotly_chart")) == charts_of("knockout") + 5
+    assert not app.exception and len(app.get("plotly_chart")) == 1
     tokens = screen.by_token[screen.by_token.kind == "token"]
     counts = [metric(app, about.heading) for about in sentences.VERDICTS.values()]
     assert counts == [f"{(tokens.verdict == v).sum()} of {len(tokens)}" for v in VERDICTS]
@@ -74,17 +73,22 @@ def test_the_page_shows_the_verdicts_and_numbers_of_the_library(open_app, screen
         assert np.allclose(table[column], 100 * screen.candidates[column], equal_nan=True)
     assert table.verdict.tolist() == screen.candidates.verdict.tolist()
     shown = said(app)
+    corrected = open_app("knockout", screened, knockout_figure="corrected")
+    known = open_app("knockout", screened, knockout_figure="known")
+    assert len(known.get("plotly_chart")) == 3 and not corrected.get("plotly_chart")
     assert "150 held-out problems × 4 rollouts at temperature 1, seed 0" in shown
     assert "Neutral needs equivalence" in shown and "Undecided is not neutral" in shown
-    assert screen.power.sentence(0.01) in shown and "7 Pillars, 193 neutral, 0 stumbling" in shown
-    signs = screen.signs
+    assert "7 Pillars, 193 neutral, 0 stumbling" in shown
+    shown, signs = said(corrected), screen.signs
+    assert screen.power.sentence(0.01) in shown
     assert f"centred: each Δ against its own sham: {signs.centred.negative} worse" in shown
     assert f"in the paper: {signs.naive.negative} worse" in shown
-    census = app.dataframe[1].value
+    census = corrected.dataframe[0].value
     for verdict, row in zip(VERDICTS, census.to_dict("records"), strict=False):
         assert list(row.values())[1:] == screen.census[verdict].tolist()
     assert list(census)[1:] == ["as the paper", "raw p", "BH", "max-T"]
-    assert len(app.dataframe[2].value) == 9 and app.dataframe[2].value.bound.notna().all()
+    told = known.dataframe[0].value
+    assert len(told) == 9 and told.bound.notna().all()
 
 
 def test_ids_that_the_answer_needs_are_marked_and_told_from_findings(
@@ -155,10 +159,11 @@ def test_the_kinds_can_be_told_apart_and_filtered(open_app, screened: Path) -> N
 def test_predictors_are_chosen_and_each_says_r_its_interval_and_its_bound(
     open_app, screened: Path
 ) -> None:
-    app = open_app("knockout", screened, predictors="pre_kl,teacher_entropy")
+    picked = "pre_kl,teacher_entropy"
+    app = open_app("knockout", screened, knockout_figure="known", predictors=picked)
     rows = found(screened).correlations.set_index("predictor")
-    titles = [spec(app, i)["layout"]["title"] for i in (1, 2)]
-    assert len(app.get("plotly_chart")) == 3
+    titles = [spec(app, i)["layout"]["title"] for i in (0, 1)]
+    assert len(app.get("plotly_chart")) == 2
     for title, name in zip(titles, ("pre_kl", "teacher_entropy"), strict=True):
         row = rows.loc[name]
         about = title["subtitle"]["text"]
@@ -287,7 +292,7 @@ def test_a_damaged_screen_is_explained_and_takes_no_other_page_down(
     DAMAGES[damage](write_screen(run, EFFECTS).folder)
     app = open_app("knockout", run)
     assert not app.exception and "This screen cannot be shown" in words(app)
-    why = words(app).splitlines()[-1]
+    why = app.main.text[-1].value
     assert why.count(".") >= 3 and str(run) in why
     for page in ("trace", "rock_tokens", "threshold_lab", "overview"):
         app = open_app(page, run, rule=LENIENT)
@@ -364,7 +369,8 @@ def test_a_screen_of_an_earlier_student_says_so_wherever_its_verdicts_stand(
 def test_a_cell_without_a_number_is_a_dash(open_app, screened: Path) -> None:
     app = open_app("knockout", screened)
     assert app.dataframe[0].value.sham_delta.isna().any()
-    assert app.dataframe[0].proto.placeholder == app.dataframe[2].proto.placeholder == "–"
+    known = open_app("knockout", screened, knockout_figure="known")
+    assert app.dataframe[0].proto.placeholder == known.dataframe[0].proto.placeholder == "–"
 
 
 def test_a_quotation_mark_is_shown_as_one_in_charts() -> None:
@@ -379,8 +385,9 @@ def test_a_screen_of_two_problems_and_one_rare_token_speaks_plainly(
     """Too little to tell anything: no page says nan or None, and none fails."""
     run = tiny_run("small")
     write_screen(run, {ID[HOSTILE[-1]]: 0.0}, problems=2, length=4, seed=seed)
-    app = open_app("knockout", run)
-    assert not app.exception and metric(app, "Undecided") == "1 of 1"
-    assert not re.search(r"\b(nan|None|inf)\b", said(app))
-    drawn = " ".join(str(c.proto.spec) for c in app.get("plotly_chart"))
-    assert not re.search(r"\b(nan|None|inf)\b", drawn)
+    for figure in ("each", "known", "corrected"):
+        app = open_app("knockout", run, knockout_figure=figure)
+        assert not app.exception and metric(app, "Undecided") == "1 of 1"
+        assert not re.search(r"\b(nan|None|inf)\b", said(app))
+        drawn = " ".join(str(c.proto.spec) for c in app.get("plotly_chart"))
+        assert not re.search(r"\b(nan|None|inf)\b", drawn)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import cards, data, selection, tables, words
+from app import cards, controls, data, selection, tables, words
 from app.components import token_pane
 from app.views.arms import charts
 from app.views.arms import words as arm_words
@@ -67,19 +67,21 @@ def show_outcome(key: data.arms.ArmsKey) -> None:
     st.text(found.about["paper"])
 
 
-def show_curves(key: data.arms.ArmsKey) -> None:
-    st.subheader("Over the training")
-    about = data.arms.comparison(key).about
+def choose_decoding() -> str:
+    return selection.choose(
+        "decoding",
+        st.segmented_control,
+        "Decoding",
+        ["greedy", "sampled"],
+        "sampled",
+        required=True,
+    )
+
+
+def show_accuracy(key: data.arms.ArmsKey) -> None:
     left, right = st.columns(2)
     with left:
-        decoding = selection.choose(
-            "decoding",
-            st.segmented_control,
-            "Decoding",
-            ["greedy", "sampled"],
-            "sampled",
-            required=True,
-        )
+        decoding = choose_decoding()
     with right:
         axis = selection.choose(
             "over",
@@ -93,15 +95,19 @@ def show_curves(key: data.arms.ArmsKey) -> None:
     accuracy = data.arms.by_arm(key, "accuracy", decoding=decoding)
     if accuracy:
         st.plotly_chart(
-            charts.accuracy(accuracy, decoding, axis, about["name"]),
+            charts.accuracy(accuracy, decoding, axis, name_of(key)),
             key="arms accuracy",
             alt="Held-out accuracy of each arm with intervals",
         )
     else:
         st.text("No held-out accuracy is logged: the prompts have no known answers.")
+
+
+def show_differences(key: data.arms.ArmsKey) -> None:
+    decoding = choose_decoding()
     if differences := data.arms.by_arm(key, "differences", measure=decoding):
         st.plotly_chart(
-            charts.differences(differences, "share right, less the baseline's", about["name"]),
+            charts.differences(differences, "share right, less the baseline's", name_of(key)),
             key="arms difference",
             alt="Difference in accuracy to the baseline with intervals",
         )
@@ -109,7 +115,12 @@ def show_curves(key: data.arms.ArmsKey) -> None:
             "Paired by seed and problem: what the arms share, how hard a problem is and how good a "
             "seed, is not in it. The last milestone is the one that is tested."
         )
-    show_kl(key)
+    else:
+        st.text("No seed of another arm has been paired with the baseline's, so none differs yet.")
+
+
+def name_of(key: data.arms.ArmsKey) -> str:
+    return data.arms.comparison(key).about["name"]
 
 
 def show_kl(key: data.arms.ArmsKey) -> None:
@@ -138,7 +149,6 @@ def show_kl(key: data.arms.ArmsKey) -> None:
 
 
 def show_costs(key: data.arms.ArmsKey) -> None:
-    st.subheader("What it cost")
     found = data.arms.comparison(key)
     costs, machines = found.costs, ", ".join(found.about["machines"])
     st.plotly_chart(
@@ -179,22 +189,19 @@ def show_costs(key: data.arms.ArmsKey) -> None:
 
 
 def show_rocks(key: data.arms.ArmsKey) -> None:
-    st.subheader("What became of the rocks")
     rocks = data.arms.by_arm(key, "rock_kl", tokens="rocks")
     if not rocks:
         st.text("No set was given or looked for, so there are no rocks to follow.")
         return
     others = data.arms.by_arm(key, "rock_kl", tokens="others")
-    name = data.arms.comparison(key).about["name"]
     st.plotly_chart(
-        charts.rock_kl(rocks, others, f"{name} · fixed texts of the starting student"),
+        charts.rock_kl(rocks, others, f"{name_of(key)} · fixed texts of the starting student"),
         key="arms rocks",
         alt="Mean kl of the rocks and of all other tokens by arm",
     )
 
 
 def show_left_out(key: data.arms.ArmsKey) -> None:
-    st.subheader("What each arm left out")
     rollouts = data.arms.rollouts(key)
     if not rollouts:
         st.text("No step has logged its tokens in all arms of one seed.")
@@ -227,6 +234,7 @@ def show_weights(key: data.arms.ArmsKey) -> None:
     """For an arm that gives each token type a weight: which, and by what rule."""
     found = data.arms.comparison(key)
     if not found.about["weight_rule"]:
+        st.text("No arm gave each type a weight of its own.")
         return
     weights = data.arms.by_arm(key, "weights")
     for arm, frame in weights.items():
@@ -245,6 +253,25 @@ def show_weights(key: data.arms.ArmsKey) -> None:
     st.code(found.about["weight_rule"], language=None, wrap_lines=True)
 
 
+FIGURES = {
+    "accuracy": show_accuracy,
+    "difference": show_differences,
+    "kl": show_kl,
+    "cost": show_costs,
+    "rocks": show_rocks,
+    "left_out": show_left_out,
+    "weights": show_weights,
+}
+LABELS = {
+    "accuracy": "Accuracy over the training",
+    "difference": "Against the baseline",
+    "kl": "KL",
+    "cost": "What it cost",
+    "rocks": "What became of the rocks",
+    "left_out": "What each arm left out",
+    "weights": "Weights of the types",
+}
+
 st.title("Arms")
 st.text(
     "The same training several times, which differ in one thing: how much each token counts. Does "
@@ -257,5 +284,5 @@ if chosen is not None:
     st.text(arm_words.rocks(about, [words.visible(t) for t in about["rock_tokens"]]))
     for note in about["notes"]:
         st.info(words.literal(note), icon=":material/info:")
-    for show in (show_outcome, show_curves, show_costs, show_rocks, show_left_out, show_weights):
-        show(chosen)
+    show_outcome(chosen)
+    FIGURES[controls.figure("arms_figure", LABELS)](chosen)

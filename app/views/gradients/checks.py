@@ -7,13 +7,12 @@ import streamlit as st
 from app import data
 from app.views.gradients import charts
 from app.views.gradients import words as sentences
-from app.views.gradients.asked import Asked
+from app.views.gradients.asked import Asked, RuleSet
 
 
-def show_checks(asked: Asked, rock_ids: set[int]) -> None:
-    st.subheader("Two checks")
+def show_checks(asked: Asked, rocks: RuleSet) -> None:
     compare_with_exact(asked)
-    compare_with_adam(asked, rock_ids)
+    compare_with_adam(asked, rocks.ids)
 
 
 def compare_with_exact(asked: Asked) -> None:

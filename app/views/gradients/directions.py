@@ -9,6 +9,7 @@ from app.views.gradients import charts
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, RuleSet
 from app.views.gradients.change import show_change
+from app.views.gradients.one_type import show_type
 
 VALUES = {"corrected": "corrected, cross-fitted", "naive": "naive"}
 VALUES_HELP = (
@@ -19,8 +20,12 @@ VALUES_HELP = (
 
 
 def show_directions(asked: Asked, rocks: RuleSet) -> None:
-    """Lengths and cosines by group, then early against late, of texts that have directions."""
+    """Lengths and cosines by group, of texts that have directions."""
+    asked = of_summed(asked)
     run, facts, texts = asked.run, asked.facts, asked.texts
+    if not rocks.ids:
+        st.text("Without Rock Tokens there are no groups to compare.")
+        return
     steps = data.gradients.direction_steps(run, texts)
     left, right = st.columns([2, 3])
     with left:
@@ -39,21 +44,33 @@ def show_directions(asked: Asked, rocks: RuleSet) -> None:
             help=VALUES_HELP,
         )
     about = f"{facts.meta.name} · {texts.label.lower()} · step {step} · {facts.estimator}"
-    if rocks.ids:
-        found = data.gradients.compared_groups(run, texts, step, rocks.rule)
-        n = "" if found.texts is None else f"{found.texts:,} texts · "
-        show_groups(found, values == "naive", f"{n}{about}")
-        if len(ends := data.gradients.ends(run, rocks.ids)) > 1:
-            st.text(sentences.early_and_late(ends))
+    found = data.gradients.compared_groups(run, texts, step, rocks.rule)
+    n = "" if found.texts is None else f"{found.texts:,} texts · "
+    show_groups(found, values == "naive", f"{n}{about}")
     if error := data.gradients.cosine_error(run, texts, step):
         st.caption(
             f"The gradients are logged as random projections, which adds ±{error:.3f} (one "
             "standard deviation) to a cosine."
         )
+
+
+def show_early_and_late(asked: Asked, rocks: RuleSet) -> None:
+    """Each type at the first and the last step that have directions."""
+    asked = of_summed(asked)
+    if rocks.ids and len(ends := data.gradients.ends(asked.run, rocks.ids)) > 1:
+        st.text(sentences.early_and_late(ends))
+    steps = data.gradients.direction_steps(asked.run, asked.texts)
     if len(steps) > 1:
         show_change(asked, steps[0], steps[-1], rocks.ids)
+        show_type(asked, rocks.ids)
     else:
         st.text(f"Only step {steps[0]} has directions, so there is no early and late.")
+
+
+def of_summed(asked: Asked) -> Asked:
+    """The same of texts whose gradients are summed, where those that were asked for are not."""
+    summed = data.gradients.direction_texts(asked.run)
+    return asked if asked.texts in summed else asked._replace(texts=summed[0])
 
 
 def show_groups(found: data.gradients.Comparison, naive: bool, about: str) -> None:

@@ -6,14 +6,17 @@ import streamlit as st
 
 from app import cards, data
 from app.views.gradients import words as sentences
-from app.views.gradients.asked import Asked
+from app.views.gradients.asked import Asked, RuleSet
 from app.words import percent
 
 
-def show_given_up(asked: Asked, rock_ids: set[int]) -> None:
+def show_given_up(asked: Asked, rocks: RuleSet) -> None:
     st.subheader("What if these tokens were not trained?")
-    found = data.gradients.given_up(asked.run, rock_ids, asked.texts, asked.norm)
-    st.text(sentences.over_all_steps(found, len(rock_ids), asked))
+    if not rocks.ids:
+        st.text("Without Rock Tokens there is nothing to leave out.")
+        return
+    found = data.gradients.given_up(asked.run, rocks.ids, asked.texts, asked.norm)
+    st.text(sentences.over_all_steps(found, len(rocks.ids), asked))
     columns = st.columns(4)
     columns[0].metric(
         "Tokens skipped",

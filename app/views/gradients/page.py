@@ -10,10 +10,9 @@ from app import controls, data, selection, words
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, find_set
 from app.views.gradients.checks import show_checks
-from app.views.gradients.directions import show_directions
+from app.views.gradients.directions import show_directions, show_early_and_late
 from app.views.gradients.given_up import show_given_up
-from app.views.gradients.one_type import show_type
-from app.views.gradients.shares import show_shares
+from app.views.gradients.shares import show_inequality, show_shares, show_types
 
 run = selection.run()
 facts = data.runs.facts(run)
@@ -80,21 +79,35 @@ def page() -> None:
     rocks = find_set(run)
     if rocks.why_empty:
         st.text("Without Rock Tokens the types stand by category alone.")
-    show_shares(asked, rocks)
-    st.subheader("Where mean gradients point")
-    summed = data.gradients.direction_texts(run)
-    if summed:
-        texts = asked.texts if asked.texts in summed else summed[0]
-        show_directions(asked._replace(texts=texts), rocks)
-    else:
+    name = controls.figure("gradient_figure", LABELS)
+    if name in OF_SUMS and not data.gradients.direction_texts(run):
         st.text(
             "No summed gradients are logged: train with --gradients sums (the default) and with "
             "probe texts."
         )
-    show_type(asked, rocks.ids)
-    if rocks.ids:
-        show_given_up(asked, rocks.ids)
-    show_checks(asked, rocks.ids)
+        return
+    FIGURES[name](asked, rocks)
+
+
+FIGURES = {
+    "takers": show_shares,
+    "types": show_types,
+    "unequal": show_inequality,
+    "points": show_directions,
+    "ends": show_early_and_late,
+    "left_out": show_given_up,
+    "checks": show_checks,
+}
+LABELS = {
+    "takers": "Who takes it",
+    "types": "Which types",
+    "unequal": "How unequal",
+    "points": "Where it points",
+    "ends": "Early and late",
+    "left_out": "If left out",
+    "checks": "Two checks",
+}
+OF_SUMS = ("points", "ends")  # need gradients that were summed by type
 
 
 st.title("Gradients")

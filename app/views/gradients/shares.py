@@ -8,6 +8,7 @@ from app import cards, data, selection
 from app.views.gradients import charts
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked, RuleSet, pick_clicked_type
+from app.views.gradients.one_type import show_type
 
 
 def show_shares(asked: Asked, rocks: RuleSet) -> None:
@@ -36,14 +37,10 @@ def show_shares(asked: Asked, rocks: RuleSet) -> None:
             "Where a band is wider in the third panel than in the first, its tokens take more of "
             "the gradient than their number says."
         )
-    left, right = st.columns([2, 3])
-    with left:
-        show_inequality(asked)
-    with right:
-        show_types(asked, rocks.ids)
+    cards.row("grad_norm")
 
 
-def show_inequality(asked: Asked) -> None:
+def show_inequality(asked: Asked, _: RuleSet) -> None:
     curves = data.gradients.inequality(asked.run, asked.texts, asked.norm, asked.step)
     st.plotly_chart(
         charts.lorenz(
@@ -60,8 +57,8 @@ def show_inequality(asked: Asked) -> None:
     cards.row("gini", "grad_norm")
 
 
-def show_types(asked: Asked, rock_ids: set[int]) -> None:
-    now = data.gradients.at_step(asked.run, asked.texts, asked.norm, asked.step, rock_ids)
+def show_types(asked: Asked, rocks: RuleSet) -> None:
+    now = data.gradients.at_step(asked.run, asked.texts, asked.norm, asked.step, rocks.ids)
     event = st.plotly_chart(
         charts.bubbles(now, f"step {asked.step} · {asked.about}"),
         key="bubbles",
@@ -73,3 +70,4 @@ def show_types(asked: Asked, rock_ids: set[int]) -> None:
     st.caption(
         "Upper right: frequent and far from the teacher. Click a type for what the log says of it."
     )
+    show_type(asked, rocks.ids)

@@ -23,9 +23,6 @@ MOST_ROWS = 60  # of the chart; the table holds all
 
 def show_candidates(asked: Asked) -> str:
     """The key of the candidate that is opened."""
-    show_counts(asked.found)
-    st.text(sentences.neutral(asked.found.levels.epsilon))
-    st.caption(sentences.PAPER)
     rows = choose_rows(asked.found.candidates)
     keys = rows.candidate.tolist()
     names = dict(zip(keys, names_of(rows), strict=True))
@@ -45,6 +42,8 @@ def show_counts(found: data.knockouts.Knockouts) -> None:
     for line in (sentences.decided(rows), sentences.needed_pillars(rows)):
         if line:
             st.text(line)
+    st.text(sentences.neutral(found.levels.epsilon))
+    st.caption(sentences.PAPER)
 
 
 def choose_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from app.views.knockout.asked import Asked
 
 def show_census(asked: Asked) -> None:
     found = asked.found
-    st.subheader("With and without a correction")
     tables.show(
         columns.census(found.census),
         hide_index=True,

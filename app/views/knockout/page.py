@@ -9,7 +9,7 @@ import streamlit as st
 from app import controls, data, selection, words
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked
-from app.views.knockout.candidates import show_candidates
+from app.views.knockout.candidates import show_candidates, show_counts
 from app.views.knockout.census import show_census
 from app.views.knockout.empty import explain_no_screen
 from app.views.knockout.predictors import show_predictors
@@ -44,10 +44,21 @@ def page() -> None:
     asked = Asked(run, facts, key, data.knockouts.examined(key))
     controls.show_rock_line(run)
     say_what_was_screened(asked)
-    picked = show_candidates(asked)
-    show_texts(asked, picked)
-    show_census(asked)
-    show_predictors(asked)
+    show_counts(asked.found)
+    FIGURES[controls.figure("knockout_figure", LABELS)](asked)
+
+
+def show_one_by_one(asked: Asked) -> None:
+    """Each candidate, and the texts of the one that is opened."""
+    show_texts(asked, show_candidates(asked))
+
+
+FIGURES = {"each": show_one_by_one, "known": show_predictors, "corrected": show_census}
+LABELS = {
+    "each": "What each one did",
+    "known": "Could one have known?",
+    "corrected": "With and without a correction",
+}
 
 
 st.title("Knockout")

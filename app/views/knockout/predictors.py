@@ -11,13 +11,12 @@ from app.views.knockout import charts, columns
 from app.views.knockout import words as sentences
 from app.views.knockout.asked import Asked, names_of
 
-SHOWN = 6
+SHOWN = 3
 ACROSS = 3
 
 
 def show_predictors(asked: Asked) -> None:
     found = asked.found
-    st.subheader("Could one have known?")
     rows: dict[str, Any] = dict(
         zip(found.correlations.predictor, found.correlations.itertuples(), strict=True)
     )
@@ -38,7 +37,7 @@ def show_predictors(asked: Asked) -> None:
 
 
 def choose_predictors(known: list[str]) -> list[str]:
-    """Six of those that are logged, or the ones that were picked."""
+    """The first of those that are logged, or the ones that were picked."""
     chosen = selection.choose_some(
         "predictors",
         st.pills,

@@ -52,7 +52,12 @@ def show_freeze() -> None:
             continue
         if told := sentences.frozen(data.arms.tests(data.arms.key(path)), found.about["name"]):
             st.text(told)
-            selection.link("arms", ":material/open_in_new: The page Arms", comparison=name)
+            selection.link(
+                "arms",
+                ":material/open_in_new: The page Arms",
+                comparison=name,
+                arms_figure="difference",
+            )
             return
     st.text("Not measured: rockcore arms trains it, rockcore compare-arms works it out.")
 

@@ -70,7 +70,8 @@ def open_types(run: RunKey, rule: data.rocks.RockRule) -> Entered:
 
 def open_knockouts(run: RunKey, rule: data.rocks.RockRule) -> Entered:
     """A screened Rock Token, so that another one can be chosen."""
-    return {"candidate": data.lessons.screened_rock(run, rule)}
+    screened = data.lessons.screened_rock(run, rule)
+    return {"candidate": screened, "knockout_figure": "each"}
 
 
 ON_POLICY = LessonStep(
@@ -146,9 +147,9 @@ GRADIENT = LessonStep(
     "Set “Stacked by” to Rock Tokens.",
     lambda before, now: now.get("by") == "set",
     "gradients",
-    lambda run, rule: {"rule": rule.short(), "by": "category"},
+    lambda run, rule: {"rule": rule.short(), "by": "category", "gradient_figure": "takers"},
     ("by",),
-    ("norm", "values", "moved", "direction_step"),
+    ("norm", "gradient_figure"),
 )
 REASONS = LessonStep(
     "reasons",
@@ -177,7 +178,7 @@ CORNERSTONES = LessonStep(
     "knockout",
     open_knockouts,
     ("candidate",),
-    ("kind", "needed", "predictors"),
+    ("kind", "needed", "knockout_figure"),
 )
 MISTAKES = LessonStep(
     "mistakes",

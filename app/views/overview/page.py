@@ -125,7 +125,7 @@ def show_concentration() -> None:
     with left:
         selection.link("rock_tokens", "See the Rock Tokens by a rule")
     with middle:
-        selection.link("gradients", "See who takes the gradient")
+        selection.link("gradients", "See who takes the gradient", gradient_figure="takers")
     with right:
         selection.link("notes", "Make a report, keep notes")
 

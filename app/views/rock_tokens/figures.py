@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
-from app import cards, controls, data, selection, words
+from app import cards, controls, data, words
 from app.views.rock_tokens import charts
 from app.views.rock_tokens.found import Found
 
@@ -29,15 +29,7 @@ class Figure(NamedTuple):
 
 
 def show_figures(found: Found) -> None:
-    name = selection.choose(
-        "figure",
-        st.segmented_control,
-        "Figure",
-        list(FIGURES),
-        "types",
-        format_func=LABELS.get,
-        required=True,
-    )
+    name = controls.figure("figure", LABELS)
     about = (
         f"{found.facts.meta.name} · {found.facts.measured(found.rule.column)}<br>"
         f"{data.rocks.corpus_line(found.run, found.rule)}"

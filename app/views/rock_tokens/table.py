@@ -112,7 +112,9 @@ def explain(found: Found) -> None:
         for name, meaning in data.rocks.CLASSES.items():
             st.markdown(f"**{name}**: {meaning}")
         if measured.verdicts:
-            selection.link("knockout", "What the knockouts did to the answers")
+            selection.link(
+                "knockout", "What the knockouts did to the answers", knockout_figure="each"
+            )
             if measured.note:
                 st.caption(words.literal(measured.note))
         else:

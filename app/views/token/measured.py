@@ -40,7 +40,12 @@ def show_gradient(asked: Asked) -> None:
         return
     for sentence in data.gradients.pointing(where):
         st.text(sentence)
-    selection.link("gradients", "Beside the other types, on the page Gradients")
+    selection.link(
+        "gradients",
+        "Beside the other types, on the page Gradients",
+        token=str(asked.token_id),
+        gradient_figure="types",
+    )
 
 
 def show_knockout(asked: Asked) -> None:
@@ -52,7 +57,7 @@ def show_knockout(asked: Asked) -> None:
     st.text(f"{told}.")
     if measured.note:
         st.caption(words.literal(measured.note))
-    selection.link("knockout", "All candidates, on the page Knockout")
+    selection.link("knockout", "All candidates, on the page Knockout", knockout_figure="each")
 
 
 def show_not_trained(asked: Asked) -> None:
