@@ -189,7 +189,8 @@ def test_a_step_of_one_rollout_has_a_mean_without_an_interval(open_app, tmp_path
     means = course.course(Run.open(path)).means
     assert means.low.isna().all() and set(means.interval) == {"no interval from 1 rollout"}
     app = open_app("overview", path)
-    assert not app.exception and app.metric[2].help == "No interval from 1 rollout of step 10."
+    told = app.metric[2].help.replace("\\", "")
+    assert not app.exception and "No interval from 1 rollout of step 10." in told
 
 
 def test_live_finds_the_first_run_by_itself(open_app, tmp_path: Path) -> None:
