@@ -28,6 +28,7 @@ SPEAK: dict[str, dict[str, str]] = {
     "gradients": {},
     "compare": {"run_b": "skill"},
     "steps": {"view": "type"},
+    "threshold_lab": {},
 }
 READ = (*SPEAK, "trace", "arms")  # pages with numbers of a run
 # how columns, signals, modes and groups are called inside
