@@ -99,6 +99,7 @@ def test_a_signal_recolours_the_text_without_building_it_again(tab: Tab) -> None
 
 def test_a_category_keeps_its_tokens_and_dims_the_rest(tab: Tab) -> None:
     tab.open("/trace?run=tiny&rollout=1")
+    tab.page.get_by_role("button", name="Filters").click()
     toggle = tab.page.get_by_role("button", name=re.compile(r"^digit \d+$"))
     n = int(toggle.inner_text().split()[1])
     toggle.click()
