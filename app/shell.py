@@ -24,7 +24,7 @@ STYLE = """
 [data-testid=stSidebarNavLink] {height: 1.6rem; margin-block: 0}
 [data-testid=stNavSectionHeader] {margin-top: 0; padding-bottom: 0}
 [data-testid=stCaptionContainer] {opacity: 0.8}
-.stApp button kbd {color: inherit}
+.stApp button kbd {color: inherit; opacity: 0.8}
 [data-testid^=stBaseButton-primary] {color: light-dark(white, black)}
 :is([data-testid=stSidebarNavLink], [data-testid=stSidebarNavSectionHeader],
   [data-testid=stPageLink-NavLink], [data-testid=stSkipToContent],
