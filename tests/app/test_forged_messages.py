@@ -41,6 +41,8 @@ class Visitor(NamedTuple):
             if message.delta.HasField("new_element"):
                 element = message.delta.new_element
                 drawn.append(getattr(element, element.WhichOneof("type") or "empty"))
+            elif message.delta.add_block.HasField("popover"):
+                drawn.append(message.delta.add_block.popover)
             elif message.HasField("script_finished") and message.script_finished == ENDED:
                 return drawn
 
@@ -99,11 +101,12 @@ def test_a_click_on_start_without_the_secret_starts_nothing(visit, folder: Path)
 
 def test_a_click_on_the_disabled_button_that_saves_a_rule_saves_none(visit, folder: Path) -> None:
     owner, stranger = visit("threshold_lab", SECRET), visit("threshold_lab", "wrong")
-    drawn = stranger.sends()
+    opened = WidgetState(id=named(stranger.sends(), "Save"), bool_value=True)
+    drawn = stranger.sends(opened)  # what is in it is drawn only when it is open
     name = WidgetState(id=named(drawn, "Name"), string_value="mine")
     click = WidgetState(id=named(drawn, "Save the rule"), trigger_value=True)
-    assert "Saved" not in said(stranger.sends(name, click))
+    assert "Saved" not in said(stranger.sends(opened, name, click))
     assert not (folder / "rules").exists()
-    owner.sends()
-    assert "Saved" in said(owner.sends(name, click))
+    owner.sends(opened)
+    assert "Saved" in said(owner.sends(opened, name, click))
     assert [file.name for file in (folder / "rules").iterdir()] == ["mine.json"]

@@ -113,8 +113,8 @@ def test_the_pages_say_so(case, page, run, open_app):
     changes, says = CASES[case]
     app = open_app(page, run, rule=RockRule(**changes).short())
     assert not app.exception
-    warned = "\n".join(str(w.value) for w in app.warning).replace("\\", "")
-    assert "No type is in the set." in warned and says in warned
+    told = "\n".join(str(e.value) for e in (*app.warning, *app.markdown)).replace("\\", "")
+    assert "No type is in the set." in told and says in told
     shown = [f"{m.value} {m.delta}".removesuffix(" None") for m in app.metric]
     charts = " ".join(str(c.proto.spec) for c in app.get("plotly_chart"))
     assert "Plotly" in charts or "data" in charts

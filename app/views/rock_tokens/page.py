@@ -29,7 +29,7 @@ def show_ranking() -> None:
         data.runs.ranking(run, step),
         "types of a step",
         column_order=columns.OF_STEP,
-        column_config=columns.config("kl"),
+        column_config=columns.config("kl", data.rocks.RANK),
         alt="Token types of one step by Rock Score",
     )
 
