@@ -14,6 +14,7 @@ from rockcore.glossary import TERMS
 
 def test_the_equations_of_a_page_are_drawn_with_the_network_cut_off(tab: Tab, refused: Path):
     tab.open("/rock_tokens")
+    tab.rest()  # a key is heard once its button stands
     tab.page.keyboard.press(KEY)
     shown = tab.page.get_by_role("dialog", name=TITLE)
     lines = sum(
@@ -36,6 +37,7 @@ def test_on_a_phone_the_words_and_the_menu_can_be_reached(tab: Tab):
     """The line above the page lies over the header of Streamlit, with the way to the menu."""
     tab.page.set_viewport_size({"width": 390, "height": 800})
     tab.open("/rock_tokens")
+    tab.rest()
     tab.page.get_by_role("button", name="Words").click()
     playwright.expect(tab.page.get_by_role("dialog", name=TITLE)).to_be_visible()
     tab.page.keyboard.press("Escape")

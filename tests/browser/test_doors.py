@@ -159,5 +159,5 @@ def test_where_all_need_a_link_a_link_from_elsewhere_opens_the_page_and_lets_loo
 
 
 def test_a_token_type_in_a_link_is_no_secret(tab: Tab) -> None:
-    tab.open("/rock_tokens?run=tiny&token=7")
+    tab.open("/token?run=tiny&token=7")
     tab.wait_for_url(run="tiny", token="7")

@@ -4,6 +4,7 @@ there.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import playwright.sync_api as playwright
@@ -21,9 +22,9 @@ def imported(served: Path) -> None:
 def test_the_pane_colours_by_sampled_loss_and_its_threshold_where_kl_lacks(tab: Tab) -> None:
     tab.open("/trace?run=sampled")
     legend = tab.page.locator(".legend")
-    playwright.expect(legend).to_contain_text("sampled_loss, nats")
+    playwright.expect(legend).to_contain_text("sampled loss, nats")
     playwright.expect(legend).to_contain_text("by the engine that sampled")
-    playwright.expect(legend).to_contain_text("nats: ")  # how many are above the threshold
+    playwright.expect(legend).to_contain_text(re.compile(r"≥ .*nats.*: \d+ of \d+ tokens"))
     assert tab.parameters["signal"] == "sampled_loss" and len(tab.tokens()) > 20
     tab.page.locator(".response .t").nth(3).hover()
     card = tab.page.locator(".reading")

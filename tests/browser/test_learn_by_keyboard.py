@@ -18,6 +18,7 @@ FOCUSED = """() => {
 
 def walk_to(tab: Tab, name: str) -> None:
     """Press Tab until something of this name has the focus."""
+    tab.rest()
     for _ in range(60):
         if re.search(name, tab.page.evaluate(FOCUSED)):
             return
@@ -27,7 +28,11 @@ def walk_to(tab: Tab, name: str) -> None:
 
 def test_a_step_is_answered_done_and_left_by_keys(tab: Tab) -> None:
     tab.open("/learn?run=habit&lesson=picture")
-    press = tab.page.keyboard.press
+
+    def press(key: str) -> None:
+        tab.rest()  # a key is heard once its button stands
+        tab.page.keyboard.press(key)
+
     press("ArrowRight")
     tab.wait_for_url(lesson="sample")
     walk_to(tab, "No, a distance")

@@ -12,6 +12,7 @@ def test_a_key_enlarges_a_page_for_a_hall_and_the_same_key_leaves_it(tab: Tab) -
     tab.open("/trace?run=habit")
     token, sidebar = tab.page.locator(".response .t").first, tab.page.get_by_test_id("stSidebar")
     token.wait_for()
+    tab.rest()  # a key is heard once its button stands
     usual = token.evaluate(SIZE)
     tab.page.keyboard.press("Alt+P")
     tab.wait_for_url(present="on")
@@ -21,8 +22,10 @@ def test_a_key_enlarges_a_page_for_a_hall_and_the_same_key_leaves_it(tab: Tab) -
     playwright.expect(step).to_be_hidden()  # put away, and shown by one click
     tab.page.get_by_role("button", name="Controls").click()
     playwright.expect(step).to_be_visible()
+    tab.rest()
     tab.page.keyboard.press("Alt+P")
     playwright.expect(sidebar).to_have_attribute("data-collapsed", "false")
+    tab.rest()
     assert "present" not in tab.parameters and token.evaluate(SIZE) == usual
 
 
