@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from urllib.parse import urlsplit
 
 import streamlit as st
@@ -24,7 +23,8 @@ def offer_report(run: data.runs.RunKey) -> None:
     if not st.button("Make the report", icon=":material/description:", key="make report"):
         return
     try:
-        made = _made(run, data.rocks.rule(rule))
+        asked = data.rocks.rule(rule)
+        made = _made(run, asked)
     except data.runs.RockError as e:
         st.warning(words.literal(str(e)))
         return
@@ -39,16 +39,7 @@ def offer_report(run: data.runs.RunKey) -> None:
         icon=":material/download:",
     )
     st.caption("The same from a terminal:")
-    st.code(_command(run, rule), language=None, wrap_lines=True)
-
-
-def _command(run: data.runs.RunKey, rule: str) -> str:
-    """What makes the same report; a saved rule is named by its file."""
-    name, *changes = rule.split(";")
-    base = ["--preset", name] if name in data.rocks.PRESETS else ["--rule", f"rules/{name}.json"]
-    settings = [each for change in changes for each in ("--set", change)]
-    given = [*(base if name != "default" else []), *settings]
-    return shlex.join(["rockcore", "report", data.runs.short_path(run), *given])
+    st.code(data.rocks.command_line(run, asked, "report"), language=None, wrap_lines=True)
 
 
 def _made(run: data.runs.RunKey, rule: data.rocks.RockRule) -> bytes:

@@ -7,6 +7,7 @@ the page, give way to the next setting, and are remembered. Raises RockError whe
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,6 +81,11 @@ _MOMENT = 300_000  # occurrences that a detection is done with in about a second
 def rule(text: str) -> RockRule:
     """The rule of a link, which begins with a preset or a saved rule; raises BadRule."""
     return RockRule.from_short(text, rules.named)
+
+
+def command_line(run: RunKey, rule: RockRule, command: str = "rocks") -> str:
+    """What a terminal is told to do the same with a run under a rule."""
+    return shlex.join(["rockcore", command, runs.short_path(run), *rule.flags()])
 
 
 def rule_names() -> list[str]:

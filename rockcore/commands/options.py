@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rockcore.rocks.rule import RockRule, parsed, preset
-from rockcore.rocks.rule_fields import BadRule
+from rockcore.rocks.rule_fields import FIND_K, OF_CONTEXTS, BadRule
 from rockcore.schema import RockError
-
-_OF_CONTEXTS = ("window", "gamma", "eta", "min_support", "min_rollouts", "excluded_contexts")
-_FIND_K = ("least_share", "even_share", "min_jaccard")
 
 
 class BadOptions(RockError, ValueError):
@@ -84,14 +81,14 @@ def from_settings(rule: RockRule, settings: Iterable[str]) -> tuple[RockRule, di
             "This mode reads the fresh rollouts and no probe texts",
             "Leave probe_set out, or set mode to paired",
         )
-    if rule.mode == "bounds" and (contexts := [f for f in _OF_CONTEXTS if f in given]):
+    if rule.mode == "bounds" and (contexts := [f for f in OF_CONTEXTS if f in given]):
         raise BadOptions(
             f"--set {contexts[0]}={given[contexts[0]]} with mode = bounds",
             "This mode compares sums of token types, and looks at no occurrence in its context",
             f"Leave {contexts[0]} out, or set mode to paired or matched",
         )
     ends = [f for f in ("top_k", "tau_rock") if getattr(rule, f) is not None]
-    if ends and (finds := [f for f in _FIND_K if f in given]):
+    if ends and (finds := [f for f in FIND_K if f in given]):
         raise BadOptions(
             f"--set {finds[0]}={given[finds[0]]} with {ends[0]} = {getattr(rule, ends[0])}",
             "It finds how many types are in the set, and the rule says itself where they end",

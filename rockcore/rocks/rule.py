@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rockcore.rocks.rule_fields import FIELDS, BadRule, RuleFields
+from rockcore.rocks.rule_fields import FIELDS, FIND_K, OF_CONTEXTS, BadRule, RuleFields
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,22 @@ class RockRule(RuleFields):
     @property
     def _base(self) -> RockRule:
         return PRESETS.get(self.name.partition(" ")[0], PRESETS["default"])
+
+    def flags(self) -> list[str]:
+        """The arguments by which a command takes the rule. A command refuses a field that another
+        one makes void, so those are left out.
+        """
+        void: set[str] = set()
+        if self.tau_pre is not None or self.tau_post is not None:
+            void.add("tau_quantile")
+        if self.top_k is not None or self.tau_rock is not None:
+            void.update(FIND_K)
+        if self.mode in ("bounds", "matched"):
+            void.add("probe_set")
+        if self.mode == "bounds":
+            void.update(OF_CONTEXTS)
+        given = [s for s in self._differs() if s.partition("=")[0] not in void]
+        return ["--preset", self._base.name, *(part for s in given for part in ("--set", s))]
 
     def _differs(self) -> list[str]:
         """The fields in which it is not the preset it comes from, as `name=value`."""

@@ -247,3 +247,5 @@ CHOICES: dict[str, Choice] = {
     name: about for name, about in ABOUT.items() if isinstance(about, Choice)
 }
 FIELDS = tuple(f.name for f in fields(RuleFields))
+OF_CONTEXTS = ("window", "gamma", "eta", "min_support", "min_rollouts", "excluded_contexts")
+FIND_K = ("least_share", "even_share", "min_jaccard")  # void where the rule says itself where K is

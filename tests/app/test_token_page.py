@@ -4,6 +4,7 @@ cannot tell.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from streamlit.testing.v1 import AppTest
 from test_odd_runs import shown, stands
 
 from app import data
+from rockcore.cli import main
 from rockcore.log import Run, sample_runs
 from rockcore.rocks import Examined
+from rockcore.rocks.rockset import RockSet
 from rockcore.rocks.rule import RockRule
 
 HABIT, SKILL = sample_runs() / "habit", sample_runs() / "skill"
@@ -87,6 +90,20 @@ def test_an_id_that_is_none_is_named_and_the_first_of_the_ranking_shown(
 def test_without_an_id_the_address_says_which_type_is_shown(open_app) -> None:
     app = open_app("token", HABIT)
     assert "id 420" in words(app) and "420" in str(app.query_params["token"])
+
+
+def test_the_command_for_what_was_not_measured_writes_a_set_that_arms_take(
+    open_app, tiny_run: RunFactory, capsys: pytest.CaptureFixture
+) -> None:
+    run = tiny_run()
+    app = open_app("token", run, rule="default;tau_quantile=0.5;top_k=3")
+    [first] = [c.value.splitlines()[0] for c in app.code if "rockcore arms" in c.value]
+    command, _, file = first.partition(" > ")
+    assert file == "set.json"
+    capsys.readouterr()
+    main(shlex.split(command)[1:])
+    found = RockSet.from_json(capsys.readouterr().out)
+    assert found.rule.tau_quantile == 0.5 and found.fingerprint == Run.open(run).fingerprint()
 
 
 def test_a_rule_that_cannot_be_read_is_told_and_nothing_breaks(open_app) -> None:

@@ -4,7 +4,6 @@ states.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -118,13 +117,6 @@ def show_taus(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
         lambda v: selection.put_flag("apart", v),
         help="Off: one value for both ends.",
     )
-
-
-def command_line(run: data.runs.RunKey, rule: data.rocks.RockRule, command: str = "rocks") -> str:
-    name, *settings = rule.short().split(";")
-    flags = " ".join(f"--set {shlex.quote(s)}" for s in settings)
-    path = shlex.quote(data.runs.short_path(run))
-    return f"rockcore {command} {path} --preset {name} {flags}".strip()
 
 
 def show_context(rule: data.rocks.RockRule) -> None:

@@ -12,7 +12,7 @@ from app import cards, controls, data, selection, words
 from app.views.threshold_lab import charts, look
 from app.views.threshold_lab.beside import show_beside
 from app.views.threshold_lab.histogram import show_thresholds, show_typed
-from app.views.threshold_lab.knobs import command_line, current_rule, put_rule, show_knobs
+from app.views.threshold_lab.knobs import current_rule, put_rule, show_knobs
 from app.views.threshold_lab.presets import show_presets
 from app.views.threshold_lab.preview import show_preview
 from app.views.threshold_lab.readouts import (
@@ -72,8 +72,9 @@ def page() -> None:
     show_pillars(run, report)
     show_beside(run, rule)
     show_figure(rule, report)
-    st.code(command_line(run, rule), language="sh", wrap_lines=True)
-    show_taking(run, rule, command_line(run, rule, "export") if report.ids else None)
+    st.code(data.rocks.command_line(run, rule), language="sh", wrap_lines=True)
+    export = data.rocks.command_line(run, rule, "export") if report.ids else None
+    show_taking(run, rule, export)
 
 
 def show_figure(rule: data.rocks.RockRule, report: data.rocks.RockReport) -> None:

@@ -4,8 +4,6 @@ it.
 
 from __future__ import annotations
 
-import shlex
-
 import streamlit as st
 
 from app import controls, data, selection, words
@@ -32,7 +30,9 @@ def show_gradient(asked: Asked) -> None:
     logged = data.gradients.direction_texts(asked.run)
     if not logged:
         st.text("No summed gradients are logged, so no direction can be told.")
-        st.text("A training by this program logs them: rockcore train --gradients full")
+        st.text(
+            "A training logs them with probe texts: rockcore train --gradients sums, the default"
+        )
         return
     where, _ = data.gradients.about_type(asked.run, asked.token_id, logged[0], set())
     if where is None:
@@ -74,9 +74,8 @@ def show_not_trained(asked: Asked) -> None:
     if found:
         return
     st.text("Not measured: no comparison of arms here leaves this type out. This measures it:")
-    path = shlex.quote(data.runs.short_path(asked.run))
     st.code(
-        f"rockcore rocks {path} --rule {shlex.quote(asked.rule_text)} --json > set.json\n"
+        f"{data.rocks.command_line(asked.run, asked.rule)} --json > set.json\n"
         "rockcore arms --rocks set.json --arms baseline,rock-freeze,random-freeze --out runs/arms",
         language=None,
     )
