@@ -43,6 +43,8 @@ def take() -> None:
                 if name in GUESSED:
                     tab.page.get_by_text(GUESSED[name]).click()
                     tab.rest()
+                tab.page.locator("[data-testid=stSkeleton]:visible").first.wait_for(state="hidden")
+                tab.rest()
                 tab.page.screenshot(path=ASSETS / f"{name}.png")
                 tab.page.close()
         browser.close()
