@@ -13,7 +13,7 @@ import streamlit as st
 
 from app import data, selection, words
 from app.page_words import WORDS
-from rockcore.glossary import TERMS, TOPICS, Term
+from rockcore.glossary import TERMS, Term
 
 # how a heading may be written -> the term: p heads a column of p-values, in a formula it is a model
 _IN_ORDER = list(TERMS.items())[::-1]  # of two that are written alike the first one counts
@@ -107,11 +107,6 @@ def found(wanted: str) -> list[str]:
 
     by_distance = sorted((distance(term), key) for key, term in TERMS.items())
     return [key for far, key in by_distance if far < 3]
-
-
-def in_order(keys: set[str]) -> list[str]:
-    """Keys in the order in which their terms are best read."""
-    return [key for terms in TOPICS.values() for key in terms if key in keys]
 
 
 def _known() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from rockcore.spelling import file_name, percent, printable, visible
+from rockcore.spelling import file_name, loss_name, percent, printable, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +32,6 @@ def literal(text: str) -> str:
     return "".join(
         "\\" + c if c in "\\`*_{}[]()<>#+-.!|~$:^&" else c for c in " ".join(text.split())
     )
-
-
-def loss_name(column: str) -> str:
-    """How a heading names a loss of the log."""
-    return {"kl": "KL", "sampled_loss": "sampled loss"}.get(column, column)
 
 
 def duration(seconds: float) -> str:

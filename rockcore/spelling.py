@@ -48,6 +48,14 @@ def printable(text: str) -> str:
     )
 
 
+LOSSES = {"kl": "KL", "sampled_loss": "sampled loss"}
+
+
+def loss_name(column: str) -> str:
+    """A loss of the log as people call it."""
+    return LOSSES.get(column, column)
+
+
 def percent(share: float) -> str:
     """A share as every page writes it: whole percents, below ten with one decimal. A share above
     zero is never written as none, one below one never as all.

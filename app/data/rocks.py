@@ -17,7 +17,7 @@ from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
 from app.work import kept, kept_saying, work
-from rockcore.analysis.rock_share import LOSSES, RockShare, rock_share
+from rockcore.analysis.rock_share import RockShare, rock_share
 from rockcore.analysis.sets_beside import SetsBeside, sets_beside
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
@@ -51,7 +51,6 @@ __all__ = [
     "CLASSES",
     "HARD",
     "KNOBS",
-    "LOSSES",
     "PRESETS",
     "RANK",
     "SCORES",
@@ -300,7 +299,7 @@ def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, packed_ids: 
     if where != read:
         why = f"The rule judges other texts (source {read}): no occurrence here is kept by it."
     elif report.occurrences["consistent"] is None:
-        why = f"Which occurrences are persistent is not known ({report.mode})."
+        why = f"Which occurrences are high before and after is not known ({report.mode})."
     elif not occurrences.judges(done, rollout, ids):
         why = f"The rule judges the texts of step {report.steps[-1]}: this is another one."
     marks = "" if why else packed(occurrences.marks_of(done, rollout), "u1")

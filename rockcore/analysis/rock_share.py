@@ -11,10 +11,8 @@ import numpy as np
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.examined import Examined
 from rockcore.schema import Texts
-from rockcore.spelling import percent
+from rockcore.spelling import loss_name, percent
 from rockcore.stats import Interval, share_over_rollouts
-
-LOSSES = {"kl": "the KL", "sampled_loss": "the sampled loss"}  # as a sentence names them
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class RockShare:
             return ""
         shares = {
             "the tokens": self.token_share,
-            LOSSES[self.column]: self.loss_share,
+            f"the {loss_name(self.column)}": self.loss_share,
             "the gradient": self.gradient,
         }
         return ", ".join(f"{_said(share)} of {whole}" for whole, share in shares.items())
@@ -95,8 +93,9 @@ class RockShare:
         if known:
             said.append(f"95 % over the texts, for this set: {', '.join(known)}.")
         said.append(
-            f"The loss is {LOSSES[self.column]} of the step after training; the gradient is the "
-            "summed length of the gradients in the logits. The set was chosen on the same texts."
+            f"The loss is the {loss_name(self.column)} of the step after training; the gradient is "
+            "the summed length of the gradients in the logits. The set was chosen on the same "
+            "texts."
         )
         if self.gradient is None:
             said.append("The gradient is not logged for these texts.")

@@ -17,6 +17,7 @@ from rockcore import schema
 from rockcore.log import Run
 from rockcore.log.holdings import SCORE, Holdings, NotLogged
 from rockcore.schema import Texts
+from rockcore.spelling import LOSSES
 
 QUANTILES = (0.50, 0.60, 0.70, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999)
 SIGNED_QUANTILES = (0.50, 0.75, 0.90, 0.97, 0.99)
@@ -72,8 +73,7 @@ SIGNALS: dict[str, Signal] = {
 }
 
 SPOKEN = {  # what a person is told a signal is called; all else as it is logged
-    "kl": "KL",
-    "sampled_loss": "sampled loss",
+    **LOSSES,
     "student_entropy": "student entropy",
     "teacher_entropy": "teacher entropy",
     "grad_norm": "gradient norm",

@@ -14,6 +14,7 @@ from rockcore import stats
 from rockcore.log import Run
 from rockcore.rocks.change import LEAST_ROLLOUTS
 from rockcore.schema import Texts
+from rockcore.spelling import loss_name
 
 _DRAWS, _FEW_DRAWS, _MANY_TEXTS = 1000, 200, 5_000  # fewer draws where very many texts hold a type
 
@@ -40,7 +41,7 @@ class History:
         rows: list[Any] = list(self.frame.itertuples())
         if not rows:
             return f"It does not occur in the {self.texts.phrase}."
-        what = "KL" if self.column == "kl" else "sampled loss"
+        what = loss_name(self.column)
         if len(rows) == 1:
             return f"Its mean {what} is {_told(rows[0])} at step {rows[0].step}, the only one."
         return (

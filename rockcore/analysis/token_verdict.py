@@ -13,10 +13,9 @@ from rockcore.rocks import persistence, recurrence
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.report import RockReport
 from rockcore.rocks.scores import MEANS
-from rockcore.spelling import visible
+from rockcore.spelling import loss_name, visible
 
 HIGH, RECURRING, IN_SET = "high", "recurring", "in the set"
-LOSSES = {"kl": "KL", "sampled_loss": "sampled loss"}
 SCORES = {  # as a sentence names what ranks
     "rock_score_ctx": "R_ctx",
     "rock_score": "R",
@@ -96,7 +95,7 @@ def _high(found: Examined, row: Any) -> Gate:
     """How many occurrences are at or above both thresholds."""
     report, n = found.report, int(row.frequency)
     before, after = _steps(report)
-    loss = LOSSES[report.rule.column]
+    loss = loss_name(report.rule.column)
     if report.single:
         told = f"there is one checkpoint, step {report.steps[-1]}, so what stays high is unknown"
         return Gate(HIGH, None, "unknown", told)

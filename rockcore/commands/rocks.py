@@ -187,7 +187,7 @@ def _gates(found: RockReport) -> str:
     """How many occurrences pass each gate."""
     rule, n = found.rule, found.occurrences
     if found.single:
-        return f"{n['scored']:,} occurrences at one checkpoint: which are persistent is unknown"
+        return f"{n['scored']:,} occurrences at one checkpoint: which stay high is unknown"
     if n["persistent"] is None:
         persistent, kept = f"{n['persistent_low']:,} to {n['persistent_high']:,}", "unknown"
     else:

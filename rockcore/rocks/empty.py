@@ -7,6 +7,7 @@ import numpy as np
 from rockcore.rocks.cutoff import telling
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.scores import MEANS, SCORES, whole_of
+from rockcore.spelling import loss_name
 
 
 def why_empty(found: Detection) -> str:
@@ -71,8 +72,8 @@ def _too_small(found: Detection) -> str:
     sum_of = "the means of all types" if found.score in MEANS else "all tokens"
     if whole <= 0:
         return (
-            f"The {rule.column} of {sum_of} sums to {whole:.4g} nats, and of that no type can "
-            "hold a share. Rank by kl (column), or give top_k."
+            f"The {loss_name(rule.column)} of {sum_of} sums to {whole:.4g} nats, and of that no "
+            "type can hold a share. Rank by kl (column), or give top_k."
         )
     return (
         f"{_none_of(int((scores > 0).sum()))} enough of the loss: by "
@@ -95,22 +96,23 @@ def _no_persistent(found: Detection) -> str:
         return ""
     if high.any():
         return (
-            f"All {high.sum():,} persistent occurrences have a neighbour that excluded_contexts "
+            f"All {high.sum():,} high occurrences have a neighbour that excluded_contexts "
             "names. Shorten that list."
         )
     (pre, post), after = found.tau, int((found.corpus.losses[-1] >= found.tau[1]).sum())
     lower = "Lower the thresholds: tau_quantile, or tau_pre and tau_post."
     if not found.material.paired:
         return (
-            f"No occurrence is persistent. Of {n:,}, {after:,} are high after training (at least "
-            f"{post:.3g} nats), and of these {found.unmatched:,} stand in no context that was seen "
-            f"before; in the contexts of the others the token was mostly not high before. {lower}"
+            f"No occurrence is high at both ends. Of {n:,}, {after:,} are high after training "
+            f"(at least {post:.3g} nats), and of these {found.unmatched:,} stand in no context "
+            f"that was seen before; in the contexts of the others the token was mostly "
+            f"not high before. {lower}"
         )
     before = int((found.corpus.losses[0] >= pre).sum())
     both = ", but none is both" if before and after else ""
     return (
-        f"No occurrence is persistent. Of {n:,}, {before:,} are high before training (at least "
-        f"{pre:.3g} nats) and {after:,} after it (at least {post:.3g}){both}. {lower}"
+        f"No occurrence is high at both ends. Of {n:,}, {before:,} are high before training (at "
+        f"least {pre:.3g} nats) and {after:,} after it (at least {post:.3g}){both}. {lower}"
     )
 
 
@@ -121,7 +123,7 @@ def _none_recurs(found: Detection) -> str:
     rule, most = found.rule, int(found.consistency.similar.max(initial=0))
     n = len(found.consistency.kept)
     are = "1 occurrence is" if n == 1 else f"{n:,} occurrences are"
-    start = f"{are} persistent, and none recurs: "
+    start = f"{are} high before and after, and none recurs: "
     if not most:
         return (
             f"{start}no two of one type stand in similar contexts. Lower gamma (now "
@@ -142,8 +144,8 @@ def _all_left_out(found: Detection) -> str:
     if not scored.any():
         return (
             f"No type has a {found.score} above 0: on these {len(found.corpus):,} occurrences "
-            f"there is no {rule.column} left after training to rank by. Another column or an "
-            "earlier post_step may have some."
+            f"there is no {loss_name(rule.column)} left after training to rank by. Another column "
+            "or an earlier post_step may have some."
         )
     rare = int((scored & (known.n < rule.min_frequency)).sum())
     named = int((scored & np.isin(known.token_id, rule.excluded_types)).sum())

@@ -38,15 +38,14 @@ def _on_texts(found: Detection) -> Iterator[str]:
         )
     if found.material.mode == "bounds":
         yield (
-            f"{differ}, so no position has both losses: the number of persistent occurrences is "
-            "bounded, and whether they recur in similar "
-            "contexts is unknown."
+            f"{differ}, so no position has both losses: how many are high before and after "
+            "is bounded, and whether they recur in similar contexts is unknown."
         )
     if found.score != found.rule.score:
         yield "Types are ranked by R(v) instead of R_ctx(v)."
     if found.material.mode == "matched":
         yield (
-            f"{differ}: an occurrence counts as persistent if half of those of its type in "
+            f"{differ}: an occurrence counts as high at both ends if half of those of its type in "
             "similar contexts were high before. "
             f"{found.unmatched} high ones had no similar context and are left out."
         )
@@ -60,12 +59,12 @@ def _on_thresholds(found: Detection) -> Iterator[str]:
         return
     rest = {
         "single": "here they change nothing",
-        "bounds": "thresholds move the bounds on what is persistent, contexts nothing",
+        "bounds": "thresholds move the bounds on what is high, contexts nothing",
     }
     yield (
         f"Thresholds and contexts (τ_pre, τ_post, w, γ, η, support) do not change this set: "
         f"{found.score} ranks types by their loss alone and looks at no occurrence; "
-        f"{rest.get(found.material.mode, 'they change what is persistent and kept')}."
+        f"{rest.get(found.material.mode, 'they change what is high and recurs')}."
     )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from rockcore.log import Run
 from rockcore.rocks.report import RockReport
 from rockcore.schema import Texts
-from rockcore.spelling import visible
+from rockcore.spelling import percent, visible
 
 _LEAST_TYPES = 5  # in a bin of the band
 
@@ -175,7 +175,7 @@ def frequency_band(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 def side_by_side(reports: Mapping[str, RockReport]) -> pd.DataFrame:
-    """One row a rule: rule, K, coverage, stability, persistent, kept, densities, and the Jaccard
+    """One row a rule: rule, K, coverage, stability, high, recurring, densities, and the Jaccard
     index of its set with that of the first rule.
     """
     mine = set(next(iter(reports.values())).ids)
@@ -186,10 +186,10 @@ def _row(report: RockReport, mine: set[int]) -> dict[str, object]:
     ids, n, density = set(report.ids), report.occurrences, report.density
     return {
         "K": len(ids),
-        "coverage": f"{report.coverage:.0%}" if ids else "–",
+        "coverage": percent(report.coverage) if ids else "–",
         "stability": _in_words(report) if ids else "no stable set" if report.unstable else "–",
-        "persistent": _counted(n["persistent"]),
-        "kept": _counted(n["consistent"]),
+        "high": _counted(n["persistent"]),
+        "recurring": _counted(n["consistent"]),
         "type density": _share(density["type"]),
         "occurrence density": _share(density["occurrence"]),
         "J with this": f"{len(ids & mine) / len(ids | mine):.2f}" if ids | mine else "–",
@@ -209,4 +209,4 @@ def _counted(n: int | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1%}"
+    return "unknown" if value is None else percent(value)

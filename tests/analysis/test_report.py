@@ -15,9 +15,19 @@ from matplotlib.figure import Figure as Drawing
 
 from rockcore.analysis import knockouts, shares
 from rockcore.analysis.arms import spelled_tests
-from rockcore.analysis.report import PARTS, Asked, Part, document, drawing, make_report, words
+from rockcore.analysis.report import (
+    PARTS,
+    Asked,
+    Part,
+    document,
+    drawing,
+    figures_of_trials,
+    make_report,
+    words,
+)
 from rockcore.analysis.report import write_report as written
 from rockcore.analysis.rock_share import rock_share
+from rockcore.colours import VERDICTS
 from rockcore.log import Run, comparisons, notes, sample_runs
 from rockcore.log.screens import Screen
 from rockcore.rocks import Examined, RockRule
@@ -41,6 +51,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are painted, and not laid out and printed, which takes most of the time."""
     monkeypatch.setattr(Drawing, "savefig", lambda *_, **__: None)
     monkeypatch.setattr(Drawing, "draw_without_rendering", lambda _: None)
+
+
+def test_no_address_and_no_form_of_a_text_leads_anywhere():
+    policy = document.POLICY.split("; ")
+    assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'"} <= set(policy)
+
+
+def test_verdicts_have_the_colours_of_the_pages_and_a_marker_each():
+    assert set(figures_of_trials._MARKERS) == set(VERDICTS) == set(knockouts.VERDICTS)
 
 
 def cells(part: Part, table: int = 0) -> list[list[str]]:

@@ -204,6 +204,16 @@ def test_all_of_it_is_read_in_five_minutes(open_app) -> None:
     assert len(words) / 200 <= 5, len(words)
 
 
+@pytest.mark.parametrize("name", ["gradient", "sample", "mistakes"])
+def test_a_number_in_a_link_too_long_to_be_read_is_none(
+    name: str, open_app, tiny_run: RunFactory
+) -> None:
+    long = "9" * 5_000
+    said = {f"guess_{name}": long if name == "gradient" else "yes", "draw": long, "deal": long}
+    app = open_app("learn", tiny_run(), lesson=name, **said)
+    assert not app.exception and app.title[0].value == "Learn"
+
+
 def test_token_text_cannot_bring_markup_into_learn() -> None:
     hostile = "<img src=x onerror=alert(1)>[S:x]*y*"
     drawn = sentences.token_strip([(hostile, 1.0, True)], [0.1, 0.5])

@@ -123,7 +123,7 @@ def test_the_command_line_ranks_one_checkpoint(how: list[str], tiny_run: RunFact
     main(["rocks", str(run), *how])
     out = " ".join(capsys.readouterr().out.split())
     assert "one, step 20, kl: full, single" in out and "without persistence" in out
-    assert "which are persistent is unknown" in out and "nan" not in out
+    assert "which stay high is unknown" in out and "nan" not in out
     with pytest.raises(SystemExit):
         main(["rocks", str(run)])
     assert "--preset authors" in " ".join(capsys.readouterr().err.split())

@@ -13,6 +13,7 @@ from imported_runs import KINDS
 from matplotlib.figure import Figure as Drawing
 from test_odd_runs import ODD, ODD_RUNS
 
+from app import data
 from rockcore.analysis.report import Asked, make_report, write_report
 from rockcore.log import Run
 from rockcore.rocks import Examined
@@ -40,3 +41,13 @@ def test_what_a_run_has_nothing_for_says_why_and_nothing_else_is_odd(case: str, 
     html = re.sub(r'"data:[^"]*"', '""', write_report(asked, parts, "http://localhost:8501"))
     text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
     assert not ODD.search(text), ODD.search(text)
+
+
+def test_a_comparison_that_comes_later_is_in_the_next_report_of_a_dashboard(tmp_path: Path) -> None:
+    run, arms = data.runs.key(str(write_tiny_run(tmp_path / "run"))), tmp_path / "arms"
+    rule = data.rocks.rule("default")
+    before = data.reports.part(run, rule, "arms").missing
+    assert "no comparison of arms of this training" in before
+    (arms / "comparison").mkdir(parents=True)
+    (arms / "arms.json").write_text("{}")
+    assert data.reports.part(run, rule, "arms").missing != before

@@ -25,7 +25,7 @@ CASES: dict[str, tuple[dict, str]] = {
         "types with a score holds enough of the loss",
     ),
     "a score beyond all": ({"tau_rock": 1e9, "score": "rock_score"}, "tau_rock asks for 1e+09"),
-    "nothing high": ({"tau_pre": 99.0, "tau_post": 99.0}, "No occurrence is persistent"),
+    "nothing high": ({"tau_pre": 99.0, "tau_post": 99.0}, "No occurrence is high at both ends"),
     "nothing high after": ({"tau_pre": 0.0, "tau_post": 99.0}, "and 0 after it"),
     "nothing recurs": (
         {"window": 6, "gamma": 1.0, "tau_quantile": 0.5, "min_rollouts": 2},
@@ -45,7 +45,7 @@ CASES: dict[str, tuple[dict, str]] = {
     ),
     "nothing high in matched texts": (
         {"mode": "matched", "tau_pre": 99.0, "tau_post": 99.0},
-        "No occurrence is persistent",
+        "No occurrence is high at both ends",
     ),
     "nothing to rank in bounds": (
         {"mode": "bounds", "min_frequency": 1_000_000},

@@ -16,7 +16,7 @@ def show_given_up(asked: Asked, rocks: RuleSet) -> None:
         st.text("Without Rock Tokens there is nothing to leave out.")
         return
     found = data.gradients.given_up(asked.run, rocks.ids, asked.texts, asked.norm)
-    st.text(sentences.over_all_steps(found, len(rocks.ids), asked))
+    st.text(sentences.over_all_steps(len(rocks.ids), asked))
     columns = st.columns(4)
     columns[0].metric(
         "Tokens skipped",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import controls, data, selection, words
+from app import controls, data, links, selection, words
 from app.views.gradients import words as sentences
 from app.views.gradients.asked import Asked
 
@@ -22,7 +22,7 @@ def show_type(asked: Asked, rock_ids: set[int]) -> None:
         )
     }
     linked = selection.asked("token")
-    if linked.isdecimal() and int(linked) in names:
+    if links.is_count(linked) and int(linked) in names:
         ids = list(dict.fromkeys([*ids, int(linked)]))
     token = selection.choose(
         "token", st.selectbox, "Token type", ids, ids[0], format_func=names.get

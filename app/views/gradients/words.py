@@ -84,7 +84,7 @@ def of_the_set(row: Any, rocks: int, asked: Asked) -> str:
     )
 
 
-def over_all_steps(found: data.gradients.GivenUp, rocks: int, asked: Asked) -> str:
+def over_all_steps(rocks: int, asked: Asked) -> str:
     """What is summed up in the numbers of a training without the set."""
     steps = len(data.gradients.norm_steps(asked.run, asked.texts, asked.norm))
     over = "the one logged step" if steps == 1 else f"all {steps} logged steps"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from app import data, lesson, selection
+from app import data, lesson, links, selection
 from app.views.learn import words as sentences
 from app.views.learn.steps import LessonStep
 
@@ -60,7 +60,7 @@ def ask(step: LessonStep) -> str:
 
 def _guess_share(step: LessonStep, name: str, answer: str) -> str:
     """A slider, whose first move is the answer."""
-    known = answer.isascii() and answer.isdecimal() and int(answer) <= 100
+    known = links.is_count(answer) and int(answer) <= 100
     selection.control(
         name,
         st.slider,
@@ -77,7 +77,7 @@ def _guess_share(step: LessonStep, name: str, answer: str) -> str:
 def draw_again(name: str, label: str) -> int:
     """A button that takes the next seed, which the link keeps; the seed."""
     text = selection.text(name, "")
-    seed = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 0
+    seed = int(text) if links.is_count(text) else 0
     st.button(
         label, on_click=selection.pick, args=(name, str(seed + 1)), shortcut="D", type="primary"
     )

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from app.charts import HATCH, NEUTRAL, ROCK, STUDENT, TEACHER, band, finish, label, whiskers
 from app.components.colours import KL
+from app.words import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ def shares(known: dict[str, tuple[float, float, float]], guess: float, title: st
     """
     figure = go.Figure()
     middle = [share[0] for share in known.values()]
-    names = [f"{name}: {100 * share:.1f} %" for name, share in zip(known, middle, strict=True)]
+    names = [f"{name}: {percent(share)}" for name, share in zip(known, middle, strict=True)]
     low, high = ([share[i] for share in known.values()] for i in (1, 2))
     figure.add_bar(
         y=names,

@@ -107,12 +107,12 @@ def densities(asked: Asked, seed: int) -> list[dict]:
     found = data.lessons.dealt_anew(asked.run, asked.rule, seed)
     sound = "not known: no text has a loss before and after"
     if found.by_occurrence is not None:
-        sound = f"{sentences.percent(found.by_occurrence)}: high and recurring ones"
+        sound = f"{words.percent(found.by_occurrence)}: high and recurring ones"
     return [
         {
             "claim": "“So much of a text is rock”: "
             f"{sentences.times(found.types, 'type')}, losses shuffled",
-            "easy": f"{sentences.percent(found.by_type)}: all tokens of the largest types",
+            "easy": f"{words.percent(found.by_type)}: all tokens of the largest types",
             "sound": sound,
             "finds": found.by_type > 0,
         }

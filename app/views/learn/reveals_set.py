@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import data, selection, words
 from app.components.colours import NEUTRAL, ROCK
 from app.views.learn import charts
 from app.views.learn import words as sentences
@@ -57,12 +57,10 @@ def show_gradient(asked: Asked) -> None:
         again_on_a_sample(asked, "The gradient is not logged for these texts.")
         return
     guess, found = int(asked.answer), share.gradient.value
-    st.markdown(
-        f":material/arrow_forward: You said {guess} %. It is **{sentences.percent(found)}**."
-    )
+    st.markdown(f":material/arrow_forward: You said {guess} %. It is **{words.percent(found)}**.")
     known = {
         "the tokens": share.token_share,
-        "the KL" if share.column == "kl" else "the sampled loss": share.loss_share,
+        f"the {words.loss_name(share.column)}": share.loss_share,
         "the gradient": share.gradient,
     }
     st.plotly_chart(

@@ -65,11 +65,6 @@ def token_strip(near: Iterable[tuple[str, float, bool]], edges: list[float]) -> 
     return f'<div style="{look}">{"".join(parts)}</div>'
 
 
-def percent(share: float) -> str:
-    """A share as people say it: 3.3 %."""
-    return f"{100 * share:.{0 if share >= 0.1 or share == 0 else 1}f} %"
-
-
 def change(share: float) -> str:
     """A relative change: −19 %, +4 %."""
     return f"{100 * share:+.0f} %".replace("-", "−")
@@ -110,8 +105,8 @@ def scenario(report: data.rocks.RockReport) -> list[str]:
     j = report.stability
     lines = [
         named_set(report),
-        f"Halves of the texts agree on {percent(j.value)} (95 % of splits: {percent(j.low)} to "
-        f"{percent(j.high)}).",
+        f"Halves of the texts agree on {words.percent(j.value)} (95 % of splits: "
+        f"{words.percent(j.low)} to {words.percent(j.high)}).",
     ]
     moved = [row for row in report.groups.to_dict("records") if row["group"] == "rocks"]
     if moved and moved[0]["crossed"] == moved[0]["crossed"]:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from app.charts import CONTROL, HATCH, NEUTRAL, ROCK, finish, label, whiskers
 from app.components.colours import EASY, HARD, VIOLET
 from app.views.rock_tokens.labels import places
-from app.words import loss_name
+from app.words import loss_name, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def funnel(
             customdata=_hover(part),
             hovertemplate="<b>%{customdata[0]}</b> %{customdata[3]}, %{customdata[4]}<br>R = "
             "%{customdata[1]} nats, "
-            f"%{{customdata[2]}} % of the {column}<br>"
+            f"%{{customdata[2]}} % of the {loss_name(column)}<br>"
             + "%{x} tokens, mean %{y:.4f} nats<extra></extra>",
         )
     figure.update_xaxes(type="log", dtick="D2", tickformat="~s")
@@ -195,7 +195,7 @@ def densities(found: Densities, about: str) -> go.Figure:
         figure.add_histogram(
             x=found.frame[column],
             xbins=edges,
-            name=f"{names[column]}, median {median:.1%}",
+            name=f"{names[column]}, median {percent(median)}",
             marker={"color": colour, "pattern": {"shape": pattern, **HATCH}},
             opacity=0.7,
             hovertemplate="%{x}: %{y} rollouts<extra>" + column + "</extra>",

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import data
+from app import data, words
 
 FIRST = "rank in_set shown".split()
 WHOLE = """rock_score_ctx frequency mean share series class interval knockout_told persistent
@@ -53,7 +53,7 @@ def config(column: str, sort: str = "") -> dict[str, Any]:
     """Of the types, by a rule or of one step; `column` is the loss that is summed, `sort` the
     column by which the rows are sorted, marked in its head.
     """
-    found = _config("KL" if column == "kl" else "sampled loss")
+    found = _config(words.loss_name(column))
     if (by := SORTED.get(sort, sort)) in found:
         arrow = "▲" if sort in data.rocks.ASCENDING else "▼"
         found[by]["label"] = f"{found[by]['label']} {arrow}"

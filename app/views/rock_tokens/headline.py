@@ -29,7 +29,7 @@ def show_headline(report: data.rocks.RockReport) -> None:
 
 def set_cells(report: data.rocks.RockReport) -> list[Cell]:
     """Its size, coverage and stability; those that an empty set does not have are dashes."""
-    k, column = len(report.ids), report.rule.column
+    k, loss = len(report.ids), words.loss_name(report.rule.column)
     none = "no stable set" if report.unstable else "no type is in it"
     return [
         Cell(
@@ -40,7 +40,7 @@ def set_cells(report: data.rocks.RockReport) -> list[Cell]:
         Cell(
             "Coverage",
             words.percent(report.coverage) if k else "–",
-            f"Share of the summed {column} on tokens of these types, on the texts that chose them."
+            f"Share of the summed {loss} on tokens of these types, on the texts that chose them."
             + elsewhere(report),
         ),
         stability_cell(report),
@@ -54,8 +54,8 @@ def elsewhere(report: data.rocks.RockReport) -> str:
         return ""
     return (
         f" Where one half of the rollouts chooses as many and the other is measured: "
-        f"{share.value:.0%} ({report.rule.draws} splits, middle 95 % {share.low:.0%} to "
-        f"{share.high:.0%})."
+        f"{words.percent(share.value)} ({report.rule.draws} splits, middle 95 % "
+        f"{words.percent(share.low)} to {words.percent(share.high)})."
     )
 
 
@@ -77,7 +77,7 @@ def density_cells(report: data.rocks.RockReport) -> list[Cell]:
     """Shares of all tokens, by the two definitions; dashes for an empty set."""
     about = {
         "type": "Share of all tokens that are of a rock type, wherever they stand.",
-        "occurrence": "Share of all tokens that are rock occurrences: of a rock type, persistent, "
+        "occurrence": "Share of all tokens that are rock occurrences: of a rock type, high, "
         "in a context that recurs.",
     }
     shares = {n: "unknown" if s is None else words.percent(s) for n, s in report.density.items()}

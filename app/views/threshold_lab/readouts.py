@@ -74,7 +74,7 @@ def show_instant(
             "follows the thresholds. What they change is said below."
         )
         return
-    loss = "KL" if rule.column == "kl" else "sampled loss"
+    loss = words.loss_name(rule.column)
     fields = (
         ("Occurrences", "occurrences", "{:,}", "{:+,}"),
         ("Types", "types", "{:,}", "{:+,}"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from app.charts import NEUTRAL, ROCK, STUDENT, band, finish
+from app.words import loss_name
 
 if TYPE_CHECKING:
     from app.data.token import History
@@ -36,7 +37,7 @@ def course(found: History, in_set: bool, tau: float | None, about: str) -> go.Fi
             annotation_position="top left",
         )
     figure.update_yaxes(rangemode="tozero")
-    name = "KL" if found.column == "kl" else "sampled loss"
+    name = loss_name(found.column)
     return finish(
         figure,
         f"Mean {name} over the steps, 95 % over texts<br>{about}",

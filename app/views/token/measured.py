@@ -12,7 +12,7 @@ from app.views.token.asked import Asked
 
 def show_share(asked: Asked) -> None:
     found = data.token.share(asked.run, asked.rule, asked.token_id)
-    names = {"KL": data.rocks.LOSSES[asked.rule.column]}
+    names = {"KL": f"the {words.loss_name(asked.rule.column)}"}
     with st.container(horizontal=True):
         for name, share in found.told.items():
             value, _, interval = share.partition(" (")

@@ -75,7 +75,7 @@ class Asked:
         """The comparison of arms of this very training. Raises NoArms where there is none beside
         the run, NotCompared where it was not worked out.
         """
-        for folder in self._folders():
+        for folder in self.folders():
             found = comparisons.read(folder)
             if self._arms is not None or self._is_of_this(found):
                 return found
@@ -87,7 +87,8 @@ class Asked:
             "--out runs/arms, then rockcore compare-arms runs/arms; name it with --arms runs/arms",
         )
 
-    def _folders(self) -> list[Path]:
+    def folders(self) -> list[Path]:
+        """Where a comparison of arms of this training may lie."""
         if self._arms is not None:
             return [self._arms]
         here = self.run.path.resolve()

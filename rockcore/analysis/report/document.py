@@ -19,7 +19,10 @@ from rockcore.schema import RunMeta
 from rockcore.spelling import printable
 
 MOST_BYTES = 5 * 10**6
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
 _AT_ROOT = "overview"  # the page without a name in its address
 _OF_NUMBERS = frozenset("0123456789+−–")
 _OF_PAGES = {  # in which part a note on a page stands; any other stands at the end

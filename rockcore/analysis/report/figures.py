@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from rockcore.analysis.report import words
 from rockcore.analysis.report.drawing import (
     as_numbers,
     as_percents,
@@ -19,10 +18,10 @@ from rockcore.analysis.report.drawing import (
     name_points,
 )
 from rockcore.analysis.report.made import Figure
-from rockcore.colours import CONTROL, NEUTRAL, ROCK, SKY, STUDENT
+from rockcore.colours import CONTROL, KL, NEUTRAL, PAIR, ROCK, SKY, STUDENT, VIOLET
 from rockcore.rocks import RockReport
 from rockcore.rocks.tables import Densities
-from rockcore.spelling import visible
+from rockcore.spelling import loss_name, percent, visible
 
 _NAMED = 12  # Rock Tokens that have their name in a figure
 _MANY = 1_500  # points that are dots of an image from here on, and not shapes
@@ -30,7 +29,7 @@ _MANY = 1_500  # points that are dots of an image from here on, and not shapes
 
 def course_of_loss(means: pd.DataFrame, loss: str, about: str) -> Figure:
     """Mean loss of fresh rollouts by step: step, mean, low, high."""
-    loss = words.loss(loss)
+    loss = loss_name(loss)
 
     def paint(axes: Any) -> None:
         known = means.dropna(subset=["low", "high"])
@@ -48,7 +47,7 @@ def course_of_loss(means: pd.DataFrame, loss: str, about: str) -> Figure:
 def funnel(found: RockReport, controls: Sequence[int], band: pd.DataFrame, about: str) -> Figure:
     """Every type by frequency and mean loss; `band`: tables.frequency_band."""
     frame = found.tokens.loc[found.tokens["mean"] > 0]
-    column = words.loss(found.rule.column)
+    column = loss_name(found.rule.column)
     control = frame.token_id.isin(list(controls)) & ~frame.in_set
     groups = (
         ("other types", ~frame.in_set & ~control, NEUTRAL, "o", 14, "none"),
@@ -102,13 +101,13 @@ def cutoff(found: RockReport, about: str) -> Figure:
         axes.set_xlabel("K, so many types of the highest score")
 
     def paint(left: Any, right: Any) -> None:
-        left.plot(curves.k, curves.coverage, color=STUDENT, label="coverage")
+        left.plot(curves.k, curves.coverage, color=PAIR[0], label="coverage")
         left.set_title("Coverage: share of the loss")
         left.set_ylim(0, 1.02)
         as_percents(left.yaxis)
         mark(left)
-        right.fill_between(curves.k, curves.low, curves.high, color=STUDENT, alpha=0.2, linewidth=0)
-        right.plot(curves.k, curves.jaccard, color=STUDENT, label="disjoint halves")
+        right.fill_between(curves.k, curves.low, curves.high, color=PAIR[1], alpha=0.2, linewidth=0)
+        right.plot(curves.k, curves.jaccard, color=PAIR[1], label="disjoint halves")
         right.plot(curves.k, curves.nested, color=NEUTRAL, linestyle=":", label="nested, as paper")
         right.set_title("Stability: Jaccard of halves")
         right.set_ylim(0, 1.02)
@@ -121,7 +120,7 @@ def cutoff(found: RockReport, about: str) -> Figure:
 def densities(found: Densities, about: str) -> Figure:
     """How dense rollouts are with rocks, under both definitions."""
     names = {
-        "type": ("type density: every token of a rock type", STUDENT, "//"),
+        "type": ("type density: every token of a rock type", NEUTRAL, "//"),
         "occurrence": ("occurrence density: kept occurrences only", ROCK, ""),
     }
     top = min(1.0, found.most * 1.05 + 0.005)
@@ -131,7 +130,7 @@ def densities(found: Densities, about: str) -> Figure:
             name, colour, hatch = names[column]
             axes.hist(
                 found.frame[column].dropna(), bins=24, range=(0, top), color=colour, alpha=0.6,
-                hatch=hatch, edgecolor="white", label=f"{name}, median {_percent(median)}",
+                hatch=hatch, edgecolor="white", label=f"{name}, median {percent(median)}",
             )  # fmt: skip
         axes.set_xlim(0, top)
         as_percents(axes.xaxis)
@@ -139,12 +138,8 @@ def densities(found: Densities, about: str) -> Figure:
         axes.set_xlabel("share of its tokens")
         axes.set_ylabel("rollouts")
 
-    medians = ", ".join(f"{name} {_percent(median)}" for name, median in found.medians.items())
+    medians = ", ".join(f"{name} {percent(median)}" for name, median in found.medians.items())
     return draw("density", f"Histogram of rock density; medians: {medians}", about, paint)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def categories(pair: pd.DataFrame, about: str) -> Figure:
@@ -177,7 +172,7 @@ def set_over_steps(rows: pd.DataFrame, about: str) -> Figure:
     """The set's shares of tokens, kl and gradient at each logged step."""
     styles = {
         "tokens_share": ("tokens", NEUTRAL, ":", "s"),
-        "kl_share": ("KL", STUDENT, "--", "o"),
+        "kl_share": ("KL", KL, "--", "o"),
         "gradient_share": ("gradient norm", SKY, "-", "D"),
     }
 
@@ -201,9 +196,9 @@ def group_changes(rows: pd.DataFrame, about: str) -> Figure:
     def paint(axes: Any) -> None:
         names = [f"{g}: {t} types" for g, t in zip(rows.group, rows.types, strict=True)]
         ends = list(zip(rows.low, rows.high, strict=True))
-        forest(axes, names, rows.crossed.tolist(), ends, [STUDENT] * len(rows))
+        forest(axes, names, rows.crossed.tolist(), ends, [VIOLET] * len(rows))
         axes.plot(
-            [], [], "o", color=STUDENT, label="chosen on one half, measured on the other, 95 %"
+            [], [], "o", color=VIOLET, label="chosen on one half, measured on the other, 95 %"
         )
         axes.plot(
             rows.naive, range(len(rows))[::-1], "x", color=NEUTRAL, markersize=8, linestyle="none",
@@ -219,7 +214,7 @@ def group_changes(rows: pd.DataFrame, about: str) -> Figure:
 
 def early_late(frame: pd.DataFrame, steps: Sequence[int], column: str, about: str) -> Figure:
     """Each type's mean loss before and after, both logarithmic."""
-    known, column = frame.loc[(frame.mean_first > 0) & (frame.mean_last > 0)], words.loss(column)
+    known, column = frame.loc[(frame.mean_first > 0) & (frame.mean_last > 0)], loss_name(column)
 
     def paint(axes: Any) -> None:
         for name, chosen, colour, marker, size, face in (

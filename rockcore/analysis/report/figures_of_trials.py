@@ -9,13 +9,12 @@ import pandas as pd
 from rockcore.analysis.knockouts import Knockouts
 from rockcore.analysis.report.drawing import as_percents, draw, forest
 from rockcore.analysis.report.made import Figure
-from rockcore.colours import ARMS, NEUTRAL, STUDENT, VIOLET
+from rockcore.colours import ARMS, NEUTRAL, STUDENT, VERDICTS
 from rockcore.log.comparisons import Comparison
 from rockcore.spelling import visible
 
 _ROWS = 30
-_OF_VERDICT = {"Strong Pillar": (STUDENT, "v"), "Strong Stumbling": ("#b35806", "^"),
-               "Neutral": (NEUTRAL, "s"), "undecided": (VIOLET, "o")}  # fmt: skip
+_MARKERS = dict(zip(VERDICTS, "<>Do", strict=True))  # as on the page Knockout
 
 
 def farthest(found: Knockouts, most: int = _ROWS) -> pd.DataFrame:
@@ -31,14 +30,12 @@ def deltas(found: Knockouts, about: str) -> Figure:
     names = [visible(t) for t in rows.token]
 
     def paint(axes: Any) -> None:
-        styles = [_OF_VERDICT[v] for v in rows.verdict]
         forest(
             axes, names, rows.delta.tolist(), list(zip(rows.low, rows.high, strict=True)),
-            [colour for colour, _ in styles], [marker for _, marker in styles],
+            [VERDICTS[v] for v in rows.verdict], [_MARKERS[v] for v in rows.verdict],
         )  # fmt: skip
         for verdict in dict.fromkeys(rows.verdict):
-            colour, marker = _OF_VERDICT[verdict]
-            axes.plot([], [], marker, color=colour, label=verdict)
+            axes.plot([], [], _MARKERS[verdict], color=VERDICTS[verdict], label=verdict)
         for end in (-found.levels.epsilon, found.levels.epsilon):
             axes.axvline(end, color=NEUTRAL, linewidth=1, linestyle=":")
         as_percents(axes.xaxis, signed=True, unit="")

@@ -6,13 +6,9 @@ import math
 from typing import Any
 
 from rockcore.rocks import RockReport
+from rockcore.spelling import percent
 
 UNKNOWN = "–"  # in a cell
-
-
-def loss(column: str) -> str:
-    """A loss as a title names it."""
-    return {"kl": "KL", "sampled_loss": "sampled loss"}.get(column, column)
 
 
 def number(value: Any, form: str = ".3g") -> str:
@@ -26,7 +22,10 @@ def signs(written: str) -> str:
 
 
 def share(value: Any) -> str:
-    return number(value, ".1%").replace("%", "\u00a0%")
+    """A share as every page writes it, on one line."""
+    if value is None or value != value:
+        return UNKNOWN
+    return percent(value).replace(" %", "\u00a0%")
 
 
 def between(low: float, high: float, form: str = "+.3g") -> str:
