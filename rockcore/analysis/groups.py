@@ -21,7 +21,7 @@ from rockcore.analysis.jackknife import Estimate
 from rockcore.analysis.spreads import Spread, spread_between, spread_of_logarithms
 from rockcore.schema import FOLDS
 
-GROUPS = ("rocks", "rare, high KL", "others")
+GROUPS = ("Rock Tokens", "rare, high KL", "others")
 HALVES = {"even": np.arange(FOLDS) % 2 == 0, "odd": np.arange(FOLDS) % 2 == 1}
 BALANCED = {"cos_balanced": True, "cos_global": False}
 STATS = ("norm", "norm_equal", *BALANCED, "kl")
@@ -301,25 +301,25 @@ def _test(
     column = "norm_sq" if stat == "norm" else stat
     found = {
         by: mann_whitney(
-            *(part.loc[part.group == name, column].to_numpy() for name in ("rocks", other))
+            *(part.loc[part.group == name, column].to_numpy() for name in (GROUPS[0], other))
         )
         for by, part in members.groupby("chosen_by")
     }
     halves = [found[h] for h in HALVES if h in found]
     superiority = float(np.mean([h.superiority for h in halves])) if halves else np.nan
     known = members.loc[(members.chosen_by != "all") & members[column].notna()]
-    types = {name: known.token_id[known.group == name].nunique() for name in ("rocks", other)}
+    types = {name: known.token_id[known.group == name].nunique() for name in (GROUPS[0], other)}
     quotient: tuple[float, ...] = (np.nan,) * 3
     if not stat.startswith("cos"):
         power = 0.5 if stat == "norm" else 1.0
-        quotient = ratio(medians["rocks", stat], medians[other, stat], power)
+        quotient = ratio(medians[GROUPS[0], stat], medians[other, stat], power)
     return {
         "other": other,
         "stat": stat,
         # either half alone is a valid test; the smaller p counts twice
         "p": min([1.0, *(2 * h.p for h in halves)]) if np.isfinite(superiority) else np.nan,
         "superiority": superiority,
-        "n_rocks": types["rocks"],
+        "n_rocks": types[GROUPS[0]],
         "n_other": types[other],
         "p_naive": found["all"].p if "all" in found else np.nan,
         "superiority_naive": found["all"].superiority if "all" in found else np.nan,

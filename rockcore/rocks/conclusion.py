@@ -173,7 +173,7 @@ def _groups(found: Detection) -> pd.DataFrame:
     one, two = history.halves(found.rule.seed)
     everyone = [np.ones((1, sums.rollouts)) for sums in history.sums]
     sides = next(iter(found.in_parts(one[2] > 0)))
-    rows: dict[str, list[np.ndarray]] = {"rocks": [], "rare, high before": [], "others": []}
+    rows: dict[str, list[np.ndarray]] = {"Rock Tokens": [], "rare, high before": [], "others": []}
     for known, rollouts in ((found.stats, everyone), (sides[0], one), (sides[1], two)):
         rocks = top_types(found.score_of(known), ids, k)
         first = history.sums[0]

@@ -378,8 +378,8 @@ def test_the_others_are_all_the_rest_and_the_same_types_in_both_halves_but_for_t
         }
         known = set(one.types[one.columns["n"].sum(1) >= 2].tolist())
         for found in sets.values():
-            assert found["others"] == known - found["rocks"] - found["rare, high KL"]
-            assert len(found["rocks"]) == len(found["rare, high KL"]) == 6
+            assert found["others"] == known - found["Rock Tokens"] - found["rare, high KL"]
+            assert len(found["Rock Tokens"]) == len(found["rare, high KL"]) == 6
         apart = set.union(*(sets[h][name] for h in groups.HALVES for name in groups.GROUPS[:2]))
         assert sets["even"]["others"] ^ sets["odd"]["others"] <= apart
 
@@ -392,12 +392,12 @@ def test_a_test_and_a_histogram_count_each_type_once():
     crossed = result.members[result.members.chosen_by != "all"]
     for other in groups.GROUPS[1:]:
         row = result.test(other, "norm")
-        for name, n in (("rocks", row.n_rocks), (other, row.n_other)):
+        for name, n in (("Rock Tokens", row.n_rocks), (other, row.n_other)):
             own = crossed[(crossed.group == name) & crossed.norm_sq.notna()]
             assert n == own.token_id.nunique() < len(own)
     drawn = result.spread("norm", naive=False).groups
     assert [bars.n for bars in drawn] == [row.measured for row in result.groups.itertuples()]
-    own = crossed[crossed.group == "rocks"].groupby("token_id").norm_sq.mean()
+    own = crossed[crossed.group == "Rock Tokens"].groupby("token_id").norm_sq.mean()
     assert drawn[0].off == (own.dropna() <= 0).sum()
 
 

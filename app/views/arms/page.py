@@ -130,7 +130,7 @@ def show_kl(key: data.arms.ArmsKey) -> None:
         detail = "the starting student's, the same in all arms of a seed"
         if fixed:
             st.plotly_chart(
-                charts.kl(fixed, "kl on the fixed texts", f"{detail}, 95 % over seeds and texts"),
+                charts.kl(fixed, "KL on the fixed texts", f"{detail}, 95 % over seeds and texts"),
                 key="arms fixed kl",
                 alt="Mean kl of the fixed texts by arm",
             )
@@ -191,13 +191,13 @@ def show_costs(key: data.arms.ArmsKey) -> None:
 def show_rocks(key: data.arms.ArmsKey) -> None:
     rocks = data.arms.by_arm(key, "rock_kl", tokens="rocks")
     if not rocks:
-        st.text("No set was given or looked for, so there are no rocks to follow.")
+        st.text("No set was given or looked for, so there are no Rock Tokens to follow.")
         return
     others = data.arms.by_arm(key, "rock_kl", tokens="others")
     st.plotly_chart(
         charts.rock_kl(rocks, others, f"{name_of(key)} · fixed texts of the starting student"),
         key="arms rocks",
-        alt="Mean kl of the rocks and of all other tokens by arm",
+        alt="Mean kl of the Rock Tokens and of all other tokens by arm",
     )
 
 
@@ -267,7 +267,7 @@ LABELS = {
     "difference": "Against the baseline",
     "kl": "KL",
     "cost": "What it cost",
-    "rocks": "What became of the rocks",
+    "rocks": "What became of the Rock Tokens",
     "left_out": "What each arm left out",
     "weights": "Weights of the types",
 }

@@ -20,7 +20,7 @@ DRAWN = 20  # types in the chart of ranks
 
 
 def show_sets(asked: Asked) -> None:
-    st.subheader("Rock sets")
+    st.subheader("Ranks of the types")
     found = choose_rankings(asked)
     show_overlap(found)
     if found.a.by == "rule":
@@ -46,7 +46,7 @@ def choose_rankings(asked: Asked) -> data.compare.Sides:
             by = selection.choose(
                 "by",
                 st.segmented_control,
-                "Rock sets by",
+                "Ranked by",
                 list(BY),
                 "rule",
                 format_func=BY.get,
@@ -56,7 +56,7 @@ def choose_rankings(asked: Asked) -> data.compare.Sides:
         return rank_by_rule(asked)
     with right:
         top = selection.count(
-            "top", "Types that count as rocks, by Rock Score", 1, 10_000, data.compare.TOP
+            "top", "Types with the largest Rock Score", 1, 10_000, data.compare.TOP
         )
     return rank_by_score(asked, top)
 
@@ -78,8 +78,8 @@ def rank_by_score(asked: Asked, top: int) -> data.compare.Sides:
     st.text(
         f"Types by Rock Score R(v) over the fresh rollouts of step {asked.step_a} (A) and step "
         f"{asked.step_b} (B), the first {top} of "
-        "each as its set. Fresh rollouts answer other prompts at every step. Of persistence this "
-        "says nothing: that takes a rule."
+        "each side by side. Fresh rollouts answer other prompts at every step. These are no Rock "
+        "Tokens: of persistence the score says nothing, that takes a rule."
     )
     return found
 

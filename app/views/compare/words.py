@@ -57,18 +57,19 @@ def not_logged(pair: data.compare.Pair, signal: str, names: dict[str, str]) -> s
 
 
 def moved(found: data.compare.Moved | None, signal: str, one_run: bool) -> str:
-    """B − A over the aligned tokens: its mean, and how many tokens moved by at least τ."""
+    """B − A over the aligned tokens: its mean, and how many tokens moved far."""
     if found is None:
         return ""
     unit = data.compare.unit(signal)
     nats = f" {unit}" if unit else ""  # grad_norm has no unit
     n = f"{found.n:,} aligned tokens"
     mean = f"{found.mean:+.4f}".replace("-", "−")
-    measured = "|sampled_loss|" if signal == "sampled_loss" else signal
+    measured = {"sampled_loss": "|sampled_loss|", "kl": "KL"}.get(signal, signal)
     return (
-        f"B − A: mean {mean}{nats} over {n}; {found.higher:,} of {n} higher in B by τ = "
-        f"{found.tau:.3g}{nats} or more, {found.lower:,} lower. τ is the 0.90 quantile of "
-        f"{measured} over the tokens of {'the run' if one_run else 'both runs'}."
+        f"B − A: mean {mean}{nats} over {n}; {found.higher:,} of {n} higher in B by "
+        f"{found.tau:.3g}{nats} or more, {found.lower:,} lower. That is the 0.90 quantile of "
+        f"{measured} over all logged tokens of {'the run' if one_run else 'both runs'}, and not "
+        "the τ of a rule."
     )
 
 

@@ -97,7 +97,7 @@ def over_all_steps(rocks: int, asked: Asked) -> str:
 
 def beside_the_paper(found: data.gradients.Comparison) -> str:
     """Whether this run shows what the paper saw; empty where a group has no length."""
-    rocks, rare = (found.group(name) for name in ("rocks", "rare, high KL"))
+    rocks, rare = (found.group(name) for name in ("Rock Tokens", "rare, high KL"))
     if not rocks.norm_naive > 0 or not rare.norm_naive > 0:
         return ""
     row = found.test("rare, high KL", "norm")
@@ -175,7 +175,7 @@ def test(found: data.gradients.Comparison, row: Any, naive: bool) -> str:
     p, superiority = (row.p_naive, row.superiority_naive) if naive else (row.p, row.superiority)
     n, n_other = row.n_rocks, row.n_other
     if naive:
-        n, n_other = (found.naive_values(name, row.stat) for name in ("rocks", row.other))
+        n, n_other = (found.naive_values(name, row.stat) for name in ("Rock Tokens", row.other))
     if math.isnan(superiority):
         return ""
     ratio = "" if naive else f"; {_ratio(row)}"

@@ -108,7 +108,7 @@ def scenario(report: data.rocks.RockReport) -> list[str]:
         f"Halves of the texts agree on {words.percent(j.value)} (95 % of splits: "
         f"{words.percent(j.low)} to {words.percent(j.high)}).",
     ]
-    moved = [row for row in report.groups.to_dict("records") if row["group"] == "rocks"]
+    moved = [row for row in report.groups.to_dict("records") if row["group"] == "Rock Tokens"]
     if moved and moved[0]["crossed"] == moved[0]["crossed"]:
         row = moved[0]
         lines.append(

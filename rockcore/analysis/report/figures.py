@@ -147,21 +147,21 @@ def categories(pair: pd.DataFrame, about: str) -> Figure:
     rows = pair[::-1]
 
     def paint(axes: Any) -> None:
-        for shift, name, colour, hatch in (
-            (0.2, "rocks", ROCK, ""),
-            (-0.2, "control", CONTROL, "//"),
+        for shift, name, said, colour, hatch in (
+            (0.2, "rocks", "Rock Tokens", ROCK, ""),
+            (-0.2, "control", "control", CONTROL, "//"),
         ):
             places = [i + shift for i in range(len(rows))]
             total = int(rows[f"n_{name}"].sum())
             bars = axes.barh(
                 places, rows[name], height=0.38, color=colour, hatch=hatch, edgecolor="white",
-                label=f"{name}: {total:,} occurrences",
+                label=f"{said}: {total:,} occurrences",
             )  # fmt: skip
             axes.bar_label(bars, [f"{100 * v:.0f} %" for v in rows[name]], padding=3, fontsize=9)
         axes.set_yticks(range(len(rows)), [drawn(str(c)) for c in rows.category])
         axes.set_xlim(0, 1.15 * max(*pair.rocks, *pair.control, 0.01))
         as_percents(axes.xaxis)
-        axes.set_title("What rocks are made of, against a matched control")
+        axes.set_title("What Rock Tokens are made of, against a matched control")
         axes.set_xlabel("share of the positions")
 
     alt = f"{len(pair)} categories among rock occurrences and among the control's positions"

@@ -145,9 +145,9 @@ def _beside_the_paper(found: Comparison) -> str:
     elif row.ratio_low > 1:
         verdict = "is the other way round here"
     return (
-        "The paper finds rocks with much shorter mean gradients than rare types of high KL (naive "
-        f"medians 0.016 and 0.54): without noise, on texts that did not choose the types, that "
-        f"{verdict}."
+        "The paper finds Rock Tokens with much shorter mean gradients than rare types of high KL "
+        f"(naive medians 0.016 and 0.54): without noise, on texts that did not choose the types, "
+        f"that {verdict}."
     )
 
 
@@ -199,7 +199,7 @@ def _verdicts(rows: Any) -> list[str]:
             "fell" if row.high < 0 else "rose" if row.low > 0 else "did not change that can be told"
         )
         said.append(
-            f"{str(row.group).capitalize()}: {way} ({_signed(row.crossed)}, 95 % "
+            f"{row.group[0].upper()}{row.group[1:]}: {way} ({_signed(row.crossed)}, 95 % "
             f"{_span(row.low, row.high)}; naive {_signed(row.naive)})."
         )
     return said
