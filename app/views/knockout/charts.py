@@ -60,8 +60,7 @@ def deltas(
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1})
     finish(
         figure,
-        "Accuracy without each token, minus accuracy with it"
-        f"<br>{about}<br>95 % intervals over problems",
+        f"Accuracy without each token, minus with it<br>{about}<br>95 % intervals over problems",
         "Δ (points of accuracy)",
         "",
         height := 220 + _ROW * len(rows),
