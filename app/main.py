@@ -161,5 +161,6 @@ def main() -> None:
     selection.publish()
 
 
-with turns.turn():
-    main()
+if __name__ == "__main__":  # a process that is begun from here loads this file by another name
+    with turns.turn():
+        main()

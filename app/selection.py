@@ -46,6 +46,7 @@ _HIDING = "hiding"  # the page to which a link with a list of hidden controls le
 _HISTORY = "history"  # what stood there earlier: for undo
 _MOVING = "moving"  # (what a hand drags, whether that names one gesture), while a callback runs
 _ECHOES = "echoes"  # what a browser may still send though it was changed
+_HANDLES = "handles"  # the keys of what a hand has dragged
 _SETTLED = "settled"  # (run, name) -> the default first shown there
 _RUN = "open run"
 _LAST_RUN = "last open run"
@@ -436,7 +437,7 @@ def control(
 
     def answer() -> None:
         new = st.session_state[_key(name)]
-        if _echoes().is_echo(name, new, time.monotonic()):
+        if _handle_moves() or _echoes().is_echo(name, new, time.monotonic()):
             return
         slides = widget in (st.slider, st.select_slider)
         st.session_state[_MOVING] = (name if slides else None), False
@@ -448,6 +449,14 @@ def control(
     widget(label, *args, key=_key(name), on_change=answer, **settings)
 
 
+def _handle_moves() -> bool:
+    """Whether this message of the browser tells of a handle: a hand moves one thing at a time, so
+    whatever else seems moved in it is an echo, however late it comes.
+    """
+    handles = st.session_state.get(_HANDLES, ())
+    return any((st.session_state.get(key) or {}).get("moved") for key in handles)
+
+
 def moved(key: str) -> dict[str, float] | None:
     """Where the thresholds of a loss histogram stand after a hand has moved one, inside its
     callback. What one gesture moves is one step of `undo`.
@@ -456,6 +465,8 @@ def moved(key: str) -> dict[str, float] | None:
     if told is None:
         return None
     _echoes().stir(time.monotonic())
+    if "gesture" in told:
+        st.session_state.setdefault(_HANDLES, set()).add(key)
     st.session_state[_MOVING] = f"{key} {told.get('gesture')}", True
     return {name: value for name, value in told.items() if name != "gesture"}
 

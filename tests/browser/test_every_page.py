@@ -86,7 +86,7 @@ def test_every_page_of_the_menu_is_judged(tab: Tab) -> None:
 
 def test_what_is_wrong_inside_a_component_is_found(tab: Tab) -> None:
     tab.open("/trace")
-    tab.page.locator(".tools").evaluate("bar => bar.append(document.createElement('button'))")
+    tab.page.locator(".pane .tools").evaluate("bar => bar.append(document.createElement('button'))")
     assert any(line.startswith("button-name: <button></button>") for line in violations(tab.page))
 
 
