@@ -69,6 +69,9 @@ def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_d
             "background-color", background
         )
         tab.rest()
+        # what is judged is the page in its style, which stands in its first lines
+        caption = tab.page.get_by_test_id("stCaptionContainer").first
+        playwright.expect(caption).to_have_css("opacity", "0.8")
         if "token_at" in address:
             playwright.expect(tab.page.locator(".reading .where")).to_contain_text("position 5 of")
         found = violations(tab.page)
