@@ -79,7 +79,7 @@ class Tab:
         self.page.evaluate(AT_REST)
 
     def press(self, key: str, button: str) -> None:
-        """Press the key of a button of the head: it is heard once its button stands."""
+        """Press the key of a button: it is heard once the button stands."""
         self.page.get_by_role("button", name=button).first.wait_for()
         self.rest()
         self.page.keyboard.press(key)
