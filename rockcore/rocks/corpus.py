@@ -48,11 +48,16 @@ class Cells:
         types = len(self.starts) - 1
         return np.repeat(np.arange(types, dtype=np.int32), np.diff(self.starts))
 
-    def blocks(self, most: int) -> Iterator[tuple[int, int]]:
-        """Types in their order, each block from one up to another: of at most so many cells, or of
-        one type. Types without cells count as one.
+    def totals(self, values_C: np.ndarray, rollouts_PB: np.ndarray) -> np.ndarray:
+        """(V, P) sums of a value of each cell over masks (P, B) of the rollouts, added rollout by
+        rollout; integers stay such.
         """
-        return blocks(np.maximum(np.diff(self.starts), 1), most)
+        from scipy.sparse import csr_matrix
+
+        weights_BP = np.ascontiguousarray(rollouts_PB.T, dtype=values_C.dtype)
+        ends = self.starts.astype(self.rollout.dtype if len(self.rollout) < 2**31 else np.int64)
+        shape = (len(self.starts) - 1, len(weights_BP))
+        return csr_matrix((values_C, self.rollout, ends), shape) @ weights_BP
 
 
 def blocks(cost_V: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
