@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore import schema
-from rockcore.log.duck import ask, rows, source
+from rockcore.log.duck import Table, ask, ask_rollout, rows, source
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
 from rockcore.log.sums import SHARED, check_signal, named
 
@@ -61,19 +61,19 @@ def trace(run: Run, step: int, rollout_id: int, probe_set: str | None = None) ->
     alternatives too, or NA.
     """
     file = logged_file(run.path, _table(probe_set), step)
-    paths = {"vocab": table_file(run.path, "vocab")}
-    columns, teacher = schema.TOKENS, ""
+    vocab = table_file(run.path, "vocab")
+    tables, teacher = {"files": Table(schema.TOKENS, [file])}, ""
     if probe_set is not None:
-        columns = schema.PROBE
         beside = table_files(run.path, f"probe/{probe_set}/teacher")  # not of every trainer's log
-        paths.update({"teacher": beside[0]} if beside else {})
-        found = source(schema.PROBE_TEACHER, beside, "teacher")
-        teacher = f"LEFT JOIN {found} q USING (rollout_id, position)"
-    sql = f"""SELECT * FROM {source(columns, [file])} t
-              LEFT JOIN {source(schema.VOCAB, [paths["vocab"]], "vocab")} v USING (token_id)
-              {teacher}
-              WHERE rollout_id = $rollout ORDER BY position"""
-    return named(ask(sql, [file], rollout=rollout_id, **paths))
+        tables = {
+            "files": Table(schema.PROBE, [file]),
+            "teacher": Table(schema.PROBE_TEACHER, beside),
+        }
+        teacher = "LEFT JOIN {teacher} q USING (rollout_id, position)"
+    sql = f"""SELECT * FROM {{files}} t
+              LEFT JOIN {source(schema.VOCAB, [vocab], "vocab")} v USING (token_id)
+              {teacher} ORDER BY position"""
+    return named(ask_rollout(sql, tables, rollout_id, vocab))
 
 
 def positions(run: Run, probe_set: str, rollout_id: int, column: str = "kl") -> pd.DataFrame:
@@ -83,9 +83,9 @@ def positions(run: Run, probe_set: str, rollout_id: int, column: str = "kl") -> 
     check_signal(column)
     if not (files := table_files(run.path, f"probe/{probe_set}")):
         return pd.DataFrame(columns=["step", "position", "token_id", "value"])
-    sql = f"""SELECT step, position, token_id, {column} AS value FROM {source(SHARED, files)}
-              WHERE rollout_id = $rollout ORDER BY step, position"""
-    return ask(sql, files, rollout=rollout_id)
+    sql = f"""SELECT step, position, token_id, {column} AS value FROM {{files}}
+              ORDER BY step, position"""
+    return ask_rollout(sql, {"files": Table(SHARED, files)}, rollout_id)
 
 
 def over_steps(
@@ -101,9 +101,8 @@ def over_steps(
     steps, files = [step for step, _ in logged], [file for _, file in logged]
     if not files:
         return steps, np.zeros((0, 0), np.float32)
-    sql = f"""SELECT step, position, {column} AS v FROM {source(SHARED, files)}
-              WHERE rollout_id = $rollout"""
-    frame = ask(sql, files, rollout=rollout_id)
+    sql = f"SELECT step, position, {column} AS v FROM {{files}}"
+    frame = ask_rollout(sql, {"files": Table(SHARED, files)}, rollout_id)
     length = int(frame.position.max()) + 1 if len(frame) else 0
     values_ST = np.full((len(steps), length), np.nan, np.float32)
     values_ST[np.searchsorted(steps, frame.step), frame.position] = frame.v
