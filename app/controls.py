@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,36 @@ def signal(
     return selection.choose(
         "signal", st.selectbox, label, there, first, format_func=spoken.get, **settings
     )
+
+
+MOST_LISTED = 1_000  # texts: a list of more takes megabytes to send, and nobody reads it
+
+
+def rollout(
+    run: data.runs.RunKey, texts: str, step: int, **settings: Any
+) -> tuple[int | None, list[int]]:
+    """One of the texts of a step, from a list that says of each what it is, or where there are too
+    many for a list by its number; and all that there are. None where there is no text.
+    """
+    ids = data.runs.text_ids(run, texts, step)
+    if len(ids) > MOST_LISTED:
+        return numbered("rollout", "Rollout", ids, **settings), ids
+    hints = data.runs.hints(run, texts, step)
+    if not hints:
+        return None, []
+    ids = list(hints)
+    box, options = st.selectbox, {"format_func": hints.get, **settings}
+    return selection.choose("rollout", box, "Rollout", ids, ids[0], **options), ids
+
+
+def numbered(
+    name: str, label: str, ids: Sequence[int], first: int | None = None, **settings: Any
+) -> int:
+    """One of many texts by its number, or the next one where there is none of this number."""
+    low, high = ids[0], ids[-1]
+    settings.setdefault("help", f"There are {len(ids):,}, numbered from {low} to {high}.")
+    asked = selection.count(name, label, low, high, low if first is None else first, **settings)
+    return ids[bisect_left(ids, asked)]
 
 
 def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:

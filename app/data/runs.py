@@ -217,10 +217,24 @@ def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     return course.graded_texts(log(run), Texts(source), step)
 
 
+@kept
+def text_ids(run: RunKey, source: str, step: int) -> list[int]:
+    """The numbers of the texts of a step, ascending."""
+    about = Texts(source)
+    return course.text_ids(log(run), about, step if about is Texts.FRESH else 0)
+
+
 def hints(run: RunKey, source: str, step: int) -> dict[int, str]:
     """Number -> one line on each text of a step."""
     found = rollouts(run, source, step)
     return dict(zip(found.rollout_id.tolist(), found.hint, strict=True))
+
+
+@kept
+def hint(run: RunKey, source: str, step: int, rollout: int) -> str:
+    """The line on one text, which alone is read."""
+    found = course.graded_texts(log(run), Texts(source), step, rollout)
+    return found.hint.iloc[0] if len(found) else f"{rollout} · no tokens"
 
 
 @kept

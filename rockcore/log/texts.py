@@ -17,24 +17,56 @@ if TYPE_CHECKING:
     from rockcore.log.run import Run
 
 
-def rollouts(run: Run, step: int | None = None, probe_set: str | None = None) -> pd.DataFrame:
-    """The texts of a step, or of a probe set: schema.ROLLOUTS."""
+def rollouts(
+    run: Run, step: int | None = None, probe_set: str | None = None, rollout: int | None = None
+) -> pd.DataFrame:
+    """The texts of a step, or of a probe set, or `rollout` of them: schema.ROLLOUTS."""
+    files = _rollout_files(run, step, probe_set)
+    if rollout is None or not files:
+        return rows(schema.ROLLOUTS, files)
+    sql = f"SELECT * FROM {source(schema.ROLLOUTS, files)} WHERE rollout_id = $rollout"
+    return ask(sql, files, rollout=rollout)[list(schema.ROLLOUTS)]
+
+
+def rollouts_asked(run: Run, step: int | None = None, probe_set: str | None = None) -> pd.DataFrame:
+    """What the texts of a step, or of a probe set, answer: rollout_id, prompt, teacher_prompt,
+    correct, by rollout_id. The answers themselves, most of the file, are not read.
+    """
+    files = _rollout_files(run, step, probe_set)
+    names = ["rollout_id", "prompt", "teacher_prompt", "correct"]
+    if not files:
+        return rows(schema.ROLLOUTS, files)[names]
+    return ask(f"SELECT {', '.join(names)} FROM {source(schema.ROLLOUTS, files)}", files)
+
+
+def rollout_ids(run: Run, step: int | None = None, probe_set: str | None = None) -> list[int]:
+    """The numbers of the texts of a step, or of a probe set, ascending."""
+    files = _rollout_files(run, step, probe_set)
+    sql = f"SELECT rollout_id FROM {source(schema.ROLLOUTS, files)} ORDER BY rollout_id"
+    return ask(sql, files).rollout_id.tolist() if files else []
+
+
+def _rollout_files(run: Run, step: int | None, probe_set: str | None) -> list[Path]:
     if probe_set is not None:
-        return rows(schema.ROLLOUTS, table_files(run.path, f"probe/{probe_set}/rollouts"))
+        return table_files(run.path, f"probe/{probe_set}/rollouts")
     if step is None:
-        raise ValueError("rollouts() needs a step or a probe_set")
-    return rows(schema.ROLLOUTS, [logged_file(run.path, "rollouts", step)])
+        raise ValueError("the texts of a step, or of a probe_set, are asked for")
+    return [logged_file(run.path, "rollouts", step)]
 
 
-def rollout_sums(run: Run, step: int, probe_set: str | None = None) -> pd.DataFrame:
-    """Length and loss of each rollout of a step or probe set: rollout_id, tokens, kl_mean and
-    sampled_loss_mean (nats; NaN if not logged).
+def rollout_sums(
+    run: Run, step: int, probe_set: str | None = None, rollout: int | None = None
+) -> pd.DataFrame:
+    """Length and loss of each rollout of a step or probe set, or of one of them: rollout_id,
+    tokens, kl_mean and sampled_loss_mean (nats; NaN if not logged).
     """
     file = logged_file(run.path, _table(probe_set), step)
-    sql = f"""SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean,
-                     avg(sampled_loss) AS sampled_loss_mean
-              FROM {source(SHARED, [file])} GROUP BY rollout_id ORDER BY rollout_id"""
-    return ask(sql, [file])
+    sql = """SELECT rollout_id, count(*) AS tokens, avg(kl) AS kl_mean,
+                    avg(sampled_loss) AS sampled_loss_mean
+             FROM {files} GROUP BY rollout_id ORDER BY rollout_id"""
+    if rollout is not None:
+        return ask_rollout(sql, {"files": Table(SHARED, [file])}, rollout)
+    return ask(sql.format(files=source(SHARED, [file])), [file])
 
 
 def probe_ids(run: Run, probe_set: str) -> list[list[int]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection
+from app import controls, data, selection
 from app import words as app_words
 from app.views.steps.asked import Asked
 from app.views.steps.surfaces import (
@@ -26,14 +26,10 @@ COLUMNS = ["position", "shown", "first", "cursor", "last", "change"]
 
 def choose_rollout(run: data.runs.RunKey, source: str, step: int) -> int | None:
     """One of the texts of a probe; None, and said, where there is none."""
-    hints = data.runs.hints(run, source, step)
-    if not hints:
+    rollout, _ = controls.rollout(run, source, step, width=250)
+    if rollout is None:
         explain_nothing(f"Step {step} has no rollouts of this kind.")
-        return None
-    ids = list(hints)
-    return selection.choose(
-        "rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get, width=250
-    )
+    return rollout
 
 
 def show_positions(asked: Asked, rollout: int, row: DeltaGenerator) -> None:

@@ -180,20 +180,10 @@ def choose_text(sources: list[str]) -> Opened | None:
         source = controls.source(sources, width=170)
         steps = data.runs.steps(run, source)
         step = selection.choose("step", st.select_slider, "Step", steps, steps[-1], width=170)
-        hints = data.runs.hints(run, source, step)
-        if not hints:
+        rollout, rollouts = controls.rollout(run, source, step, width=250)
+        if rollout is None:
             st.text(f"Step {step} has no rollouts of this kind.")
             return None
-        rollouts = list(hints)
-        rollout = selection.choose(
-            "rollout",
-            st.selectbox,
-            "Rollout",
-            rollouts,
-            rollouts[0],
-            format_func=hints.get,
-            width=250,
-        )
         signal = controls.signal(run, "Colour", names, data.texts.Texts(source), width=160)
     if signal is None:
         st.text(f"There is nothing to colour by. {facts.held.lack('kl')}")
