@@ -14,6 +14,7 @@ from rockcore.schema import Texts
 
 if TYPE_CHECKING:
     import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
 
 
 def source(options: Sequence[str], **settings: Any) -> str:
@@ -45,6 +46,32 @@ def figure(name: str, labels: Mapping[str, str]) -> str:
         next(iter(labels)),
         format_func=labels.get,
         required=True,
+    )
+
+
+def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]) -> DeltaGenerator:
+    """The plain words of a text while a large log is measured for its colours, in a place that is
+    emptied once it is coloured.
+    """
+    place = st.empty()
+    if data.runs.is_large(run) and not data.texts.is_measured(run, signal):
+        shown = words.printable(data.texts.plain(dict(text)))
+        place.code(shown, language=None, wrap_lines=True, height=260)
+    return place
+
+
+def show_size(run: data.runs.RunKey) -> None:
+    """Of a large log, on every page: how many tokens it has, before anything else is known."""
+    if not data.runs.is_large(run):
+        return
+    said = [
+        f"{data.runs.tokens(run, texts):,} tokens of {Texts(texts).phrase}, judged at "
+        f"{len(steps)} step{'s' if len(steps) > 1 else ''}, {selection.span_of(steps)}"
+        for texts in data.runs.logged_texts(run)
+        for steps in [data.runs.steps(run, texts)]
+    ]
+    st.caption(
+        f"A large log: {'; '.join(said)}. What needs all of them is worked out beside the page."
     )
 
 

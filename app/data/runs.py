@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app import words
 from app.data import children
-from app.work import kept
+from app.work import is_known, kept, kept_saying
 from rockcore import schema
 from rockcore.analysis import course, signals
 from rockcore.analysis.course import Course
@@ -200,6 +200,22 @@ def texts_label(texts: str) -> str:
 
 
 @kept
+def tokens(run: RunKey, source: str) -> int:
+    """How many tokens of these texts the last logged step has, by the footer of its file."""
+    return log(run).rows(Texts(source).table, steps(run, source)[-1])
+
+
+LARGE = 2_000_000  # tokens: what asks all of them takes longer than a reader waits
+
+
+def is_large(run: RunKey) -> bool:
+    """Whether some texts of the run have so many tokens at one step that pages show first what
+    needs few of them.
+    """
+    return any(tokens(run, texts) > LARGE for texts in logged_texts(run))
+
+
+@kept
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
     """The types of a step by Rock Score, numbered from 1, with their visible text."""
     return rank.numbered(log(run), step)
@@ -237,10 +253,15 @@ def hint(run: RunKey, source: str, step: int, rollout: int) -> str:
     return found.hint.iloc[0] if len(found) else f"{rollout} · no tokens"
 
 
-@kept
+@kept_saying("Measuring how the values of the run are spread")
 def scale(run: RunKey, signal: str) -> Scale:
     """The colour scale of a signal, the same for every text of the run."""
     return signals.scale(log(run), signal)
+
+
+def is_measured(run: RunKey, signal: str) -> bool:
+    """Whether the scale of a signal is there at once."""
+    return is_known(scale, run, signal)
 
 
 def meaning(signal: str) -> str:

@@ -173,6 +173,7 @@ class Run:
     # Single texts.
 
     rollouts = texts.rollouts
+    rows = texts.token_rows
     rollouts_asked = texts.rollouts_asked
     rollout_ids = texts.rollout_ids
     rollout_sums = texts.rollout_sums

@@ -11,6 +11,7 @@ import pandas as pd
 from rockcore import schema
 from rockcore.log.duck import Table, ask, ask_rollout, rows, source
 from rockcore.log.files import logged_file, steps_and_files, table_file, table_files
+from rockcore.log.parts import rows_in
 from rockcore.log.sums import SHARED, check_signal, named
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def rollouts(
         return rows(schema.ROLLOUTS, files)
     sql = f"SELECT * FROM {source(schema.ROLLOUTS, files)} WHERE rollout_id = $rollout"
     return ask(sql, files, rollout=rollout)[list(schema.ROLLOUTS)]
+
+
+def token_rows(run: Run, table: str, step: int) -> int:
+    """How many tokens "tokens" or a probe set ("probe/final") has at a step, by the footer of its
+    file. Raises RunNotFound.
+    """
+    return rows_in(logged_file(run.path, table, step))
 
 
 def rollouts_asked(run: Run, step: int | None = None, probe_set: str | None = None) -> pd.DataFrame:

@@ -160,10 +160,12 @@ def show_text(opened: Opened) -> None:
         st.text("This rollout is empty: the student ended at once.")
         return
     ids = data.texts.ids(text)
+    first = controls.show_words_first(run, opened.signal, text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
     told = data.knockouts.of_text(run, ids, at_once=True)
     view = opened.view(ids, verdict, told)
     draw = token_pane.show(PANE, text, values, view, follow_the_pane, answer_the_pane)
+    first.empty()
     offer_downloads(*where)
     if verdict.later or told.later:
         told = data.knockouts.of_text(run, ids)
