@@ -20,6 +20,8 @@ from torch import Tensor
 # (logits (B, V), rows (B,), t) -> next ids (B,); rows says which prompt each row continues, since
 # finished rows leave
 Pick = Callable[[Tensor, Tensor, int], Tensor]
+# told the new ids of rows that have ended, by row, as soon as they have
+Wrote = Callable[[dict[int, list[int]]], None]
 
 
 def fits(model: Any) -> bool:
@@ -145,6 +147,7 @@ class FastLlama:
         pick: Pick,
         stop_ids: frozenset[int],
         max_new_tokens: int,
+        wrote: Wrote | None = None,
     ) -> list[list[int]]:
         """Continue every prompt until a stop id (which is kept) or `max_new_tokens`; returns the
         new ids of each.
@@ -163,6 +166,9 @@ class FastLlama:
             ended = (token[:, None] == stops).any(1) & batch.alive
             if bool(ended.any()):
                 length_B[batch.rows[ended]] = t + 1
+                if wrote is not None:
+                    rows = batch.rows[ended].tolist()
+                    wrote({row: drawn_BT[row, : t + 1].tolist() for row in rows})
                 batch.alive &= ~ended
                 n_alive = int(batch.alive.sum())
                 if n_alive == 0:
