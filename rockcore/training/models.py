@@ -226,13 +226,12 @@ class Model:
         ]
         at_N = torch.tensor(at, dtype=torch.long, device=self.device)  # there may be none
         if self.fast is not None:
-            out_BTD = self.fast.hidden(ids_BT)
-        else:
-            # padding stands on the right, where a causal model does not look
-            with self.autocast():
-                net = self.net.get_decoder() if self.splits else self.net
-                out = net(ids_BT, use_cache=False)
-            out_BTD = out.last_hidden_state if self.splits else out.logits
+            return self.fast.hidden(ids_BT, at_N)
+        # padding stands on the right, where a causal model does not look
+        with self.autocast():
+            net = self.net.get_decoder() if self.splits else self.net
+            out = net(ids_BT, use_cache=False)
+        out_BTD = out.last_hidden_state if self.splits else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:
