@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,14 @@ from rockcore.rocks.scores import (
     whole_of,
 )
 from rockcore.rocks.thresholds import Quantiles
+
+
+class Highs(NamedTuple):
+    """How many occurrences are at or above the threshold."""
+
+    before: int
+    after: int
+    both: int
 
 
 class Detection:
@@ -104,6 +112,25 @@ class Detection:
         )
         return found
 
+    @cached_property
+    def highs(self) -> Highs:
+        """How many occurrences are high. Raises ValueError where no occurrence is known to be."""
+        if self.high is None:
+            raise ValueError(f"In mode {self.material.mode} no occurrence is known to be high")
+        (pre, post), last = self.tau, self.corpus.losses[-1]
+        before, after = self.material.before() >= pre, last >= post
+        return Highs(int(before.sum()), int(after.sum()), int(self.high.sum()))
+
+    @property
+    def negative(self) -> int:
+        """How many losses after training are below 0."""
+        return int((self.corpus.losses[-1] < 0).sum())
+
+    @property
+    def most_similar(self) -> int:
+        """Of all persistent occurrences the greatest number of others that are similar to one."""
+        return 0 if self.consistency is None else int(self.consistency.similar.max(initial=0))
+
     unmatched = 0  # high occurrences without a similar context before, in matched mode
 
     @cached_property
@@ -164,6 +191,11 @@ class Detection:
         return np.bincount(
             self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types)
         )
+
+    def type_stats(self) -> TypeStats:
+        """The statistics of every type over all rollouts."""
+        every = np.ones((1, self.corpus.rollouts), bool)
+        return next(self._stats_of(every, [self.consistent]))
 
     def _stats_of(
         self, rollouts_PB: np.ndarray, consistent: Sequence[np.ndarray | None]
@@ -237,8 +269,7 @@ class Detection:
 
     @cached_property
     def stats(self) -> TypeStats:
-        every = np.ones((1, self.corpus.rollouts), bool)
-        return next(self._stats_of(every, [self.consistent]))
+        return self.type_stats()
 
     @cached_property
     def scores(self) -> np.ndarray:
