@@ -4,8 +4,9 @@
 
 The run is drawn: every step has its metrics, two short texts with their tokens, and the sums by
 type, so that it is as many files as there can be. `first` is the first opening by a process that
-finds nothing kept on disk, `second` that by the next process; `look` is what a page asks after one step more, without the text that it shows; both in CPU seconds
-of the process that looks. `--folder`: where such a run is kept between calls.
+finds nothing kept on disk, `second` that by the next process; `look` is what a page asks after one
+step more, without the text that it shows; all in CPU seconds of the process that looks. `--folder`:
+where such a run is kept between calls.
 """
 
 from __future__ import annotations

@@ -85,8 +85,8 @@ def assert_as_the_files_say(monkeypatch: pytest.MonkeyPatch, path: Path) -> None
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files of steps that are looked into from here on."""
     seen: list[str] = []
-    open_, footer = checks._opened, folders.check_schema
-    monkeypatch.setattr(checks, "_opened", lambda f: (seen.append(f.name), open_(f))[1])
+    open_, footer = checks.opened, folders.check_schema
+    monkeypatch.setattr(checks, "opened", lambda f: (seen.append(f.name), open_(f))[1])
     monkeypatch.setattr(
         folders, "check_schema", lambda f, of: (seen.append(f.name), footer(f, of))[1]
     )
