@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import pandas as pd
@@ -192,6 +193,7 @@ def _with_intervals(means: pd.DataFrame, least: float) -> pd.DataFrame:
     return means.assign(low=low, high=high, interval=words)
 
 
+@lru_cache(maxsize=1 << 15)  # of a run that is followed, all steps but the last were told before
 def _interval(low: float, high: float, rollouts: int) -> str:
     of = f"{rollouts:,} rollout{'s' if rollouts != 1 else ''}"
     if math.isnan(low):

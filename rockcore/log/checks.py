@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 
 from rockcore.log import contents
 from rockcore.log.files import NOT_PARQUET, State, check_schema, gone, state_of, unreadable
-from rockcore.schema import TABLES, DamagedRun
+from rockcore.log.listing import news_of
+from rockcore.log.passed import FEW, passed
+from rockcore.schema import TABLES, DamagedRun, LogTable
 from rockcore.schema.places import Place, place_of
 
 
@@ -35,6 +37,22 @@ def checked(path: Path) -> frozenset[str]:
         return frozenset()
     except OSError as e:
         raise unreadable(f"{path} cannot be read", e) from e
+
+
+def kinds(files: Sequence[Path]) -> list[frozenset[str]]:
+    """The different sets of columns that some files of one table and run have, each file `checked`;
+    of ten thousand of them only those that were not before. Raises DamagedRun.
+    """
+    folder = files[0].parent
+    many = len(files) >= FEW and folder == files[-1].parent
+    if not many or news_of(folder, LogTable.is_file, None).count != len(files):  # not all there are
+        return [*{names for file in files if (names := checked(file))}]
+    return passed(folder, "contents", checked, against=vocabulary_of(files[0]))
+
+
+def vocabulary_of(file: Path) -> str:
+    """In which state the vocabulary is that a file is held against."""
+    return str(_state_of_vocabulary(place_of(file).root))
 
 
 def _refuse_again(path: Path, state: State, before: _Refusal) -> None:

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from rockcore import memory, schema
 from rockcore.log import parts
-from rockcore.log.checks import checked
+from rockcore.log.checks import kinds, vocabulary_of
+from rockcore.log.contents import ascends
 from rockcore.log.files import gone, unreadable
 from rockcore.log.grown import grown
 from rockcore.schema import Column, DamagedRun, RockError
@@ -108,19 +109,35 @@ def rows(columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
     return ask_all(f"SELECT {', '.join(columns)} FROM {{}}", columns, files)
 
 
+def rows_by(
+    order: Sequence[str], columns: dict[str, Column], files: Sequence[Path]
+) -> pd.DataFrame:
+    """All rows of the files, with these columns, in the order of some of them, which are numbers.
+    The rows of a long run, which its writer has put in this order, are not sorted again.
+    """
+    kept = _kept(columns, files)
+    if kept is not None and ascends([kept[name].to_numpy() for name in order]):
+        return kept.to_pandas()
+    by = f"SELECT {', '.join(columns)} FROM {{}} ORDER BY {', '.join(order)}"
+    return ask_all(by, columns, files)
+
+
 def ask_all(sql: str, columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
     """The answer to `sql`, in which {} stands for all rows of these files, with these columns: see
     `source`. The columns of a long run are kept in memory.
     """
+    kept = _kept(columns, files)
+    if kept is None:
+        return ask(sql.format(source(columns, files)), files)
+    return _asked(sql.format("kept"), files, _frame, {"kept": kept})
 
+
+def _kept(columns: dict[str, Column], files: Sequence[Path]) -> pa.Table | None:
     def read(new: Sequence[Path]) -> pa.Table:
         every = f"SELECT {', '.join(columns)} FROM {source(columns, new)}"
         return _asked(every, new, _table)
 
-    kept = grown(files, columns, read)
-    if kept is None:
-        return ask(sql.format(source(columns, files)), files)
-    return _asked(sql.format("kept"), files, _frame, {"kept": kept})
+    return grown(files, columns, read, against=vocabulary_of) if files else None
 
 
 class Table(NamedTuple):
@@ -179,10 +196,10 @@ def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files
     if not files:
         typed = (f"CAST(NULL AS {_sql_type(c.type)}) AS {n}" for n, c in columns.items())
         return f"(SELECT {', '.join(typed)} WHERE false)"
-    found = [names for file in files if (names := checked(file))]
+    found = kinds(files)
     missing = [n for n, c in columns.items() if c.optional and not any(n in f for f in found)]
     nulls = [f", CAST(NULL AS {_sql_type(columns[n].type)}) AS {n}" for n in missing]
-    mixed = str(any(f != found[0] for f in found)).lower()
+    mixed = str(len(found) > 1).lower()
     # without the first option, DuckDB would read columns out of folder names such as runs/seed=1
     read = f"read_parquet(${name}, hive_partitioning = false, union_by_name = {mixed})"
     return f"(SELECT *{''.join(nulls)} FROM {read})"

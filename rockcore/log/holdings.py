@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from rockcore import schema
 from rockcore.log import parts
-from rockcore.log.checks import checked
+from rockcore.log.checks import checked, kinds
 from rockcore.log.duck import ask_all
 from rockcore.log.files import steps_and_files, table_files
 from rockcore.schema import Column, DamagedRun, RockError, RunMeta, Texts
@@ -156,13 +156,22 @@ def known(files: Sequence[Path], columns: Mapping[str, Column]) -> frozenset[str
     if left and all(_tells_null(file, left) for file in files):
         return frozenset(found)
     for some in (files[:1], files):  # the first file has most of them, or there are none
-        whole = [file for file in some if _is_whole(file)] if left else []
+        whole = _whole(some) if left and some else []
         if whole:
             found |= _known_in(whole, left)
             left = {name: column for name, column in left.items() if name not in found}
         elif left and files and len(some) == len(files):
             found |= set(left)
     return frozenset(found)
+
+
+def _whole(files: Sequence[Path]) -> Sequence[Path]:
+    """Those that can be read: all, or else each is tried."""
+    try:
+        kinds(files)
+    except DamagedRun:
+        return [file for file in files if _is_whole(file)]
+    return files
 
 
 def _known_at_once(files: Sequence[Path], columns: dict[str, Column]) -> set[str]:

@@ -107,10 +107,9 @@ class Run:
         columns = ["step", "decoding", "n", "correct", "accuracy", "low", "high"]
         if not files:
             return pd.DataFrame(columns=columns)
-        sql = f"""SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
-                  FROM {duck.source(schema.EVALS, files)}
-                  GROUP BY step, decoding ORDER BY step, decoding"""
-        frame = duck.ask(sql, files)
+        sql = """SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
+                  FROM {} GROUP BY step, decoding ORDER BY step, decoding"""
+        frame = duck.ask_all(sql, schema.EVALS, files)
         intervals = [
             stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)
         ]

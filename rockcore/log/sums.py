@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore import schema
-from rockcore.log.duck import ask, ask_all, source
+from rockcore.log.duck import ask, ask_all, rows_by, source
 from rockcore.log.files import logged_file, table_file, table_files
 from rockcore.log.holdings import known
 from rockcore.schema import DamagedRun, Texts
@@ -45,9 +45,7 @@ def type_sums(run: Run, table: str = "tokens") -> pd.DataFrame:
         return pd.DataFrame(columns=["step", "token_id", "n", *totals])
     if fresh:
         columns = {name: schema.TYPES[name] for name in ("step", "token_id", "n", *totals)}
-        return ask_all(
-            f"SELECT {', '.join(columns)} FROM {{}} ORDER BY step, token_id", columns, files
-        )
+        return rows_by(["step", "token_id"], columns, files)
     added = ", ".join(
         f"sum(CAST({name.removesuffix('_sum')} AS DOUBLE)) AS {name}" for name in totals
     )
