@@ -19,6 +19,7 @@ import streamlit as st  # noqa: E402
 
 from app import (  # noqa: E402
     data,
+    early,
     lesson,
     links,
     pages,
@@ -164,3 +165,4 @@ def main() -> None:
 if __name__ == "__main__":  # a process that is begun from here loads this file by another name
     with turns.turn():
         main()
+    early.drawn.set()
