@@ -35,7 +35,7 @@ def test_the_note_can_be_read_before_streamlit_is_there_and_makes_room_for_the_p
         playwright.expect(note).to_be_visible()
         page.evaluate("globalThis.sameDocument = true")
         app.release()
-        playwright.expect(page.locator("h1")).to_have_text("Overview")
+        playwright.expect(page.locator("h1")).to_have_text("tiny")
         playwright.expect(note).to_be_hidden()
         page.wait_for_selector(DONE)
         assert page.evaluate("globalThis.sameDocument") and not bad
