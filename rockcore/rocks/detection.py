@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,14 @@ from rockcore.rocks.scores import (
     whole_of,
 )
 from rockcore.rocks.thresholds import Quantiles
+
+
+class Highs(NamedTuple):
+    """How many occurrences are at or above the threshold."""
+
+    before: int
+    after: int
+    both: int
 
 
 class Detection:
@@ -103,6 +111,25 @@ class Detection:
             self.material.corpora[0], self.corpus, pre, post, self.rule, self.pulse
         )
         return found
+
+    @cached_property
+    def highs(self) -> Highs:
+        """How many occurrences are high. Raises ValueError where no occurrence is known to be."""
+        if self.high is None:
+            raise ValueError(f"In mode {self.material.mode} no occurrence is known to be high")
+        (pre, post), last = self.tau, self.corpus.losses[-1]
+        before, after = self.material.before() >= pre, last >= post
+        return Highs(int(before.sum()), int(after.sum()), int(self.high.sum()))
+
+    @property
+    def negative(self) -> int:
+        """How many losses after training are below 0."""
+        return int((self.corpus.losses[-1] < 0).sum())
+
+    @property
+    def most_similar(self) -> int:
+        """Of all persistent occurrences the greatest number of others that are similar to one."""
+        return 0 if self.consistency is None else int(self.consistency.similar.max(initial=0))
 
     unmatched = 0  # high occurrences without a similar context before, in matched mode
 

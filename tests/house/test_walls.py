@@ -14,7 +14,16 @@ from rockcore.schema.axes import AXES
 
 ROOT = Path(__file__).parents[2]
 # each room may import itself and the rooms before it
-FLOORS = ("log", "rocks", "exporters", "interventions", "analysis", "training", "recorders")
+FLOORS = (
+    "log",
+    "rocks",
+    "exporters",
+    "interventions",
+    "analysis",
+    "scale",
+    "training",
+    "recorders",
+)
 APART = {"importers": {"log"}}  # rooms beside the floors, and the ones that each may enter
 PURE = {
     "schema",

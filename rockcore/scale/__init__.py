@@ -1,0 +1,1 @@
+"""Partials of shards, merged; the same code here and on a Ray cluster."""
