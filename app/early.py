@@ -173,7 +173,7 @@ class Early:
                     self._waited.set()
                     await ended.wait()
         finally:
-            if self.dashboard is None:
+            if self.dashboard is None and not ended.is_set():
                 self.end()
                 self.give_up()
 

@@ -93,12 +93,14 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
+        failed = False
+
         def handle_exit(self, sig: int, frame: Any) -> None:
             super().handle_exit(sig, frame)
             application.give_up()
 
     def end() -> None:
-        server.should_exit = True
+        server.should_exit = server.failed = True
 
     def begin() -> App:
         dashboard = load(wanted, terms.port)
@@ -125,7 +127,7 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
     server = Server(config)
     sys.setswitchinterval(_SWITCH_S)
     server.run([listener])
-    if application.dashboard is None:
+    if server.failed:
         raise SystemExit(3)  # the thread that loads it has said why
 
 

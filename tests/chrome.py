@@ -136,7 +136,8 @@ def serving(
 # Python imports this by itself at its start. At the statement that imports the module, it waits for
 # code in the pipe, and runs it. (A finder of modules would hold a lock that all imports need.)
 GATE = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell has it ignored
 left = {MODULE}
 def look(event, arguments):
     if event == "import" and arguments[0] in left:
