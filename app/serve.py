@@ -73,15 +73,12 @@ def search_nothing() -> None:
             setattr(importlib.import_module(name), question, answer)  # list() and bool(): none, no
 
 
-def prepare(runs: list[str]) -> None:
-    """Import what the pages use, and ask what the first one will. Not while Streamlit is loaded:
-    Plotly, which comes with it, uses what it finds of pandas, also where that is half of it.
+def prepare() -> None:
+    """Import what the pages use. Not while Streamlit is loaded: Plotly, which comes with it, uses
+    what it finds of pandas, also where that is half of it.
     """
     for name in NEXT:
         importlib.import_module(name)
-    from app.data import first
-
-    first.begin(runs)
     early.drawn.wait(_PATIENCE_S)
     sys.setswitchinterval(_USUAL_S)
     for name in LATER:
@@ -104,7 +101,7 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
 
     def begin() -> App:
         dashboard = load(wanted, terms.port)
-        threading.Thread(target=prepare, args=(wanted["runs"],), daemon=True).start()
+        threading.Thread(target=prepare, daemon=True).start()
         config.configure_logging()  # again: Streamlit has let uvicorn tell of every request
         return dashboard
 

@@ -81,14 +81,6 @@ def work(key: Hashable, task: Callable[[Pulse], T], message: str) -> T:
     return _answer(key, task, message, here=getattr(_here, "job", None) is not None)
 
 
-def ahead(key: Hashable, task: Callable[[], Any]) -> None:
-    """Begin with what will be asked for, as a work that nobody waits for yet. Its errors are for
-    those who then ask.
-    """
-    with _lock:
-        _joined(key, lambda pulse: task(), here=False)
-
-
 def kept(question: Callable[P, T]) -> Callable[P, T]:
     """A question whose answers are kept by its arguments. One session works an answer out, in its
     own thread; an error is raised in all that wait for it, and is not kept.

@@ -23,8 +23,7 @@ import pytest
 from chrome import SECRET, held
 from conftest import write_tiny_run
 
-from app import data, early, memory
-from rockcore.analysis import course
+from app import early
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="holds a process by a named pipe")
 STREAMLIT = "streamlit.errors"  # among the first that Streamlit loads of its own
@@ -162,27 +161,6 @@ def test_no_path_leads_out_of_the_folder_of_files(tmp_path: Path) -> None:
         "/a/b",
     ):
         assert files.at(path) is None
-
-
-def test_what_a_first_page_asks_has_been_asked_before_it(
-    open_app: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = write_tiny_run(tmp_path / "ahead")
-    memory.forget()
-    data.first.ask([str(run)])
-
-    def asked_again(*_: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(course, "course", asked_again)
-    monkeypatch.setattr(data.texts.signals, "scale", asked_again)
-    assert not open_app("trace", run).exception  # type: ignore[attr-defined]
-
-
-def test_a_run_that_cannot_be_read_is_left_to_the_page(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{")
-    data.first.ask([str(tmp_path)])
-    data.first.ask([str(tmp_path / "gone")])
 
 
 def test_a_command_that_is_named_is_all_that_is_loaded() -> None:
