@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import re
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AbstractAsyncContextManager, suppress
@@ -59,7 +58,9 @@ NOTE = """
 """
 _PAGE = re.compile(r"/[a-z_]*")  # the pages' own addresses; what lies below one is no page
 _MOST_NAMES = 3
-_SWITCH_S = 0.0005  # tenfold as often as usual: an import must not keep the page waiting
+
+
+drawn = threading.Event()  # a page has been drawn: what else is to be loaded is in nobody's way
 
 
 def static_folder() -> Path:
@@ -105,18 +106,12 @@ class Files:
 
 
 class Early:
-    """An ASGI application that gives out the page while `load` makes the dashboard in a thread;
-    `then` is called in that thread once the dashboard answers. `end` is called where `load` fails.
+    """An ASGI application that gives out the page while `load` makes the dashboard in a thread.
+    `end` is called where that fails.
     """
 
-    def __init__(
-        self,
-        files: Files,
-        load: Callable[[], Dashboard],
-        then: Callable[[], None],
-        end: Callable[[], None],
-    ):
-        self.files, self.load, self.then, self.end = files, load, then, end
+    def __init__(self, files: Files, load: Callable[[], Dashboard], end: Callable[[], None]):
+        self.files, self.load, self.end = files, load, end
         self.dashboard: Dashboard | None = None
         self._loaded: Dashboard | None = None
         self._waited = asyncio.Event()
@@ -160,19 +155,14 @@ class Early:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _open(self, ended: asyncio.Event) -> None:
-        loop, loaded, there = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+        loop, loaded = asyncio.get_running_loop(), asyncio.Event()
 
         def work() -> None:
-            before = sys.getswitchinterval()
-            sys.setswitchinterval(_SWITCH_S)
             try:
                 self._loaded = self.load()
             finally:
-                sys.setswitchinterval(before)
                 with suppress(RuntimeError):  # the server has ended meanwhile
                     loop.call_soon_threadsafe(loaded.set)
-            there.wait()
-            self.then()
 
         threading.Thread(target=work, daemon=True).start()
         await loaded.wait()
@@ -181,10 +171,9 @@ class Early:
                 async with self._loaded.lifespan()(self):
                     self.dashboard = self._loaded
                     self._waited.set()
-                    there.set()
                     await ended.wait()
         finally:
-            if self.dashboard is None:
+            if self.dashboard is None and not ended.is_set():
                 self.end()
                 self.give_up()
 

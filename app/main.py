@@ -20,6 +20,7 @@ import streamlit as st  # noqa: E402
 from app import (  # noqa: E402
     controls,
     data,
+    early,
     lesson,
     links,
     pages,
@@ -166,3 +167,4 @@ def main() -> None:
 if __name__ == "__main__":  # a process that is begun from here loads this file by another name
     with turns.turn():
         main()
+    early.drawn.set()

@@ -12,6 +12,7 @@ import importlib
 import json
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -30,14 +31,13 @@ from rockcore.schema import RockError  # noqa: E402
 if TYPE_CHECKING:
     from streamlit.starlette import App
 
-NEXT = (
-    "pandas",
-    "pyarrow.parquet",
-    "duckdb",
-    "rockcore.rocks",
-    "scipy.stats",  # a second of CPU, and the first page needs it
-    "plotly.graph_objects",
-)  # never a page or a component: that wants a script run to register in
+# What the pages use, in the order in which a first text needs it; never a page or a component: that
+# wants a script run to register in.
+NEXT = ("pandas", "pyarrow.parquet", "duckdb", "rockcore.analysis.course", "app.data.rocks")
+LATER = ("scipy.stats", "plotly.graph_objects")  # a second of CPU, and a text is drawn without
+_SWITCH_S = 0.0005  # tenfold as often as usual: an import must not keep the browser waiting
+_USUAL_S = sys.getswitchinterval()
+_PATIENCE_S = 20.0  # how long that waits for a text to be drawn
 
 
 def load(wanted: Mapping[str, Any], port: int) -> App:
@@ -47,6 +47,7 @@ def load(wanted: Mapping[str, Any], port: int) -> App:
     from streamlit.starlette import App
     from streamlit.web.bootstrap import load_config_options
 
+    search_nothing()
     dashboard = App(HERE / "main.py")
     load_config_options(
         {
@@ -58,9 +59,29 @@ def load(wanted: Mapping[str, Any], port: int) -> App:
     return dashboard
 
 
-def load_next() -> None:
-    """Import what the pages use."""
+def search_nothing() -> None:
+    """Let Streamlit leave out two searches that find nothing here: through the descriptions of all
+    installed packages for components (each is parsed four times over: 0.2 s of 0.9), and through
+    all loaded modules for whether a person types Python (0.1 s, before the first element). Where
+    it has them no longer, nothing changes.
+    """
+    for name, question, answer in (
+        ("streamlit.components.v2.manifest_scanner", "scan_component_manifests", list),
+        ("streamlit.env_util", "is_repl", bool),
+    ):
+        with suppress(ModuleNotFoundError):
+            setattr(importlib.import_module(name), question, answer)  # list() and bool(): none, no
+
+
+def prepare() -> None:
+    """Import what the pages use. Not while Streamlit is loaded: Plotly, which comes with it, uses
+    what it finds of pandas, also where that is half of it.
+    """
     for name in NEXT:
+        importlib.import_module(name)
+    early.drawn.wait(_PATIENCE_S)
+    sys.setswitchinterval(_USUAL_S)
+    for name in LATER:
         importlib.import_module(name)
 
 
@@ -69,20 +90,23 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
+        failed = False
+
         def handle_exit(self, sig: int, frame: Any) -> None:
             super().handle_exit(sig, frame)
             application.give_up()
 
     def end() -> None:
-        server.should_exit = True
+        server.should_exit = server.failed = True
 
     def begin() -> App:
         dashboard = load(wanted, terms.port)
+        threading.Thread(target=prepare, daemon=True).start()
         config.configure_logging()  # again: Streamlit has let uvicorn tell of every request
         return dashboard
 
     files = early.Files(early.static_folder(), map(Path, wanted["runs"]))
-    application = early.Early(files, begin, load_next, end)
+    application = early.Early(files, begin, end)
     door = Door(application, terms, files.inline)
     # Of its websockets what Streamlit's own runner says: it would have to be loaded to be asked
     config = uvicorn.Config(
@@ -98,8 +122,9 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
         ws_per_message_deflate=False,
     )
     server = Server(config)
+    sys.setswitchinterval(_SWITCH_S)
     server.run([listener])
-    if application.dashboard is None:
+    if server.failed:
         raise SystemExit(3)  # the thread that loads it has said why
 
 

@@ -44,12 +44,12 @@ def read(words: list[str]) -> Asked:
     kinds = {kind: (name, run) for name, kind, run in _load([named] if named else COMMANDS)}
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     if named:
-        command = tyro.cli(*kinds, prog=f"rockcore {named}", args=words[1:], config=config)
+        command: Any = tyro.cli(*kinds, prog=f"rockcore {named}", args=words[1:], config=config)
     else:
         offered = tuple(
             Annotated[kind, tyro.conf.subcommand(name)] for kind, (name, _) in kinds.items()
         )
-        command = tyro.cli(
+        command = tyro.cli(  # pyright: ignore[reportCallIssue]
             Union[offered],  # noqa: UP007  # pyright: ignore[reportArgumentType]
             prog="rockcore",
             description=_ABOUT,

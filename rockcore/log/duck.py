@@ -18,7 +18,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from rockcore import schema
+from rockcore import memory, schema
 from rockcore.log import parts
 from rockcore.log.checks import kinds, vocabulary_of
 from rockcore.log.contents import ascends
@@ -77,8 +77,9 @@ def _asked(
             raise OutOfMemory(
                 f"A question to {files[0].parent} needs more memory than DuckDB may take "
                 f"({str(e).splitlines()[0]})",
-                "It may take half of the machine's, so that the rest stays usable",
-                "Ask about fewer steps, or on a machine with more memory",
+                f"It may take {memory.limit() / 1e9:.1f} GB, half of the machine's where nothing "
+                "else is set, so that the rest stays usable",
+                f"Ask about fewer steps, or give it more ({memory.SETTING}=8GB)",
             ) from e
         except duckdb.Error as e:
             missing = [file for file in (*files, *paths) if not file.exists()]
@@ -244,10 +245,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
             "temp_directory": str(Path(tempfile.gettempdir()) / f"rockcore-{os.getpid()}"),
         },
     )
-    # DuckDB takes 0.8 of what the machine or the container has; releases before 1.4 know no "50%"
-    row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    number, unit = str(row[0] if row else "").split()
-    connection.execute(f"SET memory_limit = '{float(number) * 0.5 / 0.8:.2f}{unit}'")
+    connection.execute(f"SET memory_limit = '{memory.limit() / 1e6:.2f}MB'")
     return connection
 
 

@@ -177,6 +177,7 @@ class Run:
     rollout_ids = texts.rollout_ids
     rollout_sums = texts.rollout_sums
     probe_ids = texts.probe_ids
+    probe_tokens = texts.probe_tokens
     summed_ids = texts.summed_ids
     trace = texts.trace
     positions = texts.positions

@@ -82,6 +82,19 @@ def probe_ids(run: Run, probe_set: str) -> list[list[int]]:
     return _ids(table_files(run.path, f"probe/{probe_set}")[:1])
 
 
+def probe_tokens(run: Run, probe_set: str) -> tuple[np.ndarray, np.ndarray]:
+    """The token ids of all rollouts of a probe set, one after the other, (N,), and which of them
+    begins one; read from its first logged step.
+    """
+    files = table_files(run.path, f"probe/{probe_set}")[:1]
+    if not files:
+        return np.zeros(0, np.int32), np.zeros(0, bool)
+    sql = f"""SELECT token_id, position = 0 AS first FROM {source(SHARED, files)}
+              ORDER BY rollout_id, position"""
+    found = ask(sql, files)
+    return found.token_id.to_numpy(), found["first"].to_numpy()
+
+
 def summed_ids(run: Run) -> list[list[int]]:
     """The token ids of the first student's further texts, whose gradients are summed."""
     return _ids(table_files(run.path, "gradients/first/texts"))

@@ -36,6 +36,7 @@ PURE = {
     "world",
     "grading",
     "lazy",
+    "memory",
     "prompts",
 }
 OF_LOGS = {"tasks"}  # knows where the bundled models lie
