@@ -58,8 +58,10 @@ def grown(
         return None  # not all of a table, one was just dropped, or too large
     if before and news.files is not None and not news.files:
         return before.table
-    found = before and news.files and _extended(before, folder, news.files, news.now, read)
-    if not found:
+    found = None
+    if before and news.files:
+        found = _extended(before, folder, news.files, news.now, read)
+    if found is None:
         found = _begun(folder, columns, read, against(files[0]))
     if len(found.states) - found.on_disk >= max(_FEW, len(found.states) // 32):
         found = _saved(found, folder, columns, against(files[0]))
