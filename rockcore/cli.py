@@ -63,12 +63,12 @@ def _load(names: Iterable[str]) -> Iterable[tuple[str, type, Callable[[Any], Non
     for name in names:
         module = import_module(f"rockcore.commands.{COMMANDS[name][0]}")
         kind = getattr(module, COMMANDS[name][1])
-        if name == "train":
+        if (settings := sys.modules.get("rockcore.config")) is not None:  # of train and arms
             # `lambda` is a word of Python's own; the flag is named here, so that a page that reads
             # the settings loads no parser of command lines (a quarter of what it takes to load
             # them)
             lambda_ = Annotated[float | None, tyro.conf.arg(name="lambda")]
-            kind.__annotations__["lambda_"] = lambda_
+            settings.SessionConfig.__annotations__["lambda_"] = lambda_
         yield name, kind, module.run
 
 

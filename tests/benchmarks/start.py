@@ -120,6 +120,8 @@ def time_start(page: Page, this: Try, pictures: Path | None = None) -> dict[str,
                 break
         page.wait_for_function("() => globalThis.seen?.coloured", timeout=1e3 * PATIENCE_S)
         found["cpu"] = cpu_of(process)
+        if pictures:
+            taken.append((time.time() - began, page.screenshot()))  # with the colours
         seen: dict[str, float] = page.evaluate("() => globalThis.seen")
     page.goto("about:blank")
     for at, picture in taken:
