@@ -1,6 +1,6 @@
-"""The command line: `rockcore train | score | rocks | export | report | knockout | compare | arms |
-compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where something is
-left to answer; `arms` runs `train`.
+"""The command line: `rockcore train | score | rocks | scan | export | report | knockout | compare |
+arms | compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where
+something is left to answer; `arms` runs `train`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rockcore.commands import (
     knockout,
     report,
     rocks,
+    scan,
     score,
     train,
 )
@@ -35,6 +36,7 @@ Command = (
     Annotated[SessionConfig, tyro.conf.subcommand("train")]
     | Annotated[score.Score, tyro.conf.subcommand("score")]
     | Annotated[rocks.Rocks, tyro.conf.subcommand("rocks")]
+    | Annotated[scan.Scan, tyro.conf.subcommand("scan")]
     | Annotated[knockout.Knockout, tyro.conf.subcommand("knockout")]
     | Annotated[compare.Compare, tyro.conf.subcommand("compare")]
     | Annotated[arms.Arms, tyro.conf.subcommand("arms")]
@@ -48,6 +50,7 @@ _RUN: dict[type, Callable[[Any], None]] = {
     SessionConfig: train.run,
     score.Score: score.run,
     rocks.Rocks: rocks.run,
+    scan.Scan: scan.run,
     knockout.Knockout: knockout.run,
     compare.Compare: compare.run,
     arms.Arms: arms.run,

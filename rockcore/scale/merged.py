@@ -145,7 +145,7 @@ class FromPartials(Detection):
         rows = pa.concat_tables([table for table in tables if len(table)])
         self.rows = rows.take(np.argsort(rows["token_id"].to_numpy()))
         self._most = max((partial.said_by(file)["most_similar"] for file in buckets), default=0)
-        self._total, self._plan, self._out, self._known_of_all = total, plan, out, known
+        self.total, self._plan, self._out, self.given = total, plan, out, known
         dtype = plan.meta.dtype
         super().__init__(
             self._material(plan, total),
@@ -178,7 +178,7 @@ class FromPartials(Detection):
 
     @cached_property
     def tau(self) -> tuple[float, float]:
-        return self._known_of_all.taus
+        return self.given.taus
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +211,7 @@ class FromPartials(Detection):
 
     @property
     def negative(self) -> int:
-        return self._total.negative
+        return self.total.negative
 
     @property
     def most_similar(self) -> int:
@@ -243,6 +243,18 @@ class FromPartials(Detection):
         for p in range(len(parts_PB)):
             self.pulse()
             yield self._stats(1 + 2 * p), self._stats(2 + 2 * p)
+
+    @property
+    def gradient_share(self) -> float | None:
+        """What of the summed gradient norm after training is on the set; None where it is not
+        logged throughout.
+        """
+        types = self.total.types
+        last = types[types.step == self.material.steps[-1]]
+        norms, whole = last.grad_norm_sum, last.grad_norm_sum.sum(skipna=False)
+        if not whole > 0:
+            return None
+        return float(norms[last.token_id.isin(self.corpus.types[self.in_set])].sum() / whole)
 
     @cached_property
     def precision(self) -> np.ndarray:
@@ -289,7 +301,7 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
         asked=rule,
         chosen_by=cut.chosen_by,
         knee=cut.knee,
-        hard_from=found._known_of_all.hard_from,
+        hard_from=found.given.hard_from,
         occurrences=_occurrences(found),
         coverage=cut.covered,
         covered_elsewhere=cut.covered_elsewhere,
@@ -310,7 +322,7 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
 
 
 def _places(found: FromPartials) -> Any:
-    types = found._total.types
+    types = found.total.types
     last = types[types.step == found.material.steps[-1]].sort_values("token_id")
     return PlaceCounts(*(last[name].to_numpy() for name in ("n", "opens", "joins"))).usual
 
