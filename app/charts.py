@@ -38,8 +38,9 @@ __all__ = [
 ]
 
 # Letters of a heading, and of the lines below it, that fit a phone of 390 pixels and a half of a
-# small screen: Plotly cuts what is longer, and knows no other way.
-_HEADING, _ABOUT = 50, 70
+# small screen, in the wider letters of the system too, which stand there until Streamlit's own are
+# loaded: Plotly cuts what is longer, and knows no other way.
+_HEADING, _ABOUT = 43, 70
 _NAME = 46  # of a legend
 _LINE_PX = 18  # what one more of them takes
 _IN_HALL = 4 / 3  # 16 px for 12

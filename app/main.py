@@ -18,6 +18,7 @@ if (
 import streamlit as st  # noqa: E402
 
 from app import (  # noqa: E402
+    controls,
     data,
     lesson,
     links,
@@ -152,6 +153,7 @@ def main() -> None:
             if not about.own_pace:
                 follow(run)
             show_unfinished(run)
+            controls.show_size(run)
         if run is not None or about.own_pace or not about.of_one_run:
             show_lesson(about)
             page.run()

@@ -78,6 +78,12 @@ class Tab:
         """Until the page has been still for half a second, and no script runs."""
         self.page.evaluate(AT_REST)
 
+    def press(self, key: str, button: str) -> None:
+        """Press the key of a button of the head: it is heard once its button stands."""
+        self.page.get_by_role("button", name=button).first.wait_for()
+        self.rest()
+        self.page.keyboard.press(key)
+
     def wait_for_url(self, **parameters: str) -> None:
         """Until the address bar holds these parameters, and the script run behind it has ended."""
         tests = "".join(

@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
 from rockcore import schema
+from rockcore.log import parts
 from rockcore.log.checks import checked
 from rockcore.log.files import gone, unreadable
 from rockcore.log.grown import grown
@@ -54,11 +55,11 @@ def _asked(
     sql: str,
     files: Sequence[Path],
     take: Callable[[duckdb.DuckDBPyConnection, str, dict[str, Any]], T],
-    kept: pa.Table | None = None,
+    kept: Mapping[str, pa.Table] | None = None,
     **parameters: Any,
 ) -> T:
-    """See `ask`. `take` puts the question; `kept`: the rows of the files in memory, which `sql`
-    calls so.
+    """See `ask`. `take` puts the question; `kept`: the rows of the files in memory, by what `sql`
+    calls them.
     """
     paths = [value for value in parameters.values() if isinstance(value, Path)]
     values = {n: exact(v) if isinstance(v, Path) else v for n, v in parameters.items()}
@@ -67,7 +68,9 @@ def _asked(
         cursor = _connection().cursor()
         try:
             if kept is not None:
-                return take(cursor.register("kept", kept), sql, values)
+                for name, table in kept.items():
+                    cursor.register(name, table)
+                return take(cursor, sql, values)
             return take(cursor, sql, {"files": [exact(f) for f in files], **values})
         except duckdb.OutOfMemoryException as e:
             raise OutOfMemory(
@@ -116,7 +119,53 @@ def ask_all(sql: str, columns: dict[str, Column], files: Sequence[Path]) -> pd.D
     kept = grown(files, columns, read)
     if kept is None:
         return ask(sql.format(source(columns, files)), files)
-    return _asked(sql.format("kept"), files, _frame, kept)
+    return _asked(sql.format("kept"), files, _frame, {"kept": kept})
+
+
+class Table(NamedTuple):
+    """One table that a question on one rollout is put to."""
+
+    columns: dict[str, Column]
+    files: Sequence[Path]
+
+
+def ask_rollout(
+    sql: str, tables: Mapping[str, Table], rollout: int, vocab: Path | None = None
+) -> pd.DataFrame:
+    """The answer to `sql` on the rows of one rollout, in which {name} stands for a table; `files`
+    among them is the one that is asked. Of large files no other rows are read or looked through.
+
+    $vocab is the vocabulary. Raises as `ask` does.
+    """
+    files, beside = tables["files"].files, {n: t for n, t in tables.items() if n != "files"}
+    beside_files = {name: t.files[0] for name, t in beside.items() if t.files}
+    paths = ({} if vocab is None else {"vocab": vocab}) | beside_files
+    if not any(parts.is_large(file) for file in files):
+        where = " WHERE rollout_id = $rollout"
+        sources = {n: f"(FROM {source(*t, n)}{where})" for n, t in tables.items()}
+        return ask(sql.format(**sources), files, rollout=rollout, **paths)
+    kept = {name: _rollout_of(table, rollout) for name, table in tables.items()}
+    paths = {name: path for name, path in paths.items() if name not in kept}
+    return _asked(sql.format(**{n: n for n in kept}), files, _frame, kept, **paths)
+
+
+def _rollout_of(of: Table, rollout: int) -> pa.Table:
+    """All columns, those that a file lacks as nulls."""
+    types = {name: _widened(column.type) for name, column in of.columns.items()}
+    found = pa.schema(list(types.items())).empty_table()
+    for file in of.files:
+        rows = parts.read_rollout(file, rollout)
+        for name in types.keys() - set(rows.column_names):
+            rows = rows.append_column(name, pa.nulls(len(rows), types[name]))
+        found = pa.concat_tables([found, rows.select(found.column_names).cast(found.schema)])
+    return found
+
+
+def _widened(type: pa.DataType) -> pa.DataType:
+    """The type that DuckDB, which knows no halves, gives a column."""
+    if pa.types.is_list(type):
+        return pa.list_(_widened(type.value_type))
+    return pa.float32() if type == pa.float16() else type
 
 
 def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files") -> str:

@@ -156,12 +156,3 @@ def request_stop(path: str | Path) -> None:
 def is_stop_requested(path: str | Path) -> bool:
     """Whether the process that trains this run was asked to end; it is so until it goes on."""
     return (Path(path) / STOP).exists()
-
-
-def sample_runs() -> Path:
-    """The folder of the runs that come with the project, in a checkout or inside an installed
-    package.
-    """
-    package = Path(__file__).parent.parent
-    installed = package / "sample_runs"
-    return installed if installed.is_dir() else package.parent / "sample_runs"

@@ -173,6 +173,9 @@ class Run:
     # Single texts.
 
     rollouts = texts.rollouts
+    rows = texts.token_rows
+    rollouts_asked = texts.rollouts_asked
+    rollout_ids = texts.rollout_ids
     rollout_sums = texts.rollout_sums
     probe_ids = texts.probe_ids
     summed_ids = texts.summed_ids

@@ -14,8 +14,7 @@ from rockcore.glossary import TERMS
 
 def test_the_equations_of_a_page_are_drawn_with_the_network_cut_off(tab: Tab, refused: Path):
     tab.open("/rock_tokens")
-    tab.rest()  # a key is heard once its button stands
-    tab.page.keyboard.press(KEY)
+    tab.press(KEY, "Words")
     shown = tab.page.get_by_role("dialog", name=TITLE)
     lines = sum(
         len(TERMS[key].equation.split(r"\qquad"))

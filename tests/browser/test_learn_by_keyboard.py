@@ -33,7 +33,7 @@ def test_a_step_is_answered_done_and_left_by_keys(tab: Tab) -> None:
         tab.rest()  # a key is heard once its button stands
         tab.page.keyboard.press(key)
 
-    press("ArrowRight")
+    tab.press("ArrowRight", "Next")
     tab.wait_for_url(lesson="sample")
     walk_to(tab, "No, a distance")
     press("Space")
@@ -47,7 +47,7 @@ def test_a_step_is_answered_done_and_left_by_keys(tab: Tab) -> None:
     press("d")
     tab.wait_for_url(draw="2")
     playwright.expect(tab.page.get_by_text("Done.")).to_be_visible()
-    press("ArrowRight")
+    tab.press("ArrowRight", "Next")
     tab.wait_for_url(lesson="training")
     walk_to(tab, "It falls below a tenth")
     press("Space")

@@ -61,7 +61,7 @@ class Reader:
 
     def find(self, word: str) -> None:
         """By the key that every page has; without a click."""
-        self.page.keyboard.press("Control+k")
+        self.tab.press("Control+k", "Find a token")
         expect(self.page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
         self.page.keyboard.type(word)
         self.page.keyboard.press("Enter")

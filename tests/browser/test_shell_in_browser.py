@@ -12,9 +12,9 @@ def test_a_key_enlarges_a_page_for_a_hall_and_the_same_key_leaves_it(tab: Tab) -
     tab.open("/trace?run=habit")
     token, sidebar = tab.page.locator(".response .t").first, tab.page.get_by_test_id("stSidebar")
     token.wait_for()
-    tab.rest()  # a key is heard once its button stands
+    tab.rest()
     usual = token.evaluate(SIZE)
-    tab.page.keyboard.press("Alt+P")
+    tab.press("Alt+P", "Present")
     tab.wait_for_url(present="on")
     playwright.expect(sidebar).to_have_attribute("data-collapsed", "true")
     assert token.evaluate(SIZE) == 1.5 * usual >= 24
@@ -22,8 +22,7 @@ def test_a_key_enlarges_a_page_for_a_hall_and_the_same_key_leaves_it(tab: Tab) -
     playwright.expect(step).to_be_hidden()  # put away, and shown by one click
     tab.page.get_by_role("button", name="Controls").click()
     playwright.expect(step).to_be_visible()
-    tab.rest()
-    tab.page.keyboard.press("Alt+P")
+    tab.press("Alt+P", "Leave")
     playwright.expect(sidebar).to_have_attribute("data-collapsed", "false")
     tab.rest()
     assert "present" not in tab.parameters and token.evaluate(SIZE) == usual
@@ -39,14 +38,15 @@ def test_charts_have_letters_of_sixteen_pixels_in_a_hall(tab: Tab) -> None:
 
 def test_the_link_is_copied_and_where_it_cannot_be_stands_there_selected(tab: Tab) -> None:
     tab.open("/steps?run=habit")
-    tab.rest()
     playwright.expect(tab.page).to_have_title("habit · Steps")
+    copy = tab.page.get_by_role("button", name="Copy link")
+    copy.wait_for()
     tab.page.evaluate("() => { navigator.clipboard.writeText = (text) => { window.got = text; }; }")
-    tab.page.keyboard.press("Alt+L")
+    tab.press("Alt+L", "Copy link")
     playwright.expect(tab.page.get_by_text("Copied", exact=True)).to_be_visible()
     assert tab.page.evaluate("window.got") == tab.page.url
     tab.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
-    tab.page.get_by_role("button", name="Copy link").click()
+    copy.click()
     link = tab.page.get_by_label("Link to this page")
     playwright.expect(link).to_have_value(tab.page.url)
     selected = "node => node.selectionEnd - node.selectionStart"

@@ -8,16 +8,9 @@ import playwright.sync_api as playwright
 from chrome import Tab
 
 
-def press_find(tab: Tab) -> None:
-    """The key, once the page listens to it."""
-    playwright.expect(tab.page.get_by_role("button", name="Find a token")).to_be_visible()
-    tab.rest()
-    tab.page.keyboard.press("Control+k")
-
-
 def test_keys_alone_find_a_token_and_open_the_first(tab: Tab) -> None:
     tab.open("/steps?run=tiny")
-    press_find(tab)
+    tab.press("Control+k", "Find a token")
     playwright.expect(tab.page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
     tab.page.keyboard.type("boxed")
     tab.page.keyboard.press("Enter")  # at once: it waits for its own list
@@ -28,7 +21,7 @@ def test_keys_alone_find_a_token_and_open_the_first(tab: Tab) -> None:
 
 def test_the_arrow_keys_walk_through_what_was_found(tab: Tab) -> None:
     tab.open("/overview?run=tiny")
-    press_find(tab)
+    tab.press("Control+k", "Find a token")
     dialog = tab.page.get_by_role("dialog")
     playwright.expect(dialog.get_by_role("textbox")).to_be_focused()
     second = dialog.get_by_role("link").nth(1)

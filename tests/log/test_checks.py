@@ -282,8 +282,8 @@ def test_parquet_is_read_through_the_check_alone():
 
 def test_a_file_is_looked_through_once_until_it_changes(tmp_path, monkeypatch):
     file, seen = alone(TYPES, tmp_path), []
-    opened = checks._opened
-    monkeypatch.setattr(checks, "_opened", lambda path: (seen.append(path), opened(path))[1])
+    opened = checks.opened
+    monkeypatch.setattr(checks, "opened", lambda path: (seen.append(path), opened(path))[1])
     for _ in range(3):
         duck.rows(schema.TYPES, [file])
     assert seen.count(file) == 1
