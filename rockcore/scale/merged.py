@@ -323,7 +323,7 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
 
 def _places(found: FromPartials) -> Any:
     types = found.total.types
-    last = types[types.step == found.material.steps[-1]].sort_values("token_id")
+    last = types[types.step == found.material.steps[-1]]  # by token id
     return PlaceCounts(*(last[name].to_numpy() for name in ("n", "opens", "joins"))).usual
 
 
