@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from rockcore import stats
+from rockcore import schema, stats
 from rockcore.categories.places import PlaceCounts
 from rockcore.log import Run
 from rockcore.rocks.conclusion import OF_GROUPS, curves, token_table
@@ -74,7 +74,7 @@ def totals(plan: Plan, out: Path) -> Totals:
     corpora = max(s.corpus for s in plan.shards) + 1
     rollouts, rows, first, negative = [0] * corpora, [0] * corpora, list[float](), 0
     before: Counter[int] = Counter()
-    tables = []
+    files = []
     for shard in plan.shards:
         file = sums.paths(plan, shard, out)[0]
         said = partial.said_by(file)
@@ -85,8 +85,8 @@ def totals(plan: Plan, out: Path) -> Totals:
             before.update(dict(said["before"]))
         if shard.corpus == plan.last:
             negative += said["below"]
-        tables.append(partial.rows_of(file))
-    types = _added(tables)
+        files.append(file)
+    types = _added(files)
     return Totals(
         tuple(rollouts),
         tuple(rows),
@@ -98,23 +98,37 @@ def totals(plan: Plan, out: Path) -> Totals:
     )
 
 
-def _added(tables: Sequence[pa.Table]) -> pd.DataFrame:
-    """One row a step and type of all shards together."""
+def _added(files: Sequence[Path]) -> pd.DataFrame:
+    """One row a step and type of all shards together. Histograms are most of what a partial holds,
+    so they are read and added one shard at a time.
+    """
+    names = (*_COUNTS, *_FLOATS, "loss_max")
+    tables = [partial.rows_of(file, columns=("step", "token_id", *names)) for file in files]
+    keys = [_keys(table) for table in tables]
+    key, at = np.unique(np.concatenate(keys), return_inverse=True)
     rows = pa.concat_tables(tables)
-    step, token = (rows[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
-    key, at = np.unique(step << 32 | token, return_inverse=True)
     found: dict[str, Any] = {"step": key >> 32, "token_id": key & 0xFFFFFFFF}
-    for name in ("n", "rollouts", "opens", "joins"):
+    for name in _COUNTS:
         found[name] = np.bincount(at, rows[name].to_numpy(), len(key)).astype(np.int64)
-    for name in ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum"):
+    for name in _FLOATS:
         found[name] = add_exactly(at, rows[name].to_numpy(), len(key))
     found["loss_max"] = np.full(len(key), -np.inf)
     np.maximum.at(found["loss_max"], at, rows["loss_max"].to_numpy())
-    bins = rows["histogram"].combine_chunks()
-    counts = bins.flatten().to_numpy().reshape(len(rows), -1)
-    total = np.zeros((len(key), counts.shape[1]), np.int64)
-    np.add.at(total, at, counts)
+    total = np.zeros((len(key), len(schema.KL_EDGES) + 1), np.int64)
+    for file, its in zip(files, keys, strict=True):
+        bins = partial.rows_of(file, columns=("histogram",))["histogram"].combine_chunks()
+        # a shard names no step and type twice
+        total[np.searchsorted(key, its)] += bins.flatten().to_numpy().reshape(len(its), -1)
     return pd.DataFrame({**found, "histogram": list(total)})
+
+
+_COUNTS = ("n", "rollouts", "opens", "joins")
+_FLOATS = ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum")
+
+
+def _keys(table: pa.Table) -> np.ndarray:
+    step, token = (table[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
+    return step << 32 | token
 
 
 def add_exactly(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:

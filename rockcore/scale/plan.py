@@ -144,7 +144,7 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         for folder in folders
         for shard in _cut(folder, read, corpus, steps, rows_a_shard)
     ]
-    judged = sum(s.rows for s in shards if s.corpus == len(together) - 1)
+    judged = sum(folder.footer(file_of(read.source, read.steps[-1])).num_rows for folder in folders)
     names = {(s.address, step) for s in shards for step in s.steps}
     return Plan(
         location,
