@@ -1,6 +1,6 @@
-"""The command line: `rockcore train | score | rocks | export | report | knockout | compare | arms |
-compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where something is
-left to answer; `arms` runs `train`. A command that is named is all that is loaded.
+"""The command line: `rockcore train | score | rocks | scan | export | report | knockout | compare |
+arms | compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where
+something is left to answer; `arms` runs `train`. A command that is named is all that is loaded.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ COMMANDS = {
     "train": ("train", "SessionConfig"),
     "score": ("score", "Score"),
     "rocks": ("rocks", "Rocks"),
+    "scan": ("scan", "Scan"),
     "knockout": ("knockout", "Knockout"),
     "compare": ("compare", "Compare"),
     "arms": ("arms", "Arms"),

@@ -254,7 +254,14 @@ def _histogram(run: RunKey, what: tuple[Any, ...]) -> Histogram:
 
 def corpus_line(run: RunKey, rule: RockRule) -> str:
     """What is being looked at, in one line: whose texts, how many, at which steps."""
-    return occurrences.line(examined(run, rule).material)
+    asked = examined(run, rule)
+    scanned = asked.scanned
+    return occurrences.line(asked.material) if scanned is None else scanned.sentence
+
+
+def only_scanned(run: RunKey, rule: RockRule) -> bool:
+    """Whether there is only what a scan found, and no texts."""
+    return examined(run, rule).scanned is not None
 
 
 def steps(run: RunKey, rule: RockRule) -> list[int]:
@@ -351,7 +358,8 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
     if (before := known(key)) is not None:
         return before
     done = found(run, rule)
-    series = _series(run, done.material.source, rule.column)
+    # the course over the steps takes the texts, which a scan leaves where they are
+    series = {} if done.scanned else _series(run, done.material.source, rule.column)
     return remember(key, tables.type_table(done.report, series))
 
 

@@ -120,7 +120,7 @@ def _scores(
     found: dict[str, list[np.ndarray]] = {}
     for mask in masks:
         of, n, loss = kind[mask], cells.n[mask], cells.sums[-1][mask]
-        sums_of = {"n": np.bincount(of, n, v), "kl_sum": np.bincount(of, loss, v)}
+        sums_of: dict[str, Any] = {"n": np.bincount(of, n, v), "kl_sum": np.bincount(of, loss, v)}
         if score in NEED_SPREAD:
             sums_of["rollouts"] = np.bincount(of, None, v).astype(np.float64)
             sums_of["ss"], sums_of["sn"] = (np.bincount(of, loss * w, v) for w in (loss, n))

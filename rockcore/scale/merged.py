@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from rockcore import stats
+from rockcore import schema, stats
 from rockcore.categories.places import PlaceCounts
 from rockcore.log import Run
 from rockcore.rocks.conclusion import OF_GROUPS, curves, token_table
@@ -74,7 +74,7 @@ def totals(plan: Plan, out: Path) -> Totals:
     corpora = max(s.corpus for s in plan.shards) + 1
     rollouts, rows, first, negative = [0] * corpora, [0] * corpora, list[float](), 0
     before: Counter[int] = Counter()
-    tables = []
+    files = []
     for shard in plan.shards:
         file = sums.paths(plan, shard, out)[0]
         said = partial.said_by(file)
@@ -85,8 +85,8 @@ def totals(plan: Plan, out: Path) -> Totals:
             before.update(dict(said["before"]))
         if shard.corpus == plan.last:
             negative += said["below"]
-        tables.append(partial.rows_of(file))
-    types = _added(tables)
+        files.append(file)
+    types = _added(files)
     return Totals(
         tuple(rollouts),
         tuple(rows),
@@ -98,23 +98,37 @@ def totals(plan: Plan, out: Path) -> Totals:
     )
 
 
-def _added(tables: Sequence[pa.Table]) -> pd.DataFrame:
-    """One row a step and type of all shards together."""
+def _added(files: Sequence[Path]) -> pd.DataFrame:
+    """One row a step and type of all shards together. Histograms are most of what a partial holds,
+    so they are read and added one shard at a time.
+    """
+    names = (*_COUNTS, *_FLOATS, "loss_max")
+    tables = [partial.rows_of(file, columns=("step", "token_id", *names)) for file in files]
+    keys = [_keys(table) for table in tables]
+    key, at = np.unique(np.concatenate(keys), return_inverse=True)
     rows = pa.concat_tables(tables)
-    step, token = (rows[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
-    key, at = np.unique(step << 32 | token, return_inverse=True)
     found: dict[str, Any] = {"step": key >> 32, "token_id": key & 0xFFFFFFFF}
-    for name in ("n", "rollouts", "opens", "joins"):
+    for name in _COUNTS:
         found[name] = np.bincount(at, rows[name].to_numpy(), len(key)).astype(np.int64)
-    for name in ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum"):
+    for name in _FLOATS:
         found[name] = add_exactly(at, rows[name].to_numpy(), len(key))
     found["loss_max"] = np.full(len(key), -np.inf)
     np.maximum.at(found["loss_max"], at, rows["loss_max"].to_numpy())
-    bins = rows["histogram"].combine_chunks()
-    counts = bins.flatten().to_numpy().reshape(len(rows), -1)
-    total = np.zeros((len(key), counts.shape[1]), np.int64)
-    np.add.at(total, at, counts)
+    total = np.zeros((len(key), len(schema.KL_EDGES) + 1), np.int64)
+    for file, its in zip(files, keys, strict=True):
+        bins = partial.rows_of(file, columns=("histogram",))["histogram"].combine_chunks()
+        # a shard names no step and type twice
+        total[np.searchsorted(key, its)] += bins.flatten().to_numpy().reshape(len(its), -1)
     return pd.DataFrame({**found, "histogram": list(total)})
+
+
+_COUNTS = ("n", "rollouts", "opens", "joins")
+_FLOATS = ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum")
+
+
+def _keys(table: pa.Table) -> np.ndarray:
+    step, token = (table[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
+    return step << 32 | token
 
 
 def add_exactly(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:
@@ -145,7 +159,7 @@ class FromPartials(Detection):
         rows = pa.concat_tables([table for table in tables if len(table)])
         self.rows = rows.take(np.argsort(rows["token_id"].to_numpy()))
         self._most = max((partial.said_by(file)["most_similar"] for file in buckets), default=0)
-        self._total, self._plan, self._out, self._known_of_all = total, plan, out, known
+        self.total, self._plan, self._out, self.given = total, plan, out, known
         dtype = plan.meta.dtype
         super().__init__(
             self._material(plan, total),
@@ -178,7 +192,7 @@ class FromPartials(Detection):
 
     @cached_property
     def tau(self) -> tuple[float, float]:
-        return self._known_of_all.taus
+        return self.given.taus
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +225,7 @@ class FromPartials(Detection):
 
     @property
     def negative(self) -> int:
-        return self._total.negative
+        return self.total.negative
 
     @property
     def most_similar(self) -> int:
@@ -243,6 +257,18 @@ class FromPartials(Detection):
         for p in range(len(parts_PB)):
             self.pulse()
             yield self._stats(1 + 2 * p), self._stats(2 + 2 * p)
+
+    @property
+    def gradient_share(self) -> float | None:
+        """What of the summed gradient norm after training is on the set; None where it is not
+        logged throughout.
+        """
+        types = self.total.types
+        last = types[types.step == self.material.steps[-1]]
+        norms, whole = last.grad_norm_sum, last.grad_norm_sum.sum(skipna=False)
+        if not whole > 0:
+            return None
+        return float(norms[last.token_id.isin(self.corpus.types[self.in_set])].sum() / whole)
 
     @cached_property
     def precision(self) -> np.ndarray:
@@ -289,7 +315,7 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
         asked=rule,
         chosen_by=cut.chosen_by,
         knee=cut.knee,
-        hard_from=found._known_of_all.hard_from,
+        hard_from=found.given.hard_from,
         occurrences=_occurrences(found),
         coverage=cut.covered,
         covered_elsewhere=cut.covered_elsewhere,
@@ -310,8 +336,8 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
 
 
 def _places(found: FromPartials) -> Any:
-    types = found._total.types
-    last = types[types.step == found.material.steps[-1]].sort_values("token_id")
+    types = found.total.types
+    last = types[types.step == found.material.steps[-1]]  # by token id
     return PlaceCounts(*(last[name].to_numpy() for name in ("n", "opens", "joins"))).usual
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,15 @@ def _said(file: pq.ParquetFile) -> dict[str, Any]:
     return json.loads((file.metadata.metadata or {})[_SAID])
 
 
-def rows_of(path: Path, bucket: int | None = None) -> pa.Table:
-    """The rows of one bucket, or of all. Raises NotScanned where there is no such partial."""
+def rows_of(
+    path: Path, bucket: int | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of one bucket, or of all; `columns`: these alone. Raises NotScanned where there is
+    no such partial.
+    """
     with _opened(path) as file:
         if bucket is None:
-            return file.read(use_threads=False)
+            return file.read(None if columns is None else list(columns), use_threads=False)
         buckets = _said(file)["buckets"]
         groups = [i for i, each in enumerate(buckets) if each == bucket]
         return file.read_row_groups(groups, use_threads=False)

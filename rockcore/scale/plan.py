@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ class Plan:
 
     def only(self, shards: Sequence[Shard]) -> Plan:
         """The same for some shards alone."""
-        return Plan(**{**self.__dict__, "shards": tuple(shards)})
+        return replace(self, shards=tuple(shards))
 
     @cached_property
     def meta(self) -> Any:
@@ -144,7 +144,7 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         for folder in folders
         for shard in _cut(folder, read, corpus, steps, rows_a_shard)
     ]
-    judged = sum(s.rows for s in shards if s.corpus == len(together) - 1)
+    judged = sum(folder.footer(file_of(read.source, read.steps[-1])).num_rows for folder in folders)
     names = {(s.address, step) for s in shards for step in s.steps}
     return Plan(
         location,
@@ -227,8 +227,6 @@ def _bounds(groups: list[_Group], rows_a_shard: int) -> list[int]:
         pieces = [np.linspace(g.first, g.last + 1, -(-g.rows // rows_a_shard) + 1) for g in groups]
         ids = np.unique(np.concatenate([ids, *(p.astype(np.int64) for p in pieces)]))
     before = [sum(_share(g, first, int(i)) * g.rows for g in groups) for i in ids]
-    wanted = np.arange(0, rows, min(rows_a_shard, rows))
-    places = np.unique(np.searchsorted(before, wanted, side="left"))
-    return sorted(
-        {first, *(int(ids[p]) for p in places if ids[min(p, len(ids) - 1)] < after), after}
-    )
+    wanted = np.linspace(0, rows, -(-rows // rows_a_shard) + 1)[1:-1]
+    inner = {int(ids[np.abs(np.subtract(before, place)).argmin()]) for place in wanted}
+    return sorted({first, *inner, after})

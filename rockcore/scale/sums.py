@@ -24,15 +24,15 @@ from rockcore.scale.shard import read
 from rockcore.scale.source import Source
 
 
-def keys(plan: Plan, shard: Shard) -> str:
-    """What both partials depend on."""
+def key(plan: Plan, shard: Shard) -> str:
+    """Of what both partials depend on."""
     of_shard = (shard.address, shard.steps, shard.first, shard.after, shard.state)
     return key_of("sums", of_shard, plan.rule.column, plan.buckets, plan.last == shard.corpus)
 
 
 def paths(plan: Plan, shard: Shard, out: Path) -> tuple[Path, Path]:
     """Where they lie: the sums, which are written last, and the cells."""
-    name = f"{keys(plan, shard)}.parquet"
+    name = f"{key(plan, shard)}.parquet"
     return out / "sums" / name, out / "cells" / name
 
 
@@ -78,17 +78,16 @@ def _sums(
         wide = loss.astype(np.float64)
         most = np.full(v, -np.inf)
         np.maximum.at(most, kind, wide)
-        known = np.zeros(len(loss)) if norm is None else np.nan_to_num(norm).astype(np.float64)
+        # one that is not known leaves the sum unknown
+        known = _unknown(len(loss)) if norm is None else norm.astype(np.float64)
         columns = {
             "step": np.full(v, step, np.int32),
             **shared,
             "loss_sum": np.bincount(kind, wide, v),
             "loss_sq_sum": np.bincount(kind, wide * wide, v),
             "loss_max": most,
-            "grad_norm_sum": np.bincount(kind, known, v) if norm is not None else _unknown(v),
-            "grad_norm_sq_sum": np.bincount(kind, known * known, v)
-            if norm is not None
-            else _unknown(v),
+            "grad_norm_sum": np.bincount(kind, known, v),
+            "grad_norm_sq_sum": np.bincount(kind, known * known, v),
             "histogram": _histogram(kind, loss, v),
         }
         tables.append(pa.table(columns))

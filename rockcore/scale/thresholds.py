@@ -29,9 +29,9 @@ def _sortable(loss: np.ndarray) -> np.ndarray:
     return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
 
 
-def _value(sortable: int) -> np.float32:
+def _value(sortable: int) -> float:
     bits = sortable ^ 0x80000000 if sortable >> 31 else ~sortable & 0xFFFFFFFF
-    return np.array(bits, np.uint32).view(np.float32)[()]
+    return float(np.array([bits], np.uint32).view(np.float32)[0])
 
 
 def count_bins(loss: np.ndarray) -> list[tuple[int, int]]:
@@ -61,7 +61,7 @@ def bins_of(counts: Counter[int], share: float) -> list[int]:
 def exact(counts: Counter[int], inside: Counter[int], share: float) -> float:
     """The quantile. `counts` by bin; `inside`, by sortable integer, of the bins of `bins_of`."""
     low, high, towards = _ends(sum(counts.values()), share)
-    values = []
+    values: list[float] = []
     for place in (low, high):
         for b in sorted(counts):
             if place < counts[b]:
