@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rockcore import schema
 from rockcore.log import parts
@@ -188,7 +188,7 @@ def _known_at_once(files: Sequence[Path], columns: dict[str, Column]) -> set[str
 def _has_value(values: pa.ChunkedArray) -> bool:
     if pa.types.is_list(values.type):
         return values.null_count < len(values)
-    return bool(pc.any(pc.is_finite(values)).as_py())
+    return bool(np.isfinite(values.to_numpy()).any())
 
 
 def _tells_null(file: Path, columns: Iterable[str]) -> bool:
