@@ -181,7 +181,9 @@ def _known_at_once(files: Sequence[Path], columns: dict[str, Column]) -> set[str
         table = None if first is None else parts.read_first(first)
     except RockError:
         return set()
-    names = [] if table is None else [name for name in columns if name in table.column_names]
+    if table is None:
+        return set()
+    names = [name for name in columns if name in table.column_names]
     return {name for name in names if _has_value(table[name])}
 
 
