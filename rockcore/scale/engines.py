@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -76,8 +77,17 @@ class Processes:
 
 
 def _alone() -> None:
-    """A worker is one thread: there is one for each core."""
+    """A worker is one thread, for there is one for each core; it ends with the scan, also with one
+    that is killed, after which nobody would tell it to.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _lost(task: Task) -> BadScan:

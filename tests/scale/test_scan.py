@@ -5,8 +5,11 @@ id and bit, however the shards are cut and whoever makes them.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -104,6 +107,24 @@ def test_a_worker_that_is_killed_changes_nothing(log: Path, whole: RockReport, t
     with closing(pool):
         same(scanned(plan(str(log), RULE, 4_000), tmp_path, killing), whole)
     assert killed and not list(tmp_path.glob("**/.*.tmp"))
+
+
+def test_workers_end_with_a_scan_that_is_killed(log: Path, tmp_path: Path):
+    words = ["scan", str(log), "--out", str(tmp_path / "out"), "--workers", "1"]
+    killed = subprocess.Popen([sys.executable, "-m", "rockcore", *words, "--shard-rows", "300"])
+    while not list(tmp_path.glob("out/partials/sums/*.parquet")):
+        assert killed.poll() is None
+    workers = [os.pidfd_open(int(pid)) for pid in children(killed.pid)]
+    killed.kill()
+    killed.wait()
+    assert workers
+    for worker in workers:
+        assert select.select([worker], [], [], 60)[0]  # readable when the process has ended
+        os.close(worker)
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.mark.parametrize("rows", [20_000, 1_500])
