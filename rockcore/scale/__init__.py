@@ -1,8 +1,8 @@
 """Partials of shards, merged: the Rock Tokens of a log that no single process can hold, by the same
 code on one machine and on a Ray cluster.
 
-A log is cut into *shards* of whole rollouts. Each stage makes one file a shard, or a bucket of token
-types, named by all it depends on, so that a scan goes on where it was stopped:
+A log is cut into *shards* of whole rollouts. Each stage makes one file a shard, or a bucket of
+token types, named by all it depends on, so that a scan goes on where it was stopped:
 
 1. `sums`: sums by step and type, and cells (sums by rollout and type);
 2. `before`: which losses stand where the quantile behind the thresholds lies;
