@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rockcore import schema
 from rockcore.log import parts
@@ -181,14 +181,16 @@ def _known_at_once(files: Sequence[Path], columns: dict[str, Column]) -> set[str
         table = None if first is None else parts.read_first(first)
     except RockError:
         return set()
-    names = [] if table is None else [name for name in columns if name in table.column_names]
+    if table is None:
+        return set()
+    names = [name for name in columns if name in table.column_names]
     return {name for name in names if _has_value(table[name])}
 
 
 def _has_value(values: pa.ChunkedArray) -> bool:
     if pa.types.is_list(values.type):
         return values.null_count < len(values)
-    return bool(pc.any(pc.is_finite(values)).as_py())
+    return bool(np.isfinite(values.to_numpy()).any())
 
 
 def _tells_null(file: Path, columns: Iterable[str]) -> bool:

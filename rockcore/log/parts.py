@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rockcore.log import contents
-from rockcore.log.checks import opened, read_values, vocabulary
+from rockcore.log.checks import checked, opened, read_values, vocabulary
 from rockcore.log.files import check_schema, gone, state_of, unreadable
 from rockcore.schema.places import place_of
 
@@ -52,12 +51,18 @@ def read_rollout(path: Path, rollout: int) -> pa.Table:
     if found is None:
         raise gone(path)
     at = np.flatnonzero((found.low <= rollout) & (rollout <= found.high)).tolist()
-    table = _read(path, at, lambda part: part.filter(pc.equal(part["rollout_id"], rollout)))
+    table = _read(path, at, lambda part: _of_rollout(part, rollout))
+    if not len(table):
+        checked(path)  # it has no token, or a wrong number stands at its tokens
     place = place_of(path)
     keys = [name for name in place.table.key if name in table.column_names]
     named = [*keys, *(["step"] if "step" in table.column_names else [])]
     contents.refuse_keys(path, place, table.select(dict.fromkeys(named)))
     return table
+
+
+def _of_rollout(part: pa.Table, rollout: int) -> pa.Table:
+    return part.filter(pa.array(part["rollout_id"].to_numpy() == rollout))
 
 
 def read_first(path: Path) -> pa.Table:

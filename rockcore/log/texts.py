@@ -26,7 +26,7 @@ def rollouts(
     if rollout is None or not files:
         return rows(schema.ROLLOUTS, files)
     sql = f"SELECT * FROM {source(schema.ROLLOUTS, files)} WHERE rollout_id = $rollout"
-    return ask(sql, files, rollout=rollout)[list(schema.ROLLOUTS)]
+    return ask(sql, files, rollout=rollout).loc[:, list(schema.ROLLOUTS)]
 
 
 def token_rows(run: Run, table: str, step: int) -> int:
@@ -43,7 +43,7 @@ def rollouts_asked(run: Run, step: int | None = None, probe_set: str | None = No
     files = _rollout_files(run, step, probe_set)
     names = ["rollout_id", "prompt", "teacher_prompt", "correct"]
     if not files:
-        return rows(schema.ROLLOUTS, files)[names]
+        return rows(schema.ROLLOUTS, files).loc[:, names]
     return ask(f"SELECT {', '.join(names)} FROM {source(schema.ROLLOUTS, files)}", files)
 
 

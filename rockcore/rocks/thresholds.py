@@ -98,7 +98,7 @@ class ThresholdTable:
 
     def is_slow(self, tau_pre: float, tau_post: float) -> bool:
         """Whether every occurrence has to be looked at: below the floor, of a large corpus."""
-        return min(np.float32(tau_pre), np.float32(tau_post)) < self.floor
+        return bool(min(np.float32(tau_pre), np.float32(tau_post)) < self.floor)
 
     def read(self, tau_pre: float, tau_post: float) -> Reading:
         """Exact, whatever the thresholds."""
@@ -160,10 +160,8 @@ class _Grid:
         del order
         self._by_column = np.argsort(columns, kind="stable").astype(np.int32)
         self._row_at, self._column_at = (_starts(of) for of in (rows, columns))
-        self._n, self._loss, self._grad = (
-            None if of is None else _summed_up(rows, columns, of)
-            for of in (np.ones(1), self._post, self._norm)
-        )
+        self._n, self._loss = (_summed_up(rows, columns, of) for of in (np.ones(1), self._post))
+        self._grad = None if self._norm is None else _summed_up(rows, columns, self._norm)
 
     def sums(self, pre: np.float32, post: np.float32) -> Sums:
         row, column = (
@@ -181,7 +179,7 @@ class _Grid:
             round(self._n[cell]) + len(at),
             float(self._loss[cell] + self._post[at].sum(dtype=np.float64)),
             None
-            if self._norm is None
+            if self._norm is None or self._grad is None
             else float(self._grad[cell] + self._norm[at].sum(dtype=np.float64)),
         )
 

@@ -337,7 +337,7 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
 
 def _places(found: FromPartials) -> Any:
     types = found.total.types
-    last = types[types.step == found.material.steps[-1]]  # by token id
+    last = types.loc[types.step == found.material.steps[-1]]  # by token id
     return PlaceCounts(*(last[name].to_numpy() for name in ("n", "opens", "joins"))).usual
 
 

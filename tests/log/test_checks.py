@@ -278,6 +278,11 @@ def test_parquet_is_read_through_the_check_alone():
         ("checks.py", "read_table("),
         ("screens.py", "read_table("),  # that of checks
         ("files.py", "pq.read"),  # the footer
+        ("partial.py", "ParquetFile("),  # what a scan wrote itself
+        ("scanned.py", "read_parquet"),  # as well
+        ("source.py", "ParquetFile("),  # a log of a scan, which may lie elsewhere: looked at there
+        ("source.py", "read_table("),
+        ("source.py", "pq.read"),
     }
 
 
