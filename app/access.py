@@ -15,8 +15,6 @@ from enum import IntEnum
 from hmac import compare_digest
 from pathlib import Path
 
-import streamlit as st
-
 from rockcore.schema import RockError
 
 
@@ -86,6 +84,8 @@ def terms() -> Terms:
 
 def may_act() -> bool:
     """Whether the visitor whose page is being drawn may start, stop, write and read paths."""
+    import streamlit as st  # half a second: the door opens before
+
     return _terms.right(st.context.cookies) is Right.ACT
 
 

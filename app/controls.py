@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from rockcore.schema import Texts
 
 if TYPE_CHECKING:
     import pandas as pd
+    from streamlit.delta_generator import DeltaGenerator
 
 
 def source(options: Sequence[str], **settings: Any) -> str:
@@ -47,6 +49,32 @@ def figure(name: str, labels: Mapping[str, str]) -> str:
     )
 
 
+def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]) -> DeltaGenerator:
+    """The plain words of a text while a large log is measured for its colours, in a place that is
+    emptied once it is coloured.
+    """
+    place = st.empty()
+    if data.runs.is_large(run) and not data.texts.is_measured(run, signal):
+        shown = words.printable(data.texts.plain(dict(text)))
+        place.code(shown, language=None, wrap_lines=True, height=260)
+    return place
+
+
+def show_size(run: data.runs.RunKey) -> None:
+    """Of a large log, on every page: how many tokens it has, before anything else is known."""
+    if not data.runs.is_large(run):
+        return
+    said = [
+        f"{data.runs.tokens(run, texts):,} tokens of {Texts(texts).phrase}, judged at "
+        f"{len(steps)} step{'s' if len(steps) > 1 else ''}, {selection.span_of(steps)}"
+        for texts in data.runs.logged_texts(run)
+        for steps in [data.runs.steps(run, texts)]
+    ]
+    st.caption(
+        f"A large log: {'; '.join(said)}. What needs all of them is worked out beside the page."
+    )
+
+
 def show_losses(facts: data.runs.Course) -> None:
     """What the numbers called kl are here, and those of sampled_loss where they stand in for it."""
     for loss in dict.fromkeys(("kl", facts.loss)):
@@ -67,6 +95,36 @@ def signal(
     return selection.choose(
         "signal", st.selectbox, label, there, first, format_func=spoken.get, **settings
     )
+
+
+MOST_LISTED = 1_000  # texts: a list of more takes megabytes to send, and nobody reads it
+
+
+def rollout(
+    run: data.runs.RunKey, texts: str, step: int, **settings: Any
+) -> tuple[int | None, list[int]]:
+    """One of the texts of a step, from a list that says of each what it is, or where there are too
+    many for a list by its number; and all that there are. None where there is no text.
+    """
+    ids = data.runs.text_ids(run, texts, step)
+    if len(ids) > MOST_LISTED:
+        return numbered("rollout", "Rollout", ids, **settings), ids
+    hints = data.runs.hints(run, texts, step)
+    if not hints:
+        return None, []
+    ids = list(hints)
+    box, options = st.selectbox, {"format_func": hints.get, **settings}
+    return selection.choose("rollout", box, "Rollout", ids, ids[0], **options), ids
+
+
+def numbered(
+    name: str, label: str, ids: Sequence[int], first: int | None = None, **settings: Any
+) -> int:
+    """One of many texts by its number, or the next one where there is none of this number."""
+    low, high = ids[0], ids[-1]
+    settings.setdefault("help", f"There are {len(ids):,}, numbered from {low} to {high}.")
+    asked = selection.count(name, label, low, high, low if first is None else first, **settings)
+    return ids[bisect_left(ids, asked)]
 
 
 def show_lacks(gone: Mapping[str, data.runs.NotLogged]) -> None:

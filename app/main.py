@@ -18,7 +18,9 @@ if (
 import streamlit as st  # noqa: E402
 
 from app import (  # noqa: E402
+    controls,
     data,
+    early,
     lesson,
     links,
     pages,
@@ -152,6 +154,7 @@ def main() -> None:
             if not about.own_pace:
                 follow(run)
             show_unfinished(run)
+            controls.show_size(run)
         if run is not None or about.own_pace or not about.of_one_run:
             show_lesson(about)
             page.run()
@@ -164,3 +167,4 @@ def main() -> None:
 if __name__ == "__main__":  # a process that is begun from here loads this file by another name
     with turns.turn():
         main()
+    early.drawn.set()

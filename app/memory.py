@@ -1,5 +1,5 @@
 """What was worked out for one session, kept for all: answers by question, as long as together they
-take at most `MOST_BYTES`.
+take at most `MOST_BYTES`, a quarter of the machine's memory or of what its container may have.
 
 The least recently asked for goes first. An answer larger than the bound is kept alone: otherwise
 each rerun would compute it anew. Nobody may change what is kept; it is handed out without a copy.
@@ -7,14 +7,30 @@ each rerun would compute it anew. Nobody may change what is kept; it is handed o
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
-MOST_BYTES = 512 * 2**20
+
+
+def _machine_bytes() -> int:
+    """Of memory; what a container may have where that is less."""
+    limits = [4 * 2**30]  # where a system does not say
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    container = Path("/sys/fs/cgroup/memory.max")
+    if container.is_file() and (text := container.read_text().strip()).isdecimal():
+        limits.append(int(text))
+    return min(limits)
+
+
+# the log of 100 million positions takes 2.5 GB: less would read it anew at every click
+MOST_BYTES = max(512 * 2**20, _machine_bytes() // 4)
 _KEY_BYTES = 1024  # about what an entry takes beside its answer
 MISSING: Any = object()  # what `known` answers for what is not known, as None may be an answer
 

@@ -18,6 +18,7 @@ from rockcore.schema import RockError
 ACTING, LOOKING = "ROCKCORE_TOKEN", "ROCKCORE_VIEW_TOKEN"  # where a person may choose a secret
 SHELVES = ("models", "prompts", "sets", "logs")  # fields of Terms, and flags of the command line
 EVERYWHERE = ("0.0.0.0", "::")  # all addresses of this machine
+_WAITING = 2048  # connections that the system takes before the server does: uvicorn's number
 
 
 class CannotOpen(RockError, ValueError):
@@ -79,17 +80,23 @@ def _refuse_unusable(wanted: Mapping[str, Any]) -> None:
             )
 
 
-def refuse_taken(host: str, port: int) -> None:
-    """Listen there for a moment, as the server is about to. Raises CannotOpen where that fails:
-    Streamlit would end in a traceback, or in a line that does not say what to do.
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections there; with port 0 at one that is free. Raises CannotOpen
+    where that fails.
     """
+    listener = None
     try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            if os.name != "nt":  # there it would take a port that another program listens on
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen()
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if os.name != "nt":  # there it would take a port that another program listens on
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if ":" in host:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind((host, port))
+        listener.listen(_WAITING)
+        return listener
     except (OSError, UnicodeError) as e:  # UnicodeError: of a name that can be none
+        if listener is not None:
+            listener.close()
         where = f"--host {ascii(host)[1:-1][:80]} --port {port}"
         number = getattr(e, "errno", None)
         if number == errno.EADDRINUSE:

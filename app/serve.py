@@ -1,103 +1,160 @@
-"""Starts the dashboard's server behind its door, and meanwhile loads what the first page will need.
+"""Starts the dashboard's server behind its door. The port is taken before anything large is loaded.
 
     python app/serve.py '{"host": "127.0.0.1", "port": 8501, …}'
 
-The fields are those of `rockcore app`, which calls it. The secrets are made here, so that no list
-of processes shows them. The browser takes a second or two to load Streamlit's own files; the server
-would sit idle, and then import pandas.
+The fields are those of `rockcore app`, which runs this file in its own process. The secrets are
+made here, so that no list of processes shows them.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import re
+import signal
 import sys
 import threading
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from socket import socket
+from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[0] = str(HERE.parent)  # not this folder, whose modules are a package
+sys.path[0] = str(HERE.parent)  # not this folder, whose modules are a package, nor the current one
 
-import streamlit  # noqa: E402
-from streamlit.starlette import App  # noqa: E402
-
-from app import access, browser, opening  # noqa: E402
+from app import access, browser, early, opening  # noqa: E402
+from app.access import Terms  # noqa: E402
 from app.door import Door  # noqa: E402
 from rockcore.schema import RockError  # noqa: E402
 
-FIRST = (
-    "pandas",
-    "pyarrow.parquet",
-    "duckdb",
-    "rockcore.rocks",
-    "scipy.stats",  # a second of CPU, and the first page needs it
-    "plotly.graph_objects",
-)  # never a page or a component: that wants a script run to register in
+if TYPE_CHECKING:
+    from streamlit.starlette import App
+
+# What the pages use, in the order in which a first text needs it; never a page or a component: that
+# wants a script run to register in.
+NEXT = ("pandas", "pyarrow.parquet", "duckdb", "rockcore.analysis.course", "app.data.rocks")
+LATER = ("scipy.stats", "plotly.graph_objects")  # a second of CPU, and a text is drawn without
+_SWITCH_S = 0.0005  # tenfold as often as usual: an import must not keep the browser waiting
+_USUAL_S = sys.getswitchinterval()
+_PATIENCE_S = 20.0  # how long that waits for a text to be drawn
 
 
-class Guarded(App):
-    """The dashboard as an ASGI application behind its door."""
+def load(wanted: Mapping[str, Any], port: int) -> App:
+    """Streamlit, and the dashboard as an ASGI application. All that does not change from call to
+    call stands in app/.streamlit/config.toml, which Streamlit reads beside main.py.
+    """
+    from streamlit.starlette import App
+    from streamlit.web.bootstrap import load_config_options
 
-    def __init__(self, wanted: Mapping[str, Any]):
-        super().__init__(HERE / "main.py", lifespan=self._announce)
-        self.wanted, self.terms = wanted, opening.terms_of(wanted)
-        self.door = Door(super().__call__, self.terms, inline_scripts())
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.door(scope, receive, send)
-
-    @asynccontextmanager
-    async def _announce(self, _: App) -> AsyncGenerator[None, None]:
-        """Once the server is about to answer: print the links, open a browser, load the rest."""
-        self.terms = replace(self.terms, port=streamlit.get_option("server.port"))
-        self.door.terms = self.terms
-        access.open_on(self.terms)
-        host = self.wanted["host"]
-        print(opening.announcement(host, self.terms), flush=True)
-        threading.Thread(target=load, daemon=True).start()
-        link = opening.link_to_act(host, self.terms)
-        with nullcontext() if self.wanted["headless"] else browser.opened_at(link):
-            yield
-        turns = sys.modules.get("app.data.turns")  # not loaded, none was started
-        if turns and (left := opening.left_waiting(turns.waiting())):
-            print(left, flush=True)
+    search_nothing()
+    dashboard = App(HERE / "main.py")
+    load_config_options(
+        {
+            "server.address": wanted["host"],
+            "server.port": port,
+            "server.allowedHosts": ["*"],  # the door knows better
+        }
+    )
+    return dashboard
 
 
-def inline_scripts() -> tuple[str, ...]:
-    """The scripts inside Streamlit's own page."""
-    page = Path(streamlit.__file__).parent / "static" / "index.html"
-    return tuple(re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.S))
+def search_nothing() -> None:
+    """Let Streamlit leave out two searches that find nothing here: through the descriptions of all
+    installed packages for components (each is parsed four times over: 0.2 s of 0.9), and through
+    all loaded modules for whether a person types Python (0.1 s, before the first element). Where
+    it has them no longer, nothing changes.
+    """
+    for name, question, answer in (
+        ("streamlit.components.v2.manifest_scanner", "scan_component_manifests", list),
+        ("streamlit.env_util", "is_repl", bool),
+    ):
+        with suppress(ModuleNotFoundError):
+            setattr(importlib.import_module(name), question, answer)  # list() and bool(): none, no
 
 
-def load() -> None:
-    """Import what the pages use."""
-    for name in FIRST:
+def prepare() -> None:
+    """Import what the pages use. Not while Streamlit is loaded: Plotly, which comes with it, uses
+    what it finds of pandas, also where that is half of it.
+    """
+    for name in NEXT:
         importlib.import_module(name)
+    early.drawn.wait(_PATIENCE_S)
+    sys.setswitchinterval(_USUAL_S)
+    for name in LATER:
+        importlib.import_module(name)
+
+
+def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
+    """Answer at the socket until a signal ends it."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        failed = False
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            super().handle_exit(sig, frame)
+            application.give_up()
+
+    def end() -> None:
+        server.should_exit = server.failed = True
+
+    def begin() -> App:
+        dashboard = load(wanted, terms.port)
+        threading.Thread(target=prepare, daemon=True).start()
+        config.configure_logging()  # again: Streamlit has let uvicorn tell of every request
+        return dashboard
+
+    files = early.Files(early.static_folder(), map(Path, wanted["runs"]))
+    application = early.Early(files, begin, end)
+    door = Door(application, terms, files.inline)
+    # Of its websockets what Streamlit's own runner says: it would have to be loaded to be asked
+    config = uvicorn.Config(
+        door,
+        access_log=False,
+        log_level="warning",
+        use_colors=False,
+        lifespan="on",
+        ws="websockets-sansio",
+        ws_ping_interval=30,
+        ws_ping_timeout=30,
+        ws_max_size=200_000_000,
+        ws_per_message_deflate=False,
+    )
+    server = Server(config)
+    sys.setswitchinterval(_SWITCH_S)
+    server.run([listener])
+    if server.failed:
+        raise SystemExit(3)  # the thread that loads it has said why
 
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
     sys.argv = [str(HERE / "main.py"), *wanted["runs"]]  # what the script reads
     try:
-        guarded = Guarded(wanted)
-        opening.refuse_taken(wanted["host"], wanted["port"])
+        terms = opening.terms_of(wanted)
+        listener = opening.listen(wanted["host"], wanted["port"])
     except RockError as e:
         raise SystemExit(f"error: {type(e).__name__}\n{e}") from None
-    # all that does not change from call to call stands in app/.streamlit/config.toml, which
-    # Streamlit reads beside main.py
-    options = {
-        "server.address": wanted["host"],
-        "server.port": wanted["port"],
-        "server.allowedHosts": ["*"],  # the door knows better
-        "logger.hideWelcomeMessage": True,
-    }
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-        guarded.run(config=options)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as shells count
+    with suppress(KeyboardInterrupt), listener:  # Ctrl-C is how it ends
+        terms = replace(terms, port=listener.getsockname()[1])
+        access.open_on(terms)
+        print(opening.announcement(wanted["host"], terms), flush=True)
+        link = opening.link_to_act(wanted["host"], terms)
+        with nullcontext() if wanted["headless"] else browser.opened_at(link), farewell():
+            serve(wanted, terms, listener)
+
+
+@contextmanager
+def farewell() -> Iterator[None]:
+    """On leaving, tell of the trainings whose turn never came."""
+    try:
+        yield
+    finally:
+        turns = sys.modules.get("app.data.turns")  # not loaded, none was started
+        if turns and (left := opening.left_waiting(turns.waiting())):
+            print(left, flush=True)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,22 @@ def kept_saying(message: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return of
 
 
+def is_known(question: Callable[..., Any], *args: Any) -> bool:
+    """Whether the answer of a question that is kept is there at once."""
+    return known((_inner(question), args, ()), MISSING) is not MISSING
+
+
+def weigh(question: Callable[..., Any], *args: Any) -> None:
+    """Count again what a kept answer takes, because it has worked out more of itself."""
+    key = (_inner(question), args, ())
+    if (answer := known(key, MISSING)) is not MISSING:
+        remember(key, answer)
+
+
+def _inner(question: Callable[..., Any]) -> Callable[..., Any]:
+    return getattr(question, "__wrapped__", question)
+
+
 def _answer(key: Hashable, task: Callable[[Pulse], T], message: str, here: bool) -> T:
     while True:
         if (before := known(key, MISSING)) is not MISSING:

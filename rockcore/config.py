@@ -233,8 +233,8 @@ class SessionConfig:
     are always float32.
     """
     threads: int | None = field(default=None, metadata=about(least=1))
-    """CPU threads; default: the faster of one and all, measured once for this machine and kind of
-    run.
+    """CPU threads; default: all for small Llama models, which each thread works on by itself, for
+    others the faster of one and all, measured once for this machine and kind of run.
     """
 
     def resolved(self) -> ResolvedConfig:

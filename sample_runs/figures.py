@@ -48,8 +48,9 @@ def teacher_accuracy(scenario: str, decoding: str, n: int = 512) -> str:
         Prompt(p.teacher_prompt, p.teacher_prompt, p.answer)
         for p in islice(world.prompts(scenario, "held-out"), n)
     ]
-    outcome = evals.graded(teacher, tasks, LONGEST, 0.0 if decoding == "greedy" else 1.0, seed=0)
-    return percent(proportion(int(outcome.right.sum()), n))
+    temperatures = {decoding: 0.0 if decoding == "greedy" else 1.0}
+    right = evals.graded(teacher, tasks, LONGEST, temperatures, seed=0)[decoding].right
+    return percent(proportion(int(right.sum()), n))
 
 
 def rock_change(run: Run) -> Interval:

@@ -219,7 +219,8 @@ def make_student(
             learn(model, next(stream), optimizer, teacher)
             progress.advance(task)
             if (step + 1) % 50 == 0:
-                accuracy = evals.graded(model, held_out, figures.LONGEST, 1.0, seed=0).right.mean()
+                found = evals.graded(model, held_out, figures.LONGEST, {"sampled": 1.0}, seed=0)
+                accuracy = found["sampled"].right.mean()
                 progress.update(task, description=f"{name}: sampled accuracy {accuracy:.2f}")
                 if accuracy >= target:
                     break

@@ -4,6 +4,7 @@ share.
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,9 +115,7 @@ def serving(
     """The address of `python COMMAND(port)` on a free port, run in a folder that also gets its
     output.
     """
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = free_port()
     log = folder / "server.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -132,6 +131,93 @@ def serving(
     finally:
         process.terminate()
         process.wait(10)
+
+
+# Python imports this by itself at its start. At the statement that imports the module, it waits for
+# code in the pipe, and runs it. (A finder of modules would hold a lock that all imports need.)
+GATE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell has it ignored
+left = {MODULE}
+def look(event, arguments):
+    if event == "import" and arguments[0] in left:
+        left.clear()
+        with open(PIPE) as pipe:
+            exec(pipe.read())
+sys.addaudithook(look)
+"""
+
+
+@dataclass
+class Held:
+    """A `rockcore app` that waits before it imports a module."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    output: Path
+    pipe: int
+
+    def release(self, code: str = "pass") -> None:
+        """Let it go on, after it has run some code."""
+        if self.pipe >= 0:
+            with suppress(BrokenPipeError):  # it has ended
+                os.write(self.pipe, code.encode())
+            os.close(self.pipe)
+            self.pipe = -1
+
+
+@contextmanager
+def held(folder: Path, module: str, *arguments: str) -> Iterator[Held]:
+    """`rockcore app ARGUMENTS`, from when it is about to import the module."""
+    pipe, output = folder / "pipe", folder / "output.txt"
+    os.mkfifo(pipe)
+    gate = GATE.replace("MODULE", repr(module)).replace("PIPE", repr(str(pipe)))
+    (folder / "sitecustomize.py").write_text(gate)
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    port = free_port()
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "rockcore",
+                "app",
+                *arguments,
+                "--headless",
+                "--port",
+                str(port),
+            ],
+            env=os.environ | {"PYTHONPATH": path, "ROCKCORE_TOKEN": SECRET},
+            cwd=folder,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        app = Held(process, port, output, read_from(pipe, process, output))
+        try:
+            yield app
+        finally:
+            app.release()
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def read_from(pipe: Path, process: subprocess.Popen[bytes], log: Path) -> int:
+    """The end of a named pipe to write into, as soon as the process reads from it."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            select.select([], [], [], 0.01)  # nobody reads yet
+    raise RuntimeError(f"it was not looked for: {log.read_text()}")
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -68,21 +68,17 @@ def shared(a: RunKey, b: RunKey, kind: Texts, step_a: int, step_b: int) -> Share
     return pairs.shared_prompts(_asked(a, kind, step_a), _asked(b, kind, step_b))
 
 
-def partners(found: SharedPrompts, a: Text, b: RunKey, step_b: int) -> dict[int, str]:
-    """B's rollouts on the prompt of `a`, the likeliest first, each with what there is to say of it:
-    of the chosen text alone, because thousands may answer one prompt.
+def partners(found: SharedPrompts, a: Text, b: RunKey) -> list[int]:
+    """B's rollouts on the prompt of `a`, the likeliest first: of the chosen text alone, because
+    thousands may answer one prompt.
     """
-    same = a.run == b and a.texts is not Texts.FRESH
-    hints = _hints(b, a.texts, step_b)
-    return {
-        other: hints.get(other, f"{other} · no tokens") for other in found.partners(a.rollout, same)
-    }
+    return found.partners(a.rollout, a.run == b and a.texts is not Texts.FRESH)
 
 
-@kept
-def _hints(run: RunKey, kind: Texts, step: int) -> dict[int, str]:
-    frame = runs.rollouts(run, kind, step)
-    return dict(zip(frame.rollout_id.tolist(), frame.hint, strict=True))
+def hints(others: list[int], of: Texts, b: RunKey, step_b: int) -> dict[int, str]:
+    """What there is to say of some of B's texts."""
+    known = runs.hints(b, of, step_b)
+    return {other: known.get(other, f"{other} · no tokens") for other in others}
 
 
 @kept

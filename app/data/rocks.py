@@ -16,12 +16,12 @@ from app.components.packing import packed, unpacked
 from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
-from app.work import kept, kept_saying, work
+from app.work import Pulse, is_known, kept, kept_saying, weigh, work
 from rockcore.analysis.rock_share import RockShare, rock_share
 from rockcore.analysis.sets_beside import SetsBeside, sets_beside
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
 from rockcore.rocks.change import CLASSES, HARD
-from rockcore.rocks.examined import READS, Halves, reads
+from rockcore.rocks.examined import READS, Halves, Results, reads
 from rockcore.rocks.rule import PRESETS
 from rockcore.rocks.rule_fields import ABOUT, CHOICES, KNOBS, BadRule
 from rockcore.rocks.scores import NEED_BEFORE, SCORES
@@ -36,7 +36,7 @@ from rockcore.rocks.tables import (
     ranked_by,
     types_by,
 )
-from rockcore.rocks.thresholds import Instant, ThresholdTable
+from rockcore.rocks.thresholds import Instant
 from rockcore.schema import Texts
 from rockcore.spelling import visible
 
@@ -99,8 +99,18 @@ def _read(run: RunKey, what: tuple[Any, ...]) -> Examined:
 
 
 @kept_saying("Sorting the occurrences")
-def _sorted(run: RunKey, what: tuple[Any, ...]) -> ThresholdTable | None:
-    return _read(run, what).table
+def _sorted(run: RunKey, what: tuple[Any, ...], reading: int) -> bool:
+    """Whether there is a table; it is kept with what was read. `reading`: which, of those of one
+    key that were read one after the other.
+    """
+    done = _read(run, what).table is not None
+    weigh(_read, run, what)
+    return done
+
+
+@kept_saying("Looking at every occurrence, as one threshold is below the median")
+def _looked_through(run: RunKey, rule: RockRule) -> Instant | None:
+    return examined(run, rule).instant
 
 
 def examined(run: RunKey, rule: RockRule) -> Examined:
@@ -110,8 +120,11 @@ def examined(run: RunKey, rule: RockRule) -> Examined:
 
 def instant(run: RunKey, rule: RockRule) -> Instant | None:
     """What is persistent at the thresholds; None where no occurrence has both losses."""
-    _sorted(run, reads(rule))
-    return examined(run, rule).instant
+    asked = examined(run, rule)
+    _sorted(run, reads(rule), id(asked.material))
+    if asked.table is not None and asked.table.is_slow(*asked.tau):
+        return _looked_through(run, rule)
+    return asked.instant
 
 
 def taus(run: RunKey, rule: RockRule) -> dict[str, float]:
@@ -123,13 +136,14 @@ def taus(run: RunKey, rule: RockRule) -> dict[str, float]:
 def found(run: RunKey, rule: RockRule) -> Examined:
     """The whole detection, in a moment or while the page says what is being done."""
     asked = examined(run, rule)
-    return asked.knowing(
-        work(
-            (run, rule),
-            lambda pulse: asked.under(rule, pulse).results,
-            "Looking for recurring contexts and stable types",
-        )
-    )
+
+    def detect(pulse: Pulse) -> Results:
+        results = asked.under(rule, pulse).results
+        weigh(_read, run, reads(rule))
+        return results
+
+    message = "Looking for recurring contexts and stable types"
+    return asked.knowing(work((run, rule), detect, message))
 
 
 def chosen_by_halves(run: RunKey, rule: RockRule) -> Halves:
@@ -240,7 +254,14 @@ def _histogram(run: RunKey, what: tuple[Any, ...]) -> Histogram:
 
 def corpus_line(run: RunKey, rule: RockRule) -> str:
     """What is being looked at, in one line: whose texts, how many, at which steps."""
-    return occurrences.line(examined(run, rule).material)
+    asked = examined(run, rule)
+    scanned = asked.scanned
+    return occurrences.line(asked.material) if scanned is None else scanned.sentence
+
+
+def only_scanned(run: RunKey, rule: RockRule) -> bool:
+    """Whether there is only what a scan found, and no texts."""
+    return examined(run, rule).scanned is not None
 
 
 def steps(run: RunKey, rule: RockRule) -> list[int]:
@@ -308,13 +329,13 @@ def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, packed_ids: 
 
 
 def _not_yet(run: RunKey, rule: RockRule) -> Verdict:
+    sizes = [runs.tokens(run, texts) for texts in runs.logged_texts(run)]
+    why = "This log is large: open the page Rock tokens once, which works the rule out."
+    if max(sizes) > _LARGE and not is_known(_read, run, reads(rule)):
+        return Verdict(None, [], "", "", why, column=rule.column)  # to read it takes too long
     asked = examined(run, rule)
     large = len(asked.material.last) > _MOMENT
-    why = (
-        "This log is large: open the page Rock tokens once, which works the rule out."
-        if large
-        else "The rule is being worked out."
-    )
+    why = why if large else "The rule is being worked out."
     return Verdict(asked.tau[1], [], "", "", why, later=not large, column=rule.column)
 
 
@@ -337,7 +358,8 @@ def table(run: RunKey, rule: RockRule) -> pd.DataFrame:
     if (before := known(key)) is not None:
         return before
     done = found(run, rule)
-    series = _series(run, done.material.source, rule.column)
+    # the course over the steps takes the texts, which a scan leaves where they are
+    series = {} if done.scanned else _series(run, done.material.source, rule.column)
     return remember(key, tables.type_table(done.report, series))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from app import words
 from app.data import children
-from app.work import kept
+from app.work import is_known, kept, kept_saying
 from rockcore import schema
 from rockcore.analysis import course, signals
 from rockcore.analysis.course import Course
@@ -200,6 +200,22 @@ def texts_label(texts: str) -> str:
 
 
 @kept
+def tokens(run: RunKey, source: str) -> int:
+    """How many tokens of these texts the last logged step has, by the footer of its file."""
+    return log(run).rows(Texts(source).table, steps(run, source)[-1])
+
+
+LARGE = 2_000_000  # tokens: what asks all of them takes longer than a reader waits
+
+
+def is_large(run: RunKey) -> bool:
+    """Whether some texts of the run have so many tokens at one step that pages show first what
+    needs few of them.
+    """
+    return any(tokens(run, texts) > LARGE for texts in logged_texts(run))
+
+
+@kept
 def ranking(run: RunKey, step: int) -> pd.DataFrame:
     """The types of a step by Rock Score, numbered from 1, with their visible text."""
     return rank.numbered(log(run), step)
@@ -217,6 +233,13 @@ def rollouts(run: RunKey, source: str, step: int) -> pd.DataFrame:
     return course.graded_texts(log(run), Texts(source), step)
 
 
+@kept
+def text_ids(run: RunKey, source: str, step: int) -> list[int]:
+    """The numbers of the texts of a step, ascending."""
+    about = Texts(source)
+    return course.text_ids(log(run), about, step if about is Texts.FRESH else 0)
+
+
 def hints(run: RunKey, source: str, step: int) -> dict[int, str]:
     """Number -> one line on each text of a step."""
     found = rollouts(run, source, step)
@@ -224,9 +247,21 @@ def hints(run: RunKey, source: str, step: int) -> dict[int, str]:
 
 
 @kept
+def hint(run: RunKey, source: str, step: int, rollout: int) -> str:
+    """The line on one text, which alone is read."""
+    found = course.graded_texts(log(run), Texts(source), step, rollout)
+    return found.hint.iloc[0] if len(found) else f"{rollout} · no tokens"
+
+
+@kept_saying("Measuring how the values of the run are spread")
 def scale(run: RunKey, signal: str) -> Scale:
     """The colour scale of a signal, the same for every text of the run."""
     return signals.scale(log(run), signal)
+
+
+def is_measured(run: RunKey, signal: str) -> bool:
+    """Whether the scale of a signal is there at once."""
+    return is_known(scale, run, signal)
 
 
 def meaning(signal: str) -> str:

@@ -13,7 +13,7 @@ from app.components.packing import packed
 from app.components.token_pane import parts
 from app.data import runs
 from app.data.runs import RunKey
-from app.work import kept
+from app.work import is_known, kept, kept_saying
 from rockcore.analysis import signals, texts
 from rockcore.analysis.signals import SIGNALS, SPOKEN, USUAL
 from rockcore.schema import Texts
@@ -23,7 +23,9 @@ __all__ = [
     "SPOKEN",
     "Texts",
     "ids",
+    "is_measured",
     "mark",
+    "plain",
     "packed",
     "scale",
     "text",
@@ -34,16 +36,24 @@ __all__ = [
 ]
 
 
-@kept
+@kept_saying("Counting the values of the run")
 def scale(run: RunKey, signal: str) -> dict[str, Any]:
     """The colour scale and histogram of a signal over the whole run, as a dict: signals.Scale and
     signals.Histogram.
     """
-    opened = runs.log(run)
-    return {
-        **asdict(signals.scale(opened, signal)),
-        **signals.histogram(opened, signal)._asdict(),
-    }
+    histogram = signals.histogram(runs.log(run), signal)
+    return {**asdict(runs.scale(run, signal)), **histogram._asdict()}
+
+
+def is_measured(run: RunKey, signal: str) -> bool:
+    """Whether a text can be coloured at once."""
+    return is_known(scale, run, signal)
+
+
+def plain(text: dict[str, Any]) -> str:
+    """The text without a colour, to be read until its scale is known."""
+    spelled = dict(zip(text["ids"], text["words"], strict=True))
+    return "".join(spelled[i] for i in ids(text).tolist())
 
 
 def mark(run: RunKey) -> float | None:

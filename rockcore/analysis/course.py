@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import pandas as pd
@@ -192,6 +193,7 @@ def _with_intervals(means: pd.DataFrame, least: float) -> pd.DataFrame:
     return means.assign(low=low, high=high, interval=words)
 
 
+@lru_cache(maxsize=1 << 15)  # of a run that is followed, all steps but the last were told before
 def _interval(low: float, high: float, rollouts: int) -> str:
     of = f"{rollouts:,} rollout{'s' if rollouts != 1 else ''}"
     if math.isnan(low):
@@ -240,15 +242,25 @@ def unscored(run: Run) -> Unscored | None:
 _STEP = re.compile(r"step=\d+")
 
 
-def graded_texts(run: Run, texts: Texts, step: int) -> pd.DataFrame:
-    """Each text at a step in one line, by rollout_id, and `hint`: how it was graded, how long it
-    is, its mean kl in nats, or its mean sampled_loss where no kl is logged. Of a text without
-    tokens its characters are counted. Raises RunNotFound for a step that is not logged.
+def text_ids(run: Run, texts: Texts, step: int) -> list[int]:
+    """The numbers of the texts of a step, ascending, those without a token too. Raises RunNotFound
+    for a step that is not logged.
     """
     fresh_step = step if texts is Texts.FRESH else None
-    frame = run.rollouts(fresh_step, texts.probe_set)
+    return run.rollout_ids(fresh_step, texts.probe_set)
+
+
+def graded_texts(run: Run, texts: Texts, step: int, rollout: int | None = None) -> pd.DataFrame:
+    """Each text at a step in one line, or one of them, by rollout_id, and `hint`: how it was
+    graded, how long it is, its mean kl in nats, or its mean sampled_loss where no kl is logged. Of
+    a text without tokens its characters are counted. Raises RunNotFound for a step that is not
+    logged.
+    """
+    fresh_step = step if texts is Texts.FRESH else None
+    frame = run.rollouts(fresh_step, texts.probe_set, rollout)
     if step in run.steps(texts.table):
-        frame = frame.merge(run.rollout_sums(step, texts.probe_set), on="rollout_id")
+        sums = run.rollout_sums(step, texts.probe_set, rollout)
+        frame = frame.merge(sums, on="rollout_id")
     frame = frame.sort_values("rollout_id", ignore_index=True)  # the order of rows means nothing
     graded = ["not graded" if pd.isna(c) else "correct" if c else "wrong" for c in frame.correct]
     cut = [", cut at the limit" if c else "" for c in frame.truncated.fillna(False)]

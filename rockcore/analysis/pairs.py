@@ -137,15 +137,12 @@ def values_of(tokens: pd.DataFrame, signal: str) -> np.ndarray:
     return tokens[signal].to_numpy(float, na_value=np.nan)
 
 
-_ASKED = ["rollout_id", "prompt", "teacher_prompt", "correct"]
-
-
 def asked(run: Run, texts: Texts, step: int) -> pd.DataFrame:
     """What the texts of a step answer, one row a rollout: rollout_id, prompt, teacher_prompt,
     correct. The answers themselves, most of the file, are left out.
     """
     fresh = step if texts is Texts.FRESH else None
-    return run.rollouts(fresh, texts.probe_set).loc[:, _ASKED]
+    return run.rollouts_asked(fresh, texts.probe_set)
 
 
 class About(NamedTuple):

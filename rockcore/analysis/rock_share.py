@@ -10,6 +10,8 @@ import numpy as np
 
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.examined import Examined
+from rockcore.rocks.report import RockReport
+from rockcore.rocks.scanned import Scanned
 from rockcore.schema import Texts
 from rockcore.spelling import loss_name, percent
 from rockcore.stats import Interval, share_over_rollouts
@@ -108,8 +110,10 @@ def _said(share: Interval | None) -> str:
 
 def rock_share(examined: Examined) -> RockShare:
     """The share of the set of a run under a rule. Raises as `Examined.report` does."""
-    report, material = examined.report, examined.material
-    corpus, empty = material.last, not report.ids
+    report = examined.report
+    if examined.scanned is not None:
+        return _of_scan(report, examined.scanned)
+    corpus, empty = examined.material.last, not report.ids
     parts = _Parts(corpus, np.isin(corpus.types, report.ids))
     loss = None if empty else parts.of_loss()
     return RockShare(
@@ -127,6 +131,32 @@ def rock_share(examined: Examined) -> RockShare:
         # the report's own number, so that a coverage and this never differ by rounding
         loss_share=None if loss is None else loss._replace(value=report.coverage),
         gradient=None if empty else parts.of_gradient(),
+        why_empty=report.no_set,
+    )
+
+
+def _of_scan(report: RockReport, scanned: Scanned) -> RockShare:
+    """From partials, which do not say how the shares vary from rollout to rollout."""
+    empty, tokens = not report.ids, report.tokens
+    chosen = int(tokens.frequency[tokens.in_set].sum())
+
+    def share(value: float | None) -> Interval | None:
+        return None if empty or value is None else Interval(value, np.nan, np.nan)
+
+    return RockShare(
+        rule=report.asked.called,
+        types=len(report.ids),
+        of_types=len(tokens),
+        tokens=chosen,
+        of_tokens=scanned.positions,
+        texts=scanned.rollouts,
+        source=report.source,
+        step=report.steps[-1],
+        before=report.steps[0] if len(report.steps) > 1 else None,
+        column=report.rule.column,
+        token_share=share(chosen / max(scanned.positions, 1)),
+        loss_share=share(report.coverage),
+        gradient=share(scanned.gradient),
         why_empty=report.no_set,
     )
 

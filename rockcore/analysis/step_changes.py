@@ -76,8 +76,7 @@ def changes(
     steps = run.steps(texts.table)
     if len(steps) < 2 or signal == "sampled_loss" or not len(groups):
         return NONE
-    ends = [run.type_cells(texts.table, step, signal) for step in (steps[0], steps[-1])]
-    ends = [cells.loc[cells.token_id.isin(groups.index)] for cells in ends]
+    ends = [run.type_cells(texts.table, step, signal, ids) for step in (steps[0], steps[-1])]
     if any(cells.empty for cells in ends):
         return NONE
     paired = texts.probe_set is not None

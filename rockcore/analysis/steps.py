@@ -233,10 +233,9 @@ def _spelled(vocab: pd.DataFrame, ids: pd.Index) -> pd.DataFrame:
 
 def _usual_places(run: Run, texts: Texts) -> Places | tuple[None, None]:
     """Where a type mostly stands, (V,); None for fresh texts, whose steps differ."""
-    rollouts = [] if texts.probe_set is None else run.probe_ids(texts.probe_set)
-    if not rollouts:
+    if texts.probe_set is None:
         return None, None
-    tokens = np.concatenate([np.array(r, int) for r in rollouts])
-    first = np.zeros(len(tokens), bool)
-    first[np.cumsum([0, *(len(r) for r in rollouts[:-1])])] = True
+    tokens, first = run.probe_tokens(texts.probe_set)
+    if not len(tokens):
+        return None, None
     return usual_places(tokens, first, run.vocab.token_id.to_numpy(), run.vocab.token)

@@ -86,8 +86,8 @@ def text(run: Run, texts: Texts, step: int, rollout: int) -> Text:
     another. Raises RunNotFound for a step that is not logged.
     """
     frame = run.trace(step, rollout, texts.probe_set)
-    own = run.rollouts(None if texts.probe_set else step, texts.probe_set)
-    own = own.loc[own.rollout_id == rollout, ["prompt", "teacher_prompt"]]
+    own = run.rollouts(None if texts.probe_set else step, texts.probe_set, rollout)
+    own = own[["prompt", "teacher_prompt"]]
     prompt, teacher_prompt = own.iloc[0].tolist() if len(own) else ("", "")
     return Text(
         frame.token_id.to_numpy(),
@@ -104,8 +104,7 @@ def words(run: Run, step: int, rollout: int) -> dict[str, str]:
     """A fresh rollout as words, for a run without tokens: who reads or writes -> what. Raises
     RunNotFound for a step that is not logged.
     """
-    own = run.rollouts(step)
-    row = own.loc[own.rollout_id == rollout].iloc[0]
+    row = run.rollouts(step, rollout=rollout).iloc[0]
     found = {
         "The student reads": row.prompt,
         "The teacher reads": "" if row.teacher_prompt == row.prompt else row.teacher_prompt,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
+import runpy
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,23 +64,26 @@ class App:
 
 
 def run(command: App) -> None:
+    for place in command.runs:
+        _refuse_none(place)
+    serve = Path(__file__).parents[2] / "app" / "serve.py"
+    wanted = json.dumps(asdict(command) | _shelves(command), default=lambda p: str(p.resolve()))
+    sys.argv = [str(serve), wanted]
+    # in this process: a second Python would have to start, and load again what is loaded here
+    runpy.run_path(str(serve), run_name="__main__")
+
+
+def _refuse_none(place: Path) -> None:
+    """Raises RunNotFound or DamagedRun where there is nothing to show."""
+    if (place / "run.json").exists():
+        return  # most often, and to look further loads Arrow
     from rockcore.log import find_runs
     from rockcore.log.arms import find_arms
 
-    for place in command.runs:
-        if not find_runs([place]) and not find_arms([place]):
-            from rockcore.log import Run  # a second to load: only to say what is wrong
+    if not find_runs([place]) and not find_arms([place]):
+        from rockcore.log import Run  # a second to load: only to say what is wrong
 
-            Run.open(place)
-    serve = Path(__file__).parents[2] / "app" / "serve.py"
-    wanted = json.dumps(asdict(command) | _shelves(command), default=lambda p: str(p.resolve()))
-    child = subprocess.Popen([sys.executable, str(serve), wanted])
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the child too, which then ends by itself
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    code = child.wait()
-    raise SystemExit(code if code >= 0 else 128 - code)  # of a signal, as shells count
+        Run.open(place)
 
 
 def _shelves(command: App) -> dict[str, list[Path]]:

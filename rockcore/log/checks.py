@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 
 from rockcore.log import contents
 from rockcore.log.files import NOT_PARQUET, State, check_schema, gone, state_of, unreadable
-from rockcore.schema import TABLES, DamagedRun
+from rockcore.log.listing import news_of
+from rockcore.log.passed import FEW, passed
+from rockcore.schema import TABLES, DamagedRun, LogTable
 from rockcore.schema.places import Place, place_of
 
 
@@ -35,6 +37,22 @@ def checked(path: Path) -> frozenset[str]:
         return frozenset()
     except OSError as e:
         raise unreadable(f"{path} cannot be read", e) from e
+
+
+def kinds(files: Sequence[Path]) -> list[frozenset[str]]:
+    """The different sets of columns that some files of one table and run have, each file `checked`;
+    of ten thousand of them only those that were not before. Raises DamagedRun.
+    """
+    folder = files[0].parent
+    many = len(files) >= FEW and folder == files[-1].parent
+    if not many or news_of(folder, LogTable.is_file, None).count != len(files):  # not all there are
+        return [*{names for file in files if (names := checked(file))}]
+    return passed(folder, "contents", checked, against=vocabulary_of(files[0]))
+
+
+def vocabulary_of(file: Path) -> str:
+    """In which state the vocabulary is that a file is held against."""
+    return str(_state_of_vocabulary(place_of(file).root))
 
 
 def _refuse_again(path: Path, state: State, before: _Refusal) -> None:
@@ -85,8 +103,8 @@ def read_table(path: Path, names: Sequence[str]) -> pa.Table:
     """The same as a table; raises likewise."""
     there = checked(path)
     try:
-        with _opened(path) as parquet:
-            return _values(path, parquet, [name for name in names if name in there])
+        with opened(path) as parquet:
+            return read_values(path, parquet, [name for name in names if name in there])
     except FileNotFoundError as e:
         raise gone(path) from e
 
@@ -98,7 +116,7 @@ def _checked(path: str, size: int, mtime_ns: int, inode: int) -> frozenset[str]:
     names = check_schema(file, place.table.columns)
     against = _state_of_vocabulary(place.root)
     try:
-        with _opened(file) as parquet:
+        with opened(file) as parquet:
             _look_through(file, place, names, parquet)
     except DamagedRun as e:
         if not isinstance(e.__cause__, OSError):  # that may be of the disk
@@ -120,12 +138,12 @@ def _look_through(file: Path, place: Place, names: frozenset[str], parquet: pq.P
     wanted = [n for n, c in of.columns.items() if n in names and (n in of.key or contents.binds(c))]
     first = [n for n in wanted if n in of.key or n == "step"]
     # few rows are read in one go, which is twice as fast
-    table = _values(file, parquet, wanted if rows < contents.FEW else first)
+    table = read_values(file, parquet, wanted if rows < contents.FEW else first)
     contents.refuse_columns(file, of, table.select(first), known)
     contents.refuse_keys(file, place, table.select(first))
     others = [name for name in wanted if name not in first]
     if rows < contents.FEW or of.relations:
-        rest = table if rows < contents.FEW else _values(file, parquet, others)
+        rest = table if rows < contents.FEW else read_values(file, parquet, others)
         contents.refuse_columns(file, of, rest.select(others), known)
         contents.refuse_relations(
             file, of, pa.table({n: (table if n in first else rest)[n] for n in wanted})
@@ -134,11 +152,11 @@ def _look_through(file: Path, place: Place, names: frozenset[str], parquet: pq.P
     del table
     for name in others:  # one at a time they take the same memory, whose first touch costs most
         beside = of.columns[name].holds.as_long_as
-        some = _values(file, parquet, [name, beside] if beside else [name])
+        some = read_values(file, parquet, [name, beside] if beside else [name])
         contents.refuse_columns(file, of, some, known)
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def opened(path: Path) -> pq.ParquetFile:
     """Raises FileNotFoundError, or DamagedRun for what is no such file."""
     try:
         return pq.ParquetFile(pa.OSFile(str(path)))
@@ -148,11 +166,17 @@ def _opened(path: Path) -> pq.ParquetFile:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
 
 
-def _values(path: Path, parquet: pq.ParquetFile, names: Sequence[str]) -> pa.Table:
-    """Some columns. Raises DamagedRun for pages that cannot be read."""
+def read_values(
+    path: Path, parquet: pq.ParquetFile, names: Sequence[str], groups: list[int] | None = None
+) -> pa.Table:
+    """Some columns, of some row groups or all. Raises DamagedRun for pages that cannot be read."""
     try:
         threads = parquet.metadata.num_rows >= contents.FEW
-        table = parquet.read(columns=list(names), use_threads=threads).combine_chunks()
+        if groups is None:
+            table = parquet.read(columns=list(names), use_threads=threads)
+        else:
+            table = parquet.read_row_groups(groups, columns=list(names), use_threads=threads)
+        table = table.combine_chunks()
         table.validate(full=True)  # else a text that is none is met when it is shown
         return table
     except NOT_PARQUET as e:
@@ -164,5 +188,5 @@ def _vocabulary_ids(vocab: State) -> np.ndarray:
     """Raises FileNotFoundError, or DamagedRun."""
     _checked(*vocab)
     file = Path(vocab.path)
-    with _opened(file) as parquet:
-        return np.sort(_values(file, parquet, ["token_id"])["token_id"].to_numpy())
+    with opened(file) as parquet:
+        return np.sort(read_values(file, parquet, ["token_id"])["token_id"].to_numpy())

@@ -167,7 +167,7 @@ def _check_key(file: Path, of: LogTable, table: pa.Table) -> None:
     key, order = [_numbers(table[name]) for name in of.key], None
     if of.gapless and len(key) == 2 and _counts_on(*key):
         return  # as our writer has it: one pass settles all
-    if not _ascends(key):
+    if not ascends(key):
         order = np.lexsort(key[::-1])
         key = [column[order] for column in key]
     if of.gapless:
@@ -218,7 +218,7 @@ def _counts_on(outer: np.ndarray, counted: np.ndarray) -> bool:
     return bool(np.where(same, next_one, begins).all())
 
 
-def _ascends(key: list[np.ndarray]) -> bool:
+def ascends(key: list[np.ndarray]) -> bool:
     """Whether the rows lie in strictly ascending order of these columns, the first one leading."""
     ahead, same = key[0][1:] > key[0][:-1], key[0][1:] == key[0][:-1]
     for column in key[1:]:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
 
-from rockcore import schema
-from rockcore.log.checks import checked
+from rockcore import memory, schema
+from rockcore.log import parts
+from rockcore.log.checks import kinds, vocabulary_of
+from rockcore.log.contents import ascends
 from rockcore.log.files import gone, unreadable
 from rockcore.log.grown import grown
 from rockcore.schema import Column, DamagedRun, RockError
@@ -54,11 +56,11 @@ def _asked(
     sql: str,
     files: Sequence[Path],
     take: Callable[[duckdb.DuckDBPyConnection, str, dict[str, Any]], T],
-    kept: pa.Table | None = None,
+    kept: Mapping[str, pa.Table] | None = None,
     **parameters: Any,
 ) -> T:
-    """See `ask`. `take` puts the question; `kept`: the rows of the files in memory, which `sql`
-    calls so.
+    """See `ask`. `take` puts the question; `kept`: the rows of the files in memory, by what `sql`
+    calls them.
     """
     paths = [value for value in parameters.values() if isinstance(value, Path)]
     values = {n: exact(v) if isinstance(v, Path) else v for n, v in parameters.items()}
@@ -67,14 +69,17 @@ def _asked(
         cursor = _connection().cursor()
         try:
             if kept is not None:
-                return take(cursor.register("kept", kept), sql, values)
+                for name, table in kept.items():
+                    cursor.register(name, table)
+                return take(cursor, sql, values)
             return take(cursor, sql, {"files": [exact(f) for f in files], **values})
         except duckdb.OutOfMemoryException as e:
             raise OutOfMemory(
                 f"A question to {files[0].parent} needs more memory than DuckDB may take "
                 f"({str(e).splitlines()[0]})",
-                "It may take half of the machine's, so that the rest stays usable",
-                "Ask about fewer steps, or on a machine with more memory",
+                f"It may take {memory.limit() / 1e9:.1f} GB, half of the machine's where nothing "
+                "else is set, so that the rest stays usable",
+                f"Ask about fewer steps, or give it more ({memory.SETTING}=8GB)",
             ) from e
         except duckdb.Error as e:
             missing = [file for file in (*files, *paths) if not file.exists()]
@@ -104,19 +109,81 @@ def rows(columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
     return ask_all(f"SELECT {', '.join(columns)} FROM {{}}", columns, files)
 
 
+def rows_by(
+    order: Sequence[str], columns: dict[str, Column], files: Sequence[Path]
+) -> pd.DataFrame:
+    """All rows of the files, with these columns, in the order of some of them, which are numbers.
+    The rows of a long run, which its writer has put in this order, are not sorted again.
+    """
+    kept = _kept(columns, files)
+    if kept is not None and ascends([kept[name].to_numpy() for name in order]):
+        return kept.to_pandas()
+    by = f"SELECT {', '.join(columns)} FROM {{}} ORDER BY {', '.join(order)}"
+    return ask_all(by, columns, files)
+
+
 def ask_all(sql: str, columns: dict[str, Column], files: Sequence[Path]) -> pd.DataFrame:
     """The answer to `sql`, in which {} stands for all rows of these files, with these columns: see
     `source`. The columns of a long run are kept in memory.
     """
+    kept = _kept(columns, files)
+    if kept is None:
+        return ask(sql.format(source(columns, files)), files)
+    return _asked(sql.format("kept"), files, _frame, {"kept": kept})
 
+
+def _kept(columns: dict[str, Column], files: Sequence[Path]) -> pa.Table | None:
     def read(new: Sequence[Path]) -> pa.Table:
         every = f"SELECT {', '.join(columns)} FROM {source(columns, new)}"
         return _asked(every, new, _table)
 
-    kept = grown(files, columns, read)
-    if kept is None:
-        return ask(sql.format(source(columns, files)), files)
-    return _asked(sql.format("kept"), files, _frame, kept)
+    return grown(files, columns, read, against=vocabulary_of) if files else None
+
+
+class Table(NamedTuple):
+    """One table that a question on one rollout is put to."""
+
+    columns: dict[str, Column]
+    files: Sequence[Path]
+
+
+def ask_rollout(
+    sql: str, tables: Mapping[str, Table], rollout: int, vocab: Path | None = None
+) -> pd.DataFrame:
+    """The answer to `sql` on the rows of one rollout, in which {name} stands for a table; `files`
+    among them is the one that is asked. Of large files no other rows are read or looked through.
+
+    $vocab is the vocabulary. Raises as `ask` does.
+    """
+    files, beside = tables["files"].files, {n: t for n, t in tables.items() if n != "files"}
+    beside_files = {name: t.files[0] for name, t in beside.items() if t.files}
+    paths = ({} if vocab is None else {"vocab": vocab}) | beside_files
+    if not any(parts.is_large(file) for file in files):
+        where = " WHERE rollout_id = $rollout"
+        sources = {n: f"(FROM {source(*t, n)}{where})" for n, t in tables.items()}
+        return ask(sql.format(**sources), files, rollout=rollout, **paths)
+    kept = {name: _rollout_of(table, rollout) for name, table in tables.items()}
+    paths = {name: path for name, path in paths.items() if name not in kept}
+    return _asked(sql.format(**{n: n for n in kept}), files, _frame, kept, **paths)
+
+
+def _rollout_of(of: Table, rollout: int) -> pa.Table:
+    """All columns, those that a file lacks as nulls."""
+    types = {name: _widened(column.type) for name, column in of.columns.items()}
+    found = pa.schema(list(types.items())).empty_table()
+    for file in of.files:
+        rows = parts.read_rollout(file, rollout)
+        for name in types.keys() - set(rows.column_names):
+            rows = rows.append_column(name, pa.nulls(len(rows), types[name]))
+        found = pa.concat_tables([found, rows.select(found.column_names).cast(found.schema)])
+    return found
+
+
+def _widened(type: pa.DataType) -> pa.DataType:
+    """The type that DuckDB, which knows no halves, gives a column."""
+    if pa.types.is_list(type):
+        return pa.list_(_widened(type.value_type))
+    return pa.float32() if type == pa.float16() else type
 
 
 def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files") -> str:
@@ -129,10 +196,10 @@ def source(columns: dict[str, Column], files: Sequence[Path], name: str = "files
     if not files:
         typed = (f"CAST(NULL AS {_sql_type(c.type)}) AS {n}" for n, c in columns.items())
         return f"(SELECT {', '.join(typed)} WHERE false)"
-    found = [names for file in files if (names := checked(file))]
+    found = kinds(files)
     missing = [n for n, c in columns.items() if c.optional and not any(n in f for f in found)]
     nulls = [f", CAST(NULL AS {_sql_type(columns[n].type)}) AS {n}" for n in missing]
-    mixed = str(any(f != found[0] for f in found)).lower()
+    mixed = str(len(found) > 1).lower()
     # without the first option, DuckDB would read columns out of folder names such as runs/seed=1
     read = f"read_parquet(${name}, hive_partitioning = false, union_by_name = {mixed})"
     return f"(SELECT *{''.join(nulls)} FROM {read})"
@@ -178,10 +245,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
             "temp_directory": str(Path(tempfile.gettempdir()) / f"rockcore-{os.getpid()}"),
         },
     )
-    # DuckDB takes 0.8 of what the machine or the container has; releases before 1.4 know no "50%"
-    row = connection.execute("SELECT current_setting('memory_limit')").fetchone()
-    number, unit = str(row[0] if row else "").split()
-    connection.execute(f"SET memory_limit = '{float(number) * 0.5 / 0.8:.2f}{unit}'")
+    connection.execute(f"SET memory_limit = '{memory.limit() / 1e6:.2f}MB'")
     return connection
 
 

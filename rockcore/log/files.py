@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,37 +31,46 @@ def table_file(run: Path, table: str, step: int | None = None) -> Path:
 
 def table_files(run: Path, table: str) -> list[Path]:
     """The files of a table that are there, by step; strangers beside them are not looked at."""
-    return [file for _, file in steps_and_files(run, table)]
+    return [*_files(run, table).paths]
 
 
 def steps_and_files(run: Path, table: str) -> list[tuple[int, Path]]:
     """The files of a table that are there, each behind its step (0 for a table without steps)."""
+    return [*_files(run, table).by_step]
+
+
+class _Files(NamedTuple):
+    """The files of a table."""
+
+    by_step: list[tuple[int, Path]]
+    paths: list[Path]  # the same
+
+
+def _files(run: Path, table: str) -> _Files:
     of = _table(table)
     if not of.per_step:
         # a link that leads nowhere is there: to read it says what is wrong
-        return [(0, run / of.file())] if os.path.lexists(run / of.file()) else []
+        found = [(0, run / of.file())] if os.path.lexists(run / of.file()) else []
+        return _Files(found, [file for _, file in found])
     folder = run / of.folder
     try:
-        return list(names_as(folder, partial(_in_order, of, folder)).files)
+        return names_as(folder, partial(_in_order, of, folder))
     except FileNotFoundError:
-        return []
+        return _Files([], [])
     except OSError as e:  # also of a file in its place
         raise unreadable(f"{folder} cannot be listed", e) from e
 
 
-class _InOrder(NamedTuple):
-    """The names in a table's folder, with what they stand for; None for a stranger."""
-
-    by_name: dict[str, tuple[int, Path] | None]
-    files: list[tuple[int, Path]]  # by step
-
-
 def _in_order(
-    of: LogTable, folder: Path, names: Iterable[str], before: _InOrder | None
-) -> _InOrder:
-    known = before.by_name if before else {}
-    by_name = {name: known[name] if name in known else _file(of, folder, name) for name in names}
-    return _InOrder(by_name, sorted(file for file in by_name.values() if file is not None))
+    of: LogTable, folder: Path, came: Collection[str], gone: Collection[str], before: _Files | None
+) -> _Files:
+    """Of a run in training, what is new stands behind the rest."""
+    new = sorted(file for name in came if (file := _file(of, folder, name)) is not None)
+    old = before or _Files([], [])
+    if gone or (old.by_step and new and new[0] < old.by_step[-1]):
+        stays = [(step, file) for step, file in old.by_step if file.name not in gone]
+        new, old = sorted(stays + new), _Files([], [])
+    return _Files(old.by_step + new, old.paths + [file for _, file in new])
 
 
 def _file(of: LogTable, folder: Path, name: str) -> tuple[int, Path] | None:

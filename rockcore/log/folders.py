@@ -10,7 +10,8 @@ from pathlib import Path
 from rockcore import schema
 from rockcore.log.checks import vocabulary
 from rockcore.log.files import check_schema, read_whole, table_file, table_files
-from rockcore.log.listing import mark, mark_of, states_of
+from rockcore.log.listing import mark, mark_of
+from rockcore.log.passed import passed
 from rockcore.schema import DamagedRun, RockError, RunMeta, RunNotFound
 
 META, STOP, CATEGORIES = "run.json", "stop", "categories.toml"
@@ -52,24 +53,13 @@ def _refuse_nameless(path: Path) -> None:
 
 
 def _check_columns(path: Path, table: schema.LogTable) -> bool:
-    """Whether there is a file of the table; raises DamagedRun if one has other columns. A run that
-    grows is opened anew after each step: only files that are new since are looked into.
-    """
+    """Whether there is a file of the table; raises DamagedRun if one has other columns."""
     files = table_files(path, table.name)  # raises for what is no folder, or cannot be listed
     if not table.per_step:
         return any(check_schema(file, table.columns) for file in files)
-    folder = path / table.folder
-    states, before = states_of(folder, table.is_file), _looked_into.get(str(folder), {})
-    for name in dict(states.items() - before.items()):
-        check_schema(folder / name, table.columns)
-    if len(_looked_into) >= _MOST_FOLDERS:
-        _looked_into.clear()
-    _looked_into[str(folder)] = states
+    if files:
+        passed(path / table.folder, "columns", lambda file: check_schema(file, table.columns))
     return bool(files)
-
-
-_MOST_FOLDERS = 1_024
-_looked_into: dict[str, dict[str, tuple[int, int]]] = {}  # by folder and name: size and time
 
 
 def _read_meta(path: Path) -> RunMeta:
@@ -156,12 +146,3 @@ def request_stop(path: str | Path) -> None:
 def is_stop_requested(path: str | Path) -> bool:
     """Whether the process that trains this run was asked to end; it is so until it goes on."""
     return (Path(path) / STOP).exists()
-
-
-def sample_runs() -> Path:
-    """The folder of the runs that come with the project, in a checkout or inside an installed
-    package.
-    """
-    package = Path(__file__).parent.parent
-    installed = package / "sample_runs"
-    return installed if installed.is_dir() else package.parent / "sample_runs"

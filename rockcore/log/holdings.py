@@ -7,13 +7,17 @@ Asked by pages, commands and detection alike, so that all of them say the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+
 from rockcore import schema
-from rockcore.log.checks import checked
+from rockcore.log import parts
+from rockcore.log.checks import checked, kinds
 from rockcore.log.duck import ask_all
 from rockcore.log.files import steps_and_files, table_files
 from rockcore.schema import Column, DamagedRun, RockError, RunMeta, Texts
@@ -147,14 +151,54 @@ def known(files: Sequence[Path], columns: Mapping[str, Column]) -> frozenset[str
     can be read. Of files none of which can be, all: the questions that need them name the file.
     """
     left, found = {n: c for n, c in columns.items() if n not in _PLACES}, set[str]()
+    found |= _known_at_once(files, left)
+    left = {name: column for name, column in left.items() if name not in found}
+    if left and all(_tells_null(file, left) for file in files):
+        return frozenset(found)
     for some in (files[:1], files):  # the first file has most of them, or there are none
-        whole = [file for file in some if _is_whole(file)] if left else []
+        whole = _whole(some) if left and some else []
         if whole:
             found |= _known_in(whole, left)
             left = {name: column for name, column in left.items() if name not in found}
         elif left and files and len(some) == len(files):
             found |= set(left)
     return frozenset(found)
+
+
+def _whole(files: Sequence[Path]) -> Sequence[Path]:
+    """Those that can be read: all, or else each is tried."""
+    try:
+        kinds(files)
+    except DamagedRun:
+        return [file for file in files if _is_whole(file)]
+    return files
+
+
+def _known_at_once(files: Sequence[Path], columns: dict[str, Column]) -> set[str]:
+    """Those with a value among the first rows of a large file, which tell of nearly all."""
+    try:
+        first = next((file for file in files[:1] if parts.is_large(file)), None)
+        table = None if first is None else parts.read_first(first)
+    except RockError:
+        return set()
+    if table is None:
+        return set()
+    names = [name for name in columns if name in table.column_names]
+    return {name for name in names if _has_value(table[name])}
+
+
+def _has_value(values: pa.ChunkedArray) -> bool:
+    if pa.types.is_list(values.type):
+        return values.null_count < len(values)
+    return bool(np.isfinite(values.to_numpy()).any())
+
+
+def _tells_null(file: Path, columns: Iterable[str]) -> bool:
+    """Whether the footer of a large file says of all these columns that it has no value of them."""
+    try:
+        return parts.is_large(file) and parts.are_null(file, columns)
+    except (RockError, FileNotFoundError):
+        return False
 
 
 def _is_whole(file: Path) -> bool:

@@ -15,19 +15,46 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
-_SURE_NS = 100_000_000  # ten times the tick by which Linux stamps folders
+_SURE_NS = 30_000_000  # three times the slowest tick by which Linux stamps folders
 _SURE_OF_SECONDS_NS = 2_000_000_000  # where stamps are whole seconds, or two as with FAT
 _AT_ONCE = 500  # files of a folder that are looked at each time: a millisecond
 _AGAIN_S = 0.2  # how soon it is the turn of the next ones
 _MOST_FOLDERS = 1_024
+_MOST_NEWS = 1 << 14  # names of files that came, went or changed, before the older ones are dropped
 _MASK = 2**64 - 1
+_serial = count()
+
+
+class State(NamedTuple):
+    """A file in a folder as it is at one moment; (-1, 0, 0) where a link leads nowhere."""
+
+    size: int
+    mtime_ns: int
+    inode: int  # a file that is renamed into place has a new one
+
+
+class Version(NamedTuple):
+    """A moment in the life of a folder; of no meaning in another process."""
+
+    folder: int
+    news: int
+
+
+class News(NamedTuple):
+    """What became of the meant files of a folder since a moment."""
+
+    now: Version
+    files: dict[str, State | None] | None  # by name, None: gone; None: all may have changed
+    count: int  # of the meant files that are there now
+    size: int  # of all of them
 
 
 @dataclass
@@ -35,15 +62,20 @@ class Folder:
     """One folder as it was when it was last looked at."""
 
     path: str
+    serial: int = field(default_factory=lambda: next(_serial))
     lock: threading.RLock = field(default_factory=threading.RLock)
     inodes: dict[str, int] = field(default_factory=dict)  # by name
-    changes: int = 0  # how often names came or went
     listed: object = None  # what was made of the names
-    listed_at: int = -1  # `changes` when that was
+    is_listed: bool = False
+    came: set[str] = field(default_factory=set)  # names since then
+    gone: set[str] = field(default_factory=set)
     of: tuple[int, ...] = ()  # which folder it was, and its time when it was listed
     sure: bool = False  # whether that time tells of every change since
-    looked: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> size, time
-    suspects: set[str] = field(default_factory=set)  # to be looked at: new, or another file
+    looked: dict[str, State] = field(default_factory=dict)
+    size: int = 0  # of all of `looked`
+    news: list[str] = field(default_factory=list)  # names of which `looked` has changed, in order
+    old_news: int = 0  # how many were dropped from their beginning
+    suspects: set[str] = field(default_factory=set)  # to be looked at: new, gone or another file
     marks: dict[str, int] = field(default_factory=dict)
     mark: int = 0  # the sum of `marks`
     turn: int = 0  # of a large folder, up to where its files have been looked at again
@@ -60,30 +92,37 @@ class Folder:
             inodes = {entry.name: entry.inode() for entry in entries}
         sure = _SURE_NS if stat.st_mtime_ns % 10**9 else _SURE_OF_SECONDS_NS
         self.of, self.sure = of, abs(now - stat.st_mtime_ns) > sure
-        if inodes != self.inodes:
-            self.suspects |= dict(inodes.items() - self.inodes.items()).keys()
-            self.inodes = inodes
-            self.changes += 1
+        before, self.inodes = self.inodes, inodes
+        if inodes == before:
+            return
+        came, gone = inodes.keys() - before.keys(), before.keys() - inodes.keys()
+        self.suspects |= came | gone
+        if [*map(inodes.get, before)] != [*before.values()]:  # a step written again, or gone
+            self.suspects |= {name for name, inode in before.items() if inodes.get(name) != inode}
+        # both since the names were listed: who went and came again is no news
+        self.came, self.gone = (
+            (self.came - gone) | (came - self.gone),
+            (self.gone - came) | (gone - self.came),
+        )
 
     def refresh_mark(self, is_meant: Callable[[str], bool]) -> int:
         """The sum of what tells each of the meant files in its present state from all others."""
         self.refresh()
-        for name in self.looked.keys() - self.inodes.keys():
-            self._forget(name)
-        for name in (self.suspects & self.inodes.keys()).union(self._whose_turn()):
-            if name in self.looked or is_meant(name):
+        for name in self.suspects.union(self._whose_turn()):
+            if name not in self.inodes:
+                self._forget(name)
+            elif name in self.looked or is_meant(name):
                 self._look(name)
         self.suspects.clear()
         return self.mark
 
     def _whose_turn(self) -> list[str]:
         """The names to be looked at again: of a small folder all."""
-        names = list(self.inodes)
-        if len(names) <= _AT_ONCE:
-            return names
+        if len(self.inodes) <= _AT_ONCE:
+            return list(self.inodes)
         if (now := time.monotonic()) - self.turned < _AGAIN_S:
             return []
-        names, self.turned = names[self.turn : self.turn + _AT_ONCE], now
+        names, self.turned = list(islice(self.inodes, self.turn, self.turn + _AT_ONCE)), now
         self.turn = self.turn + _AT_ONCE if self.turn + _AT_ONCE < len(self.inodes) else 0
         return names
 
@@ -94,30 +133,53 @@ class Folder:
             self._forget(name)
             return
         except OSError:  # a link that leads to itself: to read it says what is wrong
-            found = (-1, 0)
+            found = State(-1, 0, 0)
         else:
-            found = (stat.st_size, stat.st_mtime_ns)
-        if self.looked.get(name) != found:
-            self._forget(name)
+            found = State(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if (before := self.looked.get(name)) != found:
+            self._take_off(name, before)
             self.looked[name] = found
-            self.marks[name] = mark(name, *found)
+            self.marks[name] = mark(name, found.size, found.mtime_ns)
             self.mark = (self.mark + self.marks[name]) & _MASK
+            self.size += found.size
+            self._tell(name)
 
     def _forget(self, name: str) -> None:
-        self.looked.pop(name, None)
+        if (before := self.looked.pop(name, None)) is not None:
+            self._take_off(name, before)
+            self._tell(name)
+
+    def _take_off(self, name: str, before: State | None) -> None:
         self.mark = (self.mark - self.marks.pop(name, 0)) & _MASK
+        self.size -= before.size if before else 0
+
+    def _tell(self, name: str) -> None:
+        self.news.append(name)
+        if len(self.news) > _MOST_NEWS:
+            self.old_news += _MOST_NEWS // 2
+            del self.news[: _MOST_NEWS // 2]
+
+    def news_since(self, version: Version | None) -> News:
+        """As far as the folder was looked at."""
+        now = Version(self.serial, self.old_news + len(self.news))
+        files = None
+        if version and version.folder == self.serial and version.news >= self.old_news:
+            names = self.news[version.news - self.old_news :]
+            files = {name: self.looked.get(name) for name in dict.fromkeys(names)}
+        return News(now, files, len(self.looked), self.size)
 
 
-def names_as(path: Path, make: Callable[[Iterable[str], T | None], T]) -> T:
-    """What `make` makes of the names in a folder and of what it made before, anew only when the
-    names have changed. `make` is always the same for one folder. Raises OSError.
+def names_as(path: Path, make: Callable[[Collection[str], Collection[str], T | None], T]) -> T:
+    """What `make` makes of the names that came to a folder and of those that went, since it made
+    what it is given back; at first all have come. `make` is always the same for one folder. Raises
+    OSError.
     """
     folder = _folder(path)
     with folder.lock:
         folder.refresh()
-        if folder.listed_at != folder.changes:
-            folder.listed = make(folder.inodes, folder.listed)  # type: ignore[arg-type]
-            folder.listed_at = folder.changes
+        if folder.came or folder.gone or not folder.is_listed:
+            folder.listed = make(folder.came, folder.gone, folder.listed)  # type: ignore[arg-type]
+            folder.is_listed, folder.came, folder.gone = True, set(), set()
         return folder.listed  # type: ignore[return-value]
 
 
@@ -131,13 +193,28 @@ def mark_of(path: Path, is_meant: Callable[[str], bool]) -> int:
     return 0
 
 
-def states_of(path: Path, is_meant: Callable[[str], bool]) -> dict[str, tuple[int, int]]:
-    """Name -> size and time of the meant files in a folder, as `mark_of` looks at them."""
+def news_of(path: Path, is_meant: Callable[[str], bool], version: Version | None) -> News:
+    """What became of the meant files of a folder since a version of it, as `mark_of` looks at them;
+    nothing as long as it cannot be listed.
+    """
     folder = _folder(path)
-    with folder.lock, suppress(OSError):
-        folder.refresh_mark(is_meant)
-        return dict(folder.looked)
-    return {}
+    with folder.lock:
+        try:
+            folder.refresh_mark(is_meant)
+        except OSError:
+            return News(version or Version(folder.serial, -1), {}, 0, 0)
+        return folder.news_since(version)
+
+
+def states_of(path: Path, is_meant: Callable[[str], bool]) -> tuple[Version, dict[str, State]]:
+    """The meant files in a folder, as `mark_of` looks at them, and which version of it this is."""
+    folder = _folder(path)
+    with folder.lock:
+        try:
+            folder.refresh_mark(is_meant)
+        except OSError:
+            return Version(folder.serial, -1), {}
+        return folder.news_since(None).now, dict(folder.looked)
 
 
 def mark(name: str, size: int, mtime_ns: int) -> int:

@@ -107,10 +107,9 @@ class Run:
         columns = ["step", "decoding", "n", "correct", "accuracy", "low", "high"]
         if not files:
             return pd.DataFrame(columns=columns)
-        sql = f"""SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
-                  FROM {duck.source(schema.EVALS, files)}
-                  GROUP BY step, decoding ORDER BY step, decoding"""
-        frame = duck.ask(sql, files)
+        sql = """SELECT step, decoding, count(*) AS n, count(*) FILTER (correct) AS correct
+                  FROM {} GROUP BY step, decoding ORDER BY step, decoding"""
+        frame = duck.ask_all(sql, schema.EVALS, files)
         intervals = [
             stats.proportion(int(k), int(n)) for k, n in zip(frame.correct, frame.n, strict=True)
         ]
@@ -173,8 +172,12 @@ class Run:
     # Single texts.
 
     rollouts = texts.rollouts
+    rows = texts.token_rows
+    rollouts_asked = texts.rollouts_asked
+    rollout_ids = texts.rollout_ids
     rollout_sums = texts.rollout_sums
     probe_ids = texts.probe_ids
+    probe_tokens = texts.probe_tokens
     summed_ids = texts.summed_ids
     trace = texts.trace
     positions = texts.positions

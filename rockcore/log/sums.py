@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore import schema
-from rockcore.log.duck import ask, ask_all, source
+from rockcore.log.duck import ask, ask_all, rows_by, source
 from rockcore.log.files import logged_file, table_file, table_files
 from rockcore.log.holdings import known
 from rockcore.schema import DamagedRun, Texts
@@ -45,9 +45,7 @@ def type_sums(run: Run, table: str = "tokens") -> pd.DataFrame:
         return pd.DataFrame(columns=["step", "token_id", "n", *totals])
     if fresh:
         columns = {name: schema.TYPES[name] for name in ("step", "token_id", "n", *totals)}
-        return ask_all(
-            f"SELECT {', '.join(columns)} FROM {{}} ORDER BY step, token_id", columns, files
-        )
+        return rows_by(["step", "token_id"], columns, files)
     added = ", ".join(
         f"sum(CAST({name.removesuffix('_sum')} AS DOUBLE)) AS {name}" for name in totals
     )
@@ -68,17 +66,20 @@ def type_sums_by_rollout(run: Run, step: int) -> pd.DataFrame:
     return ask(sql, [file])
 
 
-def type_cells(run: Run, table: str, step: int, column: str = "kl") -> pd.DataFrame:
-    """A signal per rollout and token type at one step, over "tokens" or a probe set: rollout_id,
-    token_id, n (occurrences with a value), total. Raises RunNotFound, and ValueError for a column
-    that is no signal.
+def type_cells(
+    run: Run, table: str, step: int, column: str = "kl", ids: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """A signal per rollout and token type, or those of `ids`, at one step, over "tokens" or a probe
+    set: rollout_id, token_id, n (occurrences with a value), total. Raises RunNotFound, and
+    ValueError for a column that is no signal.
     """
     check_signal(column)
     file = logged_file(run.path, table, step)
+    of = "" if ids is None else "AND token_id IN (SELECT unnest($ids))"
     sql = f"""SELECT rollout_id, token_id, count(*) AS n, sum(CAST({column} AS DOUBLE)) AS total
-              FROM {source(SHARED, [file])} WHERE isfinite({column})
+              FROM {source(SHARED, [file])} WHERE isfinite({column}) {of}
               GROUP BY rollout_id, token_id ORDER BY rollout_id, token_id"""
-    return ask(sql, [file])
+    return ask(sql, [file], **({} if ids is None else {"ids": [int(i) for i in ids]}))
 
 
 def rollout_totals(run: Run, column: str) -> pd.DataFrame:

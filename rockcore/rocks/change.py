@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rockcore import stats
+from rockcore import memory, stats
 from rockcore.rocks.context import Pulse
-from rockcore.rocks.history import History
+from rockcore.rocks.corpus import blocks
+from rockcore.rocks.history import History, by_type, ratios
 
 STAYS = "stays hard"  # no Rock Token yet: that is a type in the set of a rule
 CLASSES: dict[str, str] = {
@@ -66,10 +67,8 @@ def classify(
         for half in (choosing, measuring)
     )
     hard_A, hard_B = by_choice >= history.hard_from, by_measure >= history.hard_from
-    intervals = {
-        (a, b): _change_interval(history, measuring, a, b, draws, seed, pulse)
-        for a, b in ((0, 2), (1, 2))
-    }
+    drawn = history.resampled(measuring, draws, seed)
+    intervals = _change_intervals(history, measuring, drawn, ((0, 2), (1, 2)), pulse)
     labels = np.full(len(history.types), "undecided", dtype=object)
     enough = np.isfinite(intervals[0, 2][0]) & np.isfinite(by_choice).all(axis=0)
     for pattern, (name, between) in _PATTERNS.items():
@@ -126,7 +125,9 @@ def relative_change(history: History, seed: int = 0, draws: int = 1000) -> pd.Da
     """
     every = [np.ones((1, s.rollouts)) for s in history.sums]
     before, after = (history.sums[c].means(every[c])[0] for c in (0, 2))
-    low, high = _change_interval(history, every, 0, 2, draws, seed, lambda: None, relative=True)
+    drawn = history.resampled(every, draws, seed)
+    found = _change_intervals(history, every, drawn, ((0, 2),), lambda: None, relative=True)
+    low, high = found[0, 2]
     with np.errstate(divide="ignore", invalid="ignore"):
         change = after / before - 1
     return pd.DataFrame(
@@ -134,32 +135,61 @@ def relative_change(history: History, seed: int = 0, draws: int = 1000) -> pd.Da
     )
 
 
-def _change_interval(
+_Span = tuple[int, int]  # two of the three checkpoints
+
+
+def _change_intervals(
     history: History,
     half: list[np.ndarray],
-    a: int,
-    b: int,
-    draws: int,
-    seed: int,
+    drawn: list[np.ndarray],
+    spans: tuple[_Span, ...],
     pulse: Pulse,
-    block: int = 2000,
     relative: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) interval of the mean loss at checkpoint b minus that at a, or of their quotient minus 1,
-    over a half of the rollouts.
+) -> dict[_Span, tuple[np.ndarray, np.ndarray]]:
+    """For each span (V,) interval of the mean loss at its end minus that at its begin, or of their
+    quotient minus 1, over a half of the rollouts, `drawn` as History.resampled does.
+
+    Types go block by block, of so many cells and draws that the block fits into its part of the
+    memory; what a block computes does not depend on where it begins.
     """
-    weights = history.resampled(half, draws, seed)
-    held = [
-        np.asarray(half[c] @ (history.sums[c].n > 0).astype(np.float32)).ravel() for c in (a, b)
-    ]
-    units = np.minimum(*held)
-    low, high = np.full(len(units), np.nan), np.full(len(units), np.nan)
-    usable = np.flatnonzero(units >= LEAST_ROLLOUTS)
-    for start in range(0, len(usable), block):
+    held = {id(s): s.held(h[0] > 0) for s, h in zip(history.sums, half, strict=True)}
+    units = {(a, b): np.minimum(*(held[id(history.sums[c])] for c in (a, b))) for a, b in spans}
+    found = {span: np.full((2, len(history.types)), np.nan) for span in spans}
+    usable = np.flatnonzero(np.max([*units.values()], axis=0) >= LEAST_ROLLOUTS)
+    cost = np.max([held[id(s)][usable] for s in history.sums], axis=0) + _OF_A_DRAW
+    weights = [np.ascontiguousarray(w.T) for w in drawn]
+    for start, end in blocks(cost, max(1, memory.block() // (4 * len(drawn[0])))):
         pulse()
-        some = usable[start : start + block]
-        one, two = history.sums[a].means(weights[a], some), history.sums[b].means(weights[b], some)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            difference = two / one - 1 if relative else two - one
-        low[some], high[some] = stats.percentile_interval(difference, units[some])
-    return low, high
+        some = usable[start:end]
+        means = _drawn_means(history, half, weights, some, pulse)
+        for (a, b), of_span in found.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                change = means[b] / means[a] - 1 if relative else means[b] - means[a]
+            n = units[a, b][some]
+            low_high = stats.percentile_interval(change.T, n)
+            of_span[:, some] = np.where(n >= LEAST_ROLLOUTS, low_high, np.nan)
+    return {span: (low, high) for span, (low, high) in found.items()}
+
+
+_OF_A_DRAW = 16  # numbers that a type takes for each draw, while its interval is worked out
+
+
+def _drawn_means(
+    history: History,
+    half: list[np.ndarray],
+    weights: list[np.ndarray],
+    types: np.ndarray,
+    pulse: Pulse,
+) -> list[np.ndarray]:
+    """At each checkpoint (types, D) mean losses, by `weights` (M, D) of the rollouts of a half."""
+    products: dict[tuple[int, int], np.ndarray] = {}
+    for sums, h, w in zip(history.sums, half, weights, strict=True):
+        place = np.where(h[0] > 0, np.cumsum(h[0] > 0) - 1, -1).astype(np.int32)
+        for matrix in (sums.n, sums.loss):
+            if (id(matrix), id(w)) not in products:  # in paired texts the counts are the same
+                pulse()
+                products[id(matrix), id(w)] = by_type(matrix, types, place) @ w
+    return [
+        ratios(products[id(s.loss), id(w)], products[id(s.n), id(w)])
+        for s, w in zip(history.sums, weights, strict=True)
+    ]

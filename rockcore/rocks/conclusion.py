@@ -23,7 +23,7 @@ from rockcore.rocks.history import History
 from rockcore.rocks.notes import notes_on
 from rockcore.rocks.report import RockReport
 
-_OF_GROUPS = "group types tokens naive crossed low high before after".split()
+OF_GROUPS = "group types tokens naive crossed low high before after".split()
 
 
 def conclude(
@@ -36,7 +36,7 @@ def conclude(
     rules in place of the run's.
     """
     cut, corpus, rule = found.cutoff, found.corpus, found.rule
-    tokens = _token_table(run, found, classes, categories)
+    tokens = token_table(run, found, classes, _usual_places(found, run), categories)
     density = pd.DataFrame({"rollout_id": corpus.rollout_ids, **found.density()})
     return RockReport(
         run=str(run.path),
@@ -59,8 +59,8 @@ def conclude(
         density=_overall(density, len(corpus)),
         tokens=tokens,
         rollouts=density,
-        curves=_curves(cut),
-        groups=pd.DataFrame(columns=_OF_GROUPS) if found.material.single else _groups(found),
+        curves=curves(cut),
+        groups=pd.DataFrame(columns=OF_GROUPS) if found.material.single else _groups(found),
         control=_control(found),
         notes=notes_on(found),
         why_empty=why_empty(found),
@@ -75,7 +75,8 @@ def _overall(density: pd.DataFrame, n: int) -> dict[str, float | None]:
     }
 
 
-def _curves(cut: Cutoff) -> pd.DataFrame:
+def curves(cut: Cutoff) -> pd.DataFrame:
+    """Coverage and stability by K."""
     names = ("coverage", "jaccard", "low", "high", "nested")
     return pd.DataFrame(
         {
@@ -116,12 +117,16 @@ def _usual_places(found: Detection, run: Run) -> Places:
     return Places(*(each[corpus.types] for each in places))
 
 
-def _token_table(
-    run: Run, found: Detection, classes: pd.DataFrame, categories: tuple[Rule, ...] | None
+def token_table(
+    run: Run,
+    found: Detection,
+    classes: pd.DataFrame,
+    places: Places,
+    categories: tuple[Rule, ...] | None = None,
 ) -> pd.DataFrame:
+    """One row a type, the best first. `places`: of each of the types (V,)."""
     known, order = found.stats, found.order
     vocab = run.vocab.set_index("token_id").loc[known.token_id]
-    places = _usual_places(found, run)
     total = known.kl_sum.sum()
     share = known.kl_sum / total if total > 0 else np.zeros(len(order))
     unknown = np.full(len(order), np.nan)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil, comb
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def agreements_needed(gamma: float, window: int) -> int:
 def neighbours(
     token_id_N: np.ndarray, starts_B: np.ndarray, at_M: np.ndarray, window: int
 ) -> np.ndarray:
-    """The tokens around the positions `at_M`: (2w, M) int64, -2 and -3 for start and end of the
+    """The tokens around the positions `at_M`: (2w, M) int32, -2 and -3 for start and end of the
     response, -1 beyond.
 
     `token_id_N` holds the responses one after the other, `starts_B` the index of each one's first
@@ -45,7 +46,7 @@ def neighbours(
     bounds = np.append(starts_B, len(token_id_N))
     rollout = np.searchsorted(starts_B, at_M, side="right") - 1
     first, after = bounds[rollout], bounds[rollout + 1]
-    around = np.empty((2 * window, len(at_M)), np.int64)
+    around = np.empty((2 * window, len(at_M)), np.int32)
     for row, offset in zip(around, (*range(-window, 0), *range(1, window + 1)), strict=True):
         there = at_M + offset
         row[:] = np.where(there == first - 1, _START, np.where(there == after, _END, _BEYOND))
@@ -78,29 +79,28 @@ def similar_sums(
     n = int(row_N.max(initial=-1)) + 1
     first_U = np.full(n, len(row_N))
     np.minimum.at(first_U, row_N, np.arange(len(row_N)))
+    weights_Nk = np.ascontiguousarray(weights_kN.T, np.int64)  # those of an occurrence together
     rows = _Rows(
         type=of_type_N[first_U],
         context=context_LN[:, first_U],
         need=need,
-        weights=np.stack([_group_sums(row_N, w, n) for w in weights_kN]),
+        weights=_members(row_N, np.arange(len(row_N)), (n, len(row_N))) @ weights_Nk,
         wanted=np.ones(n, bool) if wanted_N is None else np.bincount(row_N, wanted_N, n) > 0,
     )
     rows.search(pulse)
-    close_N = rows.present[row_N] >= need  # too much beyond the edge: similar to nothing but itself
-    return np.where(close_N, rows.sums[:, row_N], weights_kN)
+    sums_Nk = rows.sums[row_N]
+    far = np.flatnonzero(rows.present[row_N] < need)  # too much beyond the edge: similar to itself
+    sums_Nk[far] = weights_Nk[far]
+    return sums_Nk.T
 
 
-def _group_sums(group: np.ndarray, weight: np.ndarray, n: int = 0) -> np.ndarray:
-    """Integer sums by group. bincount adds in float64, which is exact up to 2^53; beyond, low and
-    high bits are added apart.
+def _members(group: np.ndarray, member: np.ndarray, shape: tuple[int, int]) -> Any:
+    """Sparse (groups, members) int64: times what members hold, sums by group. Sums of integers, so
+    exact in any order, and below 2^64 also where one on the way was not.
     """
-    weight = weight.astype(np.int64, copy=False)
-    if len(weight) == 0 or int(np.abs(weight).max()) * len(weight) < 2**53:
-        return np.bincount(group, weight, n).astype(np.int64)
-    low, high = weight & (2**26 - 1), weight >> 26
-    return np.bincount(group, low, n).astype(np.int64) + (
-        np.bincount(group, high, n).astype(np.int64) << 26
-    )
+    from scipy.sparse import coo_matrix
+
+    return coo_matrix((np.ones(len(group), np.int64), (group, member)), shape).tocsr()
 
 
 def _refine(group: np.ndarray, token: np.ndarray) -> np.ndarray:
@@ -127,11 +127,14 @@ class _Rows:
         self.type, self.need, self.weights, self.wanted = type, need, weights, wanted
         self.context = context[order] - _END  # not negative
         self.sums = weights.copy()  # equal contexts are similar to each other
+        self._found: list[_Groups] = []  # whose sums are still to be added
+        self._waiting = 0  # rows in them
 
     def search(self, pulse: Pulse) -> None:
         rows = np.flatnonzero(self.present >= self.need)
         self.pulse = pulse
         self._descend(*self._shared(rows, self.type[rows]), size=0, start=0)
+        self._add()
 
     def _shared(self, rows: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Without the rows that are alone in their group, and the groups that nobody asks about."""
@@ -153,11 +156,45 @@ class _Rows:
             if len(inner) == 0:
                 continue
             if size + 1 >= self.need:
-                self._add(inner, split, size + 1)
+                self._wait(inner, split, size + 1)
             self._descend(inner, split, size + 1, j + 1)
 
-    def _add(self, rows: np.ndarray, group: np.ndarray, size: int) -> None:
+    def _wait(self, rows: np.ndarray, group: np.ndarray, size: int) -> None:
         factor = (-1) ** (size - self.need) * comb(size - 1, self.need - 1)
-        for weight, total in zip(self.weights, self.sums, strict=True):
-            own = weight[rows]
-            total[rows] += factor * (_group_sums(group, own)[group] - own)
+        numbers = np.cumsum(np.bincount(group) > 0) - 1  # without those that were left out
+        self._found.append(_Groups(rows.astype(np.int32), numbers[group].astype(np.int32), factor))
+        self._waiting += len(rows)
+        if self._waiting >= max(_AT_ONCE // self.weights.shape[1], len(self.sums)):
+            self._add()
+
+    def _add(self) -> None:
+        """Add to each row what the others of its groups hold: many sets of offsets at once, because
+        a product of matrices reads the weights of a row as one piece.
+        """
+        if not self._found:
+            return
+        self.pulse()
+        counts = [int(found.group.max()) + 1 for found in self._found]
+        before = np.cumsum(counts) - counts
+        rows = np.concatenate([found.rows for found in self._found])
+        group = np.concatenate([f.group + b for f, b in zip(self._found, before, strict=True)])
+        factors = [found.factor for found in self._found]
+        members = _members(group, rows, (int(sum(counts)), len(self.sums)))
+        totals = members @ self.weights
+        totals *= np.repeat(factors, counts)[:, None]
+        self.sums += members.T @ totals
+        own = np.zeros(len(self.sums), np.int64)
+        np.add.at(own, rows, np.repeat(factors, [len(found.rows) for found in self._found]))
+        self.sums -= own[:, None] * self.weights
+        self._found, self._waiting = [], 0
+
+
+class _Groups(NamedTuple):
+    """Rows that agree on a set of offsets, and what the set counts for."""
+
+    rows: np.ndarray
+    group: np.ndarray  # of each row, numbered from 0
+    factor: int
+
+
+_AT_ONCE = 4_000_000  # weights of waiting rows, 8 bytes each and as much again for their sums

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rockcore.rocks.corpus import Corpus, Rows
+from rockcore.rocks.corpus import Corpus, Rows, blocks
 
 LONGEST_SIDE = 8  # tokens of a window on each side of its occurrence
 _MEAN_OVER = 5  # tokens of the centred mean that a window is made of
@@ -77,11 +77,20 @@ def positions(
     """A random choice of `wanted_B[b]` of the free positions of each rollout b, or all of them
     where there are fewer. `free`: indices into the rows; so is what is returned, ascending.
     """
-    rollout = rows.rollout[free]
-    order = np.lexsort((rng.random(len(free)), rollout))
-    first = np.searchsorted(rollout[order], np.arange(len(rows.lengths)))
-    place = np.arange(len(free)) - first[rollout[order]]
-    return np.sort(free[order[place < wanted_B[rollout[order]]]])
+    rollout, drawn = rows.rollout[free], rng.random(len(free))
+    in_rollout, begin, taken = np.bincount(rollout, minlength=len(rows.lengths)), 0, []
+    for a, b in blocks(in_rollout, _SORTED_AT_ONCE):  # a sort of all of them leaves every cache
+        end = begin + int(in_rollout[a:b].sum())
+        some = rollout[begin:end]
+        order = begin + np.lexsort((drawn[begin:end], some))
+        first = np.cumsum(in_rollout[a:b]) - in_rollout[a:b]
+        place = np.arange(end - begin) - first[some - a]  # the order is by rollout, as `some` is
+        taken.append(np.sort(free[order[place < wanted_B[some]]]))
+        begin = end
+    return np.concatenate(taken) if taken else np.zeros(0, np.int64)
+
+
+_SORTED_AT_ONCE = 50_000
 
 
 def windows(rows: Rows, loss_N: np.ndarray, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:

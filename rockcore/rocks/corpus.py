@@ -4,6 +4,7 @@ each checkpoint.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,13 +34,40 @@ class Rows:
 @dataclass(frozen=True)
 class Cells:
     """Sums over the occurrences of one type in one rollout: what every question by type and rollout
-    needs.
+    needs. C of them, by type and, within a type, by rollout.
     """
 
-    rollout: np.ndarray  # (C,)
-    type: np.ndarray  # (C,) index into Corpus.types
-    n: np.ndarray  # (C,) occurrences
+    starts: np.ndarray  # (V + 1,) where the cells of each type begin, and where the last ones end
+    rollout: np.ndarray  # (C,) int32
+    n: np.ndarray  # (C,) int32: occurrences
     sums: tuple[np.ndarray, ...]  # per checkpoint (C,): summed loss, float64
+
+    @property
+    def type(self) -> np.ndarray:
+        """(C,) int32: index into Corpus.types."""
+        types = len(self.starts) - 1
+        return np.repeat(np.arange(types, dtype=np.int32), np.diff(self.starts))
+
+    def totals(self, values_C: np.ndarray, rollouts_PB: np.ndarray) -> np.ndarray:
+        """(V, P) sums of a value of each cell over masks (P, B) of the rollouts, added rollout by
+        rollout; integers stay such.
+        """
+        from scipy.sparse import csr_matrix
+
+        weights_BP = np.ascontiguousarray(rollouts_PB.T, dtype=values_C.dtype)
+        ends = self.starts.astype(self.rollout.dtype if len(self.rollout) < 2**31 else np.int64)
+        shape = (len(self.starts) - 1, len(weights_BP))
+        return csr_matrix((values_C, self.rollout, ends), shape) @ weights_BP
+
+
+def blocks(cost_V: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """Consecutive blocks of things that cost `most` together, or of one that costs more."""
+    ends, begin = np.cumsum(cost_V), 0
+    while begin < len(cost_V):
+        spent = ends[begin - 1] if begin else 0
+        end = max(int(np.searchsorted(ends, spent + most, side="right")), begin + 1)
+        yield begin, end
+        begin = end
 
 
 @dataclass(frozen=True)
@@ -99,14 +127,43 @@ class Corpus:
 
     @cached_property
     def cells(self) -> Cells:
-        key = self.rollout.astype(np.int64) * len(self.types) + self.type
-        if self.rollouts * len(self.types) <= 4 * len(self):  # a small vocabulary: no need to sort
-            n = np.bincount(key, minlength=self.rollouts * len(self.types))
-            filled = np.flatnonzero(n)
-            sums = [np.bincount(key, loss, len(n))[filled] for loss in self.losses]
-            return Cells(
-                filled // len(self.types), filled % len(self.types), n[filled], tuple(sums)
-            )
-        filled, index, n = np.unique(key, return_inverse=True, return_counts=True)
-        sums = [np.bincount(index, loss, len(filled)) for loss in self.losses]
-        return Cells(filled // len(self.types), filled % len(self.types), n, tuple(sums))
+        order, rollout, ends = self._by_type()
+        starts, n = _runs(rollout, ends)
+        cell_starts = np.append(0, np.cumsum(n, dtype=np.int64))
+        sums = tuple(np.zeros(len(n)) for _ in self.losses)
+        for a, b in blocks(n, _AT_ONCE):
+            at = order[cell_starts[a] : cell_starts[b]]
+            cell = np.repeat(np.arange(b - a), n[a:b])
+            for total, loss in zip(sums, self.losses, strict=True):
+                total[a:b] = np.bincount(cell, loss[at], b - a)
+        return Cells(starts, rollout[cell_starts[:-1]], n, sums)
+
+    def _by_type(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N,) the occurrences by type, those of a type as they follow each other; (N,) the rollout
+        of each; (V + 1,) where each type begins.
+        """
+        from scipy.sparse import csr_matrix
+
+        # a matrix turned from rows to columns is a sort by counting, ten times as fast as one by
+        # comparing
+        entries = np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
+        ends = np.append(self.starts, len(self))
+        turned = csr_matrix(
+            (entries, self.type, ends), (self.rollouts, len(self.types)), copy=False
+        ).tocsc()
+        return turned.data, turned.indices, turned.indptr
+
+
+_AT_ONCE = 4_000_000  # occurrences whose losses are summed together
+
+
+def _runs(rollout_N: np.ndarray, ends_V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of rollouts that ascend within each type: (V + 1,) which run of equal ones each type begins
+    with; (C,) int32 how long each run is.
+    """
+    new = np.ones(len(rollout_N), bool)
+    np.not_equal(rollout_N[1:], rollout_N[:-1], out=new[1:])
+    new[ends_V[:-1]] = True  # no type is without occurrences
+    begins = np.flatnonzero(new)
+    n = np.diff(np.append(begins, len(rollout_N))).astype(np.int32)
+    return np.searchsorted(begins, ends_V), n

@@ -7,14 +7,14 @@ later ones are still at work; `pulse` is called all along and stops the work by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import repeat
-from typing import Any
+from itertools import islice, repeat
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rockcore import stats
+from rockcore import memory, stats
 from rockcore.rocks import cutoff, persistence, recurrence, thresholds
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
@@ -34,6 +34,14 @@ from rockcore.rocks.scores import (
     whole_of,
 )
 from rockcore.rocks.thresholds import Quantiles
+
+
+class Highs(NamedTuple):
+    """How many occurrences are at or above the threshold."""
+
+    before: int
+    after: int
+    both: int
 
 
 class Detection:
@@ -104,6 +112,25 @@ class Detection:
         )
         return found
 
+    @cached_property
+    def highs(self) -> Highs:
+        """How many occurrences are high. Raises ValueError where no occurrence is known to be."""
+        if self.high is None:
+            raise ValueError(f"In mode {self.material.mode} no occurrence is known to be high")
+        (pre, post), last = self.tau, self.corpus.losses[-1]
+        before, after = self.material.before() >= pre, last >= post
+        return Highs(int(before.sum()), int(after.sum()), int(self.high.sum()))
+
+    @property
+    def negative(self) -> int:
+        """How many losses after training are below 0."""
+        return int((self.corpus.losses[-1] < 0).sum())
+
+    @property
+    def most_similar(self) -> int:
+        """Of all persistent occurrences the greatest number of others that are similar to one."""
+        return 0 if self.consistency is None else int(self.consistency.similar.max(initial=0))
+
     unmatched = 0  # high occurrences without a similar context before, in matched mode
 
     @cached_property
@@ -165,39 +192,42 @@ class Detection:
             self.candidates.type[self.consistency.kept], minlength=len(self.corpus.types)
         )
 
-    def type_stats(
-        self, rollouts: np.ndarray | None = None, consistent: np.ndarray | None = None
-    ) -> TypeStats:
-        """The statistics of every type over all rollouts, or those of a mask (B,), for which
-        `consistent` (V,) has to be given.
+    def type_stats(self) -> TypeStats:
+        """The statistics of every type over all rollouts."""
+        every = np.ones((1, self.corpus.rollouts), bool)
+        return next(self._stats_of(every, [self.consistent]))
+
+    def _stats_of(
+        self, rollouts_PB: np.ndarray, consistent: Sequence[np.ndarray | None]
+    ) -> Iterator[TypeStats]:
+        """The statistics of every type over each of P masks of the rollouts, for which `consistent`
+        has (V,) each.
         """
-        cells, v = self.corpus.cells, len(self.corpus.types)
-        part = slice(None) if rollouts is None else rollouts[cells.rollout]
-        kind, n, loss = cells.type[part], cells.n[part], cells.sums[-1][part]
-
-        def total(weight: np.ndarray | None = None) -> np.ndarray:
-            return np.bincount(kind, weight, v)
-
-        return TypeStats(
-            token_id=self.corpus.types,
-            n=total(n).astype(np.int64),
-            kl_sum=total(loss),
-            spread=Spread(
-                total(), total(loss**2), total(loss * n), total(n.astype(np.float64) ** 2)
+        cells = self.corpus.cells
+        n, loss = (cells.totals(values, rollouts_PB) for values in (cells.n, cells.sums[-1]))
+        spread = before = None
+        if self.score in NEED_SPREAD:
+            wide, last = cells.n.astype(np.float64), cells.sums[-1]
+            of_cells = (np.ones(len(wide)), last**2, last * wide, wide**2)
+            spread = [cells.totals(values, rollouts_PB) for values in of_cells]
+        if self.score == "joint" and self._other is None and self.material.paired:
+            before = cells.totals(cells.sums[0], rollouts_PB)
+        for p, kept in enumerate(consistent):
+            yield TypeStats(
+                token_id=self.corpus.types,
+                n=n[:, p].astype(np.int64),
+                kl_sum=np.ascontiguousarray(loss[:, p]),
+                spread=None if spread is None else Spread(*(s[:, p].copy() for s in spread)),
+                kl_sum_before=self._other_side()
+                if before is None
+                else np.ascontiguousarray(before[:, p]),
+                consistent=kept,
             )
-            if self.score in NEED_SPREAD
-            else None,
-            kl_sum_before=self._sums_before(cells.sums[0][part], kind)
-            if self.score == "joint"
-            else None,
-            consistent=self.consistent if rollouts is None else consistent,
-        )
 
-    def _sums_before(self, loss: np.ndarray, kind: np.ndarray) -> np.ndarray:
-        if self._other is not None:
-            return self._other
-        if self.material.paired:
-            return np.bincount(kind, loss, len(self.corpus.types))
+    def _other_side(self) -> np.ndarray | None:
+        """(V,) the joint score's other side where it is the same for all parts of the rollouts."""
+        if self.score != "joint" or self._other is not None:
+            return self._other if self.score == "joint" else None
         first = self.material.corpora[0]
         return _of_types(np.bincount(first.token_id, first.losses[0]), self.corpus.types)
 
@@ -212,13 +242,21 @@ class Detection:
             if needed and found is not None
             else repeat((None, None))
         )
-        for part, sides in zip(parts_PB, kept, strict=False):
-            self.pulse()
-            counts = [
-                None if found is None or k is None else np.bincount(found.type[k], minlength=v)
-                for k in sides
-            ]
-            yield self.type_stats(part, counts[0]), self.type_stats(~part, counts[1])
+        at_once = max(1, memory.block() // (2 * 2 * 8 * max(v, self.corpus.rollouts)))
+        for start in range(0, len(parts_PB), at_once):
+            parts = parts_PB[start : start + at_once]
+            counts: list[np.ndarray | None] = []
+            for sides in islice(kept, len(parts)):
+                self.pulse()
+                counts += [
+                    None if found is None or k is None else np.bincount(found.type[k], minlength=v)
+                    for k in sides
+                ]
+            both = np.stack([parts, ~parts], axis=1).reshape(-1, parts.shape[1])
+            stats_of = self._stats_of(both, counts)
+            for part in stats_of:
+                self.pulse()
+                yield part, next(stats_of)
 
     def score_of(self, known: TypeStats) -> np.ndarray:
         """(V,) score, 0 for types that the rule keeps out of the set."""

@@ -29,7 +29,7 @@ def why_empty(found: Detection) -> str:
         return _unstable(found)
     if rule.automatic and (scores > 0).any():
         return _too_small(found)
-    if found.score == "rock_score_ctx" and found.candidates is not None:
+    if found.score == "rock_score_ctx" and found.consistent is not None:
         return _no_persistent(found) or _none_recurs(found) or _all_left_out(found)
     return _all_left_out(found)
 
@@ -91,15 +91,15 @@ def _none_of(types: int) -> str:
 
 def _no_persistent(found: Detection) -> str:
     """Why no occurrence is persistent."""
-    n, high = len(found.corpus), found.high
-    if high is None or (found.candidates is not None and len(found.candidates.at)):
+    n, highs = len(found.corpus), found.highs
+    if found.persistent.any():
         return ""
-    if high.any():
+    if highs.both:
         return (
-            f"All {high.sum():,} high occurrences have a neighbour that excluded_contexts "
+            f"All {highs.both:,} high occurrences have a neighbour that excluded_contexts "
             "names. Shorten that list."
         )
-    (pre, post), after = found.tau, int((found.corpus.losses[-1] >= found.tau[1]).sum())
+    (pre, post), after = found.tau, highs.after
     lower = "Lower the thresholds: tau_quantile, or tau_pre and tau_post."
     if not found.material.paired:
         return (
@@ -108,7 +108,7 @@ def _no_persistent(found: Detection) -> str:
             f"that was seen before; in the contexts of the others the token was mostly "
             f"not high before. {lower}"
         )
-    before = int((found.corpus.losses[0] >= pre).sum())
+    before = highs.before
     both = ", but none is both" if before and after else ""
     return (
         f"No occurrence is high at both ends. Of {n:,}, {before:,} are high before training (at "
@@ -118,10 +118,9 @@ def _no_persistent(found: Detection) -> str:
 
 def _none_recurs(found: Detection) -> str:
     """Why no persistent occurrence is kept."""
-    if found.consistency is None or found.consistency.kept.any():
+    if found.consistent is None or found.consistent.any():
         return ""
-    rule, most = found.rule, int(found.consistency.similar.max(initial=0))
-    n = len(found.consistency.kept)
+    rule, most, n = found.rule, found.most_similar, int(found.persistent.sum())
     are = "1 occurrence is" if n == 1 else f"{n:,} occurrences are"
     start = f"{are} high before and after, and none recurs: "
     if not most:

@@ -26,6 +26,7 @@ from rockcore.rocks.history import History, draws_for
 from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
+from rockcore.rocks.scanned import Scanned
 from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable, taus
 
 RULE = RockRule()
@@ -114,11 +115,20 @@ class Examined:
 
     def loaded(self) -> Examined:
         """The same, with the log read."""
-        _ = self.material
+        if self.scanned is None:
+            _ = self.material
         return self
+
+    @cached_property
+    def scanned(self) -> Scanned | None:
+        """What a scan found, where there is only that; None for a run."""
+        return Scanned.of_run(self.run.path)
 
     @property
     def material(self) -> Material:
+        """Raises OnlyScanned where the texts are elsewhere."""
+        if self.scanned is not None:
+            raise self.scanned.needs("What is asked")
         return self._reading.material
 
     @property
@@ -168,10 +178,17 @@ class Examined:
 
     @cached_property
     def report(self) -> RockReport:
+        """Raises OnlyScanned under another rule than that of a scan."""
+        if self.scanned is not None:
+            if self.other is not None or self.categories is not None:
+                raise self.scanned.needs("A second run, or categories of one's own,")
+            return self.scanned.report_under(self.rule)
         return conclude(self.run, self.detection, self.classes, self.categories)
 
     @cached_property
     def marks(self) -> Marks:
+        if self.scanned is not None:
+            return Marks(np.zeros(0, np.int64), np.zeros(0, np.int8))
         found = self.detection
         if found.candidates is None or found.consistency is None:
             return Marks(np.zeros(0, np.int64), np.zeros(0, np.int8))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scores import NEED_BEFORE, SCORES
-from rockcore.schema import DamagedRun, RockError, Texts
+from rockcore.schema import DamagedRun, RockError, RunMeta, Texts
 
 _UNKNOWN = np.zeros(0, np.float32)  # of a file without the column
 _AGAIN = "Log it again from the models, or leave the step out (pre_step, post_step)"
@@ -70,22 +71,47 @@ def gather(run: Run, rule: RockRule) -> Material:
     """Read what the rule needs. Raises NotLogged for a loss that this log does not have,
     NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not logged.
     """
+    logged = any(run.steps(texts.table) for texts in Texts)
+    if not logged and (held := run.holdings()).words:
+        held.require(rule.column)
+    mode, source, steps, lacks = what_to_read(run, rule)
+    together = [steps] if mode in ("paired", "single") else [(step,) for step in steps]
+    corpora = tuple(_corpus(run, source, each, rule.column) for each in together)
+    return Material(mode, source, steps, corpora, lacks)
+
+
+class Listed(Protocol):
+    """What a log has, whether it lies here or elsewhere."""
+
+    @property
+    def path(self) -> PurePath: ...
+
+    def steps(self, table: str = "tokens") -> list[int]: ...
+
+
+class Reading(NamedTuple):
+    """What a rule reads of a log: the first four of `Material`, and of the last what it lacks."""
+
+    mode: str
+    source: Texts
+    steps: tuple[int, ...]
+    lacks: str = ""
+
+
+def what_to_read(run: Listed, rule: RockRule) -> Reading:
+    """Which texts and steps a rule asks for, from what is listed alone. Raises NothingToCompare, or
+    BadRule for steps that are not logged.
+    """
     source, steps = _where(run, rule)
     if len(steps) < 2 and rule.mode == "auto" and rule.pre_step is None:
         source, steps = _only_checkpoint(run, rule, source)
         if steps:
             lacks = f"{run.path.name} {_what_is_logged(run, source, steps)}"
-            corpus = _corpus(run, source, steps, rule.column)
-            return Material("single", source, tuple(steps), (corpus,), lacks)
-    if not steps and (held := run.holdings()).words:
-        held.require(rule.column)
-    steps = _checkpoints(run, source, steps, rule)
+            return Reading("single", source, tuple(steps), lacks)
+    checkpoints = _checkpoints(run, source, steps, rule)
     if source is not Texts.FRESH:
-        return Material("paired", source, steps, (_corpus(run, source, steps, rule.column),))
-    mode = "matched" if rule.mode == "matched" else "bounds"
-    return Material(
-        mode, source, steps, tuple(_corpus(run, source, [s], rule.column) for s in steps)
-    )
+        return Reading("paired", source, checkpoints)
+    return Reading("matched" if rule.mode == "matched" else "bounds", source, checkpoints)
 
 
 def needs_two(score: str, material: Material) -> NothingToCompare:
@@ -100,7 +126,7 @@ def needs_two(score: str, material: Material) -> NothingToCompare:
     )
 
 
-def _where(run: Run, rule: RockRule) -> tuple[Texts, list[int]]:
+def _where(run: Listed, rule: RockRule) -> tuple[Texts, list[int]]:
     """Whose texts to read, and the steps they are logged at."""
     if rule.mode in ("auto", "paired"):
         best_first = (Texts.FINAL, Texts.FIRST)
@@ -123,7 +149,7 @@ def _where(run: Run, rule: RockRule) -> tuple[Texts, list[int]]:
     return Texts.FRESH, run.steps(Texts.FRESH.table)
 
 
-def _only_checkpoint(run: Run, rule: RockRule, source: Texts) -> tuple[Texts, list[int]]:
+def _only_checkpoint(run: Listed, rule: RockRule, source: Texts) -> tuple[Texts, list[int]]:
     """The texts of the one checkpoint that there is; the latest where texts differ in theirs."""
     if rule.probe_set != "auto":
         return source, run.steps(source.table)
@@ -131,7 +157,7 @@ def _only_checkpoint(run: Run, rule: RockRule, source: Texts) -> tuple[Texts, li
     return max((each for each in logged if each[1]), key=lambda e: e[1][-1], default=(source, []))
 
 
-def _what_is_logged(run: Run, source: Texts, steps: list[int]) -> str:
+def _what_is_logged(run: Listed, source: Texts, steps: list[int]) -> str:
     """What a run has that cannot be compared. `steps`: at which the texts in question are logged,
     fewer than two.
     """
@@ -143,7 +169,7 @@ def _what_is_logged(run: Run, source: Texts, steps: list[int]) -> str:
     return f"has tokens of one checkpoint only, step {steps[0]}{only}"
 
 
-def _checkpoints(run: Run, source: Texts, steps: list[int], rule: RockRule) -> tuple[int, ...]:
+def _checkpoints(run: Listed, source: Texts, steps: list[int], rule: RockRule) -> tuple[int, ...]:
     if len(steps) < 2:
         raise NothingToCompare(
             f"{run.path.name} {_what_is_logged(run, source, steps)}",
@@ -196,7 +222,7 @@ def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str) -> Corpu
                 "Log the probe set again under every checkpoint, or set mode to bounds",
             )
         loss = np.full(len(rows["token_id"]), np.nan) if loss is _UNKNOWN else loss
-        losses.append(_checked_loss(path, column, loss, _floor(run)))
+        losses.append(checked_loss(path, column, loss, lowest(run.meta)))
         grad = rows.get("grad_norm")  # a log may lack it
     if first is None or not len(first["token_id"]):
         raise NothingToCompare(
@@ -235,12 +261,13 @@ def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
     return rows
 
 
-def _floor(run: Run) -> float:
+def lowest(meta: RunMeta) -> float:
     """How far below 0 a kl may be: a sum over likely tokens alone is no divergence."""
-    return np.inf if run.meta.estimator == "topk" else schema.noise_floor(run.meta.dtype)
+    return np.inf if meta.estimator == "topk" else schema.noise_floor(meta.dtype)
 
 
-def _checked_loss(path: Path, column: str, loss: np.ndarray, floor: float) -> np.ndarray:
+def checked_loss(path: PurePath, column: str, loss: np.ndarray, floor: float) -> np.ndarray:
+    """The losses as they are. Raises BadLoss for those that nobody can rank by."""
     bad = np.flatnonzero(~np.isfinite(loss))
     if len(bad):
         raise BadLoss(

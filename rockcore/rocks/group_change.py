@@ -70,15 +70,25 @@ def _factor(before: float, after: float, moved: float) -> float:
 
 def _mean(sums: Sums, picked_V: np.ndarray, rollouts_B: np.ndarray) -> _Mean:
     """Over the occurrences of the picked types in the rollouts of weight 1."""
-    from scipy.sparse import diags
-
-    kept, types = (diags(x.astype(np.float64)) for x in (rollouts_B, picked_V))
-    n, loss = (kept @ m.astype(np.float64) @ types for m in (sums.n, sums.loss))
+    n, loss = (_only(m, rollouts_B > 0, picked_V) for m in (sums.n, sums.loss))
     total = n.sum()
     if not total:
         return _Mean(np.nan, n)
     value = float(loss.sum() / total)
     return _Mean(value, (loss - value * n) / total)
+
+
+def _only(matrix: Any, rollouts_B: np.ndarray, picked_V: np.ndarray) -> Any:
+    """The cells of some rollouts and types, float64; a matrix of the same shape."""
+    from scipy.sparse import csc_matrix
+
+    matrix = matrix.tocsc()
+    kept = np.repeat(picked_V, np.diff(matrix.indptr))
+    kept &= rollouts_B[matrix.indices]
+    ends = np.append(0, np.cumsum(kept))[matrix.indptr].astype(matrix.indptr.dtype)
+    values = matrix.data[kept].astype(np.float64)
+    # by rows: sums over it then add in the order in which they always did
+    return csc_matrix((values, matrix.indices[kept], ends), matrix.shape).tocsr()
 
 
 def _half_width(history: History, moved: list[Any], types: int) -> float:

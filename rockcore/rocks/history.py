@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rockcore import stats
-from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.corpus import Corpus, blocks
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,48 @@ class Sums:
     def rollouts(self) -> int:
         return self.n.shape[0]
 
-    def means(self, weights_DB: np.ndarray, types: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def means(self, weights_DB: np.ndarray) -> np.ndarray:
         """(D, V) mean loss of each type with the rollouts weighted; NaN where none is left."""
-        n, loss = ((m[:, types].T @ weights_DB.T).T for m in (self.n, self.loss))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(n > 0, loss / n, np.nan)
+        weights_BD = np.ascontiguousarray(weights_DB.T)
+        return ratios(self.loss.T @ weights_BD, self.n.T @ weights_BD).T
 
     def counts(self, weights_DB: np.ndarray) -> np.ndarray:
         """(D, V) occurrences of each type with the rollouts weighted."""
         return (self.n.T @ weights_DB.T).T
+
+    def held(self, rollouts_B: np.ndarray) -> np.ndarray:
+        """(V,) in how many rollouts of a mask (B,) each type occurs."""
+        n = self.n.tocsc()
+        held = np.zeros(n.shape[1], np.int64)
+        for a, b in blocks(np.diff(n.indptr) + 1, _AT_ONCE):
+            begin, end = n.indptr[a], n.indptr[b]
+            so_far = np.append(0, np.cumsum(rollouts_B[n.indices[begin:end]]))
+            held[a:b] = np.diff(so_far[n.indptr[a : b + 1] - begin])
+        return held
+
+
+_AT_ONCE = 4_000_000  # cells
+
+
+def ratios(loss_VD: np.ndarray, n_VD: np.ndarray) -> np.ndarray:
+    """Means from sums; NaN of no occurrence."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(n_VD > 0, loss_VD / n_VD, np.nan)
+
+
+def by_type(matrix: Any, types: np.ndarray, place_B: np.ndarray) -> Any:
+    """The cells of some types in some rollouts, (types, M) by rows: `place_B` numbers the M
+    rollouts in their order, and is negative of the others.
+    """
+    from scipy.sparse import csr_matrix
+
+    some = matrix.tocsc()[:, types]
+    place = place_B[some.indices]
+    kept = place >= 0
+    ends = np.append(0, np.cumsum(kept))[some.indptr].astype(some.indptr.dtype)
+    return csr_matrix(
+        (some.data[kept], place[kept], ends), (len(types), int(place_B.max(initial=-1)) + 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -51,10 +84,7 @@ class History:
     def of(cls, corpora: Sequence[Corpus], paired: bool) -> History:
         """From one corpus with a loss a checkpoint, or one corpus a checkpoint."""
         types = corpora[-1].types
-        if paired:
-            found = [_sums(corpora[0], c, types) for c in range(len(corpora[0].losses))]
-        else:
-            found = [_sums(corpus, 0, types) for corpus in corpora]
+        found = [sums for corpus in corpora for sums in _sums(corpus, types)]
         middle = found[len(found) // 2] if len(found) > 2 else found[-1]
         return cls(
             types,
@@ -77,38 +107,42 @@ class History:
         return first, [1 - half for half in first]
 
     def resampled(self, halves: list[np.ndarray], draws: int, seed: int) -> list[np.ndarray]:
-        """Bootstrap weights (D, B) that draw rollouts from a half, the same ones at every
+        """Bootstrap weights (D, M) that draw the M rollouts of a half, the same ones at every
         checkpoint if they are paired.
         """
         weights: list[np.ndarray] = []
         for c, half in enumerate(halves):
-            if not (weights and self.paired):
-                members = np.flatnonzero(half[0])
-                drawn = np.zeros((draws, half.shape[1]), np.float32)
-                drawn[:, members] = (
-                    stats.resampled(len(members), draws, seed + c) if len(members) else 0
-                )
-            weights.append(weights[0] if weights and self.paired else drawn)
+            if weights and self.paired:
+                weights.append(weights[0])
+            else:
+                members = int((half[0] > 0).sum())
+                none = np.zeros((draws, 0), np.float32)
+                weights.append(stats.resampled(members, draws, seed + c) if members else none)
         return weights
 
 
-def _sums(corpus: Corpus, checkpoint: int, types: np.ndarray) -> Sums:
-    from scipy.sparse import csr_matrix
+def _sums(corpus: Corpus, types: np.ndarray) -> list[Sums]:
+    """At each checkpoint of the corpus, of these types alone. The cells are in the order of a
+    matrix by columns already, and what is the same at all checkpoints is held once.
+    """
+    from scipy.sparse import csc_matrix
 
-    cells = corpus.cells
-    column = np.minimum(np.searchsorted(types, corpus.types), max(len(types) - 1, 0))
-    known = (
-        (types[column] == corpus.types)[cells.type]
-        if len(types)
-        else np.zeros(len(cells.type), bool)
-    )
-    at = (cells.rollout[known], column[cells.type[known]])
+    cells, counts = corpus.cells, np.zeros(len(types), np.int64)
+    shared, its, mine = np.intersect1d(types, corpus.types, True, return_indices=True)
+    counts[its] = np.diff(cells.starts)[mine]
+    known: Any = slice(None)
+    if len(shared) < len(corpus.types):
+        is_known = np.zeros(len(corpus.types), bool)
+        is_known[mine] = True
+        known = np.repeat(is_known, np.diff(cells.starts))
+    rollout = cells.rollout[known]
+    ends = np.append(0, np.cumsum(counts)).astype(rollout.dtype if len(rollout) < 2**31 else int)
     shape = (corpus.rollouts, len(types))
-    n, loss = (
-        csr_matrix((values[known].astype(np.float32), at), shape)
-        for values in (cells.n, cells.sums[checkpoint])
+    n, *losses = (
+        csc_matrix((values[known].astype(np.float32), rollout, ends), shape)
+        for values in (cells.n, *cells.sums)
     )
-    return Sums(n, loss)
+    return [Sums(n, loss) for loss in losses]
 
 
 def draws_for(history: History) -> int:

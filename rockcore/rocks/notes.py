@@ -19,7 +19,7 @@ def notes_on(found: Detection) -> tuple[str, ...]:
 
 def _on_loss(found: Detection) -> Iterator[str]:
     if found.rule.column == "sampled_loss":
-        below = int((found.corpus.losses[-1] < 0).sum())
+        below = found.negative
         yield (
             "sampled_loss looks at the one token that was written: its mean is that of kl, with "
             f"much more noise, and {below:,} of {len(found.corpus):,} values here are negative. "

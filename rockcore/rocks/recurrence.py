@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rockcore import memory
 from rockcore.rocks.context import Pulse, agreements_needed, similar_sums
+from rockcore.rocks.corpus import blocks
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.rule import RockRule
 
@@ -49,33 +51,42 @@ def kept_in_parts(
     and if only the rest does.
 
     The same as `consistency` of the part and of the rest alone. Contexts are compared once for many
-    parts: similar occurrences are counted with a weight a part.
+    parts: similar occurrences are counted with a weight a part. Only occurrences of one type are
+    similar, so types go block by block: their weights then fit into memory, and mostly into a
+    cache.
     """
-    nearby, moments = _Nearby.of(found, rule, pulse), _moments(found.rollout)
-    whole = _near(found, rule, moments, pulse)
-    at_once = max(1, _MOST_CELLS // max(1, 3 * len(found.at)))
+    order = np.argsort(found.type, kind="stable")
+    of_type = np.bincount(found.type) if len(found.at) else np.zeros(0, np.int64)
+    at_once = max(1, memory.block() // max(1, 2 * len(found.at)))
     for start in range(0, len(parts_PB), at_once):
-        inside = parts_PB[start : start + at_once, found.rollout]  # (p, M)
-        weights = (inside[:, None, :] * moments).reshape(3 * len(inside), len(found.at))
-        for mask, near in zip(
-            inside,
-            _near(found, rule, weights, pulse).reshape(len(inside), 3, len(found.at)),
-            strict=True,
-        ):
-            yield tuple(  # pyright: ignore[reportReturnType]
-                nearby.enough(
-                    sums,
-                    np.bincount(found.type[m], minlength=found.type.max(initial=-1) + 1)[
-                        found.type
-                    ],
-                    rule,
-                )
-                & m
-                for m, sums in ((mask, near), (~mask, whole - near))
-            )
+        parts = parts_PB[start : start + at_once]
+        kept = np.zeros((len(parts), 2, len(found.at)), bool)
+        most = max(1, _MOST_CELLS // (3 * (len(parts) + 1)))
+        ends = np.append(0, np.cumsum(of_type))
+        for a, b in blocks(of_type, most):
+            some = order[ends[a] : ends[b]]
+            kept[:, :, some] = _kept_of_types(found.of(some), parts, rule, pulse)
+        yield from ((one, rest) for one, rest in kept)
 
 
-_MOST_CELLS = 60_000_000  # weights held at a time, 8 bytes each and as much again for their sums
+_MOST_CELLS = 2_000_000  # weights held at a time, 8 bytes each and several times as much for sums
+
+
+def _kept_of_types(
+    found: Candidates, parts_PB: np.ndarray, rule: RockRule, pulse: Pulse
+) -> np.ndarray:
+    """(P, 2, M) bool, see `kept_in_parts`."""
+    nearby, moments = _Nearby.of(found, rule, pulse), _moments(found.rollout)
+    inside = parts_PB[:, found.rollout]  # (P, M)
+    masks = np.concatenate([np.ones((1, len(found.at)), bool), inside])
+    weights = (masks.T[:, :, None] * moments.T[:, None, :]).reshape(len(found.at), -1)
+    whole, *near = _near(found, rule, weights.T, pulse).reshape(len(masks), 3, len(found.at))
+    kept = np.zeros((len(inside), 2, len(found.at)), bool)
+    for mask, part, out in zip(inside, near, kept, strict=True):
+        for side, (m, sums) in enumerate(((mask, part), (~mask, whole - part))):
+            of_type = np.bincount(found.type[m], minlength=found.type.max(initial=-1) + 1)
+            out[side] = nearby.enough(sums, of_type[found.type], rule) & m
+    return kept
 
 
 def _near(found: Candidates, rule: RockRule, weights: np.ndarray, pulse: Pulse) -> np.ndarray:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -129,8 +130,19 @@ class RockReport:
         tokens = self.tokens.rename(columns={"mean": f"mean_{self.rule.column}"})
         return tokens.head(len(tokens) if top is None else top)
 
-    def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """As JSON takes it: NaN is null; at most `top` rows of tokens (ValueError below 1)."""
+    def to_dict(self, top: int | None = None, without: Collection[str] = ()) -> dict[str, Any]:
+        """As JSON takes it: NaN is null; at most `top` rows of tokens (ValueError below 1);
+        `without` some of the tables.
+        """
+        frames = {
+            name: _records(self._named(top) if name == "tokens" else getattr(self, name))
+            for name in _FRAMES
+            if name not in without
+        }
+        return {**self._head(), **frames}
+
+    def _head(self) -> dict[str, Any]:
+        """All but the tables."""
         loss = self.rule.column
         return {
             "run": self.run,
@@ -156,10 +168,6 @@ class RockReport:
             "stability": _named_ends("jaccard", self.stability),
             "density": self.density,
             "ids": self.ids,
-            "tokens": _records(self._named(top)),
-            "rollouts": _records(self.rollouts),
-            "curves": _records(self.curves),
-            "groups": _records(self.groups),
             "control": self.control,
             "notes": list(self.notes),
             "why_empty": self.why_empty,
@@ -190,18 +198,26 @@ class RockReport:
 
     @classmethod
     def _from_dict(cls, data: dict[str, Any]) -> RockReport:
+        frames = {n: _frame(data[n]) for n in ("rollouts", "curves", "groups")}
+        column = RockRule.from_dict(data["rule"]).column
+        return cls.from_frames(data, {**frames, "tokens": _tokens_of(data["tokens"], column)})
+
+    @classmethod
+    def from_frames(cls, data: dict[str, Any], frames: Mapping[str, pd.DataFrame]) -> RockReport:
+        """From what `to_dict` gives, with the tables as they are. Raises BadRockSet, BadRule, or
+        what the lack of a name raises.
+        """
         rule, asked = RockRule.from_dict(data["rule"]), RockRule.from_dict(data["asked"])
-        frames: dict[str, Any] = {n: _frame(data[n]) for n in ("rollouts", "curves", "groups")}
+        tables: Any = dict(frames)
         report = cls(
             **{name: data[name] for name in _AS_IT_IS},
-            **frames,
+            **tables,
             source=Texts(data["source"]),
             steps=tuple(data["steps"]),
             rule=rule,
             asked=asked,
             stability=_interval("jaccard", data["stability"]),
             covered_elsewhere=_interval("share", data.get("covered_elsewhere", {})),
-            tokens=_tokens_of(data["tokens"], rule.column),
             notes=tuple(data["notes"]),
             why_empty=data.get("why_empty", ""),
             enough=data.get("enough"),
@@ -226,6 +242,7 @@ HOW_OF_OLD = {
     "knee": "at the knee of coverage, for no number of types was stable",
 }
 _AGAIN = "Write it again: rockcore rocks RUN --json"
+_FRAMES = ("tokens", "rollouts", "curves", "groups")
 _AS_IT_IS = """run name fingerprint tokenizer_hash estimator mode chosen_by knee hard_from
 occurrences coverage density control""".split()
 

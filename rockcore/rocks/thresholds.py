@@ -1,9 +1,9 @@
 """Answers while a threshold moves: which occurrences are persistent at (tau_pre, tau_post), in
 milliseconds at any size.
 
-The occurrences are sorted once by the smaller of their two losses. Whatever is persistent at
-thresholds of at least t then lies before the place of t, so a question reads only that much: a
-tenth of the log where the thresholds usually stand.
+A question is a corner of the plane of both losses. The occurrences are put into cells of that plane
+once, and whatever lies in whole cells is summed up in advance, so a question looks at one row and
+one column of cells, and at the few occurrences of each type that no other exceeds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from rockcore.rocks.rule import RockRule
 from rockcore.schema import noise_floor
 
 _GRID = [i / 200 for i in range(201)]  # quantiles worked out in advance
-_SORTED_AT_MOST = (
-    30_000_000  # further ones are searched through on the rare question that reaches them
-)
+_WHOLE = 4_000_000  # occurrences: of more only the upper half is prepared
+_BINS, _SAMPLE, _BLOCK = 256, 2**17, 2**22
 
 
 class Quantiles:
@@ -74,34 +73,32 @@ class Instant(NamedTuple):
 
 
 class ThresholdTable:
-    """A paired corpus, prepared for questions about its thresholds."""
+    """A paired corpus, prepared for questions about its thresholds.
+
+    Of a large one only occurrences whose two losses are at least `floor`, the median of the loss
+    before, are kept; below it a question looks at all.
+    """
 
     def __init__(self, corpus: Corpus):
         self.corpus = corpus
-        self._n, self._types = len(corpus), len(corpus.types)
-        smaller = np.minimum(corpus.losses[0], corpus.losses[-1])
-        n = len(corpus)
-        kept = (
-            np.argpartition(smaller, n - _SORTED_AT_MOST)[n - _SORTED_AT_MOST :]
-            if n > _SORTED_AT_MOST
-            else np.arange(n)
-        )
-        order = kept[np.argsort(-smaller[kept])]
-        self._key = -smaller[order]  # ascending
-        self._type, self._pre, self._post = (
-            corpus.type[order],
-            corpus.losses[0][order],
-            corpus.losses[-1][order],
-        )
-        self._norm = None if corpus.grad_norm is None else np.nan_to_num(corpus.grad_norm[order])
-        self._loss = self._post.cumsum(dtype=np.float64)
-        self._grad = None if self._norm is None else self._norm.cumsum(dtype=np.float64)
-        self.total_loss = float(corpus.losses[-1].sum(dtype=np.float64))
+        self._n = len(corpus)
+        before, after = corpus.losses[0], corpus.losses[-1]
+        self.floor = _median(before) if self._n > _WHOLE else -np.inf
+        kept = (before >= self.floor) & (after >= self.floor) if self._n > _WHOLE else slice(None)
+        pre, post = before[kept], after[kept]
+        self._frontier = _Frontier(corpus.type[kept], pre, post)
+        norm = None if corpus.grad_norm is None else np.nan_to_num(corpus.grad_norm[kept])
+        self._grid = _Grid(pre, post, norm)
+        self.total_loss = float(after.sum(dtype=np.float64))
         self.total_grad = (
             0.0
             if corpus.grad_norm is None
             else float(np.nansum(corpus.grad_norm, dtype=np.float64))
         )
+
+    def is_slow(self, tau_pre: float, tau_post: float) -> bool:
+        """Whether every occurrence has to be looked at: below the floor, of a large corpus."""
+        return bool(min(np.float32(tau_pre), np.float32(tau_post)) < self.floor)
 
     def read(self, tau_pre: float, tau_post: float) -> Reading:
         """Exact, whatever the thresholds."""
@@ -109,40 +106,135 @@ class ThresholdTable:
             np.float32(tau_pre),
             np.float32(tau_post),
         )  # as the losses are stored, and as a detection compares them
-        end = int(np.searchsorted(self._key, -min(pre, post), side="right"))
-        if end == len(self._key) < self._n:
+        if self.is_slow(tau_pre, tau_post):
             return self._scan(pre, post)
-        if pre == post:
-            return self._reading(self._type[:end], _last(self._loss, end), _last(self._grad, end))
-        inside = self._pre[:end] >= pre if pre > post else self._post[:end] >= post
-        at = np.flatnonzero(inside)
-        loss = float(self._post[at].sum(dtype=np.float64))
-        grad = None if self._norm is None else float(self._norm[at].sum(dtype=np.float64))
-        return self._reading(self._type[at], loss, grad)
+        return self._reading(self._frontier.types(pre, post), self._grid.sums(pre, post))
 
     def _scan(self, pre: np.float32, post: np.float32) -> Reading:
-        before, after = self.corpus.losses[0], self.corpus.losses[-1]
-        at = np.flatnonzero((before >= pre) & (after >= post))
-        grad = self.corpus.grad_norm
-        return self._reading(
-            self.corpus.type[at],
-            float(after[at].sum(dtype=np.float64)),
-            None if grad is None else float(np.nansum(grad[at], dtype=np.float64)),
-        )
+        high = (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
+        norm, present = self.corpus.grad_norm, np.zeros(len(self.corpus.types), bool)
+        present[self.corpus.type[high]] = True
+        loss = float(self.corpus.losses[-1][high].sum(dtype=np.float64))
+        grad = None if norm is None else float(np.nansum(norm[high], dtype=np.float64))
+        return self._reading(int(present.sum()), Sums(int(high.sum()), loss, grad))
 
-    def _reading(self, types: np.ndarray, loss: float | None, grad: float | None) -> Reading:
-        present = np.zeros(self._types, bool)
-        present[types] = True
+    def _reading(self, types: int, sums: Sums) -> Reading:
+        n, loss, grad = sums
         return Reading(
-            types=int(present.sum()),
-            occurrences=len(types),
-            token_share=len(types) / max(self._n, 1),
-            loss_share=(loss or 0.0) / self.total_loss if self.total_loss > 0 else 0.0,
+            types=types,
+            occurrences=n,
+            token_share=n / max(self._n, 1),
+            loss_share=loss / self.total_loss if self.total_loss > 0 else 0.0,
             grad_share=None if grad is None or self.total_grad <= 0 else grad / self.total_grad,
         )
 
 
-def _last(cumulated: np.ndarray | None, end: int) -> float | None:
-    if cumulated is None:
-        return None
-    return float(cumulated[end - 1]) if end else 0.0
+def _median(losses: np.ndarray) -> np.float32:
+    """The lower one: no quantile from 0.5 up lies below it."""
+    middle = (len(losses) - 1) // 2
+    return np.partition(losses, middle)[middle]
+
+
+class Sums(NamedTuple):
+    """Over the occurrences that are high at both ends."""
+
+    n: int
+    loss: float  # after training
+    grad: float | None
+
+
+class _Grid:
+    """K occurrences in cells of loss before by loss after. Whole cells are summed up in advance,
+    and a question looks at the occurrences of one row and one column of cells.
+    """
+
+    def __init__(self, pre: np.ndarray, post: np.ndarray, norm: np.ndarray | None):
+        self._edges = [_edges(values) for values in (pre, post)]
+        rows, columns = (
+            _binned(edges, values) for edges, values in zip(self._edges, (pre, post), strict=True)
+        )
+        order = np.argsort(rows, kind="stable")
+        rows, columns = rows[order], columns[order]
+        self._pre, self._post = pre[order], post[order]
+        self._norm = None if norm is None else norm[order]
+        del order
+        self._by_column = np.argsort(columns, kind="stable").astype(np.int32)
+        self._row_at, self._column_at = (_starts(of) for of in (rows, columns))
+        self._n, self._loss = (_summed_up(rows, columns, of) for of in (np.ones(1), self._post))
+        self._grad = None if self._norm is None else _summed_up(rows, columns, self._norm)
+
+    def sums(self, pre: np.float32, post: np.float32) -> Sums:
+        row, column = (
+            int(np.searchsorted(edges, tau, side="right"))
+            for edges, tau in zip(self._edges, (pre, post), strict=True)
+        )
+        begin, end = self._row_at[row : row + 2]
+        at = self._by_column[self._column_at[column] : self._column_at[column + 1]]
+        at = at[np.searchsorted(at, end) :]  # in whole rows; the one that is cut has its turn here
+        at = at[self._post[at] >= post]
+        high = (self._pre[begin:end] >= pre) & (self._post[begin:end] >= post)
+        at = np.append(begin + np.flatnonzero(high), at)
+        cell = (row + 1, column + 1)
+        return Sums(
+            round(self._n[cell]) + len(at),
+            float(self._loss[cell] + self._post[at].sum(dtype=np.float64)),
+            None
+            if self._norm is None or self._grad is None
+            else float(self._grad[cell] + self._norm[at].sum(dtype=np.float64)),
+        )
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Between bins that hold about as many each, from a sample: any edges give the same answers."""
+    sample = values[:: max(1, len(values) // _SAMPLE)]
+    shares = np.linspace(0, 1, _BINS + 1)[1:-1]
+    return np.unique(np.quantile(sample, shares)).astype(np.float32) if len(sample) else sample
+
+
+def _binned(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(K,) the bin of each value, which is at least the edge below it."""
+    found = np.empty(len(values), np.uint16)
+    for at in range(0, len(values), _BLOCK):
+        found[at : at + _BLOCK] = np.searchsorted(edges, values[at : at + _BLOCK], side="right")
+    return found
+
+
+def _starts(bins: np.ndarray) -> np.ndarray:
+    """Where each bin begins among those in order, and where the last one ends."""
+    return np.append(0, np.cumsum(np.bincount(bins, minlength=_BINS)))
+
+
+def _summed_up(rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(bins + 1, bins + 1) float64: the sum over all cells from each one on; 0 behind the last."""
+    cells = np.zeros(_BINS * _BINS)
+    for at in range(0, len(rows), _BLOCK):
+        block = slice(at, at + _BLOCK)
+        cell = rows[block].astype(np.int64) * _BINS + columns[block]
+        weights = None if len(values) != len(rows) else values[block]
+        cells += np.bincount(cell, weights, len(cells))
+    found = np.zeros((_BINS + 1, _BINS + 1))
+    found[:-1, :-1] = cells.reshape(_BINS, _BINS)[::-1, ::-1].cumsum(0).cumsum(1)[::-1, ::-1]
+    return found
+
+
+class _Frontier:
+    """The occurrences of each type that no other of it exceeds at both ends: whether a type is high
+    anywhere is told by these few.
+    """
+
+    def __init__(self, type: np.ndarray, pre: np.ndarray, post: np.ndarray):
+        best = np.full(int(type.max()) + 1 if len(type) else 0, -np.inf, np.float32)
+        np.maximum.at(best, type, np.minimum(pre, post))
+        # whatever is higher at neither end than the best of its type is at both is exceeded by it
+        left = np.flatnonzero(np.maximum(pre, post) >= best[type])
+        type, pre, post = type[left], pre[left], post[left]
+        order = np.lexsort((-post, -pre, type))
+        type, pre, post = type[order], pre[order], post[order]
+        code = type.astype(np.int64) << 32 | np.unique(post, return_inverse=True)[1]
+        first = np.append(True, code[1:] > np.maximum.accumulate(code)[:-1])[: len(code)]
+        self._type, self._pre, self._post = type[first], pre[first], post[first]
+
+    def types(self, pre: np.float32, post: np.float32) -> int:
+        """How many types are high at both ends somewhere."""
+        found = self._type[(self._pre >= pre) & (self._post >= post)]
+        return int(len(found) > 0) + int(np.count_nonzero(np.diff(found)))

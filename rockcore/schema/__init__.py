@@ -1,6 +1,8 @@
 """The log contract: what a run on disk holds, column by column, and the errors that speak of it.
 
-Everything else in the project imports this package; it imports nothing of ours. A run is a folder:
+Everything else in the project imports this package; it imports nothing of ours but the way in
+which its names are loaded once they are asked for: an error alone needs neither numpy nor Arrow.
+A run is a folder:
 
     run.json                       RunMeta
     vocab.parquet                  VOCAB
@@ -39,38 +41,45 @@ A column may be *optional*: a log written before it existed, or by a trainer tha
 lacks it or has null there, opens all the same, and is read as NaN.
 """
 
-from rockcore.schema.columns import (
-    EVALS,
-    EXACT,
-    FOLDS,
-    GRADIENTS,
-    KL_EDGES,
-    METRICS,
-    OPTIMIZER,
-    PHASES,
-    PROBE,
-    PROBE_TEACHER,
-    ROLLOUTS,
-    SUMMED_TEXTS,
-    TOKENS,
-    TOP_ALTERNATIVES,
-    TYPES,
-    VOCAB,
-    WEIGHTS,
-    Column,
-    arrow_schema,
-    noise_floor,
-)
-from rockcore.schema.errors import (
-    DamagedRun,
-    LogWriteError,
-    NoGradients,
-    RockError,
-    RunNotFound,
-    SchemaMismatch,
-)
-from rockcore.schema.meta import SCHEMA_VERSION, Prompt, RunMeta, Turn, moment, tokenizer_hash
-from rockcore.schema.tables import PROBE_SETS, TABLES, LogTable, Texts
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rockcore.lazy import load_from
+
+if TYPE_CHECKING:
+    from rockcore.schema.columns import (
+        EVALS,
+        EXACT,
+        FOLDS,
+        GRADIENTS,
+        KL_EDGES,
+        METRICS,
+        OPTIMIZER,
+        PHASES,
+        PROBE,
+        PROBE_TEACHER,
+        ROLLOUTS,
+        SUMMED_TEXTS,
+        TOKENS,
+        TOP_ALTERNATIVES,
+        TYPES,
+        VOCAB,
+        WEIGHTS,
+        Column,
+        arrow_schema,
+        noise_floor,
+    )
+    from rockcore.schema.errors import (
+        DamagedRun,
+        LogWriteError,
+        NoGradients,
+        RockError,
+        RunNotFound,
+        SchemaMismatch,
+    )
+    from rockcore.schema.meta import SCHEMA_VERSION, Prompt, RunMeta, Turn, moment, tokenizer_hash
+    from rockcore.schema.tables import PROBE_SETS, TABLES, LogTable, Texts
 
 __all__ = [
     "EVALS",
@@ -110,3 +119,42 @@ __all__ = [
     "noise_floor",
     "tokenizer_hash",
 ]
+_HOMES = {
+    "Column": "rockcore.schema.columns",
+    "DamagedRun": "rockcore.schema.errors",
+    "EVALS": "rockcore.schema.columns",
+    "EXACT": "rockcore.schema.columns",
+    "FOLDS": "rockcore.schema.columns",
+    "GRADIENTS": "rockcore.schema.columns",
+    "KL_EDGES": "rockcore.schema.columns",
+    "LogTable": "rockcore.schema.tables",
+    "LogWriteError": "rockcore.schema.errors",
+    "METRICS": "rockcore.schema.columns",
+    "NoGradients": "rockcore.schema.errors",
+    "OPTIMIZER": "rockcore.schema.columns",
+    "PHASES": "rockcore.schema.columns",
+    "PROBE": "rockcore.schema.columns",
+    "PROBE_SETS": "rockcore.schema.tables",
+    "PROBE_TEACHER": "rockcore.schema.columns",
+    "Prompt": "rockcore.schema.meta",
+    "ROLLOUTS": "rockcore.schema.columns",
+    "RockError": "rockcore.schema.errors",
+    "RunMeta": "rockcore.schema.meta",
+    "RunNotFound": "rockcore.schema.errors",
+    "SCHEMA_VERSION": "rockcore.schema.meta",
+    "SUMMED_TEXTS": "rockcore.schema.columns",
+    "SchemaMismatch": "rockcore.schema.errors",
+    "TABLES": "rockcore.schema.tables",
+    "TOKENS": "rockcore.schema.columns",
+    "TOP_ALTERNATIVES": "rockcore.schema.columns",
+    "TYPES": "rockcore.schema.columns",
+    "Texts": "rockcore.schema.tables",
+    "Turn": "rockcore.schema.meta",
+    "VOCAB": "rockcore.schema.columns",
+    "WEIGHTS": "rockcore.schema.columns",
+    "arrow_schema": "rockcore.schema.columns",
+    "moment": "rockcore.schema.meta",
+    "noise_floor": "rockcore.schema.columns",
+    "tokenizer_hash": "rockcore.schema.meta",
+}
+__getattr__ = load_from(__name__, _HOMES)

@@ -257,10 +257,19 @@ METRICS: dict[str, Column] = {
         pa.float64(), "", "Σ weight in that update; null for the last step.", optional=True
     ),
     "sample_s": Column(
-        pa.float64(), "s", "Time to sample the rollouts.", holds=AMOUNT, optional=True
+        pa.float64(),
+        "s",
+        "Time to sample the rollouts; the teacher may read finished ones meanwhile.",
+        holds=AMOUNT,
+        optional=True,
     ),
     "teacher_s": Column(
-        pa.float64(), "s", "Time to score them with the teacher.", holds=AMOUNT, optional=True
+        pa.float64(),
+        "s",
+        "Time to score them with the teacher; where cores work side by side, a share of the time "
+        "that goes by, and so are the next two.",
+        holds=AMOUNT,
+        optional=True,
     ),
     "student_s": Column(
         pa.float64(),

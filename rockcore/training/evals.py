@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from rockcore import grading
 from rockcore.schema import Prompt
-from rockcore.training.models import Model, encode_all
+from rockcore.training.lanes import Wait, side_by_side
+from rockcore.training.models import Ids, Model, encode_all
+
+_AT_ONCE = 128  # answers that are written together
 
 
 class Outcome(NamedTuple):
@@ -21,26 +25,29 @@ def graded(
     model: Model,
     tasks: Sequence[Prompt],
     max_new_tokens: int,
-    temperature: float,
+    temperatures: Mapping[str, float],
     seed: int,
-    batch: int = 128,
     grader: str = "boxed",
-) -> Outcome:
-    """Whether the model answers each task correctly; temperature 0 is greedy. Tasks need an
-    answer.
+) -> dict[str, Outcome]:
+    """Whether the model answers each task correctly, by decoding, of which each has a temperature;
+    0 is greedy. Tasks need an answer. What is written together is so on a lane of its own.
     """
-    outcome: list[grading.Grade] = []
-    for i in range(0, len(tasks), batch):
-        part = tasks[i : i + batch]
-        responses = model.sample(
-            encode_all(model, part, teacher=False), max_new_tokens, temperature, seed + i
-        )
-        texts, answers = [model.decode(r) for r in responses], [task.answer or "" for task in part]
-        outcome += grading.graded(texts, answers, grader)
-    return Outcome(
-        np.array([grade.right for grade in outcome], dtype=bool),
-        sum(grade.found for grade in outcome),
-    )
+    prompts, answers = encode_all(model, tasks, teacher=False), [t.answer or "" for t in tasks]
+    batches = [(t, i) for t in temperatures.values() for i in range(0, len(tasks), _AT_ONCE)]
+
+    def written(batch: tuple[float, int], wait: Wait) -> list[Ids]:
+        temperature, i = batch
+        part = prompts[i : i + _AT_ONCE]
+        return model.sample(part, max_new_tokens, temperature, seed + i)
+
+    responses = iter(sum(side_by_side(written, batches, model.lanes), []))
+    outcomes: dict[str, Outcome] = {}
+    for decoding in temperatures:
+        texts = [model.decode(response) for response in islice(responses, len(tasks))]
+        grades = grading.graded(texts, answers, grader)
+        right = np.array([grade.right for grade in grades], dtype=bool)
+        outcomes[decoding] = Outcome(right, sum(grade.found for grade in grades))
+    return outcomes
 
 
 def unmatchable(tasks: Sequence[Prompt], grader: str) -> str | None:

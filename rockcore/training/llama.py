@@ -20,6 +20,8 @@ from torch import Tensor
 # (logits (B, V), rows (B,), t) -> next ids (B,); rows says which prompt each row continues, since
 # finished rows leave
 Pick = Callable[[Tensor, Tensor, int], Tensor]
+# told the new ids of rows that have ended, by row, as soon as they have
+Wrote = Callable[[dict[int, list[int]]], None]
 
 
 def fits(model: Any) -> bool:
@@ -94,11 +96,13 @@ class FastLlama:
     def hidden(
         self,
         ids_BT: Tensor,
+        at_N: Tensor,
         cache: list[tuple[Tensor, Tensor]] | None = None,
         offset_B: Tensor | None = None,
     ) -> Tensor:
-        """Final hidden states (B, T, D) of right-padded ids: causal attention never looks at the
-        padding.
+        """Final hidden states (N, D) of right-padded ids at the places `at_N` among all B T of
+        them: causal attention never looks at the padding. Behind the last attention nothing else is
+        computed.
 
         With `cache` the keys and values of the ids are written to its first T places. `offset_B`
         counts the pads on the left, for left-padded ids; they are then masked and positions count
@@ -132,7 +136,10 @@ class FastLlama:
                 is_causal=mask is None,
                 enable_gqa=self.heads != self.kv_heads,
             )
-            x = x + F.linear(o.transpose(1, 2).flatten(2), layer.self_attn.o_proj.weight)
+            o = o.transpose(1, 2).flatten(2)
+            if layer is self.layers[-1]:
+                x, o = (z.flatten(0, 1).index_select(0, at_N) for z in (x, o))
+            x = x + F.linear(o, layer.self_attn.o_proj.weight)
             y = self._norm(x, layer.post_attention_layernorm.weight)
             x = x + self._mlp(y, self._gate_up_weight(layer), layer.mlp.down_proj.weight)
         return self._norm(x, self.model.norm.weight)
@@ -145,13 +152,14 @@ class FastLlama:
         pick: Pick,
         stop_ids: frozenset[int],
         max_new_tokens: int,
+        wrote: Wrote | None = None,
     ) -> list[list[int]]:
         """Continue every prompt until a stop id (which is kept) or `max_new_tokens`; returns the
         new ids of each.
         """
         batch = self._prefill(prompts, max_new_tokens)
         stops, head_DV = torch.tensor(sorted(stop_ids)), head_VD.t()
-        drawn_BT = torch.zeros(len(prompts), max_new_tokens, dtype=torch.long)
+        drawn_TB = torch.zeros(max_new_tokens, len(prompts), dtype=torch.long)
         length_B = torch.full((len(prompts),), max_new_tokens)
         weights = [self._decode_weights(layer) for layer in self.layers]
         token = torch.empty(0)
@@ -159,10 +167,13 @@ class FastLlama:
             if t > 0:
                 self._decode(token, batch, weights)
             token = pick(batch.last_hidden @ head_DV, batch.rows, t)
-            drawn_BT[batch.rows, t] = token
+            drawn_TB[t].index_copy_(0, batch.rows, token)
             ended = (token[:, None] == stops).any(1) & batch.alive
             if bool(ended.any()):
                 length_B[batch.rows[ended]] = t + 1
+                if wrote is not None:
+                    rows = batch.rows[ended].tolist()
+                    wrote({row: drawn_TB[: t + 1, row].tolist() for row in rows})
                 batch.alive &= ~ended
                 n_alive = int(batch.alive.sum())
                 if n_alive == 0:
@@ -171,7 +182,7 @@ class FastLlama:
                     keep = batch.alive.nonzero()[:, 0]
                     token = token[keep]
                     batch = batch.narrowed(keep)
-        return [row[:n] for row, n in zip(drawn_BT.tolist(), length_B.tolist(), strict=True)]
+        return [row[:n] for row, n in zip(drawn_TB.t().tolist(), length_B.tolist(), strict=True)]
 
     def _prefill(self, prompts: list[list[int]], max_new_tokens: int) -> _Batch:
         """Read the prompts, padded on the left so that all rows write their next key at the same
@@ -191,7 +202,8 @@ class FastLlama:
             (torch.empty(shape, dtype=self.cos.dtype), torch.empty(shape, dtype=self.cos.dtype))
             for _ in self.layers
         ]
-        last = self.hidden(ids_BT, cache, offset_B)[:, -1]
+        ends_B = torch.arange(1, B + 1) * longest - 1
+        last = self.hidden(ids_BT, ends_B, cache, offset_B)
         padding = torch.arange(room) < offset_B[:, None]
         bias = torch.zeros(B, room, dtype=self.cos.dtype).masked_fill_(padding, -torch.inf)
         bias = bias.repeat_interleave(self.kv_heads, 0)[:, None]
@@ -210,7 +222,7 @@ class FastLlama:
         """
         at, end = batch.used, batch.used + 1
         position_B = at - batch.offset
-        cos, sin = self.cos[position_B][:, None], self.sin[position_B][:, None]
+        cos, sin = (x.index_select(0, position_B)[:, None] for x in (self.cos, self.sin))
         B, KV, scale = len(token_B), self.kv_heads, self.head_dim**-0.5
         bias = batch.bias[:, :, :end]
         x = F.embedding(token_B, self.model.embed_tokens.weight)

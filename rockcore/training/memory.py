@@ -19,7 +19,7 @@ import torch
 
 from rockcore.config import ResolvedConfig
 from rockcore.schema import Prompt
-from rockcore.training import generation, recomputing, scoring
+from rockcore.training import generation, groups, recomputing, scoring
 from rockcore.training.models import Ids, Model, encode_all
 
 _LENGTHS = (8, 24, 48)  # of the texts that are tried
@@ -125,7 +125,7 @@ def _activations(config: ResolvedConfig, student: Model, teacher: Model, length:
     """Of the largest group of rollouts: what the student keeps for its gradient, the hidden states
     of both models and what the teacher has at once of a layer.
     """
-    rows = config.micro_batch or max(1, scoring.padded_tokens(teacher) // length)
+    rows = config.micro_batch or max(1, groups.padded_tokens(teacher) // length)
     rows = min(rows, config.rollouts)
     every, token, square = _kept(student)
     kept = int(every + rows * (token * length + square * length**2))

@@ -17,7 +17,7 @@ from torch import Tensor
 from rockcore.prompts import BadPrompts
 from rockcore.schema import Prompt, RockError, Turn
 from rockcore.training import adapters, chat, generation, heads, llama
-from rockcore.training.llama import Pick
+from rockcore.training.llama import Pick, Wrote
 from rockcore.training.padding import ChosenBy
 from rockcore.training.sampling import greedy, inverse_cdf
 
@@ -53,6 +53,7 @@ class Model:
     remarks: Sequence[str] = ()  # what a reader should know of how it was loaded
     # rollouts that go through it at once where texts are judged; None: as `scoring` thinks best
     micro_batch: int | None = None
+    lanes: int = 1  # groups of rollouts that are worked on side by side, on a core each
     # what it does behind its last hidden states can be asked for position by position
     finishes: bool = False
 
@@ -141,18 +142,30 @@ class Model:
         return self.tokenizer.decode(response, skip_special_tokens=True)
 
     def sample(
-        self, prompts: Sequence[Ids], max_new_tokens: int, temperature: float, seed: int
+        self,
+        prompts: Sequence[Ids],
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        wrote: Wrote | None = None,
     ) -> list[Ids]:
         """A response to every prompt, up to and including the stop id; temperature 0 is greedy. The
         draws of a row depend on the seed and its place alone, not on which rows are beside it.
+        `wrote` may be told of rows that end before the others.
         """
         self.check_room(max(map(len, prompts)) + max_new_tokens)
         drawn = len(prompts), max_new_tokens, temperature, seed
         pick = greedy if temperature == 0 else inverse_cdf(*drawn, self.device)
-        return self.sample_by(prompts, max_new_tokens, pick)
+        return self.sample_by(prompts, max_new_tokens, pick, wrote)
 
     @torch.inference_mode()
-    def sample_by(self, prompts: Sequence[Ids], max_new_tokens: int, pick: Pick) -> list[Ids]:
+    def sample_by(
+        self,
+        prompts: Sequence[Ids],
+        max_new_tokens: int,
+        pick: Pick,
+        wrote: Wrote | None = None,
+    ) -> list[Ids]:
         """The same with each next id chosen by `pick`. A pick may end a row early; the caller sees
         to it that all rows fit the model.
         """
@@ -163,7 +176,10 @@ class Model:
             chosen = pick if whole else generation.of_rows(pick, rows, self.device)
             if self.fast is not None:
                 head_VD = self.head[: self.vocab_size]
-                found = self.fast.sample(group, head_VD, chosen, self.stop_ids, max_new_tokens)
+                told = wrote if whole else None
+                found = self.fast.sample(
+                    group, head_VD, chosen, self.stop_ids, max_new_tokens, told
+                )
             else:
                 found = self._generate(group, max_new_tokens, chosen)
             written.update(zip(rows, found, strict=True))
@@ -210,13 +226,12 @@ class Model:
         ]
         at_N = torch.tensor(at, dtype=torch.long, device=self.device)  # there may be none
         if self.fast is not None:
-            out_BTD = self.fast.hidden(ids_BT)
-        else:
-            # padding stands on the right, where a causal model does not look
-            with self.autocast():
-                net = self.net.get_decoder() if self.splits else self.net
-                out = net(ids_BT, use_cache=False)
-            out_BTD = out.last_hidden_state if self.splits else out.logits
+            return self.fast.hidden(ids_BT, at_N)
+        # padding stands on the right, where a causal model does not look
+        with self.autocast():
+            net = self.net.get_decoder() if self.splits else self.net
+            out = net(ids_BT, use_cache=False)
+        out_BTD = out.last_hidden_state if self.splits else out.logits
         return out_BTD.flatten(0, 1)[at_N]
 
     def logits(self, features: Tensor) -> Tensor:

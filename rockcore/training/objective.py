@@ -15,6 +15,7 @@ from rockcore.config import ResolvedConfig
 from rockcore.interventions import Arm, Batch, dynamic, weights
 from rockcore.log import Run, RunWriter
 from rockcore.rocks.gather import NothingToCompare
+from rockcore.training.ahead import Ahead
 from rockcore.training.clock import Clock
 from rockcore.training.columns import refuse_non_finite
 from rockcore.training.models import Model
@@ -51,21 +52,30 @@ class Objective:
     by_type: np.ndarray | None = None  # (V,) of the arm dynamic, once it has moved a weight
     moved_at: int = 0  # the milestone since which they hold
 
-    def judge(self, step: int, rollouts: Rollouts, clock: Clock, learn: bool, whole: bool) -> Fresh:
+    def judge(
+        self,
+        step: int,
+        rollouts: Rollouts,
+        clock: Clock,
+        learn: bool,
+        whole: bool,
+        ahead: Ahead | None = None,
+    ) -> Fresh:
         """Judge the rollouts of a step; to `learn`, leave the gradient in the student. `whole`: all
-        positions are to be judged, also those that get no weight. Raises NonFiniteLoss.
+        positions are to be judged, also those that get no weight. `ahead`: what the teacher has
+        read of them. Raises NonFiniteLoss.
         """
         two_passes = learn and bool(self.arm.needs)
         if learn and not two_passes:
             weight = self._weights(step, batch_of(rollouts), clock)
-            scored = self._learn(rollouts, weight, clock, whole)
+            scored = self._learn(rollouts, weight, clock, whole, ahead)
             refuse_non_finite(step, rollouts, scored)
             return Fresh(rollouts, scored, weight)
-        scored = judge_texts(self.student, self.teacher, rollouts, clock)
+        scored = judge_texts(self.student, self.teacher, rollouts, clock, ahead=ahead)
         refuse_non_finite(step, rollouts, scored)
         weight = self._weights(step, batch_of(rollouts, scored), clock)
         if two_passes:
-            self._learn(rollouts, weight, clock, whole=False)
+            self._learn(rollouts, weight, clock, False, ahead)
         return Fresh(rollouts, scored, weight)
 
     def follow(self, step: int, writer: RunWriter) -> None:
@@ -96,10 +106,17 @@ class Objective:
             seed = derived_seed(self.config.seed, f"arm {self.arm.name}", step)
             return weights(self.arm, batch, seed, self.by_type)
 
-    def _learn(self, rollouts: Rollouts, weight: np.ndarray, clock: Clock, whole: bool) -> Judged:
+    def _learn(
+        self,
+        rollouts: Rollouts,
+        weight: np.ndarray,
+        clock: Clock,
+        whole: bool,
+        ahead: Ahead | None,
+    ) -> Judged:
         divided = torch.from_numpy(normalised(weight, self.config.normaliser))
         learning = Learning(divided.to(self.student.device), whole)
-        return judge_texts(self.student, self.teacher, rollouts, clock, learning)
+        return judge_texts(self.student, self.teacher, rollouts, clock, learning, ahead=ahead)
 
 
 def batch_of(rollouts: Rollouts, scored: Judged | None = None) -> Batch:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from rockcore.schema import Prompt
+from rockcore.training.ahead import Ahead
 from rockcore.training.models import Ids, Model, encode_all
 
 
@@ -50,14 +51,17 @@ def sample(
     max_new_tokens: int,
     temperature: float,
     seed: int,
+    ahead: Ahead | None = None,
 ) -> Rollouts:
     """Let the student answer the tasks; the teacher's prompt may differ, the response positions are
-    the same.
+    the same. `ahead`: lets the teacher read what is written meanwhile.
     """
     prompts = encode_all(student, tasks, teacher=False)
-    responses = student.sample(prompts, max_new_tokens, temperature, seed)
+    privileged = encode_all(teacher, tasks, teacher=True)
+    wrote = None if ahead is None else ahead.begin(prompts, privileged)
+    responses = student.sample(prompts, max_new_tokens, temperature, seed, wrote)
     texts = [student.decode(r) for r in responses]
-    return Rollouts(tasks, prompts, encode_all(teacher, tasks, teacher=True), responses, texts)
+    return Rollouts(tasks, prompts, privileged, responses, texts)
 
 
 def rollouts_of(

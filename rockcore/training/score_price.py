@@ -6,10 +6,11 @@ import time
 from datetime import timedelta
 
 from rockcore.training.clock import Clock
+from rockcore.training.groups import padded_tokens
 from rockcore.training.memory import in_words
 from rockcore.training.models import Model
 from rockcore.training.rollouts import Rollouts
-from rockcore.training.scoring import judge_texts, padded_tokens, piece_rows
+from rockcore.training.scoring import judge_texts, piece_rows
 
 # arrays (piece, V) in float32 that judging one piece takes at its peak
 _PIECE_ARRAYS = 10

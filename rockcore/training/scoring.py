@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from rockcore.schema import TOP_ALTERNATIVES
-from rockcore.training.clock import Clock
+from rockcore.training import groups
+from rockcore.training.ahead import Ahead
+from rockcore.training.clock import WHOLE, Clock
 from rockcore.training.divergence import TokenLosses, judge, top_alternatives
-from rockcore.training.models import SMALL, Model, chunks
+from rockcore.training.gradients import Gradients, gradients_of
+from rockcore.training.lanes import Wait, side_by_side
+from rockcore.training.models import Model
 from rockcore.training.padding import CutMass, mass_beyond
 from rockcore.training.rollouts import Rollouts
 
-# bytes of float32 logits over the whole vocabulary; about six such arrays are there at one moment
-WHOLE_LOGITS = 1 << 28
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
 
 
@@ -93,6 +95,7 @@ def judge_texts(
     clock: Clock,
     learn: Learning | None = None,
     watchers: Sequence[Callable[[Piece], None]] = (),
+    ahead: Ahead | None = None,
 ) -> Judged:
     """Judge every response token under both models; to `learn`, also accumulate the student's
     gradient.
@@ -104,31 +107,19 @@ def judge_texts(
     log_s. (A model whose logits are no plain projection has them already: it saves the comparison
     alone.) `proj_grad_norm`: the gradient in the projection W is g h^T, h the last hidden state, so
     its norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
+
+    The groups go side by side on the student's lanes. `ahead`: what the teacher has read of these
+    rollouts already.
     """
-    judging = _Judging(student, teacher, rollouts, watchers)
-    for rows, at in _groups(rollouts, student, teacher):
-        weighed = slice(None) if learn is None else _places(learn.weight_N[at] > 0)
-        left_out = None if learn is None or not learn.whole else _places(learn.weight_N[at] <= 0)
-        learns = learn is not None and len(at[weighed]) > 0
-        if learn is not None and not learns and left_out is None:
-            continue
-        responses = [rollouts.responses[r] for r in rows]
-        with clock.phase("teacher_s"), torch.no_grad():
-            q_features = teacher.features([rollouts.teacher_prompts[r] for r in rows], responses)
-        with clock.phase("student_s"), torch.set_grad_enabled(learns):
-            p_features = student.features([rollouts.student_prompts[r] for r in rows], responses)
-            p_weighed = p_features[weighed]
-        judging.add_hidden(at, p_features)
-        leaf = p_weighed.detach().requires_grad_(learns)
-        weight = learn.weight_N if learn is not None and learns else None
-        judging.judge(at[weighed], leaf, _at(q_features, weighed), clock, weight)
-        if learns:
-            with clock.phase("student_s"):
-                p_weighed.backward(leaf.grad)
-        if left_out is not None:
-            with clock.phase("log_s"):
-                p_rest, q_rest = p_features.detach()[left_out], _at(q_features, left_out)
-                judging.judge(at[left_out], p_rest, q_rest, Clock())
+    judging = _Judging(student, teacher, rollouts, watchers, learn, ahead)
+    with clock.shared() as another:
+
+        def judge_group(group: tuple[list[int], Tensor], wait: Wait) -> None:
+            own = another()
+            with own.phase(WHOLE):
+                judging.group(*group, own, wait)
+
+        side_by_side(judge_group, groups_of(rollouts, student, teacher), student.lanes)
     return judging.judged()
 
 
@@ -142,22 +133,16 @@ def _at(features: Tensor, places: slice | Tensor) -> Tensor:
     return features[places if isinstance(places, slice) else places.to(features.device)]
 
 
-def _groups(
-    rollouts: Rollouts, student: Model, teacher: Model
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Rows that are judged together, and the indices of their tokens among all N; of a row's two
-    prompts the longer one counts.
-    """
+def groups_of(rollouts: Rollouts, student: Model, teacher: Model) -> list[tuple[list[int], Tensor]]:
+    """Rows that are judged together, and the indices of their tokens among all N."""
     starts = [0, *accumulate(rollouts.lengths)]
-    longest_prompt = [
-        max(a, b, key=len)
-        for a, b in zip(rollouts.student_prompts, rollouts.teacher_prompts, strict=True)
-    ]
-    budget = min(padded_tokens(student), padded_tokens(teacher))
-    most_rows = student.micro_batch
-    for rows in chunks(longest_prompt, rollouts.responses, budget, most_rows):
-        at = torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows])
-        yield rows, at.to(student.device)
+    prompts = groups.longer(rollouts.student_prompts, rollouts.teacher_prompts)
+    together = groups.groups(student, teacher, prompts, rollouts.responses)
+    return [(rows, _tokens(rows, starts).to(student.device)) for rows in together]
+
+
+def _tokens(rows: list[int], starts: list[int]) -> Tensor:
+    return torch.cat([torch.arange(starts[r], starts[r + 1]) for r in rows])
 
 
 class _Judging:
@@ -171,8 +156,11 @@ class _Judging:
         teacher: Model,
         rollouts: Rollouts,
         watchers: Sequence[Callable[[Piece], None]],
+        learn: Learning | None,
+        ahead: Ahead | None,
     ):
-        self.student, self.teacher, self.watchers = student, teacher, watchers
+        self.student, self.teacher, self.rollouts = student, teacher, rollouts
+        self.watchers, self.learn, self.ahead = watchers, learn, ahead
         device = student.device
         self.ids_N = torch.from_numpy(rollouts.token_ids()).long().to(device)
         N = len(self.ids_N)
@@ -182,9 +170,46 @@ class _Judging:
         restricted = student.restricted or teacher.restricted
         self._cut_2N = torch.full((2, N), torch.nan, device=device) if restricted else None
 
-    def add_hidden(self, at: Tensor, features: Tensor) -> None:
+    def group(self, rows: list[int], at: Tensor, clock: Clock, wait: Wait) -> None:
+        """Judge the tokens `at` of these rows; what groups share is touched after `wait`."""
+        learn = self.learn
+        weighed = slice(None) if learn is None else _places(learn.weight_N[at] > 0)
+        left_out = None if learn is None or not learn.whole else _places(learn.weight_N[at] <= 0)
+        learns = learn is not None and len(at[weighed]) > 0
+        if learn is not None and not learns and left_out is None:
+            return
+        with clock.phase("teacher_s"), torch.no_grad():
+            q_features = self._read_by_teacher(rows)
+        responses = [self.rollouts.responses[r] for r in rows]
+        with clock.phase("student_s"), torch.set_grad_enabled(learns):
+            prompts = [self.rollouts.student_prompts[r] for r in rows]
+            p_features = self.student.features(prompts, responses)
+            p_weighed = p_features[weighed]
         if self.student.projects:
-            self._hidden_norm_N[at] = features.detach().float().norm(dim=-1)
+            self._hidden_norm_N[at] = p_features.detach().float().norm(dim=-1)
+        leaf = p_weighed.detach().requires_grad_(learns)
+        gradients = gradients_of(self.student) if learns else None
+        if self.watchers:
+            wait()
+        self.judge(at[weighed], leaf, _at(q_features, weighed), clock, gradients)
+        if gradients is not None:
+            with clock.phase("student_s"):
+                gradients.flow(p_weighed, leaf.grad)
+        if left_out is not None:
+            with clock.phase("log_s"):
+                p_rest, q_rest = p_features.detach()[left_out], _at(q_features, left_out)
+                self.judge(at[left_out], p_rest, q_rest, Clock())
+        if gradients is not None:
+            wait()
+            with clock.phase("student_s"):
+                gradients.add()
+
+    def _read_by_teacher(self, rows: list[int]) -> Tensor:
+        there = None if self.ahead is None else self.ahead.of(rows)
+        if there is not None:
+            return there
+        prompts = [self.rollouts.teacher_prompts[r] for r in rows]
+        return self.teacher.features(prompts, [self.rollouts.responses[r] for r in rows])
 
     def judge(
         self,
@@ -192,12 +217,12 @@ class _Judging:
         p_features: Tensor,
         q_features: Tensor,
         clock: Clock,
-        weight_N: Tensor | None = None,
+        gradients: Gradients | None = None,
     ) -> None:
-        """Judge the positions `at`, given their features in this order; with weights, the gradient
-        of their weighted sum goes into `p_features` and the student's projection.
+        """Judge the positions `at`, given their features in this order; with `gradients`, that of
+        their weighted sum goes into `p_features` and the student's projection.
         """
-        student, teacher, learn = self.student, self.teacher, weight_N is not None
+        student, teacher, learns = self.student, self.teacher, gradients is not None
         for piece in pieces(len(at), student.vocab_size, student.device):
             here = at[piece]
             with clock.phase("projection_s"):
@@ -205,7 +230,7 @@ class _Judging:
                     # a teacher elsewhere projects there: only a piece of its logits travels
                     q_all = teacher.all_logits(q_features[piece]).to(student.device)
                 with clock.phase("student_s"):
-                    with torch.set_grad_enabled(learn):
+                    with torch.set_grad_enabled(learns):
                         p_all = student.all_logits(p_features[piece])
                         p_logits, q_logits = student.narrowed(p_all), teacher.narrowed(q_all)
                     with torch.no_grad():
@@ -213,9 +238,10 @@ class _Judging:
                         self._add(here, losses, p_all, q_all)
             for watch in self.watchers:
                 watch(Piece(here, p_logits.detach(), q_logits, gradient))
-            if weight_N is not None:
+            if gradients is not None and self.learn is not None:
                 with clock.phase("projection_s"), clock.phase("student_s"):
-                    p_logits.backward(gradient.mul_(weight_N[here, None]).to(p_logits.dtype))
+                    weight_P = self.learn.weight_N[here, None]
+                    gradients.flow(p_logits, gradient.mul_(weight_P).to(p_logits.dtype), p_features)
 
     def _add(self, at: Tensor, losses: TokenLosses, p_all: Tensor, q_all: Tensor) -> None:
         self._losses_CN[:, at] = torch.stack(losses)
@@ -229,18 +255,6 @@ class _Judging:
         norms = losses["grad_norm"] * self._hidden_norm_N.cpu().numpy()
         cut = None if self._cut_2N is None else CutMass(*self._cut_2N.double().mean(1).tolist())
         return Judged({**losses, "proj_grad_norm": norms}, self._known_N.cpu().numpy(), cut=cut)
-
-
-def padded_tokens(model: Model) -> int:
-    """Padded tokens in one pass: small models on a CPU are fastest when activations stay in the
-    cache. Of a model that cannot be asked for the logits of a few positions those of all padded
-    tokens are there at once: no more than WHOLE_LOGITS bytes of them.
-    """
-    on_cpu = model.device.type == "cpu"
-    most = 1024 if model.size < SMALL and on_cpu else 8192
-    if model.splits:
-        return most
-    return max(1, min(most, WHOLE_LOGITS // (4 * model.head.shape[0])))
 
 
 def pieces(n: int, vocab_size: int, device: torch.device) -> Iterator[slice]:

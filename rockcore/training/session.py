@@ -31,6 +31,7 @@ from rockcore.training import (
     remarks,
     updates,
 )
+from rockcore.training.ahead import reader
 from rockcore.training.checkpoints import Checkpoints
 from rockcore.training.clock import Clock
 from rockcore.training.columns import (
@@ -268,13 +269,12 @@ class Session:
         with clock.phase("sample_s"):
             batch = self.tasks.batch(config.rollouts)
             seed = derived_seed(config.seed, "rollouts", step)
-            rollouts = sample(
-                self.student, self.teacher, batch, config.max_new_tokens, config.temperature, seed
-            )
+            ahead = reader(self.student, self.teacher)
+            how = config.max_new_tokens, config.temperature, seed
+            rollouts = sample(self.student, self.teacher, batch, *how, ahead)
         self.optimizer.zero_grad()
-        fresh = self.objective.judge(
-            step, rollouts, clock, learn=not ending, whole=self.is_logged(step, ending)
-        )
+        whole = self.is_logged(step, ending)
+        fresh = self.objective.judge(step, rollouts, clock, not ending, whole, ahead)
         if not fresh.trained and not ending:
             self.say(
                 f"step {step}: no position has a weight above 0, so the student stays as it is"
@@ -299,16 +299,14 @@ class Session:
         config = self.config
         accuracy: dict[str, evals.Outcome] = {}
         if self.tasks.held_out:
-            for decoding, temperature in (("greedy", 0.0), ("sampled", config.temperature)):
-                seed = derived_seed(config.seed, "held-out", 0)
-                accuracy[decoding] = evals.graded(
-                    self.student,
-                    self.tasks.held_out,
-                    config.max_new_tokens,
-                    temperature,
-                    seed,
-                    grader=config.grader,
-                )
+            accuracy = evals.graded(
+                self.student,
+                self.tasks.held_out,
+                config.max_new_tokens,
+                {"greedy": 0.0, "sampled": config.temperature},
+                derived_seed(config.seed, "held-out", 0),
+                config.grader,
+            )
             right = {decoding: outcome.right for decoding, outcome in accuracy.items()}
             self.writer.append("evals", step, eval_columns(step, right))
         if step == 0 and (warning := evals.without_answers(accuracy, config.grader)):

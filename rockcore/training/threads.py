@@ -1,4 +1,6 @@
 """How many CPU threads a pair is fastest with: measured once, then remembered for this machine.
+Plain small models take all: each thread has work of its own, and their number changes no number of
+the log (see `lanes`).
 
 A remembered choice is what makes two runs with one seed alike to the bit: matrix products add up in
 another order when they are shared among threads, and a stopwatch may decide differently the second
@@ -27,6 +29,8 @@ from rockcore.training.models import SMALL, Model, encode_all
 from rockcore.training.rollouts import Rollouts, sample
 from rockcore.training.scoring import Learning, judge_texts
 
+CORES = torch.get_num_threads()  # as torch found them, before anybody set another number
+_MOST_LANES = 8  # a step's rollouts make no more than a few groups
 # what a large pair is tried on: beginnings of so many prompts, and so many new tokens of each
 _FEW_TEXTS, _FEW_IDS, _FEW_TOKENS = 2, 32, 4
 
@@ -34,8 +38,12 @@ _FEW_TEXTS, _FEW_IDS, _FEW_TOKENS = 2, 32, 4
 def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> int:
     """The given number of threads, else the faster of one and all, tried on a bit of this run's
     work: of a large pair, which one thread may serve better too where the others are busy, on a few
-    tokens. Sets it too.
+    tokens. Sets it too: as the student's lanes, where both models are plain and small.
     """
+    if student.fast and teacher.fast and max(student.size, teacher.size) < SMALL:
+        student.lanes = min(config.threads or CORES, _MOST_LANES)
+        torch.set_num_threads(1)
+        return student.lanes
     if config.threads:
         torch.set_num_threads(config.threads)
         return config.threads

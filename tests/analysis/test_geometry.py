@@ -196,7 +196,7 @@ def test_sums_equal_those_of_single_occurrences_in_full_and_projected_whole_and_
     scene, budget, cut, monkeypatch
 ):
     monkeypatch.setattr(
-        "rockcore.training.scoring.padded_tokens", lambda model: 10_000 if cut > 7 else 60
+        "rockcore.training.groups.padded_tokens", lambda model: 10_000 if cut > 7 else 60
     )
     monkeypatch.setattr(
         "rockcore.training.scoring.pieces",

@@ -432,15 +432,15 @@ def test_terms_that_cannot_be_are_refused(wrong: dict[str, object], says: str) -
 @pytest.mark.parametrize("host", ["203.0.113.77", "no.such.host.invalid", "x" * 90, "2001:db8::77"])
 def test_an_address_that_this_machine_has_not_is_refused_in_words(host: str) -> None:
     with pytest.raises(CannotOpen, match="no address or name of this machine"):
-        opening.refuse_taken(host, 0)
+        opening.listen(host, 0)
 
 
 def test_a_port_that_is_taken_is_refused_in_words_and_one_that_was_is_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(CannotOpen, match=f"--port {port} is taken.*another --port"):
-            opening.refuse_taken("127.0.0.1", port)
-    opening.refuse_taken("127.0.0.1", port)
+            opening.listen("127.0.0.1", port)
+    opening.listen("127.0.0.1", port).close()
 
 
 def test_the_dashboard_itself_refuses_what_it_cannot_listen_on_without_a_traceback() -> None:

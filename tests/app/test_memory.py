@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import memory
+from app import memory, work
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +60,24 @@ def test_the_size_of_a_result_is_that_of_all_it_holds() -> None:
     held = Held(array)
     held.more["itself"] = held
     assert memory.size_of(held) == pytest.approx(array.nbytes, rel=0.01)
+
+
+def test_an_answer_that_has_grown_is_weighed_again_and_drives_others_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """1.6 GB that a log works out later were counted as the few bytes it had at first."""
+    monkeypatch.setattr(memory, "MOST_BYTES", 1_000_000)
+
+    @work.kept
+    def log(run: str) -> Held:
+        return Held(np.zeros(10))
+
+    @work.kept
+    def other() -> np.ndarray:
+        return np.zeros(50_000)
+
+    other()
+    log("a").more["sorted"] = np.zeros(100_000)
+    assert work.is_known(other), "it is not known yet that there is more"
+    work.weigh(log, "a")
+    assert work.is_known(log, "a") and not work.is_known(other)

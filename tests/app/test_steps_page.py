@@ -22,7 +22,7 @@ from conftest import STEPS, WORDS
 from pages import DAMAGES, words
 from streamlit.testing.v1 import AppTest
 
-from app import data
+from app import controls, data
 from app import words as app_words
 from app.components import colours, heatmap
 from app.components.heatmap import drawing
@@ -692,3 +692,19 @@ def test_a_value_is_read_out_beside_its_cell_and_inside_the_page(
         assert page.locator(".heatmap").evaluate(FITS) == [[], True]
     page.mouse.move(1, 1)
     playwright.expect(page.locator(".readout")).to_be_hidden()
+
+
+def test_of_a_large_log_the_size_and_the_words_come_before_what_needs_all_tokens(
+    open_app, tiny_run: RunFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page says how large the log is, and nothing on it asks for a list of all its texts."""
+    monkeypatch.setattr(data.runs, "LARGE", 0)
+    monkeypatch.setattr(controls, "MOST_LISTED", 1)
+    run = tiny_run("large")
+    for page in ("trace", "steps", "overview"):
+        app = open_app(page, run)
+        assert not app.exception
+        assert any("A large log:" in each.value for each in app.caption), page
+    for page in ("trace", "steps"):
+        app = open_app(page, run, rollout="2")
+        assert app.number_input(key="widget rollout").value == 2

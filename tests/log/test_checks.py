@@ -274,16 +274,22 @@ def test_parquet_is_read_through_the_check_alone():
     assert reads == {
         ("duck.py", "read_parquet"),  # of files that went through `checked`
         ("checks.py", "ParquetFile("),
+        ("cache.py", "ParquetFile("),  # rows that duck.py has read
         ("checks.py", "read_table("),
         ("screens.py", "read_table("),  # that of checks
         ("files.py", "pq.read"),  # the footer
+        ("partial.py", "ParquetFile("),  # what a scan wrote itself
+        ("scanned.py", "read_parquet"),  # as well
+        ("source.py", "ParquetFile("),  # a log of a scan, which may lie elsewhere: looked at there
+        ("source.py", "read_table("),
+        ("source.py", "pq.read"),
     }
 
 
 def test_a_file_is_looked_through_once_until_it_changes(tmp_path, monkeypatch):
     file, seen = alone(TYPES, tmp_path), []
-    opened = checks._opened
-    monkeypatch.setattr(checks, "_opened", lambda path: (seen.append(path), opened(path))[1])
+    opened = checks.opened
+    monkeypatch.setattr(checks, "opened", lambda path: (seen.append(path), opened(path))[1])
     for _ in range(3):
         duck.rows(schema.TYPES, [file])
     assert seen.count(file) == 1

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from small_logs import VOCAB, meta, tokens
 
-from rockcore.log import Run, RunWriter, duck, grown
+from rockcore.log import Run, RunWriter, checks, grown
 
 STEPS = grown._FEW + 6
 QUESTIONS: dict[str, Callable[[Run], Any]] = {
@@ -72,8 +72,8 @@ def test_after_a_step_only_its_file_is_read(
     QUESTIONS[name](Run.open(writer.path))
     log(writer, STEPS)
     read: list[Path] = []
-    checked = duck.checked
-    monkeypatch.setattr(duck, "checked", lambda file: (read.append(file), checked(file))[1])
+    checked = checks.checked
+    monkeypatch.setattr(checks, "checked", lambda file: (read.append(file), checked(file))[1])
     QUESTIONS[name](Run.open(writer.path))
     last = {file.name for file in read}
     assert last <= {f"step={STEPS:06d}.parquet", "step=000000.parquet"} and len(read) <= 3

@@ -56,13 +56,15 @@ def detection(corpus: Corpus, rule: RockRule, dtype: str = "float32") -> Detecti
     return Detection(Material("paired", Texts.FINAL, corpus.steps, (corpus,)), rule, dtype)
 
 
-@pytest.mark.parametrize("sorted_at_most", [30_000_000, 1, 7])
+@pytest.mark.parametrize("whole", [4_000_000, 1, 7])
 @brute.examples(60)
 @given(log=brute.logs(), asked=st.lists(st.tuples(levels, levels), min_size=1, max_size=5))
-def test_a_reading_is_that_of_a_mask_over_all_occurrences(sorted_at_most, log, asked):
-    """With 1 and 7 sorted ones, most questions are answered by searching through all of them."""
+def test_a_reading_is_that_of_a_mask_over_all_occurrences(whole, log, asked):
+    """Of more than 1 and 7 occurrences the upper half alone is prepared, and some questions are
+    answered by searching through all of them.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(thresholds, "_SORTED_AT_MOST", sorted_at_most)
+        patch.setattr(thresholds, "_WHOLE", whole)
         table = ThresholdTable(log.corpus())
     for pre, post in asked:
         assert_same(table.read(pre, post), masked(log.corpus(), pre, post))
@@ -148,3 +150,27 @@ def test_a_log_without_a_token_or_without_a_loss_answers_with_nothing():
     assert silent.read(0.1, 0.1) == nothing and silent.read(0.0, 0.0) == Reading(
         1, 2, 1.0, 0.0, None
     )
+
+
+@pytest.mark.parametrize("whole", [4_000_000, 1])
+def test_a_reading_of_many_occurrences_is_that_of_a_mask(monkeypatch, whole):
+    """So many that cells hold thousands, with ties at both ends."""
+    monkeypatch.setattr(thresholds, "_WHOLE", whole)
+    rng = np.random.default_rng(1)
+    n = 60_000
+    pre = rng.gamma(0.5, 1.0, n)
+    losses = [
+        (x.round(2) if i else x).astype(np.float32)
+        for i, x in enumerate((pre, pre * rng.gamma(2, 0.5, n)))
+    ]
+    ids = rng.zipf(1.5, n).clip(max=3_000).astype(np.int32)
+    starts = np.arange(0, n, 100)
+    corpus = Corpus((0, 1), np.arange(len(starts)), starts, ids, tuple(losses), losses[0] * 0.3)
+    table = ThresholdTable(corpus)
+    quantiles = np.quantile(losses[0], rng.random(40))
+    for tau in zip(quantiles, rng.permutation(quantiles), strict=True):
+        assert_same(table.read(*tau), masked(corpus, *tau))
+        assert_same(table.read(tau[0], tau[0]), masked(corpus, tau[0], tau[0]))
+    median = float(np.quantile(losses[0], 0.5))
+    assert not table.is_slow(median, median), "from the median on nothing is searched through"
+    assert table.is_slow(median / 2, median) == (whole == 1)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from rockcore.log.vocabulary import piece_text
 from rockcore.schema import Prompt
 from rockcore.tasks import BadPrompts
-from rockcore.training import loading, models, scoring
+from rockcore.training import groups, loading, models
 from rockcore.training.clock import Clock
 from rockcore.training.divergence import VocabularyMismatch, token_losses
 from rockcore.training.exact_gradients import exact_norms
@@ -125,7 +125,7 @@ def test_the_accumulated_gradient_is_that_of_the_weighted_kl(pairs, family, monk
     rollouts = rollouts_of(student, teacher, TASKS, RESPONSES)
     weight = torch.linspace(0, 1, 11)
     monkeypatch.setattr(
-        "rockcore.training.scoring.padded_tokens", lambda model: 20
+        "rockcore.training.groups.padded_tokens", lambda model: 20
     )  # several groups of rows
     monkeypatch.setattr(
         "rockcore.training.scoring.pieces",
@@ -304,8 +304,8 @@ def test_whole_logits_of_a_pass_stay_within_their_bytes_and_change_nothing(pairs
     longest = max(len(p) + len(r) for p, r in texts)
     tops = [Alternatives(30), Alternatives(30)]
     before = judge_texts(student, teacher, rollouts, Clock(), watchers=tops[:1]).losses
-    monkeypatch.setattr(scoring, "WHOLE_LOGITS", 4 * 300 * longest * 2)
-    assert scoring.padded_tokens(student) == 2 * longest
+    monkeypatch.setattr(groups, "WHOLE_LOGITS", 4 * 300 * longest * 2)
+    assert groups.padded_tokens(student) == 2 * longest
     seen: list[int] = []
     net = teacher.net.forward
     monkeypatch.setattr(

@@ -10,7 +10,7 @@ import torch
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.log import Run
 from rockcore.schema import Prompt
-from rockcore.training import loading, scoring
+from rockcore.training import groups, loading, scoring
 from rockcore.training.clock import Clock
 from rockcore.training.exact_gradients import exact_norms
 from rockcore.training.models import Model
@@ -69,9 +69,9 @@ def test_the_gradient_of_micro_batches_is_that_of_one_batch(pair, rows, monkeypa
 
 def test_a_micro_batch_takes_the_rows_that_were_asked_for_however_long(pair, monkeypatch):
     student, teacher = loading.load_pair(*pair, "cpu", "float32")
-    monkeypatch.setattr(scoring, "padded_tokens", lambda model: 64)
+    monkeypatch.setattr(groups, "padded_tokens", lambda model: 64)
     student.micro_batch = 6
-    assert len(list(scoring._groups(texts(student, teacher), student, teacher))) == 1
+    assert len(scoring.groups_of(texts(student, teacher), student, teacher)) == 1
 
 
 def test_gradient_checkpointing_keeps_inputs_of_layers_and_gives_the_same_gradient(pair):

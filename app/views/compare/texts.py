@@ -44,30 +44,44 @@ def choose_texts(asked: Asked) -> tuple[data.compare.Text, data.compare.Text] | 
         return None
     left, right = st.columns(2) if shared.several else (st.container(), None)
     with left:
-        rollout = selection.choose(
-            "rollout",
-            st.selectbox,
-            "Prompt and text of A",
-            list(shared.prompts),
-            next(iter(shared.prompts)),
-            format_func=lambda i: sentences.named_prompt(i, shared.prompts[i]),
-            help=f"{shared.both:,} prompts are on both sides, of {shared.of_a:,} of A and "
-            f"{shared.of_b:,} of B.",
-        )
+        rollout = choose_a(shared)
     a = data.compare.Text(asked.a, asked.texts, asked.step_a, rollout)
-    partners = data.compare.partners(shared, a, asked.b, asked.step_b)
-    chosen = next(iter(partners))
+    partners = data.compare.partners(shared, a, asked.b)
+    chosen = partners[0]
     if right and len(partners) > 1:
         with right:
-            chosen = selection.choose(
-                "rollout_b",
-                st.selectbox,
-                "Text of B on this prompt",
-                list(partners),
-                chosen,
-                format_func=partners.get,
-            )
+            chosen = choose_b(asked, partners)
     return a, data.compare.Text(asked.b, asked.texts, asked.step_b, chosen)
+
+
+def choose_a(shared: data.compare.SharedPrompts) -> int:
+    """A text of A, by its prompt, or by its number where there are too many for a list."""
+    prompts = shared.prompts
+    about = (
+        f"{shared.both:,} prompts are on both sides, of {shared.of_a:,} of A and "
+        f"{shared.of_b:,} of B."
+    )
+    if len(prompts) > controls.MOST_LISTED:
+        return controls.numbered("rollout", "Text of A", sorted(prompts), help=about)
+    return selection.choose(
+        "rollout",
+        st.selectbox,
+        "Prompt and text of A",
+        list(prompts),
+        next(iter(prompts)),
+        format_func=lambda i: sentences.named_prompt(i, prompts[i]),
+        help=about,
+    )
+
+
+def choose_b(asked: Asked, partners: list[int]) -> int:
+    """One of B's texts on the prompt of A's, the likeliest first, which stands there by itself."""
+    label = "Text of B on this prompt"
+    if len(partners) > controls.MOST_LISTED:
+        return controls.numbered("rollout_b", label, sorted(partners), partners[0])
+    hints = data.compare.hints(partners, asked.texts, asked.b, asked.step_b)
+    box = st.selectbox
+    return selection.choose("rollout_b", box, label, partners, partners[0], format_func=hints.get)
 
 
 def explain_no_prompt(asked: Asked, shared: data.compare.SharedPrompts) -> None:

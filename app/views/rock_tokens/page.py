@@ -50,7 +50,10 @@ def page() -> None:
     controls.show_rock_line(run)
     show_headline(found.report)
     show_types(found)
-    show_figures(found)
+    if data.rocks.only_scanned(run, rule):
+        st.text("Figures of texts, controls and steps take the log itself.")
+    else:
+        show_figures(found)
 
 
 st.title(

@@ -34,7 +34,8 @@ class Asked(NamedTuple):
     @property
     def has_ratio(self) -> bool:
         """Whether a value is never below zero, and there are two steps to compare."""
-        return not self.scale.signed and len(data.runs.steps(self.run, self.source)) > 1
+        signed = data.texts.SIGNALS[self.signal].kind == "diverging"
+        return not signed and len(data.runs.steps(self.run, self.source)) > 1
 
     @property
     def columns(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import data, selection
+from app import controls, data, selection
 from app import words as app_words
 from app.views.steps.asked import Asked
 from app.views.steps.surfaces import (
@@ -26,14 +26,10 @@ COLUMNS = ["position", "shown", "first", "cursor", "last", "change"]
 
 def choose_rollout(run: data.runs.RunKey, source: str, step: int) -> int | None:
     """One of the texts of a probe; None, and said, where there is none."""
-    hints = data.runs.hints(run, source, step)
-    if not hints:
+    rollout, _ = controls.rollout(run, source, step, width=250)
+    if rollout is None:
         explain_nothing(f"Step {step} has no rollouts of this kind.")
-        return None
-    ids = list(hints)
-    return selection.choose(
-        "rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get, width=250
-    )
+    return rollout
 
 
 def show_positions(asked: Asked, rollout: int, row: DeltaGenerator) -> None:
@@ -54,7 +50,9 @@ def show_positions(asked: Asked, rollout: int, row: DeltaGenerator) -> None:
     title = f"{asked.spoken} of rollout {rollout} by position and step"
     marked = (span,) if span else ()
     drawn = fit(surface, "position")
+    first = show_words_first(asked, surface)
     box = show_heatmap(asked.chart(drawn, title, "position", flat=True, marked=marked))
+    first.empty()
     if box is not None and (new := f"{box[0]}-{min(box[1], len(surface.names) - 1)}") != text:
         selection.pick("span", new)
         st.rerun()
@@ -68,6 +66,14 @@ def show_positions(asked: Asked, rollout: int, row: DeltaGenerator) -> None:
         f"{min(len(rows), MOST_ROWS):,} of {len(surface.names):,} positions. Drag over the "
         "heatmap to narrow them."
     )
+
+
+def show_words_first(asked: Asked, surface: data.steps.Surface) -> DeltaGenerator:
+    """The text while a large log is measured for its colours, in a place that is emptied then."""
+    place = st.empty()
+    if data.runs.is_large(asked.run) and not data.runs.is_measured(asked.run, asked.signal):
+        place.text("".join(surface.names).replace("␣", " "))
+    return place
 
 
 def read_span(text: str, length: int) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection
+from app import controls, data, selection
 from app.components import token_pane
 
 HEIGHT = 330  # pixels: as tall as the histogram beside it
@@ -16,7 +16,7 @@ def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
     if data.rocks.source(run, rule).probe_set is None and not report.single:
         st.text("The texts before and after differ: there is no rollout to show at both ends.")
         return
-    ids = data.rocks.rollouts(run, rule)
+    ids = offered(data.rocks.rollouts(run, rule))
     # those with most of the first rule's occurrences come first; a text that is read stays
     first = selection.first_shown("rollout of the lab", str(ids[0]))
     rollout = selection.choose(
@@ -40,6 +40,12 @@ def show_preview(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
         with column:
             st.markdown(f"**{when}: step {step}**")
             show_end(run, rule, rollout, step, when)
+
+
+def offered(ids: list[int]) -> list[int]:
+    """As many as a list can hold, and the one that is read."""
+    most, asked = ids[: controls.MOST_LISTED], selection.asked("rollout")
+    return most + [i for i in ids[controls.MOST_LISTED :] if str(i) == asked]
 
 
 def show_end(

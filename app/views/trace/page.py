@@ -160,10 +160,12 @@ def show_text(opened: Opened) -> None:
         st.text("This rollout is empty: the student ended at once.")
         return
     ids = data.texts.ids(text)
+    first = controls.show_words_first(run, opened.signal, text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
     told = data.knockouts.of_text(run, ids, at_once=True)
     view = opened.view(ids, verdict, told)
     draw = token_pane.show(PANE, text, values, view, follow_the_pane, answer_the_pane)
+    first.empty()
     offer_downloads(*where)
     if verdict.later or told.later:
         told = data.knockouts.of_text(run, ids)
@@ -180,20 +182,10 @@ def choose_text(sources: list[str]) -> Opened | None:
         source = controls.source(sources, width=170)
         steps = data.runs.steps(run, source)
         step = selection.choose("step", st.select_slider, "Step", steps, steps[-1], width=170)
-        hints = data.runs.hints(run, source, step)
-        if not hints:
+        rollout, rollouts = controls.rollout(run, source, step, width=250)
+        if rollout is None:
             st.text(f"Step {step} has no rollouts of this kind.")
             return None
-        rollouts = list(hints)
-        rollout = selection.choose(
-            "rollout",
-            st.selectbox,
-            "Rollout",
-            rollouts,
-            rollouts[0],
-            format_func=hints.get,
-            width=250,
-        )
         signal = controls.signal(run, "Colour", names, data.texts.Texts(source), width=160)
     if signal is None:
         st.text(f"There is nothing to colour by. {facts.held.lack('kl')}")

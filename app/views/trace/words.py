@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import data, selection, words
+from app import controls, data, selection, words
 
 
 def show_words(run: data.runs.RunKey, facts: data.runs.Course) -> None:
@@ -20,15 +20,11 @@ def show_words(run: data.runs.RunKey, facts: data.runs.Course) -> None:
     left, right = st.columns([3, 2])
     with right:
         step = selection.choose("step", st.select_slider, "Step", steps, steps[-1])
-    hints = data.runs.hints(run, "fresh", step)
-    if not hints:
+    with left:
+        rollout, _ = controls.rollout(run, "fresh", step)
+    if rollout is None:
         st.text(f"Step {step} has no rollouts.")
         return
-    with left:
-        ids = list(hints)
-        rollout = selection.choose(
-            "rollout", st.selectbox, "Rollout", ids, ids[0], format_func=hints.get
-        )
     for name, text in data.texts.words(run, step, rollout).items():
         st.caption(name)
         st.code(words.printable(text), language=None, wrap_lines=True)

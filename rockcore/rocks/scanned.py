@@ -1,0 +1,108 @@
+"""What a scan of a log found, where only that is here and the log is elsewhere: a report under one
+rule. Written by `rockcore.scale`, read as a run is read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rockcore.log.files import NOT_PARQUET, commit, read_whole, unreadable
+from rockcore.log.holdings import NotLogged
+from rockcore.rocks.report import RockReport
+from rockcore.rocks.rule import RockRule
+from rockcore.schema import DamagedRun
+
+FOLDER = "scanned"
+_FRAMES = ("tokens", "curves", "groups", "rollouts")
+
+
+class OnlyScanned(NotLogged):
+    """A question that partials do not answer: of single texts, or under another rule."""
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What was scanned, and where what was found lies."""
+
+    folder: Path  # of the partials
+    log: str
+    shards: int
+    of: int  # shards of the whole log
+    positions: int
+    rollouts: int
+    gradient: float | None  # share of the summed gradient norm on the set; None: not logged
+    rule: RockRule
+
+    @classmethod
+    def of_run(cls, path: Path) -> Scanned | None:
+        """What a folder says of a scan; None for a run. Raises DamagedRun."""
+        file = path / FOLDER / "about.json"
+        try:
+            data = json.loads(read_whole(file))
+            rule = RockRule.from_dict(data.pop("rule"))
+            return cls(folder=path, rule=rule, **data)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as e:
+            raise _damaged(file, e) from e
+
+    @property
+    def sentence(self) -> str:
+        """Where the numbers are from."""
+        part = "" if self.shards == self.of else f" of {self.of:,}"
+        return (
+            f"From partials of {self.shards:,}{part} shards, {self.positions:,} positions under "
+            f"the rule {self.rule.called}; no texts here: open {self.log}."
+        )
+
+    def needs(self, what: str) -> OnlyScanned:
+        """What to say of a question that the partials do not answer."""
+        return OnlyScanned(
+            f"{self.folder.name} holds what {self.shards:,} shards of {self.log} say under the "
+            f"rule {self.rule.called}, and no texts",
+            f"{what} takes the tokens themselves",
+            f"Open {self.log}, or scan it for another rule: rockcore scan {self.log} --out "
+            f"{self.folder.name} --preset NAME",
+        )
+
+    @cached_property
+    def report(self) -> RockReport:
+        """Raises DamagedRun."""
+        folder = self.folder / FOLDER
+        try:
+            data = json.loads(read_whole(folder / "report.json"))
+            frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _FRAMES}
+            return RockReport.from_frames(data | {"run": str(self.folder)}, frames)
+        except (*NOT_PARQUET, ValueError, TypeError, KeyError) as e:
+            raise _damaged(folder / "report.json", e) from e
+
+    def report_under(self, rule: RockRule) -> RockReport:
+        """The report, if it was the rule of the scan. Raises OnlyScanned otherwise."""
+        if differ := rule.changes_from(self.rule):
+            raise self.needs(f"Another rule ({', '.join(differ[:3])})")
+        return self.report
+
+
+def save(found: Scanned, report: RockReport) -> None:
+    """Write what a scan found; the last file is the one by which a reader knows that all is there.
+    Raises LogWriteError.
+    """
+    folder = found.folder / FOLDER
+    for name in _FRAMES:
+        frame: pd.DataFrame = getattr(report, name)
+        commit(folder / f"{name}.parquet", lambda tmp, f=frame: f.to_parquet(tmp, index=False))
+    said = report.to_dict(without=_FRAMES)
+    commit(folder / "report.json", lambda tmp: tmp.write_text(json.dumps(said)))
+    about: dict[str, Any] = asdict(found)
+    del about["folder"]
+    commit(folder / "about.json", lambda tmp: tmp.write_text(json.dumps(about)))
+
+
+def _damaged(file: Path, cause: Exception) -> DamagedRun:
+    return unreadable(f"{file} is not what a scan writes", cause)

@@ -1,0 +1,361 @@
+"""Stage four of a scan: from the partials of all buckets to a detection, and to its report.
+
+`FromPartials` is a `Detection` whose sums were found elsewhere: ranking, cutoff and set are the
+same code. What only single occurrences tell is not known here, and said so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rockcore import schema, stats
+from rockcore.categories.places import PlaceCounts
+from rockcore.log import Run
+from rockcore.rocks.conclusion import OF_GROUPS, curves, token_table
+from rockcore.rocks.corpus import Corpus
+from rockcore.rocks.detection import Detection, Highs
+from rockcore.rocks.empty import why_empty
+from rockcore.rocks.gather import Material
+from rockcore.rocks.notes import notes_on
+from rockcore.rocks.report import RockReport
+from rockcore.rocks.scores import Spread, TypeStats
+from rockcore.scale import pairs, partial, sums
+from rockcore.scale.buckets import Known
+from rockcore.scale.plan import Plan
+from rockcore.scale.thresholds import Known as KnownQuantile
+
+
+@dataclass(frozen=True)
+class Tallied(Corpus):
+    """A corpus of which only the sums are here."""
+
+    held: np.ndarray | None = None  # (V,) the token ids that occur
+    counted: tuple[int, int] = (0, 0)  # rollouts and positions
+
+    @property
+    def types(self) -> np.ndarray:
+        return np.zeros(0, np.int64) if self.held is None else self.held
+
+    @property
+    def rollouts(self) -> int:
+        return self.counted[0]
+
+    def __len__(self) -> int:
+        return self.counted[1]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the sums of all shards say together."""
+
+    rollouts: tuple[int, ...]  # of each corpus
+    rows: tuple[int, ...]
+    hard_from: float  # nats: the mean of all losses before training
+    negative: int
+    cells: int  # types by rollout, over the three checkpoints of a history
+    before: Counter[int]  # see thresholds.count_bins
+    types: pd.DataFrame  # by step and token id
+
+
+def totals(plan: Plan, out: Path) -> Totals:
+    """Add up the sums of all shards. Floats are added exactly and rounded once: the order of the
+    shards changes nothing.
+    """
+    corpora = max(s.corpus for s in plan.shards) + 1
+    rollouts, rows, first, negative = [0] * corpora, [0] * corpora, list[float](), 0
+    before: Counter[int] = Counter()
+    files = []
+    for shard in plan.shards:
+        file = sums.paths(plan, shard, out)[0]
+        said = partial.said_by(file)
+        rollouts[shard.corpus] += said["rollouts"]
+        rows[shard.corpus] += said["rows"]
+        if shard.corpus == 0:
+            first.append(said["loss"][0])
+            before.update(dict(said["before"]))
+        if shard.corpus == plan.last:
+            negative += said["below"]
+        files.append(file)
+    types = _added(files)
+    return Totals(
+        tuple(rollouts),
+        tuple(rows),
+        math.fsum(first) / max(rows[0], 1),
+        negative,
+        _cells_of_history(plan, types),
+        before,
+        types,
+    )
+
+
+def _added(files: Sequence[Path]) -> pd.DataFrame:
+    """One row a step and type of all shards together. Histograms are most of what a partial holds,
+    so they are read and added one shard at a time.
+    """
+    names = (*_COUNTS, *_FLOATS, "loss_max")
+    tables = [partial.rows_of(file, columns=("step", "token_id", *names)) for file in files]
+    keys = [_keys(table) for table in tables]
+    key, at = np.unique(np.concatenate(keys), return_inverse=True)
+    rows = pa.concat_tables(tables)
+    found: dict[str, Any] = {"step": key >> 32, "token_id": key & 0xFFFFFFFF}
+    for name in _COUNTS:
+        found[name] = np.bincount(at, rows[name].to_numpy(), len(key)).astype(np.int64)
+    for name in _FLOATS:
+        found[name] = add_exactly(at, rows[name].to_numpy(), len(key))
+    found["loss_max"] = np.full(len(key), -np.inf)
+    np.maximum.at(found["loss_max"], at, rows["loss_max"].to_numpy())
+    total = np.zeros((len(key), len(schema.KL_EDGES) + 1), np.int64)
+    for file, its in zip(files, keys, strict=True):
+        bins = partial.rows_of(file, columns=("histogram",))["histogram"].combine_chunks()
+        # a shard names no step and type twice
+        total[np.searchsorted(key, its)] += bins.flatten().to_numpy().reshape(len(its), -1)
+    return pd.DataFrame({**found, "histogram": list(total)})
+
+
+_COUNTS = ("n", "rollouts", "opens", "joins")
+_FLOATS = ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum")
+
+
+def _keys(table: pa.Table) -> np.ndarray:
+    step, token = (table[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
+    return step << 32 | token
+
+
+def add_exactly(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:
+    """(G,) sums of float64 by group, to the nearest float64 of the true sum."""
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(groups + 1))
+    ordered = values[order].tolist()
+    pairs_of = zip(ends.tolist(), ends[1:].tolist(), strict=False)
+    return np.array([math.fsum(ordered[i:j]) for i, j in pairs_of])
+
+
+def _cells_of_history(plan: Plan, types: pd.DataFrame) -> int:
+    """As many as the sparse matrices of a `rocks.history.History` of the whole have entries."""
+    last = types.token_id[types.step == plan.steps[-1]]
+    by_step = [
+        int(types.rollouts[(types.step == step) & types.token_id.isin(last)].sum())
+        for step in plan.steps
+    ]
+    middle = by_step[len(by_step) // 2] if len(by_step) > 2 else by_step[-1]
+    return by_step[0] + middle + by_step[-1]
+
+
+class FromPartials(Detection):
+    """A detection from the partials of all buckets; arrays over types follow `corpus.types`."""
+
+    def __init__(self, plan: Plan, total: Totals, known: Known, buckets: Sequence[Path], out: Path):
+        tables = [partial.rows_of(file) for file in buckets]
+        rows = pa.concat_tables([table for table in tables if len(table)])
+        self.rows = rows.take(np.argsort(rows["token_id"].to_numpy()))
+        self._most = max((partial.said_by(file)["most_similar"] for file in buckets), default=0)
+        self.total, self._plan, self._out, self.given = total, plan, out, known
+        dtype = plan.meta.dtype
+        super().__init__(
+            self._material(plan, total),
+            plan.rule,
+            dtype,
+            before=KnownQuantile(plan.rule.tau_quantile, known.taus[0], dtype),
+        )
+
+    def _material(self, plan: Plan, total: Totals) -> Material:
+        none, ids = np.zeros(0, np.int64), self._column("token_id").astype(np.int64)
+        empty = (none, none, none, ())
+        corpora = [Tallied((s,), *empty, held=none, counted=(0, 0)) for s in plan.steps[:-1]]
+        judged = (total.rollouts[-1], total.rows[-1])
+        last = Tallied(plan.steps[-1:], *empty, held=ids, counted=judged)
+        both = (last,) if plan.paired else (*corpora, last)
+        return _Counted(plan.mode, plan.source, plan.steps, both, plan.lacks)
+
+    def _column(self, name: str) -> np.ndarray:
+        return self.rows[name].to_numpy()
+
+    def _list(self, name: str) -> np.ndarray:
+        """(V, 1 + 2P): of all rollouts, of each part and of its rest."""
+        values = self.rows[name].combine_chunks().flatten().to_numpy()
+        return values.reshape(len(self.rows), -1)
+
+    @cached_property
+    def _lists(self) -> dict[str, np.ndarray]:
+        names = ("n", "kl_sum", "rollouts", "ss", "sn", "nn", "before", "consistent")
+        return {n: self._list(n) for n in names if n in self.rows.column_names}
+
+    @cached_property
+    def tau(self) -> tuple[float, float]:
+        return self.given.taus
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.material.single:
+            unknown = np.full(len(self.rows), np.nan)
+            return unknown, unknown
+        n, before_n = self._lists["n"][:, 0], self._column("first_n")
+        q = self._column("last_high") / np.maximum(n, 1)
+        high = self._column("first_high")
+        p = np.divide(high, before_n, out=np.zeros(len(n)), where=before_n > 0)
+        low, most = stats.frechet(p, q)
+        unseen = before_n == 0
+        return np.where(unseen, 0.0, low) * n, np.where(unseen, q, most) * n
+
+    @cached_property
+    def persistent(self) -> np.ndarray:
+        return self._column("persistent") if self.material.paired else self.bounds[0]
+
+    @cached_property
+    def consistent(self) -> np.ndarray | None:
+        return self._lists["consistent"][:, 0] if self.material.paired else None
+
+    @cached_property
+    def highs(self) -> Highs:
+        said = [
+            partial.said_by(pairs.path(self._plan, shard, self.tau, self._out))
+            for shard in self._plan.shards
+        ]
+        return Highs(*(sum(each[name] for each in said) for name in ("before", "after", "both")))
+
+    @property
+    def negative(self) -> int:
+        return self.total.negative
+
+    @property
+    def most_similar(self) -> int:
+        return self._most
+
+    def _stats(self, at: int) -> TypeStats:
+        """`at`: which of the lists' numbers."""
+        of = {
+            name: np.ascontiguousarray(v[:, at])
+            for name, v in self._lists.items()
+            if at < v.shape[1]
+        }
+        spread = Spread(of["rollouts"], of["ss"], of["sn"], of["nn"]) if "ss" in of else None
+        n = of["n"].astype(np.int64)
+        return TypeStats(
+            self.corpus.types, n, of["kl_sum"], spread, of.get("before"), of.get("consistent")
+        )
+
+    def type_stats(
+        self, rollouts: np.ndarray | None = None, consistent: np.ndarray | None = None
+    ) -> TypeStats:
+        """Those of all rollouts. Raises ValueError for a mask: see `in_parts`."""
+        if rollouts is not None:
+            raise ValueError("Partials know the parts of the rollouts that stability asks for")
+        return self._stats(0)
+
+    def in_parts(self, parts_PB: np.ndarray) -> Iterator[tuple[TypeStats, TypeStats]]:
+        """`parts_PB`: those of cutoff.parts, which every bucket has drawn for itself."""
+        for p in range(len(parts_PB)):
+            self.pulse()
+            yield self._stats(1 + 2 * p), self._stats(2 + 2 * p)
+
+    @property
+    def gradient_share(self) -> float | None:
+        """What of the summed gradient norm after training is on the set; None where it is not
+        logged throughout.
+        """
+        types = self.total.types
+        last = types[types.step == self.material.steps[-1]]
+        norms, whole = last.grad_norm_sum, last.grad_norm_sum.sum(skipna=False)
+        if not whole > 0:
+            return None
+        return float(norms[last.token_id.isin(self.corpus.types[self.in_set])].sum() / whole)
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        return np.full(len(self.rows), np.nan)
+
+    @property
+    def classes(self) -> pd.DataFrame:
+        """See examined.classes_of."""
+        names = [name for name in self.rows.column_names if name.startswith("change_")]
+        columns = {name.removeprefix("change_"): self._column(name) for name in names}
+        return pd.DataFrame(columns)
+
+
+class _Counted(Material):
+    """The losses before training are with the shards."""
+
+    def before(self) -> np.ndarray:
+        return np.zeros(0, np.float32)
+
+
+OF_ROLLOUTS = ("rollout_id", "tokens", "type", "occurrence")
+_NOT_DRAWN = (
+    "Not drawn: a control is a choice of positions, and partials hold no single position of types "
+    "outside of the set. Open the log itself for it."
+)
+
+
+def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
+    """What is known of the rule's set from partials alone. `run`: of which the vocabulary is."""
+    cut, rule, meta, n = found.cutoff, found.rule, run.meta, len(found.corpus)
+    classes, places = found.classes, _places(found)
+    types = int(found.stats.n[found.in_set].sum())
+    kept = None if found.consistent is None else int(found.consistent[found.in_set].sum())
+    return RockReport(
+        run=str(run.path),
+        name=meta.name,
+        fingerprint=fingerprint,
+        tokenizer_hash=meta.tokenizer_hash,
+        estimator=meta.estimator,
+        mode=found.material.mode,
+        source=found.material.source,
+        steps=found.material.steps,
+        rule=replace(rule, tau_pre=found.tau[0], tau_post=found.tau[1], top_k=cut.k, tau_rock=None),
+        asked=rule,
+        chosen_by=cut.chosen_by,
+        knee=cut.knee,
+        hard_from=found.given.hard_from,
+        occurrences=_occurrences(found),
+        coverage=cut.covered,
+        covered_elsewhere=cut.covered_elsewhere,
+        stability=cut.stability,
+        density={
+            "type": types / max(n, 1),
+            "occurrence": None if kept is None else kept / max(n, 1),
+        },
+        tokens=token_table(run, found, classes, places),
+        rollouts=pd.DataFrame(columns=OF_ROLLOUTS),
+        curves=curves(cut),
+        groups=pd.DataFrame(columns=OF_GROUPS),
+        control={"kind": rule.controls, "how": _NOT_DRAWN, "n": 0},
+        notes=notes_on(found),
+        why_empty=why_empty(found),
+        enough=cut.enough,
+    )
+
+
+def _places(found: FromPartials) -> Any:
+    types = found.total.types
+    last = types.loc[types.step == found.material.steps[-1]]  # by token id
+    return PlaceCounts(*(last[name].to_numpy() for name in ("n", "opens", "joins"))).usual
+
+
+def _occurrences(found: FromPartials) -> dict[str, int | None]:
+    names = ("persistent", "persistent_low", "persistent_high", "consistent", "in_set")
+    counts: dict[str, int | None] = {"scored": len(found.corpus), **dict.fromkeys(names)}
+    if found.material.single:
+        return counts
+    if found.consistent is None:
+        low, high = (float(ends.sum()) for ends in found.bounds)
+        low, high = math.floor(low + 1e-6), math.ceil(high - 1e-6)
+        return {**counts, "persistent_low": low, "persistent_high": high}
+    del counts["persistent_low"], counts["persistent_high"]
+    consistent = found.consistent
+    in_set = int(consistent[found.in_set].sum())
+    persistent = int(found.persistent.sum())
+    return counts | {
+        "persistent": persistent,
+        "consistent": int(consistent.sum()),
+        "in_set": in_set,
+    }

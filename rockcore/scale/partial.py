@@ -1,0 +1,93 @@
+"""A partial: one Parquet file that says all that is needed of one shard, or of one bucket of types.
+
+It is named by what it depends on, written under another name and renamed: whoever finds it can rely
+on it, a second writing of it puts the same in its place, and a worker that is killed in the middle
+leaves nothing that looks whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rockcore.log.files import NOT_PARQUET, unreadable
+from rockcore.scale.errors import BadScan, NotScanned
+
+_SAID = b"rockcore"
+
+
+def write(path: Path, tables: Iterable[tuple[int, pa.Table]], said: dict[str, Any]) -> None:
+    """Write tables of equal columns, a row group each, behind its bucket; `said` is JSON that
+    stands beside them. Raises BadScan on a full or guarded disk.
+    """
+    tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    buckets: list[int] = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tmp.open("wb") as file:
+            writer = None
+            for bucket, table in tables:
+                if writer is None:
+                    writer = pq.ParquetWriter(file, table.schema, compression="zstd")
+                if len(table):
+                    writer.write_table(table, row_group_size=len(table))
+                    buckets.append(bucket)
+            if writer is None:
+                raise ValueError(f"{path} was to be written without a table")
+            writer.add_key_value_metadata({_SAID: json.dumps({**said, "buckets": buckets})})
+            writer.close()
+        os.replace(tmp, path)
+    except OSError as e:
+        raise BadScan(
+            f"{path} could not be written ({e.strerror or e})",
+            "A scan writes what it found of each shard; those that are finished are whole",
+            "Free space or fix the permissions, then start the scan again: it goes on from there",
+        ) from e
+    finally:
+        with suppress(OSError):
+            tmp.unlink()
+
+
+def said_by(path: Path) -> dict[str, Any]:
+    """What stands beside the tables of a partial. Raises NotScanned where there is none."""
+    with _opened(path) as file:
+        return _said(file)
+
+
+def _said(file: pq.ParquetFile) -> dict[str, Any]:
+    return json.loads((file.metadata.metadata or {})[_SAID])
+
+
+def rows_of(
+    path: Path, bucket: int | None = None, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The rows of one bucket, or of all; `columns`: these alone. Raises NotScanned where there is
+    no such partial.
+    """
+    with _opened(path) as file:
+        if bucket is None:
+            return file.read(None if columns is None else list(columns), use_threads=False)
+        buckets = _said(file)["buckets"]
+        groups = [i for i, each in enumerate(buckets) if each == bucket]
+        return file.read_row_groups(groups, use_threads=False)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError as e:
+        raise NotScanned(
+            f"{path} is not there",
+            "A scan puts together what was found of every shard",
+            "Start the scan again: it makes what is missing",
+        ) from e
+    except NOT_PARQUET as e:
+        raise unreadable(f"{path} is no readable Parquet file", e) from e

@@ -1,0 +1,88 @@
+"""The folder that a scan leaves behind: it opens as a run does, and holds what the scan found in
+place of texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rockcore import schema
+from rockcore.log import Run, RunWriter
+from rockcore.log.files import commit
+from rockcore.log.folders import META, fingerprint
+from rockcore.rocks.scanned import FOLDER, Scanned, save
+from rockcore.scale.errors import BadScan, NotScanned
+from rockcore.scale.merged import FromPartials, report
+from rockcore.scale.plan import Plan
+from rockcore.scale.source import Source
+from rockcore.scale.sums import paths
+
+PARTIALS = "partials"
+
+
+def refuse(out: Path) -> None:
+    """Raises BadScan for a folder that is something else, as a run, or no folder at all."""
+    if "://" in str(out) or str(out).split(":/")[0] in ("s3", "gs", "hf"):
+        raise BadScan(
+            f"--out {out} is an address",
+            "Partials are files that every worker writes and reads under one name",
+            "Give a folder; on a cluster one on a file system that all nodes share",
+        )
+    if out.exists() and not out.is_dir():
+        raise BadScan(f"{out} is a file", "Partials are a folder", "Give another one")
+    if (out / META).exists() and not (out / FOLDER).exists():
+        raise BadScan(
+            f"{out} is a run",
+            "What a scan finds would mix with its log",
+            "Give a folder that is new, or that a scan has made",
+        )
+
+
+def there(plan: Plan, out: Path) -> Plan:
+    """The plan of the shards whose first partials are there. Raises NotScanned where there are
+    none, or none of the first checkpoint or the last.
+    """
+    made = [s for s in plan.shards if all(p.exists() for p in paths(plan, s, out / PARTIALS))]
+    corpora = {s.corpus for s in plan.shards}
+    if not made or {s.corpus for s in made} != corpora:
+        raise NotScanned(
+            f"{out} has partials of {len(made)} of {len(plan.shards)} shards",
+            "What is merged needs one at least, of every checkpoint whose texts are its own",
+            "Let the scan go on, or start it without --partial-ok",
+        )
+    return plan.only(made)
+
+
+def conclude(plan: Plan, found: FromPartials, out: Path) -> Scanned:
+    """Write the folder: run.json, the vocabulary, and the report. Raises LogWriteError."""
+    source = Source(plan.shards[0].address)
+    vocab = source.vocab()
+    meta, positions = source.meta, len(found.corpus)
+    scanned = Scanned(
+        out,
+        plan.log,
+        len(plan.shards),
+        plan.of,
+        positions,
+        found.corpus.rollouts,
+        found.gradient_share,
+        plan.rule,
+    )
+    notes = [*meta.notes, scanned.sentence]
+    meta = replace(meta, notes=notes[-1000:], status="finished", reason="")
+    writer = RunWriter(out, meta)
+    writer.write("vocab", {name: vocab[name].to_pylist() for name in schema.VOCAB})
+    commit(out / META, lambda tmp: tmp.write_text(meta.to_json()))
+    _write_sums(found, out)
+    save(scanned, report(Run.open(out), found, fingerprint(out)))
+    return scanned
+
+
+def _write_sums(found: FromPartials, out: Path) -> None:
+    """The sums of each step and type, beside the report."""
+    types = found.total.types
+    commit(
+        out / FOLDER / "sums.parquet",
+        lambda tmp: types.assign(histogram=types.histogram.map(list)).to_parquet(tmp, index=False),
+    )

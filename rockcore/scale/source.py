@@ -1,0 +1,167 @@
+"""A log wherever it lies: a folder, a glob of folders, or an address that fsspec knows, such as
+s3://, gs://, hf:// or memory://, read with the usual credentials.
+
+Only what a scan reads of it: run.json, the vocabulary, which steps are logged, and ranges of
+rollouts. Several folders are the parts of one log, one after the other in the order of their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rockcore import schema
+from rockcore.log.files import NOT_PARQUET, unreadable
+from rockcore.log.folders import META
+from rockcore.scale.errors import BadScan
+from rockcore.schema import RunMeta, RunNotFound
+
+_WHEN = ("mtime", "ETag", "etag", "LastModified", "updated", "last_commit", "created")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One folder of a log. `address` is whole, with its protocol where it has one."""
+
+    address: str
+
+    @cached_property
+    def _there(self) -> tuple[Any, str]:
+        return _filesystem(self.address)
+
+    @property
+    def path(self) -> PurePosixPath:
+        """What messages call it by."""
+        return PurePosixPath(self._there[1])
+
+    def _at(self, name: str) -> str:
+        return f"{self._there[1].rstrip('/')}/{name}"
+
+    @cached_property
+    def meta(self) -> RunMeta:
+        """Raises RunNotFound, DamagedRun or SchemaMismatch."""
+        return RunMeta.from_json(self.read(META), self.path / META)  # pyright: ignore
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a small file."""
+        with self.opened(name) as file:
+            return file.read()
+
+    def opened(self, name: str) -> IO[bytes]:
+        """Raises RunNotFound for a file that is not there, DamagedRun for one that cannot be
+        read.
+        """
+        try:
+            return self._there[0].open(self._at(name), "rb")
+        except FileNotFoundError as e:
+            raise RunNotFound(
+                f"{self.address} has no {name}",
+                "A log is a folder that holds run.json, vocab.parquet and tables of tokens",
+                "Give the folder of a run, or a glob of such folders",
+            ) from e
+        except OSError as e:
+            raise unreadable(f"{name} of {self.address} cannot be read", e) from e
+
+    def steps(self, table: str = "tokens") -> list[int]:
+        """The steps for which a table is logged, ascending."""
+        of = schema.TABLES[table]
+        try:
+            names = self._there[0].ls(self._at(of.folder), detail=False)
+        except FileNotFoundError:
+            return []
+        except OSError as e:
+            raise unreadable(f"{of.folder} of {self.address} cannot be listed", e) from e
+        steps = (of.step_of(PurePosixPath(name).name) for name in names)
+        return sorted(step for step in steps if step is not None)
+
+    def state(self, name: str) -> str:
+        """The path, size and time of a file: when it is written anew, this is another."""
+        info = self._there[0].info(self._at(name))
+        when = next((info[key] for key in _WHEN if info.get(key)), "")
+        return f"{self.address}/{name} {info['size']} {when}"
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return int(self._there[0].info(self._at(name))["size"])
+
+    def footer(self, name: str) -> pq.FileMetaData:
+        """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun."""
+        try:
+            with self.opened(name) as file:
+                return pq.read_metadata(file)
+        except NOT_PARQUET as e:
+            raise unreadable(f"{name} of {self.address} is no readable Parquet file", e) from e
+
+    def batches(
+        self, name: str, groups: Sequence[int], columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatch]:
+        """Rows of some row groups, some at a time; columns that the file lacks are left out."""
+        try:
+            with self.opened(name) as file:
+                parquet = pq.ParquetFile(file)
+                there = [c for c in columns if c in parquet.schema_arrow.names]
+                yield from parquet.iter_batches(
+                    1 << 18, row_groups=list(groups), columns=there, use_threads=False
+                )
+        except NOT_PARQUET as e:
+            raise unreadable(f"{name} of {self.address} cannot be read", e) from e
+
+    def vocab(self) -> pa.Table:
+        """token_id, token, special."""
+        name = schema.TABLES["vocab"].file()
+        try:
+            with self.opened(name) as file:
+                return pq.read_table(file, columns=list(schema.VOCAB))
+        except NOT_PARQUET as e:
+            raise unreadable(f"{name} of {self.address} is no readable Parquet file", e) from e
+
+
+def sources(location: str) -> list[Source]:
+    """The folders of a log: the one named, or those that a glob matches and that hold run.json.
+    Raises RunNotFound, or BadScan where they are not parts of one log.
+    """
+    if not any(sign in location for sign in "*?["):
+        found = [Source(location)]
+    else:
+        fs, pattern = _filesystem(location)
+        places = sorted(fs.glob(f"{pattern.rstrip('/')}/{META}"))
+        found = [Source(fs.unstrip_protocol(place.removesuffix(f"/{META}"))) for place in places]
+        if not found:
+            raise RunNotFound(
+                f"{location} matches no folder with a {META}",
+                "A log is such a folder, or several",
+                "Check the pattern; quote it, so that the shell leaves it as it is",
+            )
+    _refuse_strangers(found)
+    return found
+
+
+def _refuse_strangers(found: list[Source]) -> None:
+    first = found[0]
+    for other in found[1:]:
+        for name in ("tokenizer_hash", "estimator", "student", "teacher", "dtype"):
+            if getattr(first.meta, name) != getattr(other.meta, name):
+                raise BadScan(
+                    f"{other.path.name} has {name} {getattr(other.meta, name)!r}, and "
+                    f"{first.path.name} {getattr(first.meta, name)!r}",
+                    "The folders of a glob are read as the parts of one log",
+                    "Give the folders of one run",
+                )
+
+
+def _filesystem(address: str) -> tuple[Any, str]:
+    try:
+        return fsspec.core.url_to_fs(address)
+    except (ImportError, ValueError) as e:
+        raise BadScan(
+            f"{address} cannot be opened ({e})",
+            "fsspec reads it with a package of its own for each kind of store",
+            "Install it: s3fs for s3://, gcsfs for gs://, huggingface_hub for hf://",
+        ) from e

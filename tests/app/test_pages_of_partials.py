@@ -1,0 +1,41 @@
+"""Every page on the folder that a scan leaves, in which there are no texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chrome import PAGES
+from planted import Plan as Planted
+from planted import write
+from test_odd_runs import shown, stands
+
+from rockcore.rocks import RockRule
+from rockcore.scale.engines import here
+from rockcore.scale.partials import PARTIALS, conclude
+from rockcore.scale.plan import plan
+from rockcore.scale.scan import scan
+
+
+@pytest.fixture(scope="module")
+def partials(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("partials")
+    write(folder / "log", Planted(20_000, 400, rocks=20, learned=10, tokens_per_rollout=150))
+    planned = plan(str(folder / "log"), RockRule(), 9_000)
+    conclude(planned, scan(planned, folder / "out" / PARTIALS, here), folder / "out")
+    return folder / "out"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_stands_on_partials_and_speaks_plainly(page: str, partials: Path, open_app):
+    stands(open_app(page, partials))
+
+
+def test_the_overview_says_that_the_numbers_are_from_partials(partials: Path, open_app):
+    text = shown(open_app("overview", partials))
+    assert "From partials of 3 shards, 20,000 positions" in text and "no texts here: open" in text
+
+
+def test_the_rock_tokens_of_partials_are_shown(partials: Path, open_app):
+    text = shown(open_app("rock_tokens", partials))
+    assert "No Rock Tokens can be found here" not in text and " Rock Tokens, " in text

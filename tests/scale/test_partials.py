@@ -1,0 +1,70 @@
+"""The folder that a scan leaves, read as a run is, and what it does not answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from planted import Plan as Planted
+from planted import write
+
+from rockcore.cli import main
+from rockcore.log import Run
+from rockcore.rocks import RockRule
+from rockcore.rocks.examined import Examined
+from rockcore.rocks.scanned import OnlyScanned
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("partials") / "log"
+    write(path, Planted(20_000, 400, rocks=20, learned=10, tokens_per_rollout=150, seed=1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def partials(log: Path) -> Path:
+    out = log.parent / "partials"
+    main(["scan", str(log), "--out", str(out), "--workers", "1", "--shard-rows", "9000"])
+    return out
+
+
+def test_the_command_line_reads_partials_as_it_reads_a_run(
+    log: Path, partials: Path, capsys: pytest.CaptureFixture[str]
+):
+    found = []
+    for run in (log, partials):
+        main(["rocks", str(run), "--json"])
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["ids"] == found[1]["ids"] and len(found[0]["ids"]) > 5
+    assert found[0]["curves"] == found[1]["curves"]
+    main(["rocks", str(partials)])
+    assert "Rock Tokens, " in (said := capsys.readouterr().out) and "nan" not in said
+
+
+def test_what_partials_do_not_answer_is_said_in_three_parts(log: Path, partials: Path):
+    run = Run.open(partials)
+    with pytest.raises(OnlyScanned) as raised:
+        _ = Examined(run, RockRule(gamma=0.25)).report
+    found, why, todo = raised.value.parts
+    assert "3 shards" in found and "gamma 0.5 → 0.25" in why and f"rockcore scan {log}" in todo
+    with pytest.raises(OnlyScanned):
+        _ = Examined(run).material
+
+
+def test_a_dry_run_says_what_would_be_read_and_writes_nothing(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    main(["scan", str(log), "--out", str(out), "--dry-run", "--shard-rows", "9000"])
+    said = capsys.readouterr().out
+    assert "3 shards, 20,000 positions" in said and "bytes" in said and not out.exists()
+
+
+def test_a_run_is_not_overwritten_by_what_a_scan_finds(
+    log: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        main(["scan", str(log), "--out", str(log)])
+    assert "is a run" in capsys.readouterr().err

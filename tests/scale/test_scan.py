@@ -1,0 +1,217 @@
+"""The Rock Tokens of a log from partials of its shards: the same as from the whole log, to the last
+id and bit, however the shards are cut and whoever makes them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+from planted import Plan as Planted
+from planted import write
+
+from rockcore.log import Run
+from rockcore.rocks import RockReport, RockRule
+from rockcore.rocks.examined import Examined
+from rockcore.scale import partial, sums
+from rockcore.scale.engines import Processes, Ray, here
+from rockcore.scale.errors import BadScan, NotScanned
+from rockcore.scale.merged import report
+from rockcore.scale.partials import there
+from rockcore.scale.plan import Plan, plan
+from rockcore.scale.scan import Engine, Task, do, scan
+
+RULE = RockRule()
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scan") / "log"
+    write(path, Planted(20_000, 400, rocks=20, learned=10, tokens_per_rollout=150, seed=1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(log: Path) -> RockReport:
+    found = Examined(Run.open(log), RULE).report
+    assert len(found.ids) > 5  # else nothing is compared
+    return found
+
+
+def scanned(planned: Plan, out: Path, engine: Engine = here) -> RockReport:
+    log = planned.log.partition("://")[2] or planned.log
+    path = Path(log) if Path(log).exists() else out
+    return report(Run.open(path), scan(planned, out, engine), "")
+
+
+def same(found: RockReport, whole: RockReport) -> None:
+    assert found.ids == whole.ids and found.rule == whole.rule
+    tokens = whole.tokens.drop(columns="precision")
+    pd.testing.assert_frame_equal(found.tokens.drop(columns="precision"), tokens, check_exact=True)
+    pd.testing.assert_frame_equal(found.curves, whole.curves, check_exact=True)
+    assert found.occurrences == whole.occurrences and found.density == whole.density
+    assert (found.chosen_by, found.notes, found.why_empty) == (
+        whole.chosen_by,
+        whole.notes,
+        whole.why_empty,
+    )
+
+
+def test_processes_find_what_the_whole_log_holds(log: Path, whole: RockReport, tmp_path: Path):
+    planned = plan(str(log), RULE, 7_000)
+    assert len(planned.shards) == 3 and planned.buckets > 1
+    with closing(Processes(2)) as pool:
+        same(scanned(planned, tmp_path, pool), whole)
+
+
+def test_a_real_ray_finds_what_the_whole_log_holds(
+    log: Path, whole: RockReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    options = {
+        "num_cpus": 2,
+        "include_dashboard": False,
+        "object_store_memory": 80 * 2**20,
+        "_temp_dir": f"/tmp/ray-{os.getpid()}",
+    }
+    try:
+        same(scanned(plan(str(log), RULE, 11_000), tmp_path, Ray("local", options)), whole)
+    finally:
+        ray.shutdown()
+        shutil.rmtree(options["_temp_dir"], ignore_errors=True)
+
+
+def test_a_worker_that_is_killed_changes_nothing(log: Path, whole: RockReport, tmp_path: Path):
+    killed: list[int] = []
+    pool = Processes(2)
+
+    def killing(tasks: Sequence[Task]) -> Iterator[str]:
+        for path in pool(tasks):
+            if not killed:
+                killed.append(pool.pids[0])
+                os.kill(killed[0], signal.SIGKILL)
+            yield path
+
+    with closing(pool):
+        same(scanned(plan(str(log), RULE, 4_000), tmp_path, killing), whole)
+    assert killed  # what it left half-written is nobody's partial: it has no such name
+
+
+def test_workers_end_with_a_scan_that_is_killed(log: Path, tmp_path: Path):
+    words = ["scan", str(log), "--out", str(tmp_path / "out"), "--workers", "1"]
+    killed = subprocess.Popen([sys.executable, "-m", "rockcore", *words, "--shard-rows", "300"])
+    while not list(tmp_path.glob("out/partials/sums/*.parquet")):
+        assert killed.poll() is None
+    workers = [os.pidfd_open(int(pid)) for pid in children(killed.pid)]
+    killed.kill()
+    killed.wait()
+    assert workers
+    for worker in workers:
+        assert select.select([worker], [], [], 60)[0]  # readable when the process has ended
+        os.close(worker)
+
+
+def children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.mark.parametrize("rows", [20_000, 1_500])
+def test_neither_the_size_of_shards_nor_their_order_changes_a_bit(
+    log: Path, whole: RockReport, tmp_path: Path, rows: int
+):
+    order = np.random.default_rng(rows)
+
+    def shuffled(tasks: Sequence[Task]) -> Iterator[str]:
+        return map(do, [tasks[i] for i in order.permutation(len(tasks))])
+
+    same(scanned(plan(str(log), RULE, rows), tmp_path, shuffled), whole)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "lenient",
+        "authors",
+        'default;score="mean_kl_eb"',
+        'default;score="joint"',
+        "default;tau_quantile=1",
+        "default;tau_pre=0.4;tau_post=0.3;min_rollouts=0",
+        "default;tau_pre=90;tau_post=90",
+    ],
+)
+def test_other_rules_are_answered_as_on_the_whole_log(log: Path, tmp_path: Path, rule: str):
+    asked = RockRule.from_short(rule)
+    found = scanned(plan(str(log), asked, 9_000), tmp_path)
+    same(found, Examined(Run.open(log), asked).report)
+
+
+def test_a_partial_written_twice_is_the_same(log: Path, tmp_path: Path):
+    planned = plan(str(log), RULE, 9_000)
+    file = Path(sums.make(planned, 0, tmp_path))
+    first = file.read_bytes()
+    file.unlink()
+    assert sums.make(planned, 0, tmp_path) == str(file)
+    assert file.read_bytes() == first
+
+
+def test_what_is_there_is_not_made_again_and_a_changed_file_is(
+    log: Path, whole: RockReport, tmp_path: Path
+):
+    copy = shutil.copytree(log, tmp_path / "log")
+    out = tmp_path / "out"
+    scanned(plan(str(copy), RULE, 9_000), out)
+    before = {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}
+    same(scanned(plan(str(copy), RULE, 9_000), out), whole)
+    assert {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")} == before
+    os.utime(copy / "probe" / "final" / "step=000050.parquet", (1, 1))
+    same(scanned(plan(str(copy), RULE, 9_000), out), whole)
+    assert len(list(out.glob("*/*.parquet"))) == 2 * len(before)
+
+
+def test_what_is_there_of_a_running_scan_is_that_part_of_the_log(log: Path, tmp_path: Path):
+    planned, out = plan(str(log), RULE, 7_000), tmp_path / "partials"
+    with pytest.raises(NotScanned, match="0 of 3"):
+        there(planned, tmp_path)
+    for index in (0, 1):
+        sums.make(planned, index, out)
+    part = there(planned, tmp_path)
+    assert (len(part.shards), part.of) == (2, 3)
+    rows = sum(partial.said_by(sums.paths(planned, s, out)[0])["rows"] for s in part.shards)
+    assert scanned(part, out).occurrences["scored"] == rows < 20_000
+
+
+def test_a_log_elsewhere_is_read_through_fsspec(log: Path, whole: RockReport, tmp_path: Path):
+    store = fsspec.filesystem("memory")
+    store.put(str(log), "/scan/log", recursive=True)
+    try:
+        found = scan(plan("memory://scan/log", RULE, 9_000), tmp_path / "a", here)
+        same(report(Run.open(log), found, ""), whole)
+    finally:
+        store.rm("/scan", recursive=True)
+    same(scanned(plan(f"file://{log}", RULE, 9_000), tmp_path / "b"), whole)
+
+
+def test_texts_that_differ_before_and_after_are_bounded_as_on_the_whole_log(
+    tiny_run, tmp_path: Path
+):
+    run, rule = tiny_run(), RockRule(mode="bounds", tau_quantile=0.5, min_jaccard=0.0)
+    planned = plan(str(run), rule, 40)
+    assert planned.mode == "bounds" and len(planned.shards) > len(planned.steps)
+    same(scanned(planned, tmp_path), Examined(Run.open(run), rule).report)
+
+
+def test_contexts_across_checkpoints_are_refused(log: Path):
+    with pytest.raises(BadScan, match="matched"):
+        plan(str(log), RockRule(mode="matched"))
