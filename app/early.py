@@ -18,7 +18,10 @@ from contextlib import AbstractAsyncContextManager, suppress
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from string import Template
 from typing import Any, NamedTuple, Protocol
+
+from rockcore.colours import PAGE, TEXT
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,22 +43,22 @@ class Answer(NamedTuple):
 
 
 # Where a browser does not know :has, the note would never go: there it is not shown.
-NOTE = """
+NOTE = Template("""
 <style>
   #opening { display: none; }
   @supports selector(:has(a)) {
     #opening { position: fixed; inset: 0; z-index: 1; display: flex; flex-direction: column;
       align-items: center; justify-content: center; gap: .5rem; padding: 1rem; text-align: center;
-      background: #fff; color: #31333f; font: 1rem/1.5 system-ui, sans-serif; }
+      background: $page; color: $text; font: 1rem/1.5 system-ui, sans-serif; }
     #opening b { font-size: 1.5rem; }
     #opening bdi { overflow-wrap: anywhere; }
-    @media (prefers-color-scheme: dark) { #opening { background: #0e1117; color: #fafafa; } }
+    @media (prefers-color-scheme: dark) { #opening { background: $dark_page; color: $dark_text; } }
     body:has([data-testid=stMain] :is(h1, h2, h3, p)) #opening, body:has([role=dialog]) #opening
       { display: none; }
   }
 </style>
-<div id="opening" role="status"><b>Rock Token Explorer</b><span>Opening WHAT …</span></div>
-"""
+<div id="opening" role="status"><b>Rock Token Explorer</b><span>Opening $what …</span></div>
+""")
 _PAGE = re.compile(r"/[a-z_]*")  # the pages' own addresses; what lies below one is no page
 _MOST_NAMES = 3
 
@@ -75,7 +78,9 @@ def page_with_note(page: str, runs: Iterable[Path]) -> str:
     names = [f"<bdi>{escape(run.name or str(run))}</bdi>" for run in runs]
     more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     what = ", ".join(names[:_MOST_NAMES] + more) or "the sample runs and ./runs"
-    note = NOTE.replace("WHAT", what)
+    page_colours = dict(zip(("page", "dark_page"), PAGE, strict=True))
+    text_colours = dict(zip(("text", "dark_text"), TEXT, strict=True))
+    note = NOTE.substitute(page_colours, **text_colours, what=what)
     page = page.replace("<title>Streamlit</title>", "<title>Rock Token Explorer</title>")
     return re.sub(r"<body[^>]*>", lambda body: body[0] + note, page, count=1)
 
