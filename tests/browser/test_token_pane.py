@@ -232,6 +232,38 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
     assert all_marked(page)
 
 
+HOLD = """() => {
+    globalThis.held = [];
+    const open = Response.prototype.arrayBuffer;
+    Response.prototype.arrayBuffer = function () {
+        return new Promise((done) => held.push(() => done(open.call(this))));
+    };
+}"""
+
+
+def test_of_two_steps_that_arrive_together_the_later_is_drawn_whatever_opens_first(
+    tab: Tab,
+) -> None:
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20&signal=student_entropy")
+    tab.rest()
+    before, whole = layers(page), "() => { const p = rockPanes.get('token pane'); "
+    page.evaluate(HOLD)
+    slider = page.get_by_test_id("stMain").get_by_role("slider", name="Step")
+    slider.press("ArrowLeft")
+    page.wait_for_function("() => held.length >= 2")  # values and paint of step 10
+    assert page.evaluate(whole + "return p.values.step; }") == 20 and layers(page) == before
+    first = page.evaluate("() => held.length")
+    slider.press("ArrowLeft")
+    page.wait_for_function("n => held.length >= n + 2", arg=first)
+    page.evaluate("n => held.slice(n).forEach((open) => open())", first)
+    page.wait_for_function(whole + "return p.values.step === 0; }")
+    after = layers(page)
+    page.evaluate("n => held.slice(0, n).forEach((open) => open())", first)
+    tab.rest()
+    assert page.evaluate(whole + "return p.values.step; }") == 0
+    assert layers(page) == after != before
+
+
 # A text of its own steps: token i is hard at i % (S + 1) of the S steps; then what the pane makes
 # of it for each threshold.
 COUNT_STEPS = """([S, cuts]) => {

@@ -155,15 +155,17 @@ def show(
     def send(part: str, body: Body, mount: str) -> None:
         _part(key=f"{key} {mount}", data=message(body, pane=key, part=part))
 
-    send("text", text.body, "text")
-    send("values", values.body, "values")
-    slot = st.empty()  # mounts arrive in any order: of two views only the last may be on the page
+    with st.container(gap=None):  # what shows nothing takes no room
+        send("text", text.body, "text")
+        send("values", values.body, "values")
+        # mounts arrive in any order: of two views only the last may be on the page
+        slot = st.empty()
 
     def draw(view: View, name: str = "later view") -> None:
         verdict = {**view.verdict}
         classes, marks = verdict.pop("classes"), verdict.pop("marks")
         paint = paint_part(values, view.scale["name"], classes, marks)
-        with slot.container():
+        with slot.container(gap=None):
             send("paint", paint, f"{name} paint")
             _part(
                 key=f"{key} {name}",
