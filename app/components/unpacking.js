@@ -40,14 +40,17 @@ async function inflated(bytes) {
 
 const KINDS = {
   u1: { width: 1, read: ([bytes]) => bytes.slice() },
-  u2: {
-    width: 2,
-    read: ([low, high], n) => Uint16Array.from({ length: n }, (_, i) => low[i] | (high[i] << 8)),
-  },
+  u2: { width: 2, read: halves },
   i4: { width: 4, read: wholes },
   f3: { width: 3, read: floats },
   shown: { width: 2, read: shownNumbers },
 };
+
+function halves([low, high], n) {
+  const found = new Uint16Array(n);
+  for (let i = 0; i < n; i++) found[i] = low[i] | (high[i] << 8);
+  return found;
+}
 
 function wholes([a, b, c, d], n) {
   const found = new Int32Array(n);
