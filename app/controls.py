@@ -49,13 +49,15 @@ def figure(name: str, labels: Mapping[str, str]) -> str:
     )
 
 
-def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]) -> DeltaGenerator:
+def show_words_first(
+    run: data.runs.RunKey, signal: str, text: data.texts.TextPart
+) -> DeltaGenerator:
     """The plain words of a text while a large log is measured for its colours, in a place that is
     emptied once it is coloured.
     """
     place = st.empty()
     if data.runs.is_large(run) and not data.texts.is_measured(run, signal):
-        shown = words.printable(data.texts.plain(dict(text)))
+        shown = words.printable(text.plain)
         place.code(shown, language=None, wrap_lines=True, height=260)
     return place
 
