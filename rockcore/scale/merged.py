@@ -68,9 +68,7 @@ class Totals:
 
 
 def totals(plan: Plan, out: Path) -> Totals:
-    """Add up the sums of all shards. Floats are added exactly and rounded once: the order of the
-    shards changes nothing.
-    """
+    """Add up the sums of all shards, in the order of the plan, whoever was ready first."""
     corpora = max(s.corpus for s in plan.shards) + 1
     rollouts, rows, first, negative = [0] * corpora, [0] * corpora, list[float](), 0
     before: Counter[int] = Counter()
@@ -98,46 +96,59 @@ def totals(plan: Plan, out: Path) -> Totals:
     )
 
 
-def _added(files: Sequence[Path]) -> pd.DataFrame:
-    """One row a step and type of all shards together. Histograms are most of what a partial holds,
-    so they are read and added one shard at a time.
-    """
-    names = (*_COUNTS, *_FLOATS, "loss_max")
-    tables = [partial.rows_of(file, columns=("step", "token_id", *names)) for file in files]
-    keys = [_keys(table) for table in tables]
-    key, at = np.unique(np.concatenate(keys), return_inverse=True)
-    rows = pa.concat_tables(tables)
-    found: dict[str, Any] = {"step": key >> 32, "token_id": key & 0xFFFFFFFF}
-    for name in _COUNTS:
-        found[name] = np.bincount(at, rows[name].to_numpy(), len(key)).astype(np.int64)
-    for name in _FLOATS:
-        found[name] = add_exactly(at, rows[name].to_numpy(), len(key))
-    found["loss_max"] = np.full(len(key), -np.inf)
-    np.maximum.at(found["loss_max"], at, rows["loss_max"].to_numpy())
-    total = np.zeros((len(key), len(schema.KL_EDGES) + 1), np.int64)
-    for file, its in zip(files, keys, strict=True):
-        bins = partial.rows_of(file, columns=("histogram",))["histogram"].combine_chunks()
-        # a shard names no step and type twice
-        total[np.searchsorted(key, its)] += bins.flatten().to_numpy().reshape(len(its), -1)
-    return pd.DataFrame({**found, "histogram": list(total)})
-
-
 _COUNTS = ("n", "rollouts", "opens", "joins")
 _FLOATS = ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum")
+_BINS = len(schema.KL_EDGES) + 1
 
 
-def _keys(table: pa.Table) -> np.ndarray:
-    step, token = (table[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
-    return step << 32 | token
+class _Adding:
+    """The sums of one step, of all types: one shard after the other is added, so what is held does
+    not grow with them. A shard names no type twice.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[str, np.ndarray] = {}
+        self.histogram = np.zeros((0, _BINS), np.int64)
+
+    def add(self, rows: pa.Table) -> None:
+        token = rows["token_id"].to_numpy()
+        self._grow(int(token.max(initial=-1)) + 1)
+        for name in (*_COUNTS, *_FLOATS):
+            self.of[name][token] += rows[name].to_numpy()
+        most = self.of["loss_max"]
+        most[token] = np.maximum(most[token], rows["loss_max"].to_numpy())
+        bins, counts = (rows[name].combine_chunks() for name in ("bins", "in_bins"))
+        kind = np.repeat(token, bins.value_lengths().to_numpy())
+        self.histogram[kind, bins.flatten().to_numpy()] += counts.flatten().to_numpy()
+
+    def _grow(self, types: int) -> None:
+        more = types - len(self.histogram)
+        if more <= 0:
+            return
+        kinds = {**dict.fromkeys(_COUNTS, 0), **dict.fromkeys(_FLOATS, 0.0), "loss_max": -np.inf}
+        for name, start in kinds.items():
+            new = np.full(more, start)
+            self.of[name] = np.append(self.of[name], new) if name in self.of else new
+        self.histogram = np.concatenate([self.histogram, np.zeros((more, _BINS), np.int64)])
+
+    def frame(self, step: int) -> pd.DataFrame:
+        """One row a type that occurs, by token id."""
+        there = np.flatnonzero(self.of["n"])
+        columns = {name: values[there] for name, values in self.of.items()}
+        histogram = list(self.histogram[there])
+        return pd.DataFrame({"step": step, "token_id": there, **columns, "histogram": histogram})
 
 
-def add_exactly(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:
-    """(G,) sums of float64 by group, to the nearest float64 of the true sum."""
-    order = np.argsort(group, kind="stable")
-    ends = np.searchsorted(group[order], np.arange(groups + 1))
-    ordered = values[order].tolist()
-    pairs_of = zip(ends.tolist(), ends[1:].tolist(), strict=False)
-    return np.array([math.fsum(ordered[i:j]) for i, j in pairs_of])
+def _added(files: Sequence[Path]) -> pd.DataFrame:
+    """One row a step and type of all shards together."""
+    by_step: dict[int, _Adding] = {}
+    for file in files:
+        rows = partial.rows_of(file)
+        steps = rows["step"].to_numpy()
+        for step in np.unique(steps).tolist():
+            first, after = np.searchsorted(steps, [step, step + 1]).tolist()  # they ascend
+            by_step.setdefault(step, _Adding()).add(rows.slice(first, after - first))
+    return pd.concat([by_step[step].frame(step) for step in sorted(by_step)], ignore_index=True)
 
 
 def _cells_of_history(plan: Plan, types: pd.DataFrame) -> int:

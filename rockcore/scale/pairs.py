@@ -34,7 +34,7 @@ def make(plan: Plan, index: int, taus: Taus, out: Path) -> str:
     to = path(plan, shard, taus, out)
     if to.exists():
         return str(to)
-    corpus = read(plan, shard).corpus
+    corpus = read(plan, shard, only=[0, -1]).corpus
     before, after = corpus.losses[0] >= taus[0], corpus.losses[-1] >= taus[1]
     said = {"before": int(before.sum()), "after": int(after.sum())}
     if plan.paired:

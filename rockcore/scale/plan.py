@@ -24,7 +24,7 @@ from rockcore.schema import Texts
 ROWS_A_SHARD = 4_000_000  # a worker then needs half a GB
 _ROWS_A_BUCKET = 8_000_000
 _MOST_BUCKETS = 4096
-MADE_BY = 1  # what a partial holds; another number makes all of them anew
+MADE_BY = 2  # what a partial holds; another number makes all of them anew
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         for folder in folders
         for shard in _cut(folder, read, corpus, steps, rows_a_shard)
     ]
-    judged = sum(folder.footer(file_of(read.source, read.steps[-1])).num_rows for folder in folders)
+    judged = sum(_footer(folder, read.source, read.steps[-1]).num_rows for folder in folders)
     names = {(s.address, step) for s in shards for step in s.steps}
     return Plan(
         location,
@@ -173,7 +173,7 @@ def _cut(
     folder: Source, read: Reading, corpus: int, steps: tuple[int, ...], rows_a_shard: int
 ) -> list[Shard]:
     names = [file_of(read.source, step) for step in steps]
-    footers = [_groups(folder.footer(name)) for name in names]
+    footers = [_groups(_footer(folder, read.source, step)) for step in steps]
     state = " ".join(folder.state(name) for name in names)
     bounds = _bounds(footers[0], rows_a_shard)
     shards = []
@@ -185,6 +185,10 @@ def _cut(
         rows = round(sum(_share(g, first, after) * g.rows for g in footers[0]))
         shards.append(Shard(folder.address, corpus, steps, first, after, groups, rows, state))
     return shards
+
+
+def _footer(folder: Source, texts: Texts, step: int) -> pq.FileMetaData:
+    return folder.footer(file_of(texts, step), schema.TABLES[texts.table])
 
 
 def _share(group: _Group, first: int, after: int) -> float:

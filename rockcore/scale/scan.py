@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rockcore.rocks.thresholds import taus
-from rockcore.scale import buckets, pairs, sums, thresholds
+from rockcore.scale import buckets, pairs, partial, sums, thresholds
 from rockcore.scale.merged import FromPartials, Totals, totals
 from rockcore.scale.plan import Plan
 
@@ -49,6 +49,7 @@ Watch = Callable[[str, int, int], None]  # stage, made, of
 
 def scan(plan: Plan, out: Path, engine: Engine, watch: Watch = lambda *_: None) -> FromPartials:
     """Make what is missing, and put it together."""
+    partial.sweep(out)
     file = _written(plan, out)
 
     def run(stage: str, indices: Sequence[int], given: tuple = ()) -> list[Path]:

@@ -7,21 +7,25 @@ rollouts. Several folders are the parts of one log, one after the other in the o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import PurePosixPath
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.log.files import NOT_PARQUET, unreadable
+from rockcore.log import contents
+from rockcore.log.files import NOT_PARQUET, refuse_misfit, unreadable
 from rockcore.log.folders import META
 from rockcore.scale.errors import BadScan
-from rockcore.schema import RunMeta, RunNotFound
+from rockcore.schema import LogTable, RunMeta, RunNotFound
+from rockcore.schema.places import Place
 
 _WHEN = ("mtime", "ETag", "etag", "LastModified", "updated", "last_commit", "created")
 
@@ -67,7 +71,7 @@ class Source:
                 "Give the folder of a run, or a glob of such folders",
             ) from e
         except OSError as e:
-            raise unreadable(f"{name} of {self.address} cannot be read", e) from e
+            raise unreadable(f"{self.path / name} cannot be read", e) from e
 
     def steps(self, table: str = "tokens") -> list[int]:
         """The steps for which a table is logged, ascending."""
@@ -91,13 +95,20 @@ class Source:
         """Bytes of a file."""
         return int(self._there[0].info(self._at(name))["size"])
 
-    def footer(self, name: str) -> pq.FileMetaData:
-        """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun."""
+    def footer(self, name: str, table: LogTable) -> pq.FileMetaData:
+        """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun, also
+        for one that has not the columns of its table.
+        """
         try:
             with self.opened(name) as file:
-                return pq.read_metadata(file)
+                footer = pq.read_metadata(file)
+            there = footer.schema.to_arrow_schema()
         except NOT_PARQUET as e:
-            raise unreadable(f"{name} of {self.address} is no readable Parquet file", e) from e
+            raise unreadable(f"{self.path / name} is no readable Parquet file", e) from e
+        doubled = [each for each, n in Counter(there.names).items() if n > 1]
+        types = dict(zip(there.names, there.types, strict=True))
+        refuse_misfit(self.path / name, types, doubled, table.columns)
+        return footer
 
     def batches(
         self, name: str, groups: Sequence[int], columns: Sequence[str]
@@ -111,16 +122,31 @@ class Source:
                     1 << 18, row_groups=list(groups), columns=there, use_threads=False
                 )
         except NOT_PARQUET as e:
-            raise unreadable(f"{name} of {self.address} cannot be read", e) from e
+            raise unreadable(f"{self.path / name} cannot be read", e) from e
 
     def vocab(self) -> pa.Table:
-        """token_id, token, special."""
-        name = schema.TABLES["vocab"].file()
+        """token_id, token, special. Raises DamagedRun for one that cannot be."""
+        of = schema.TABLES["vocab"]
+        name, path = of.file(), self.path / of.file()
+        self.footer(name, of)
         try:
             with self.opened(name) as file:
-                return pq.read_table(file, columns=list(schema.VOCAB))
+                table = pq.read_table(file, columns=list(schema.VOCAB)).combine_chunks()
+                table.validate(full=True)
         except NOT_PARQUET as e:
-            raise unreadable(f"{name} of {self.address} is no readable Parquet file", e) from e
+            raise unreadable(f"{path} cannot be read", e) from e
+        contents.refuse_columns(path, of, table, None)
+        contents.refuse_keys(path, Place(Path(self.path), of, None), table)
+        return table
+
+    def vocabulary(self) -> np.ndarray:
+        """The token ids, ascending. Read once while the file stays as it is."""
+        return _vocabulary_of(self, self.state(schema.TABLES["vocab"].file()))
+
+
+@lru_cache(maxsize=16)
+def _vocabulary_of(source: Source, state: str) -> np.ndarray:
+    return np.sort(source.vocab()["token_id"].to_numpy())
 
 
 def sources(location: str) -> list[Source]:
