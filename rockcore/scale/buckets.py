@@ -112,8 +112,8 @@ def _types_of(token_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_type(kind: np.ndarray, types: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) places by type, those of a type as they follow each other, and (V + 1,) where each type
-    begins: a sort by counting.
+    """(N,) places by type, those of a type as they follow each other and so in the order of the
+    rollouts, and (V + 1,) where each type begins: a sort by counting.
     """
     from scipy.sparse import csr_matrix
 

@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,8 +28,8 @@ _SAID = b"rockcore"
 
 
 def write(path: Path, tables: Iterable[tuple[int, pa.Table]], said: dict[str, Any]) -> None:
-    """Write tables of equal columns, a row group each, behind its bucket; `said` is JSON that
-    stands beside them. Raises BadScan on a full or guarded disk.
+    """Write tables of equal columns, one at least, a row group each, behind its bucket; `said` is
+    JSON that stands beside them. Raises BadScan on a full or guarded disk.
     """
     tmp = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -58,18 +59,15 @@ def _held(tmp: Path) -> IO[bytes]:
 
 
 def _fill(file: IO[bytes], tables: Iterable[tuple[int, pa.Table]], said: dict[str, Any]) -> None:
-    buckets: list[int] = []
-    writer = None
-    for bucket, table in tables:
-        if writer is None:
-            writer = pq.ParquetWriter(file, table.schema, **_how(table.schema))
-        if len(table):
-            writer.write_table(table, row_group_size=len(table))
-            buckets.append(bucket)
-    if writer is None:
-        raise ValueError("A partial is to be written without a table")
-    writer.add_key_value_metadata({_SAID: json.dumps({**said, "buckets": buckets})})
-    writer.close()
+    rest = iter(tables)
+    first, buckets = next(rest), list[int]()
+    of = first[1].schema
+    with pq.ParquetWriter(file, of, **_how(of)) as writer:
+        for bucket, table in chain([first], rest):
+            if len(table):
+                writer.write_table(table, row_group_size=len(table))
+                buckets.append(bucket)
+        writer.add_key_value_metadata({_SAID: json.dumps({**said, "buckets": buckets})})
 
 
 def _how(of: pa.Schema) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rockcore.log import contents
 from rockcore.log.files import NOT_PARQUET, refuse_misfit, unreadable
 from rockcore.log.folders import META
 from rockcore.scale.errors import BadScan
-from rockcore.schema import LogTable, RunMeta, RunNotFound
+from rockcore.schema import DamagedRun, LogTable, RunMeta, RunNotFound
 from rockcore.schema.places import Place
 
 _WHEN = ("mtime", "ETag", "etag", "LastModified", "updated", "last_commit", "created")
@@ -71,7 +71,7 @@ class Source:
                 "Give the folder of a run, or a glob of such folders",
             ) from e
         except OSError as e:
-            raise unreadable(f"{self.path / name} cannot be read", e) from e
+            raise _refused(self.path / name, e) from e
 
     def steps(self, table: str = "tokens") -> list[int]:
         """The steps for which a table is logged, ascending."""
@@ -81,19 +81,25 @@ class Source:
         except FileNotFoundError:
             return []
         except OSError as e:
-            raise unreadable(f"{of.folder} of {self.address} cannot be listed", e) from e
+            raise _refused(self.path / of.folder, e) from e
         steps = (of.step_of(PurePosixPath(name).name) for name in names)
         return sorted(step for step in steps if step is not None)
 
     def state(self, name: str) -> str:
         """The path, size and time of a file: when it is written anew, this is another."""
-        info = self._there[0].info(self._at(name))
+        info = self._info(name)
         when = next((info[key] for key in _WHEN if info.get(key)), "")
         return f"{self.address}/{name} {info['size']} {when}"
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
-        return int(self._there[0].info(self._at(name))["size"])
+        return int(self._info(name)["size"])
+
+    def _info(self, name: str) -> dict[str, Any]:
+        try:
+            return self._there[0].info(self._at(name))
+        except OSError as e:
+            raise _refused(self.path / name, e) from e
 
     def footer(self, name: str, table: LogTable) -> pq.FileMetaData:
         """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun, also
@@ -171,6 +177,7 @@ def sources(location: str) -> list[Source]:
 
 def _refuse_strangers(found: list[Source]) -> None:
     first = found[0]
+    _ = first.meta
     for other in found[1:]:
         for name in ("tokenizer_hash", "estimator", "student", "teacher", "dtype"):
             if getattr(first.meta, name) != getattr(other.meta, name):
@@ -183,11 +190,25 @@ def _refuse_strangers(found: list[Source]) -> None:
 
 
 def _filesystem(address: str) -> tuple[Any, str]:
+    """Credentials are those of the store's own package, or of fsspec's configuration."""
     try:
         return fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as e:
         raise BadScan(
             f"{address} cannot be opened ({e})",
             "fsspec reads it with a package of its own for each kind of store",
-            "Install it: s3fs for s3://, gcsfs for gs://, huggingface_hub for hf://",
+            "Install it where the workers run: pip install s3fs for s3://, gcsfs for gs://, "
+            "huggingface_hub for hf://",
         ) from e
+
+
+def _refused(path: PurePosixPath, cause: OSError) -> BadScan | DamagedRun:
+    """What to say of a store that does not give a file."""
+    if not isinstance(cause, PermissionError | ConnectionError | TimeoutError):
+        return unreadable(f"{path} cannot be read", cause)
+    return BadScan(
+        f"{path} is not given ({ascii(str(cause))[1:-1][:160]})",
+        "The store was not reached, or does not let these credentials read it",
+        "Set what its package takes, such as AWS_PROFILE for s3://, or fsspec's configuration "
+        "(FSSPEC_S3_KEY=…, or a file in ~/.config/fsspec), for the workers too",
+    )

@@ -138,14 +138,12 @@ def _bins_by_bits() -> np.ndarray:
 
 
 def _cells(corpus: Corpus, buckets: int) -> list[tuple[int, pa.Table]]:
-    """By bucket, and in it by rollout and token id. `rollout` counts from 0 within the shard."""
+    """By bucket, and in it by token id and rollout, which counts from 0 within the shard."""
     cells = corpus.cells
-    token = corpus.types[cells.type]
-    order = np.lexsort((token, cells.rollout))
     columns = {
-        "token_id": token.astype(np.int32),
-        "rollout": cells.rollout.astype(np.int32),
-        "n": cells.n.astype(np.int32),
+        "token_id": corpus.types[cells.type].astype(np.int32),
+        "rollout": cells.rollout,
+        "n": cells.n,
         **{f"loss_{c}": loss for c, loss in enumerate(cells.sums)},
     }
-    return parted({name: values[order] for name, values in columns.items()}, buckets)
+    return parted(columns, buckets)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import fsspec
@@ -75,22 +75,63 @@ def test_processes_find_what_the_whole_log_holds(log: Path, whole: RockReport, t
         same(scanned(planned, tmp_path, pool), whole)
 
 
-def test_a_real_ray_finds_what_the_whole_log_holds(
-    log: Path, whole: RockReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    ray = pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Ray]:
+    pytest.importorskip("ray")
+    folder = f"/tmp/ray-{os.getpid()}"
     options = {
         "num_cpus": 2,
         "include_dashboard": False,
         "object_store_memory": 80 * 2**20,
-        "_temp_dir": f"/tmp/ray-{os.getpid()}",
+        "_temp_dir": folder,
     }
-    try:
-        same(scanned(plan(str(log), RULE, 11_000), tmp_path, Ray("local", options)), whole)
-    finally:
-        ray.shutdown()
-        shutil.rmtree(options["_temp_dir"], ignore_errors=True)
+    with closing(Ray("local", options)) as ray:
+        yield ray
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_real_ray_finds_what_the_whole_log_holds(
+    log: Path, whole: RockReport, tmp_path: Path, cluster: Ray
+):
+    same(scanned(plan(str(log), RULE, 11_000), tmp_path, cluster), whole)
+
+
+def test_a_worker_of_ray_that_is_killed_changes_nothing(
+    log: Path, whole: RockReport, tmp_path: Path, cluster: Ray
+):
+    killed: list[int] = []
+
+    def killing(tasks: Sequence[Task]) -> Iterator[str]:
+        for path in cluster(tasks):
+            for pid in () if killed else at_work():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            yield path
+
+    same(scanned(plan(str(log), RULE, 3_000), tmp_path, killing), whole)
+    assert killed
+
+
+def at_work() -> list[int]:
+    """The processes of this machine's Ray clusters that are in a task of a scan."""
+    found = []
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if words.read_bytes().startswith(b"ray::do"):
+                found.append(int(words.parent.name))
+    return [pid for pid in found if descends(pid)]
+
+
+def descends(pid: int) -> bool:
+    """Whether a process is of the cluster that this one has started."""
+    while pid > 1:
+        if pid == os.getpid():
+            return True
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return False
 
 
 def test_a_worker_that_is_killed_changes_nothing(log: Path, whole: RockReport, tmp_path: Path):
