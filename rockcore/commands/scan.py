@@ -133,6 +133,7 @@ class _Stages(Bar):
         "before": "looking for the threshold",
         "pairs": "collecting what stays high",
         "types": "comparing contexts by type",
+        "rollouts": "counting the set by rollout",
     }
 
     def __init__(self) -> None:

@@ -18,9 +18,11 @@ import pyarrow as pa
 
 from rockcore.rocks import cutoff, recurrence
 from rockcore.rocks.change import classify, unknown_change
+from rockcore.rocks.context import agreements_needed, similar_sums
 from rockcore.rocks.corpus import Cells
 from rockcore.rocks.history import History, Sums
 from rockcore.rocks.persistence import Candidates
+from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.scores import NEED_SPREAD, ranking_score
 from rockcore.scale import pairs, partial, sums
 from rockcore.scale.plan import Plan, key_of
@@ -52,10 +54,11 @@ def draws_that_fit(draws: int, rollouts: Sequence[int]) -> int:
     return draws if draws * max(rollouts, default=0) <= _MOST_WEIGHTS else 0
 
 
-def path(plan: Plan, bucket: int, known: Known, out: Path) -> Path:
+def path(plan: Plan, bucket: int, known: Known, out: Path, what: str = "types") -> Path:
+    """`what`: types, or the kept occurrences, a row group each shard."""
     files = [str(p.name) for s in plan.shards for p in _files(plan, s, known.taus, out)]
     of = (plan.rule.to_json(), plan.mode, plan.steps, known, bucket, plan.buckets)
-    return out / "types" / f"{key_of('types', files, of)}.parquet"
+    return out / what / f"{key_of('types', files, of)}.parquet"
 
 
 def _files(plan: Plan, shard: Any, taus: pairs.Taus, out: Path) -> list[Path]:
@@ -65,25 +68,31 @@ def _files(plan: Plan, shard: Any, taus: pairs.Taus, out: Path) -> list[Path]:
 
 def make(plan: Plan, bucket: int, known: Known, out: Path) -> str:
     """Write what is known of the types of a bucket, unless that is done."""
-    to = path(plan, bucket, known, out)
-    if to.exists():
+    to, kept = path(plan, bucket, known, out), path(plan, bucket, known, out, "kept")
+    if to.exists() and (kept.exists() or not plan.contexts):
         return str(to)
     corpora = [_held(plan, c, bucket, known, out) for c in range(len(known.rollouts))]
     types = corpora[-1].types
     columns: dict[str, Any] = {"token_id": types.astype(np.int32)}
     if not len(types):
-        partial.write(to, [(0, pa.table(columns))], {"most_similar": 0})
+        if plan.contexts:
+            partial.write(kept, [_placed(types, types)], {})
+        partial.write(to, [(0, pa.table(columns))], {"most_similar": 0, "unmatched": 0})
         return str(to)
     columns |= _scores(plan, corpora, known)
-    most = 0
-    if plan.mode == "paired":
-        persistent, most = _persistent(plan, bucket, types, known, out)
-        columns |= persistent
+    most, unmatched = 0, 0
+    if plan.contexts:
+        found, starts = _candidates(plan, bucket, types, known, out)
+        if plan.mode == "matched":
+            found, unmatched = _matched(plan, bucket, found, types, known, out)
+        persistent, whole = _persistent(plan, found, types, known)
+        columns, most = columns | persistent, int(whole.similar.max(initial=0))
+        partial.write(kept, _by_shard(found, whole.kept, types, starts), {})
     elif plan.mode == "bounds":
         columns |= _high(plan, bucket, corpora, known, out)
     classes = _classes(plan, corpora, known)
     columns |= {f"change_{name}": classes[name].to_numpy() for name in classes}
-    partial.write(to, [(0, pa.table(columns))], {"most_similar": most})
+    partial.write(to, [(0, pa.table(columns))], {"most_similar": most, "unmatched": unmatched})
     return str(to)
 
 
@@ -172,13 +181,12 @@ def _listed(values_VP: np.ndarray) -> pa.Array:
 
 
 def _persistent(
-    plan: Plan, bucket: int, types: np.ndarray, known: Known, out: Path
-) -> tuple[dict[str, pa.Array], int]:
+    plan: Plan, found: Candidates, types: np.ndarray, known: Known
+) -> tuple[dict[str, pa.Array], Consistency]:
     """How many occurrences of each type are persistent, and consistent in all rollouts, in each
-    part and in its rest; and how many are similar to one at most.
+    part and in its rest.
     """
     rule, v = plan.rule, len(types)
-    found = _candidates(plan, bucket, types, known, out)
     whole = recurrence.consistency(found, rule)
     kept = [whole.kept]
     if rule.score == "rock_score_ctx" and len(parts := parts_of(plan, known)):
@@ -189,13 +197,31 @@ def _persistent(
         "persistent": pa.array(np.bincount(found.type, minlength=v)),
         "consistent": _listed(np.stack(counts, axis=1)),
     }
-    return columns, int(whole.similar.max(initial=0))
+    return columns, whole
 
 
-def _candidates(plan: Plan, bucket: int, types: np.ndarray, known: Known, out: Path) -> Candidates:
-    tables, rollouts, rows = [], 0, 0
-    for shard in plan.of_corpus(0):
+def _by_shard(
+    found: Candidates, kept: np.ndarray, types: np.ndarray, starts: np.ndarray
+) -> list[tuple[int, pa.Table]]:
+    """The kept occurrences, which count from the first row of their shard."""
+    at, token = found.at[kept], types[found.type[kept]]
+    ends = np.append(np.searchsorted(at, starts), len(at))
+    pieces = zip(ends, ends[1:], strict=False)
+    return [(s, _placed(token[i:j], at[i:j] - starts[s])[1]) for s, (i, j) in enumerate(pieces)]
+
+
+def _placed(token: np.ndarray, at: np.ndarray) -> tuple[int, pa.Table]:
+    return 0, pa.table({"token_id": token.astype(np.int32), "at": at.astype(np.int32)})
+
+
+def _candidates(
+    plan: Plan, bucket: int, types: np.ndarray, known: Known, out: Path
+) -> tuple[Candidates, np.ndarray]:
+    """The persistent occurrences of all shards, and at which row of the whole each shard starts."""
+    tables, rollouts, rows, starts = [], 0, 0, list[int]()
+    for shard in plan.of_corpus(plan.last):
         table = partial.rows_of(pairs.path(plan, shard, known.taus, out), bucket)
+        starts.append(rows)
         at = table["at"].to_numpy() + rows
         rollout = table["rollout"].to_numpy().astype(np.int64) + rollouts
         table = table.set_column(1, "at", pa.array(at))
@@ -203,11 +229,40 @@ def _candidates(plan: Plan, bucket: int, types: np.ndarray, known: Known, out: P
         said = partial.said_by(sums.paths(plan, shard, out)[0])
         rollouts, rows = rollouts + said["rollouts"], rows + said["rows"]
     table = pa.concat_tables(tables)
-    context = np.stack(
-        [table[f"context_{i}"].to_numpy() for i in range(2 * plan.rule.window)]
-    ).astype(np.int64)
     kind = np.searchsorted(types, table["token_id"].to_numpy())
-    return Candidates(table["at"].to_numpy(), kind, table["rollout"].to_numpy(), context)
+    at, rollout = table["at"].to_numpy(), table["rollout"].to_numpy()
+    return Candidates(at, kind, rollout, _contexts(plan, table)), np.array(starts)
+
+
+def _contexts(plan: Plan, table: pa.Table) -> np.ndarray:
+    columns = [table[f"context_{i}"].to_numpy() for i in range(2 * plan.rule.window)]
+    return np.stack(columns).astype(np.int64)
+
+
+def _matched(
+    plan: Plan, bucket: int, found: Candidates, types: np.ndarray, known: Known, out: Path
+) -> tuple[Candidates, int]:
+    """Of the occurrences that are high after training those that count as persistent, and how many
+    had no similar context before: see persistence.matched, whose sums these are, of some types.
+    """
+    asked = types[np.unique(found.type)]
+    tables = []
+    for shard in plan.of_corpus(0):
+        rows = partial.rows_of(pairs.path(plan, shard, known.taus, out), bucket)
+        tables.append(rows.filter(pa.array(np.isin(rows["token_id"].to_numpy(), asked))))
+    before = pa.concat_tables(tables)
+    kind = np.searchsorted(types, before["token_id"].to_numpy())
+    later = np.append(np.zeros(len(before), bool), np.ones(len(found.at), bool))
+    was_high = np.append(before["high"].to_numpy(), np.zeros(len(found.at), bool))
+    seen, high = similar_sums(
+        np.append(kind, found.type),
+        np.concatenate([_contexts(plan, before), found.context], axis=1),
+        agreements_needed(plan.rule.gamma, plan.rule.window),
+        np.stack([~later, was_high]).astype(np.int64),
+        later,
+    )
+    seen, high = seen[later], high[later]
+    return found.of((seen > 0) & (2 * high >= seen)), int((seen == 0).sum())
 
 
 def _high(

@@ -21,6 +21,7 @@ import pyarrow as pa
 from rockcore import schema, stats
 from rockcore.categories.places import PlaceCounts
 from rockcore.log import Run
+from rockcore.rocks import controls
 from rockcore.rocks.conclusion import OF_GROUPS, curves, token_table
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.detection import Detection, Highs
@@ -32,6 +33,7 @@ from rockcore.rocks.scores import Spread, TypeStats
 from rockcore.scale import pairs, partial, sums
 from rockcore.scale.buckets import Known
 from rockcore.scale.plan import Plan
+from rockcore.scale.rollouts import DRAWN, ByRollout
 from rockcore.scale.thresholds import Known as KnownQuantile
 
 
@@ -165,11 +167,15 @@ def _cells_of_history(plan: Plan, types: pd.DataFrame) -> int:
 class FromPartials(Detection):
     """A detection from the partials of all buckets; arrays over types follow `corpus.types`."""
 
+    by_rollout: ByRollout  # when the set is known
+
     def __init__(self, plan: Plan, total: Totals, known: Known, buckets: Sequence[Path], out: Path):
         tables = [partial.rows_of(file) for file in buckets]
         rows = pa.concat_tables([table for table in tables if len(table)])
         self.rows = rows.take(np.argsort(rows["token_id"].to_numpy()))
-        self._most = max((partial.said_by(file)["most_similar"] for file in buckets), default=0)
+        said = [partial.said_by(file) for file in buckets]
+        self._most = max((each["most_similar"] for each in said), default=0)
+        self.unmatched = sum(each["unmatched"] for each in said)
         self.total, self._plan, self._out, self.given = total, plan, out, known
         dtype = plan.meta.dtype
         super().__init__(
@@ -220,19 +226,23 @@ class FromPartials(Detection):
 
     @cached_property
     def persistent(self) -> np.ndarray:
-        return self._column("persistent") if self.material.paired else self.bounds[0]
+        return self._column("persistent") if self._plan.contexts else self.bounds[0]
 
     @cached_property
     def consistent(self) -> np.ndarray | None:
-        return self._lists["consistent"][:, 0] if self.material.paired else None
+        return self._lists["consistent"][:, 0] if self._plan.contexts else None
 
     @cached_property
     def highs(self) -> Highs:
         said = [
             partial.said_by(pairs.path(self._plan, shard, self.tau, self._out))
             for shard in self._plan.shards
+            if shard.corpus in (0, self._plan.last)
         ]
-        return Highs(*(sum(each[name] for each in said) for name in ("before", "after", "both")))
+        before, after, both = (
+            sum(each.get(name, 0) for each in said) for name in ("before", "after", "both")
+        )
+        return Highs(before, after, both if self._plan.paired else int(self.persistent.sum()))
 
     @property
     def negative(self) -> int:
@@ -269,18 +279,6 @@ class FromPartials(Detection):
             self.pulse()
             yield self._stats(1 + 2 * p), self._stats(2 + 2 * p)
 
-    @property
-    def gradient_share(self) -> float | None:
-        """What of the summed gradient norm after training is on the set; None where it is not
-        logged throughout.
-        """
-        types = self.total.types
-        last = types[types.step == self.material.steps[-1]]
-        norms, whole = last.grad_norm_sum, last.grad_norm_sum.sum(skipna=False)
-        if not whole > 0:
-            return None
-        return float(norms[last.token_id.isin(self.corpus.types[self.in_set])].sum() / whole)
-
     @cached_property
     def precision(self) -> np.ndarray:
         return np.full(len(self.rows), np.nan)
@@ -300,11 +298,11 @@ class _Counted(Material):
         return np.zeros(0, np.float32)
 
 
-OF_ROLLOUTS = ("rollout_id", "tokens", "type", "occurrence")
-_NOT_DRAWN = (
-    "Not drawn: a control is a choice of positions, and partials hold no single position of types "
-    "outside of the set. Open the log itself for it."
-)
+_NOT_DRAWN = {
+    "positions": "Not drawn: without paired texts there are no rock occurrences to match.",
+    "windows": "Not drawn: where a window finds a place depends on all that were placed before "
+    "it, in every shard. Open the log itself for it.",
+}
 
 
 def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
@@ -336,14 +334,36 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
             "occurrence": None if kept is None else kept / max(n, 1),
         },
         tokens=token_table(run, found, classes, places),
-        rollouts=pd.DataFrame(columns=OF_ROLLOUTS),
+        rollouts=found.by_rollout.rollouts,
         curves=curves(cut),
         groups=pd.DataFrame(columns=OF_GROUPS),
-        control={"kind": rule.controls, "how": _NOT_DRAWN, "n": 0},
+        control=_control(found),
         notes=notes_on(found),
         why_empty=why_empty(found),
         enough=cut.enough,
     )
+
+
+def _control(found: FromPartials) -> dict[str, Any]:
+    """As of a detection: see conclusion."""
+    rule, drawn = found.rule, found.by_rollout.control
+    if found.consistent is None and rule.controls != "authors":
+        return {"kind": rule.controls, "how": _NOT_DRAWN["positions"], "n": 0}
+    if rule.controls not in DRAWN:
+        return {"kind": rule.controls, "how": _NOT_DRAWN[rule.controls], "n": 0}
+    types = found.next_in_rank.tolist()
+    n = len(drawn["loss"])
+    return {
+        "kind": rule.controls,
+        "how": controls.how_drawn(rule.controls, len(types)),
+        "seed": rule.seed,
+        "n": n,
+        "short": max(0, found.by_rollout.rocks - n),
+        "mean": float(drawn["loss"].mean(dtype=np.float64)) if n else None,
+        "types": types if rule.controls == "authors" else [],
+        "rollout_id": drawn["rollout_id"].tolist(),
+        "position": drawn["position"].tolist(),
+    }
 
 
 def _places(found: FromPartials) -> Any:

@@ -47,7 +47,7 @@ class Plan:
 
     log: str
     rule: RockRule
-    mode: str  # paired | bounds | single
+    mode: str  # paired | bounds | matched | single
     source: Texts
     steps: tuple[int, ...]
     lacks: str  # if single: what the log has in place of two checkpoints
@@ -60,6 +60,11 @@ class Plan:
     @property
     def paired(self) -> bool:
         return self.mode in ("paired", "single")
+
+    @property
+    def contexts(self) -> bool:
+        """Whether it is known which occurrences are persistent, and in which contexts."""
+        return self.mode in ("paired", "matched")
 
     @property
     def last(self) -> int:
@@ -112,20 +117,13 @@ def file_of(source: Texts, step: int) -> str:
 
 def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Plan:
     """Look at the footers of a log, and cut it. Raises RunNotFound, DamagedRun, NothingToCompare,
-    BadRule, or BadScan for a mode that no partial answers.
+    BadRule, or BadScan.
     """
     if rows_a_shard < 1:
         raise BadScan(
             f"{rows_a_shard} rows a shard",
             "A shard holds at least one rollout",
             "Give a number from 1 on",
-        )
-    if rule.mode == "matched":
-        raise BadScan(
-            "mode = matched",
-            "It compares the contexts of all texts of two checkpoints, and partials hold those of "
-            "the persistent occurrences alone",
-            "Log probe texts and leave mode as it is, or set mode to bounds",
         )
     folders = sources(location)
     read = what_to_read(folders[0], rule)
@@ -137,7 +135,8 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
                 "The folders of a glob are read as the parts of one log",
                 "Give the folders of one run",
             )
-    together = [read.steps] if read.mode != "bounds" else [(step,) for step in read.steps]
+    differ = read.mode in ("bounds", "matched")
+    together = [(step,) for step in read.steps] if differ else [read.steps]
     shards = [
         shard
         for corpus, steps in enumerate(together)
@@ -145,6 +144,8 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         for shard in _cut(folder, read, corpus, steps, rows_a_shard)
     ]
     judged = sum(_footer(folder, read.source, read.steps[-1]).num_rows for folder in folders)
+    # those of a match hold the contexts of all texts before training
+    of_bucket = _ROWS_A_BUCKET // (8 if read.mode == "matched" else 1)
     names = {(s.address, step) for s in shards for step in s.steps}
     return Plan(
         location,
@@ -154,7 +155,7 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         read.steps,
         read.lacks,
         tuple(shards),
-        min(_MOST_BUCKETS, -(-judged // min(_ROWS_A_BUCKET, 2 * rows_a_shard)) or 1),
+        min(_MOST_BUCKETS, -(-judged // min(of_bucket, 2 * rows_a_shard)) or 1),
         len(shards),
         judged,
         sum(Source(a).size(file_of(read.source, step)) for a, step in names),

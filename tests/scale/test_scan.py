@@ -21,12 +21,12 @@ import pytest
 from planted import Plan as Planted
 from planted import write
 
-from rockcore.log import Run
+from rockcore.log import Run, sample_runs
 from rockcore.rocks import RockReport, RockRule
 from rockcore.rocks.examined import Examined
 from rockcore.scale import partial, sums
 from rockcore.scale.engines import Processes, Ray, here
-from rockcore.scale.errors import BadScan, NotScanned
+from rockcore.scale.errors import NotScanned
 from rockcore.scale.merged import report
 from rockcore.scale.partials import there
 from rockcore.scale.plan import Plan, plan
@@ -60,6 +60,8 @@ def same(found: RockReport, whole: RockReport) -> None:
     tokens = whole.tokens.drop(columns="precision")
     pd.testing.assert_frame_equal(found.tokens.drop(columns="precision"), tokens, check_exact=True)
     pd.testing.assert_frame_equal(found.curves, whole.curves, check_exact=True)
+    pd.testing.assert_frame_equal(found.rollouts, whole.rollouts, check_exact=True)
+    assert found.control == whole.control
     assert found.occurrences == whole.occurrences and found.density == whole.density
     assert (found.chosen_by, found.notes, found.why_empty) == (
         whole.chosen_by,
@@ -253,6 +255,27 @@ def test_texts_that_differ_before_and_after_are_bounded_as_on_the_whole_log(
     same(scanned(planned, tmp_path), Examined(Run.open(run), rule).report)
 
 
-def test_contexts_across_checkpoints_are_refused(log: Path):
-    with pytest.raises(BadScan, match="matched"):
-        plan(str(log), RockRule(mode="matched"))
+@pytest.mark.parametrize("more", ["", ";gamma=0.25;eta=0;min_support=1", ';score="joint"'])
+def test_contexts_are_matched_across_checkpoints_as_on_the_whole_log(tmp_path: Path, more: str):
+    run = sample_runs() / "habit"
+    rule = RockRule.from_short(f'default;mode="matched";tau_quantile=0.8;min_jaccard=0.1{more}')
+    whole = Examined(Run.open(run), rule).report
+    assert whole.occurrences["persistent"] and whole.ids
+    planned = plan(str(run), rule, 1_000)
+    assert len(planned.shards) > 6 and planned.buckets > 1
+    same(scanned(planned, tmp_path), whole)
+
+
+def test_one_checkpoint_is_ranked_as_on_the_whole_log(tiny_run, tmp_path: Path):
+    run, rule = tiny_run(), RockRule(score="rock_score", min_jaccard=0.0)
+    shutil.rmtree(run / "probe", ignore_errors=True)
+    for file in sorted((run / "tokens").glob("*.parquet"))[1:]:
+        file.unlink()
+    planned = plan(str(run), rule, 20)
+    assert planned.mode == "single"
+    same(scanned(planned, tmp_path), Examined(Run.open(run), rule).report)
+
+
+def test_a_control_of_windows_is_not_drawn_and_said_so(log: Path, tmp_path: Path):
+    found = scanned(plan(str(log), RULE.changed(controls="windows")), tmp_path)
+    assert found.ids and found.control["n"] == 0 and "Not drawn" in found.control["how"]
