@@ -15,12 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fsspec
+import fsspec.implementations.local
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.log import contents
+from rockcore.log import Run, contents
 from rockcore.log.files import NOT_PARQUET, refuse_misfit, unreadable
 from rockcore.log.folders import META
 from rockcore.scale.errors import BadScan
@@ -44,6 +45,12 @@ class Source:
     def path(self) -> PurePosixPath:
         """What messages call it by."""
         return PurePosixPath(self._there[1])
+
+    @property
+    def run(self) -> Run | None:
+        """The run, where it lies on this machine: what is to be said of it, it says best."""
+        local = isinstance(self._there[0], fsspec.implementations.local.LocalFileSystem)
+        return Run.open(Path(self.path)) if local else None
 
     def _at(self, name: str) -> str:
         return f"{self._there[1].rstrip('/')}/{name}"
