@@ -45,37 +45,30 @@ def draw(
     """Draw the control of the given kind for the rock occurrences `rocks_N`; the authors take the
     types that follow in rank.
     """
-    how = how_drawn(kind, len(types.next))
     if kind == "windows":
         taken = windows(corpus.rows, corpus.losses[-1], rocks_N, tau_post)
+        how = (
+            "In each rollout windows of the same lengths as those of its rocks, placed at random "
+            "where they neither overlap those of the rocks nor touch each other, the longest first."
+        )
         return Control(kind, how, seed, *stretches(corpus.rows, taken, np.random.default_rng(seed)))
     if kind == "authors":
         at = np.flatnonzero(np.isin(corpus.token_id, types.next))
+        how = (
+            f"Every token of the {len(types.next)} types ranked right below the set: as many "
+            "types, not as many positions."
+        )
         return Control(
             kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next))
         )
     free = np.flatnonzero(~(types.in_set[corpus.type] | rocks_N))
     wanted_B = np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts)
     at = positions(corpus.rows, free, wanted_B, np.random.default_rng(seed))
-    return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
-
-
-def how_drawn(kind: str, next_types: int) -> str:
-    """In words. `next_types`: how many follow the set in rank."""
-    if kind == "windows":
-        return (
-            "In each rollout windows of the same lengths as those of its rocks, placed at random "
-            "where they neither overlap those of the rocks nor touch each other, the longest first."
-        )
-    if kind == "authors":
-        return (
-            f"Every token of the {next_types} types ranked right below the set: as many "
-            "types, not as many positions."
-        )
-    return (
+    how = (
         "In each rollout as many positions as it has rock occurrences, drawn at random from the "
         "tokens that are of no rock type."
     )
+    return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
 
 
 def positions(

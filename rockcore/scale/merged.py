@@ -344,6 +344,10 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
     )
 
 
+_NO_IDS = np.zeros(0, np.int64)
+_NOTHING = Corpus((), _NO_IDS, _NO_IDS, _NO_IDS, (np.zeros(0, np.float32),))
+
+
 def _control(found: FromPartials) -> dict[str, Any]:
     """As of a detection: see conclusion."""
     rule, drawn = found.rule, found.by_rollout.control
@@ -351,16 +355,16 @@ def _control(found: FromPartials) -> dict[str, Any]:
         return {"kind": rule.controls, "how": _NOT_DRAWN["positions"], "n": 0}
     if rule.controls not in DRAWN:
         return {"kind": rule.controls, "how": _NOT_DRAWN[rule.controls], "n": 0}
-    types = found.next_in_rank.tolist()
+    of, none = controls.Types(found.in_set, found.next_in_rank), np.zeros(0, bool)
     n = len(drawn["loss"])
     return {
         "kind": rule.controls,
-        "how": controls.how_drawn(rule.controls, len(types)),
+        "how": controls.draw(rule.controls, _NOTHING, none, of, found.tau[1], rule.seed).how,
         "seed": rule.seed,
         "n": n,
         "short": max(0, found.by_rollout.rocks - n),
         "mean": float(drawn["loss"].mean(dtype=np.float64)) if n else None,
-        "types": types if rule.controls == "authors" else [],
+        "types": of.next.tolist() if rule.controls == "authors" else [],
         "rollout_id": drawn["rollout_id"].tolist(),
         "position": drawn["position"].tolist(),
     }
