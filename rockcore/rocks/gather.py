@@ -71,18 +71,13 @@ def gather(run: Run, rule: RockRule) -> Material:
     """Read what the rule needs. Raises NotLogged for a loss that this log does not have,
     NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not logged.
     """
-    refuse_words(run, rule.column)
+    logged = any(run.steps(texts.table) for texts in Texts)
+    if not logged and (held := run.holdings()).words:
+        held.require(rule.column)
     mode, source, steps, lacks = what_to_read(run, rule)
     together = [steps] if mode in ("paired", "single") else [(step,) for step in steps]
     corpora = tuple(_corpus(run, source, each, rule.column) for each in together)
     return Material(mode, source, steps, corpora, lacks)
-
-
-def refuse_words(run: Run, column: str) -> None:
-    """Raises NotLogged for a run that holds the words of its texts alone."""
-    logged = any(run.steps(texts.table) for texts in Texts)
-    if not logged and (held := run.holdings()).words:
-        held.require(column)
 
 
 class Listed(Protocol):
@@ -215,7 +210,7 @@ def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str) -> Corpu
         rows = _rows(path, column)
         loss = rows.get(column, _UNKNOWN)
         if len(rows["token_id"]) and not np.isfinite(loss).any():
-            refuse_unlogged(run, column, source)
+            _refuse_unlogged(run, column, source)
         if first is None:
             first = rows
         elif not all(
@@ -230,23 +225,18 @@ def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str) -> Corpu
         losses.append(checked_loss(path, column, loss, lowest(run.meta)))
         grad = rows.get("grad_norm")  # a log may lack it
     if first is None or not len(first["token_id"]):
-        raise no_tokens(run.path.name, source)
+        raise NothingToCompare(
+            f"{run.path.name} has texts without a single token in {source.table}",
+            "There is nothing to judge",
+            "Look at the first steps of the training: the student may end every response at once",
+        )
     starts = np.flatnonzero(first["position"] == 0)
     return Corpus(
         tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad
     )
 
 
-def no_tokens(name: str, source: Texts) -> NothingToCompare:
-    """What to say of texts that are all empty."""
-    return NothingToCompare(
-        f"{name} has texts without a single token in {source.table}",
-        "There is nothing to judge",
-        "Look at the first steps of the training: the student may end every response at once",
-    )
-
-
-def refuse_unlogged(run: Run, column: str, source: Texts) -> None:
+def _refuse_unlogged(run: Run, column: str, source: Texts) -> None:
     """Raises NotLogged for a loss of which these texts have no value anywhere."""
     held = run.holdings()
     if (gone := held.lack(column, source)) is None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from rockcore import schema
 from rockcore.log import contents
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.gather import checked_loss, lowest, refuse_unlogged
+from rockcore.rocks.gather import checked_loss, lowest
 from rockcore.scale.errors import BadScan
 from rockcore.scale.plan import Plan, Shard, file_of
 from rockcore.scale.source import Source
@@ -56,7 +56,7 @@ def read(plan: Plan, shard: Shard, grads: bool = False, only: Sequence[int] | No
             )
         loss = rows.get(column, np.full(len(ids["token_id"]), np.nan, np.float32))
         if len(loss) and not np.isfinite(loss).any() and (run := source.run) is not None:
-            refuse_unlogged(run, column, plan.source)
+            run.holdings().require(column, plan.source)
         losses.append(checked_loss(file, column, loss, lowest(source.meta)))
         norms.append(rows.get("grad_norm"))
     _refuse_changed(plan, source, shard)

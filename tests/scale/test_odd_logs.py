@@ -30,7 +30,7 @@ def said(ask: Callable[[], RockReport]) -> tuple:
     try:
         found = ask()
     except RockError as e:
-        return type(e), *e.parts
+        return type(e), *e.parts[:2]
     control = {name: value for name, value in found.control.items() if name != "mean"}
     return found.ids, found.occurrences, found.notes, found.no_set, control
 
