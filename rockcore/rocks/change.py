@@ -59,13 +59,17 @@ def classify(
     rollouts), change_naive (all rollouts), chosen (hard at the first checkpoint by the half that
     chooses). Intervals resample rollouts.
     """
-    everyone = [np.ones((1, s.rollouts)) for s in history.sums]
-    whole = np.concatenate([s.means(w) for s, w in zip(history.sums, everyone, strict=True)])
+
+    def means(weights: list[np.ndarray]) -> np.ndarray:
+        rows = []
+        for sums, rollouts in zip(history.sums, weights, strict=True):
+            pulse()
+            rows.append(sums.means(rollouts))
+        return np.concatenate(rows)
+
+    whole = means([np.ones((1, s.rollouts)) for s in history.sums])
     choosing, measuring = history.halves(seed)
-    by_choice, by_measure = (
-        np.concatenate([s.means(w) for s, w in zip(history.sums, half, strict=True)])
-        for half in (choosing, measuring)
-    )
+    by_choice, by_measure = means(choosing), means(measuring)
     hard_A, hard_B = by_choice >= history.hard_from, by_measure >= history.hard_from
     drawn = history.resampled(measuring, draws, seed)
     intervals = _change_intervals(history, measuring, drawn, ((0, 2), (1, 2)), pulse)

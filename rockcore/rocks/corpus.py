@@ -4,7 +4,7 @@ each checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -111,9 +111,15 @@ class Corpus:
 
     @cached_property
     def _types(self) -> tuple[np.ndarray, np.ndarray]:
-        present = np.bincount(self.token_id) > 0 if len(self) else np.zeros(0, bool)
-        index = np.cumsum(present) - 1
-        return np.flatnonzero(present), index.astype(np.int32)[self.token_id]
+        present = np.zeros(int(self.token_id.max(initial=-1)) + 1, bool)
+        pieces = [slice(at, at + _AT_ONCE) for at in range(0, len(self), _AT_ONCE)]
+        for piece in pieces:  # numpy makes an int64 of each index, which of all at once is much
+            present[self.token_id[piece]] = True
+        index = np.cumsum(present, dtype=np.int32) - 1
+        type = np.empty(len(self), np.int32)
+        for piece in pieces:
+            type[piece] = index[self.token_id[piece]]
+        return np.flatnonzero(present), type
 
     @property
     def types(self) -> np.ndarray:
@@ -127,16 +133,28 @@ class Corpus:
 
     @cached_property
     def cells(self) -> Cells:
+        return self._summed(lambda: None)
+
+    def summed(self, pulse: Callable[[], None]) -> Cells:
+        """The cells; `pulse` is called while they are worked out, and stops that by raising."""
+        if "cells" not in self.__dict__:
+            self.__dict__["cells"] = self._summed(pulse)  # as cached_property does
+        return self.cells
+
+    def _summed(self, pulse: Callable[[], None]) -> Cells:
+        pulse()
         order, rollout, ends = self._by_type()
-        starts, n = _runs(rollout, ends)
-        cell_starts = np.append(0, np.cumsum(n, dtype=np.int64))
+        pulse()
+        starts, begins, n = _runs(rollout, ends)
+        rollout = rollout[begins]
         sums = tuple(np.zeros(len(n)) for _ in self.losses)
         for a, b in blocks(n, _AT_ONCE):
-            at = order[cell_starts[a] : cell_starts[b]]
+            pulse()
+            at = order[begins[a] : begins[b] if b < len(n) else None]
             cell = np.repeat(np.arange(b - a), n[a:b])
             for total, loss in zip(sums, self.losses, strict=True):
                 total[a:b] = np.bincount(cell, loss[at], b - a)
-        return Cells(starts, rollout[cell_starts[:-1]], n, sums)
+        return Cells(starts, rollout, n, sums)
 
     def _by_type(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(N,) the occurrences by type, those of a type as they follow each other; (N,) the rollout
@@ -157,13 +175,15 @@ class Corpus:
 _AT_ONCE = 4_000_000  # occurrences whose losses are summed together
 
 
-def _runs(rollout_N: np.ndarray, ends_V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _runs(rollout_N: np.ndarray, ends_V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of rollouts that ascend within each type: (V + 1,) which run of equal ones each type begins
-    with; (C,) int32 how long each run is.
+    with; (C,) where each run begins, and, int32, how long it is.
     """
     new = np.ones(len(rollout_N), bool)
     np.not_equal(rollout_N[1:], rollout_N[:-1], out=new[1:])
     new[ends_V[:-1]] = True  # no type is without occurrences
     begins = np.flatnonzero(new)
-    n = np.diff(np.append(begins, len(rollout_N))).astype(np.int32)
-    return np.searchsorted(begins, ends_V), n
+    n = np.empty(len(begins), np.int32)
+    np.subtract(begins[1:], begins[:-1], out=n[:-1], casting="unsafe")
+    n[-1:] = len(rollout_N) - begins[-1:]
+    return np.searchsorted(begins, ends_V), begins, n

@@ -203,7 +203,7 @@ class Detection:
         """The statistics of every type over each of P masks of the rollouts, for which `consistent`
         has (V,) each.
         """
-        cells = self.corpus.cells
+        cells = self.corpus.summed(self.pulse)
         n, loss = (cells.totals(values, rollouts_PB) for values in (cells.n, cells.sums[-1]))
         spread = before = None
         if self.score in NEED_SPREAD:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,16 @@ class Sums:
             so_far = np.append(0, np.cumsum(rollouts_B[n.indices[begin:end]]))
             held[a:b] = np.diff(so_far[n.indptr[a : b + 1] - begin])
         return held
+
+    def by_rows(self, n: Any = None) -> Sums:
+        """The same as matrices by rows, with one list of cells for both. `n`: the counts, where
+        they are by rows already.
+        """
+        from scipy.sparse import csr_matrix
+
+        n = self.n.tocsr() if n is None else n
+        loss = self.loss.tocsr()
+        return Sums(n, csr_matrix((loss.data, n.indices, n.indptr), n.shape))
 
 
 _AT_ONCE = 4_000_000  # cells
@@ -80,11 +91,22 @@ class History:
     # hard
     hard_from: float
 
+    @cached_property
+    def ends(self) -> tuple[Sums, Sums]:
+        """The first and the last checkpoint, as matrices by rows, which share what they have in
+        common.
+        """
+        first, _, last = self.sums
+        rows = first.by_rows()
+        return rows, last.by_rows(rows.n if last.n is first.n else None)
+
     @classmethod
-    def of(cls, corpora: Sequence[Corpus], paired: bool) -> History:
+    def of(
+        cls, corpora: Sequence[Corpus], paired: bool, pulse: Callable[[], None] = lambda: None
+    ) -> History:
         """From one corpus with a loss a checkpoint, or one corpus a checkpoint."""
         types = corpora[-1].types
-        found = [sums for corpus in corpora for sums in _sums(corpus, types)]
+        found = [sums for corpus in corpora for sums in _sums(corpus, types, pulse)]
         middle = found[len(found) // 2] if len(found) > 2 else found[-1]
         return cls(
             types,
@@ -121,13 +143,13 @@ class History:
         return weights
 
 
-def _sums(corpus: Corpus, types: np.ndarray) -> list[Sums]:
+def _sums(corpus: Corpus, types: np.ndarray, pulse: Callable[[], None]) -> list[Sums]:
     """At each checkpoint of the corpus, of these types alone. The cells are in the order of a
     matrix by columns already, and what is the same at all checkpoints is held once.
     """
     from scipy.sparse import csc_matrix
 
-    cells, counts = corpus.cells, np.zeros(len(types), np.int64)
+    cells, counts = corpus.summed(pulse), np.zeros(len(types), np.int64)
     shared, its, mine = np.intersect1d(types, corpus.types, True, return_indices=True)
     counts[its] = np.diff(cells.starts)[mine]
     known: Any = slice(None)
