@@ -8,23 +8,22 @@ nobody looks at. What was found to hold is remembered for as long as the file st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rockcore import memory
 from rockcore.log import contents
+from rockcore.log.beside import beside
 from rockcore.log.files import NOT_PARQUET, State, check_schema, gone, state_of, unreadable
 from rockcore.log.listing import news_of
 from rockcore.log.passed import FEW, passed
 from rockcore.schema import TABLES, DamagedRun, LogTable
 from rockcore.schema.places import Place, place_of
-
-T = TypeVar("T")
 
 
 def checked(path: Path) -> frozenset[str]:
@@ -101,7 +100,7 @@ def read_columns(
     millions of rows. `pulse` is called all along, and stops it by raising. Raises DamagedRun, or
     RunNotFound if the file is gone.
     """
-    there = checked(path) if pulse is None else _beside(lambda: checked(path), pulse)
+    there = checked(path) if pulse is None else beside(lambda: checked(path), pulse)
     wanted = [name for name in names if name in there]
     try:
         with opened(path) as parquet:
@@ -125,7 +124,8 @@ def _filled(
             batch.validate(full=True)
             for name in names:
                 values = batch.column(name).to_numpy(zero_copy_only=False)
-                whole = found.setdefault(name, np.empty(rows, values.dtype))
+                whole = found[name] if name in found else memory.array(rows, values.dtype)
+                found[name] = whole
                 if (dtype := np.result_type(whole, values)) != whole.dtype:  # some are missing
                     whole = found[name] = whole.astype(dtype)
                 whole[at : at + len(batch)] = values
@@ -136,24 +136,6 @@ def _filled(
 
 
 _PIECE = 2**18  # rows
-
-
-def _beside(work: Callable[[], T], pulse: Callable[[], None]) -> T:
-    """The answer of a work that cannot be stopped. Where `pulse` stops the wait for it, it goes on,
-    for what it finds is remembered.
-    """
-    pool = ThreadPoolExecutor(1)
-    try:
-        job = pool.submit(work)
-        while not job.done():
-            wait([job], _LOOK_S)
-            pulse()
-        return job.result()
-    finally:
-        pool.shutdown(wait=False)
-
-
-_LOOK_S = 0.2
 
 
 def release() -> None:

@@ -156,7 +156,10 @@ def _change_intervals(
     Types go block by block, of so many cells and draws that the block fits into its part of the
     memory; what a block computes does not depend on where it begins.
     """
-    held = {id(s): s.held(h[0] > 0) for s, h in zip(history.sums, half, strict=True)}
+    held: dict[int, np.ndarray] = {}
+    for sums, h in zip(history.sums, half, strict=True):
+        pulse()
+        held[id(sums)] = sums.held(h[0] > 0)
     units = {(a, b): np.minimum(*(held[id(history.sums[c])] for c in (a, b))) for a, b in spans}
     found = {span: np.full((2, len(history.types)), np.nan) for span in spans}
     usable = np.flatnonzero(np.max([*units.values()], axis=0) >= LEAST_ROLLOUTS)

@@ -189,6 +189,7 @@ def _groups(found: Detection) -> pd.DataFrame:
         rare = top_types(np.where((n >= 2) & ~rocks, before, 0.0), ids, k)
         for name, chosen in zip(rows, (rocks, rare, ~rocks & ~rare), strict=True):
             rows[name].append(chosen)
+    history = history.by_rollout(found.pulse)  # and let go of what it was
     return pd.DataFrame(
         {"group": name, "types": int(c[0].sum()), "tokens": int(found.stats.n[c[0]].sum())}
         | group_change(history, c[0], (c[1], c[2]), found.rule.seed, found.pulse)

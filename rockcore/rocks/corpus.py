@@ -10,6 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
+from rockcore import memory
+from rockcore.log.beside import beside
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -28,7 +31,12 @@ class Rows:
     @cached_property
     def rollout(self) -> np.ndarray:
         """(N,) int32: index of the rollout, 0 to B - 1."""
-        return np.repeat(np.arange(len(self.lengths), dtype=np.int32), self.lengths)
+        of, begin = memory.array(len(self), np.int32), 0
+        for a, b in blocks(self.lengths, _AT_ONCE):
+            end = begin + int(self.lengths[a:b].sum())
+            of[begin:end] = np.repeat(np.arange(a, b, dtype=np.int32), self.lengths[a:b])
+            begin = end
+        return of
 
 
 @dataclass(frozen=True)
@@ -48,16 +56,29 @@ class Cells:
         types = len(self.starts) - 1
         return np.repeat(np.arange(types, dtype=np.int32), np.diff(self.starts))
 
-    def totals(self, values_C: np.ndarray, rollouts_PB: np.ndarray) -> np.ndarray:
+    def totals(
+        self,
+        values_C: np.ndarray,
+        rollouts_PB: np.ndarray,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> np.ndarray:
         """(V, P) sums of a value of each cell over masks (P, B) of the rollouts, added rollout by
         rollout; integers stay such.
         """
         from scipy.sparse import csr_matrix
 
         weights_BP = np.ascontiguousarray(rollouts_PB.T, dtype=values_C.dtype)
-        ends = self.starts.astype(self.rollout.dtype if len(self.rollout) < 2**31 else np.int64)
-        shape = (len(self.starts) - 1, len(weights_BP))
-        return csr_matrix((values_C, self.rollout, ends), shape) @ weights_BP
+        of_type = np.diff(self.starts)
+        found = np.empty((len(of_type), len(rollouts_PB)), values_C.dtype)
+        for a, b in blocks((of_type + 1) * len(rollouts_PB), _PRODUCTS):
+            pulse()
+            begin, end = self.starts[a], self.starts[b]
+            ends = (self.starts[a : b + 1] - begin).astype(
+                np.int32 if end - begin < 2**31 else np.int64
+            )
+            some = (values_C[begin:end], self.rollout[begin:end], ends)
+            found[a:b] = csr_matrix(some, (b - a, len(weights_BP))) @ weights_BP
+        return found
 
 
 def blocks(cost_V: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
@@ -116,7 +137,7 @@ class Corpus:
         for piece in pieces:  # numpy makes an int64 of each index, which of all at once is much
             present[self.token_id[piece]] = True
         index = np.cumsum(present, dtype=np.int32) - 1
-        type = np.empty(len(self), np.int32)
+        type = memory.array(len(self), np.int32)
         for piece in pieces:
             type[piece] = index[self.token_id[piece]]
         return np.flatnonzero(present), type
@@ -133,7 +154,7 @@ class Corpus:
 
     @cached_property
     def cells(self) -> Cells:
-        return self._summed(lambda: None)
+        return self.summed(lambda: None)
 
     def summed(self, pulse: Callable[[], None]) -> Cells:
         """The cells; `pulse` is called while they are worked out, and stops that by raising."""
@@ -142,12 +163,10 @@ class Corpus:
         return self.cells
 
     def _summed(self, pulse: Callable[[], None]) -> Cells:
-        pulse()
-        order, rollout, ends = self._by_type()
-        pulse()
-        starts, begins, n = _runs(rollout, ends)
+        order, rollout, ends = beside(self._by_type, pulse)
+        starts, begins, n = beside(lambda: _runs(rollout, ends), pulse)
         rollout = rollout[begins]
-        sums = tuple(np.zeros(len(n)) for _ in self.losses)
+        sums = tuple(memory.array(len(n), np.float64) for _ in self.losses)
         for a, b in blocks(n, _AT_ONCE):
             pulse()
             at = order[begins[a] : begins[b] if b < len(n) else None]
@@ -172,6 +191,7 @@ class Corpus:
         return turned.data, turned.indices, turned.indptr
 
 
+_PRODUCTS = 100_000_000  # of cells and parts of the rollouts, made without a pulse
 _AT_ONCE = 4_000_000  # occurrences whose losses are summed together
 
 

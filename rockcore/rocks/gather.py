@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from rockcore import schema
-from rockcore.log import Run
+from rockcore import memory, schema
+from rockcore.log import Run, parts
 from rockcore.log.checks import read_columns, release
 from rockcore.log.contents import ascends
 from rockcore.log.files import table_file
@@ -71,13 +71,16 @@ class Material:
 
 def gather(run: Run, rule: RockRule, pulse: Pulse = lambda: None) -> Material:
     """Read what the rule needs; `pulse` stops it by raising. Raises NotLogged for a loss that this
-    log does not have, NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not
-    logged.
+    log does not have, NothingToCompare, BadLoss, DamagedRun, BadRule for steps that are not logged,
+    or TooLittleMemory.
     """
     logged = any(run.steps(texts.table) for texts in Texts)
     if not logged and (held := run.holdings()).words:
         held.require(rule.column)
     mode, source, steps, lacks = what_to_read(run, rule)
+    files = [table_file(run.path, source.table, step) for step in steps]
+    judged = files[-1:] if mode in ("paired", "single") else files
+    memory.check_room(sum(map(parts.rows_in, judged)), run.path)
     together = [steps] if mode in ("paired", "single") else [(step,) for step in steps]
     corpora = tuple(_corpus(run, source, each, rule.column, pulse) for each in together)
     release()

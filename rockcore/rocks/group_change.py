@@ -44,6 +44,8 @@ def group_change(
     clustering". On 200 logs in which nothing was learned, of 30 and 60 rollouts, 2 to 5 in a
     hundred intervals left 0 out at 5 to 40 types; a bootstrap of rollouts alone did in 6 to 14.
     """
+    history = history.by_rollout(pulse)
+    first_and_last = (history.sums[0], history.sums[2])
     one, two = history.halves(seed)
     ways = ((by_half[0], two), (by_half[1], one))
 
@@ -51,10 +53,10 @@ def group_change(
         pulse()
         return _mean(sums, picked, rollouts)
 
-    every = [mean(sums, chosen, np.ones(sums.rollouts)).value for sums in history.ends]
+    every = [mean(sums, chosen, np.ones(sums.rollouts)).value for sums in first_and_last]
     ends = [
         [mean(sums, picked, rollouts[c][0]) for picked, rollouts in ways]
-        for c, sums in zip((0, 2), history.ends, strict=True)
+        for c, sums in zip((0, 2), first_and_last, strict=True)
     ]
     before, after = (float(np.mean([way.value for way in end])) for end in ends)
     found = {"naive": _ratio(every[1], every[0]) - 1, "before": before, "after": after}
@@ -88,29 +90,42 @@ def _moves(sums: Sums, ways: list[_Mean]) -> np.ndarray:
     are over other rollouts.
     """
     one, two = ways
-    kept = one.kept | two.kept
-    first, moves = one.kept[kept], sums.loss.data[kept].astype(np.float64)
-    moves -= np.where(first, one.value, two.value) * sums.n.data[kept]
-    moves *= np.where(first, 1 / one.n, 1 / two.n)
-    moves *= 1 / (2 * float(np.mean([one.value, two.value])))
+    mean, begin = float(np.mean([one.value, two.value])), 0
+    moves = np.empty(int(one.kept.sum() + two.kept.sum()))
+    for piece in _pieces(len(one.kept)):
+        first, kept = one.kept[piece], one.kept[piece] | two.kept[piece]
+        first, some = first[kept], sums.loss.data[piece][kept].astype(np.float64)
+        some -= np.where(first, one.value, two.value) * sums.n.data[piece][kept]
+        some *= np.where(first, 1 / one.n, 1 / two.n)
+        some *= 1 / (2 * mean)
+        moves[begin : begin + len(some)] = some
+        begin += len(some)
     return moves
+
+
+def _pieces(n: int) -> list[slice]:
+    return [slice(at, at + _AT_ONCE) for at in range(0, n, _AT_ONCE)]
+
+
+_AT_ONCE = 2_000_000  # cells
 
 
 def _half_width(history: History, ends: list[list[_Mean]], types: int, pulse: Pulse) -> float:
     """Half the width of the 95 % interval of log(after / before)."""
     from scipy.special import stdtrit  # what t.ppf of scipy.stats calls, without the load of it
 
-    rollouts = min(s.rollouts for s in history.ends)
+    sums = [history.sums[0], history.sums[2]]
+    rollouts = min(s.rollouts for s in sums)
     if rollouts < 4:
         return np.nan
-    parts = [_moves(sums, ways) for sums, ways in zip(history.ends, ends, strict=True)]
+    parts = [_moves(*end) for end in zip(sums, ends, strict=True)]
     pulse()
-    of_types = [_by_type(*part) for part in zip(history.ends, ends, parts, strict=True)]
+    of_types = [_by_type(*part) for part in zip(sums, ends, parts, strict=True)]
     by_type = float(np.square(of_types[1] - of_types[0]).sum()) * types / max(types - 1, 1)
     if history.paired:  # other texts at the last checkpoint are other rollouts
         parts[1] -= parts[0]
         del parts[0]
-    over = zip(history.ends[-len(parts) :], ends[-len(parts) :], parts, strict=True)
+    over = zip(sums[-len(parts) :], ends[-len(parts) :], parts, strict=True)
     spread = [_spread(*part) for part in over]
     by_rollout = sum(of_rollouts for of_rollouts, _ in spread) * rollouts / (rollouts - 1)
     if types < 2:
@@ -122,21 +137,27 @@ def _half_width(history: History, ends: list[list[_Mean]], types: int, pulse: Pu
 
 
 def _by_type(sums: Sums, ways: list[_Mean], moves: np.ndarray) -> np.ndarray:
-    """(V,) what the cells of each type add."""
-    kept = ways[0].kept | ways[1].kept
-    return np.bincount(sums.n.indices[kept], moves, sums.n.shape[1])
+    """(V,) what the cells of each type add, rollout by rollout."""
+    types = sums.n.indices[ways[0].kept | ways[1].kept]
+    every = np.arange(sums.n.shape[1])
+    found = np.zeros(len(every))
+    for piece in _pieces(len(types)):  # each goes on from the sums so far
+        at = np.concatenate([every, types[piece]])
+        found = np.bincount(at, np.concatenate([found, moves[piece]]), len(every))
+    return found
 
 
 def _spread(sums: Sums, ways: list[_Mean], moves: np.ndarray) -> tuple[float, float]:
-    """Sum of squares of what rollouts add, and of what cells do."""
+    """Sum of squares of what rollouts add, and of what cells do. `moves` is used up."""
     kept = ways[0].kept | ways[1].kept
     of_rollout = np.diff(sums.n.indptr)
     rollout = np.repeat(np.arange(len(of_rollout), dtype=np.int32), of_rollout)[kept]
-    there = moves != 0
-    moves, rollout = moves[there], rollout[there]
+    if not (there := moves != 0).all():
+        moves, rollout = moves[there], rollout[there]
     if not len(moves):
         return 0.0, 0.0
     begins = np.flatnonzero(np.append(True, rollout[1:] != rollout[:-1]))
     by_rollout = np.zeros(len(of_rollout))
     by_rollout[rollout[begins]] = np.add.reduceat(moves, begins)
-    return float(np.square(by_rollout).sum()), float(np.square(moves).sum())
+    of_cells = float(np.square(moves, out=moves).sum())
+    return float(np.square(by_rollout).sum()), of_cells

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rockcore import stats
+from rockcore.log.beside import beside
 from rockcore.rocks.corpus import Corpus, blocks
 
 
@@ -37,6 +37,7 @@ class Sums:
         """(V,) in how many rollouts of a mask (B,) each type occurs."""
         n = self.n.tocsc()
         held = np.zeros(n.shape[1], np.int64)
+        rollouts_B = rollouts_B.astype(bool)
         for a, b in blocks(np.diff(n.indptr) + 1, _AT_ONCE):
             begin, end = n.indptr[a], n.indptr[b]
             so_far = np.append(0, np.cumsum(rollouts_B[n.indices[begin:end]]))
@@ -91,14 +92,15 @@ class History:
     # hard
     hard_from: float
 
-    @cached_property
-    def ends(self) -> tuple[Sums, Sums]:
-        """The first and the last checkpoint, as matrices by rows, which share what they have in
-        common.
+    def by_rollout(self, pulse: Callable[[], None] = lambda: None) -> History:
+        """The same with the first and the last checkpoint as matrices by rows, which share what
+        they have in common; the middle one is the last.
         """
         first, _, last = self.sums
-        rows = first.by_rows()
-        return rows, last.by_rows(rows.n if last.n is first.n else None)
+        rows = beside(first.by_rows, pulse)
+        n = rows.n if last.n is first.n else None
+        ending = rows if last is first else beside(lambda: last.by_rows(n), pulse)
+        return replace(self, sums=(rows, ending, ending))
 
     @classmethod
     def of(
@@ -160,10 +162,11 @@ def _sums(corpus: Corpus, types: np.ndarray, pulse: Callable[[], None]) -> list[
     rollout = cells.rollout[known]
     ends = np.append(0, np.cumsum(counts)).astype(rollout.dtype if len(rollout) < 2**31 else int)
     shape = (corpus.rollouts, len(types))
-    n, *losses = (
-        csc_matrix((values[known].astype(np.float32), rollout, ends), shape)
-        for values in (cells.n, *cells.sums)
-    )
+    found = []
+    for values in (cells.n, *cells.sums):
+        pulse()
+        found.append(csc_matrix((values[known].astype(np.float32), rollout, ends), shape))
+    n, *losses = found
     return [Sums(n, loss) for loss in losses]
 
 
