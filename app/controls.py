@@ -150,6 +150,23 @@ def show_rock_line(run: data.runs.RunKey, side: str = "") -> None:
     st.markdown(f":material/diamond: {whose}{words.literal(said)}", help=about)
 
 
+def show_elsewhere(run: data.runs.RunKey, page: str) -> bool:
+    """Of what a scan left: that the texts are in the log which was scanned, and the way to that
+    page of it. False for a run, of which nothing is said.
+    """
+    if not data.runs.holdings(run).elsewhere:
+        return False
+    st.subheader("The texts are in the log that was scanned")
+    st.text(str(data.runs.holdings(run).lack("kl")))
+    name = data.runs.scanned_name(run)
+    if name is not None:
+        selection.link(page, f"Open {words.literal(name)}", run=name)
+    elif command := data.runs.opening(run):
+        st.code(command, language="sh", wrap_lines=True)
+    selection.link("rock_tokens", "See the Rock Tokens that the scan found")
+    return True
+
+
 def link_token(run: data.runs.RunKey, token_id: int, label: str = "") -> None:
     """A link to all that the run tells of a type; `label`: Markdown, by default its spelling."""
     shown = words.literal(data.token.shown(run, token_id))
