@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -49,6 +49,9 @@ def figure(name: str, labels: Mapping[str, str]) -> str:
     )
 
 
+_WIDTH, _MOST_LINES, _MOST_PX = 80, 10, 260  # letters a line; more lines are scrolled through
+
+
 def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]) -> DeltaGenerator:
     """The plain words of a text while a large log is measured for its colours, in a place that is
     emptied once it is coloured.
@@ -56,8 +59,16 @@ def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]
     place = st.empty()
     if data.runs.is_large(run) and not data.texts.is_measured(run, signal):
         shown = words.printable(data.texts.plain(dict(text)))
-        place.code(shown, language=None, wrap_lines=True, height=260)
+        place.code(shown, language=None, wrap_lines=True, height=height_of(shown))
     return place
+
+
+def height_of(text: str) -> int | Literal["content"]:
+    """How tall plain words stand: of many lines the first, to be scrolled through, and below a
+    short text no empty box.
+    """
+    lines = sum(1 + len(line) // _WIDTH for line in text.splitlines())
+    return _MOST_PX if lines > _MOST_LINES else "content"
 
 
 def show_size(run: data.runs.RunKey) -> None:
