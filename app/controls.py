@@ -161,14 +161,14 @@ def show_rock_line(run: data.runs.RunKey, side: str = "") -> None:
     st.markdown(f":material/diamond: {whose}{words.literal(said)}", help=about)
 
 
-def show_elsewhere(run: data.runs.RunKey, page: str) -> bool:
+def show_elsewhere(run: data.runs.RunKey, page: str, why: str = "") -> bool:
     """Of what a scan left: that the texts are in the log which was scanned, and the way to that
-    page of it. False for a run, of which nothing is said.
+    page of it. False for a run, of which nothing is said. `why`: the page has its own words.
     """
     if not data.runs.holdings(run).elsewhere:
         return False
     st.subheader("The texts are in the log that was scanned")
-    st.text(str(data.runs.holdings(run).lack("kl")))
+    st.text(why or str(data.runs.holdings(run).lack("kl")))
     name = data.runs.scanned_name(run)
     if name is not None:
         selection.link(page, f"Open {words.literal(name)}", run=name)

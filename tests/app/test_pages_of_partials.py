@@ -48,6 +48,13 @@ def test_a_page_of_texts_says_where_they_are_and_how_to_open_them(page, partials
     assert not [e.label for e in app.expander if "Not in this log" in e.label]
 
 
+def test_the_lab_of_partials_says_how_to_try_another_rule(partials: Path, open_app):
+    app, log = open_app("threshold_lab", partials), partials.parent / "log"
+    assert f"rockcore scan {log} --out out --preset NAME" in shown(app)
+    assert not [b.label for b in app.button if "rule" in b.label]
+    assert f"rockcore app {log}" in [code.value for code in app.code]
+
+
 def test_the_log_that_was_scanned_is_a_click_away_where_it_is_open_too(partials: Path, open_app):
     app = open_app("trace", partials, partials.parent / "log", run="out")
     links = {e.proto.label: e.proto.query_string for e in app.get("page_link")}
