@@ -7,6 +7,7 @@ Asked by pages, commands and detection alike, so that all of them say the same.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ class Holdings:
     columns: Mapping[Texts, frozenset[str]]
     words: tuple[int, ...] = ()
 
+    @property
+    def elsewhere(self) -> str:
+        """The log that holds the texts, where only what a scan of it found is here; else empty."""
+        log = self.meta.config.get("scanned")
+        return log if isinstance(log, str) and not self.columns else ""
+
     def has(self, column: str, texts: Texts | None = None) -> bool:
         """Whether some token has a value there; `texts`: of these alone."""
         return any(
@@ -92,6 +99,14 @@ class Holdings:
             raise gone
 
     def _no_tokens(self, column: str) -> NotLogged:
+        if log := self.elsewhere:
+            return NotLogged(
+                f"{self.name} has no {column}, and no tokens: it is what a scan of {log} found",
+                "What a model says, it says of tokens, and these stayed in that log",
+                "Copy it to this machine, and open the copy with rockcore app"
+                if "://" in log
+                else f"Open it: {opening(log)}",
+            )
         if not self.words:
             return NotLogged(
                 f"{self.name} has no {column}: no token of any text is logged",
@@ -130,6 +145,11 @@ class Holdings:
         if set(known) <= {"student_logp", "teacher_logp", "sampled_loss", "weight"}:
             return "the log holds log probabilities of the sampled tokens alone"
         return f"the log holds only {', '.join(known)}"
+
+
+def opening(log: str) -> str:
+    """The command that opens a log which lies on this machine."""
+    return shlex.join(["rockcore", "app", log])
 
 
 def holdings(run: Run) -> Holdings:
