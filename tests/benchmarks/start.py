@@ -2,7 +2,7 @@
 with coloured tokens: one clock from the start of the process to the browser's paint.
 
     python tests/benchmarks/start.py RUN [--before CHECKOUT] [--rounds 5] [--page trace]
-                                     [--pictures DIR] [--json]
+                                     [--compiled] [--pictures DIR] [--json]
 
 CHECKOUT is a git worktree of an older state; both are started in turns. Nothing fails by time.
 The clock is the system's: a page's `performance.timeOrigin` is read from it too. What is counted,
@@ -14,8 +14,9 @@ in seconds from the start of the process:
 - cpu: seconds of the server's processes until then.
 
 first: nothing of Python's packages, of this project and of the run is in the system's cache of
-files (what other programs have mapped stays), this project is not yet compiled, and the browser has
-never been here. second: all of it again, with what the first has left in all three.
+files (what other programs have mapped stays), this project is not yet compiled (with --compiled it
+is, as `pip install` leaves it), and the browser has never been here. second: all of it again, with
+what the first has left in all three.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from compileall import compile_dir
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +78,7 @@ class Try:
     run: Path
     page: str
     port: int
+    compiled: bool
 
 
 @contextmanager
@@ -147,8 +150,10 @@ def forget(this: Try) -> None:
     this project.
     """
     for folder in ("rockcore", "app"):
-        for compiled in (this.checkout / folder).rglob("__pycache__"):
-            shutil.rmtree(compiled)
+        for kept in (this.checkout / folder).rglob("__pycache__"):
+            shutil.rmtree(kept)
+        if this.compiled:
+            compile_dir(this.checkout / folder, quiet=1)
     if not hasattr(os, "posix_fadvise"):
         return
     packages = Path(np.__file__).parents[1]
@@ -208,6 +213,7 @@ def main(
     before: Path | None = None,
     rounds: int = 5,
     page: str = "trace",
+    compiled: bool = False,
     pictures: Path | None = None,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
@@ -221,13 +227,15 @@ def main(
     with sync_playwright() as p:
         for _ in range(rounds):
             for side, checkout in sides.items():
-                times = one_round(p, Try(checkout, run.resolve(), page, free_port()), None)
+                times = one_round(
+                    p, Try(checkout, run.resolve(), page, free_port(), compiled), None
+                )
                 for which, each in times.items():
                     for name, value in each.items():
                         found.setdefault(f"{which} start, {side}: {name}", []).append(value)
         for side, checkout in sides.items() if pictures else ():
             (place := pictures / side).mkdir(parents=True, exist_ok=True)  # type: ignore[operator]
-            one_round(p, Try(checkout, run.resolve(), page, free_port()), place)
+            one_round(p, Try(checkout, run.resolve(), page, free_port(), compiled), place)
     Console(width=150).print(report(found, load))
     if as_json:
         print(json.dumps(found))
