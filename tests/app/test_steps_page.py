@@ -708,3 +708,9 @@ def test_of_a_large_log_the_size_and_the_words_come_before_what_needs_all_tokens
     for page in ("trace", "steps"):
         app = open_app(page, run, rollout="2")
         assert app.number_input(key="widget rollout").value == 2
+
+
+def test_the_words_that_stand_first_are_no_taller_than_they_are_long() -> None:
+    """Below a text of two words stood an empty box of 260 pixels."""
+    assert controls.height_of(" two words") == controls.height_of("") == "content"
+    assert controls.height_of("word " * 900) == controls.height_of("word\n" * 20) == 260

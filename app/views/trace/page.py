@@ -196,7 +196,8 @@ def choose_text(sources: list[str]) -> Opened | None:
 def page() -> None:
     sources = data.runs.logged_texts(run)
     if not sources:
-        show_words(run, facts)
+        if not controls.show_elsewhere(run, "trace"):
+            show_words(run, facts)
     elif (opened := choose_text(sources)) is not None:
         show_text(opened)
 
