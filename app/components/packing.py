@@ -68,6 +68,16 @@ def message(body: Body, **head: Any) -> bytes:
     return len(said).to_bytes(4, "little") + said + body.deflated
 
 
+def ids_as_key(token_id: np.ndarray) -> bytes:
+    """Token ids (T,) as what an answer about them can be kept by."""
+    return token_id.astype("<i4").tobytes()
+
+
+def ids_of_key(key: bytes) -> np.ndarray:
+    """The token ids that were made into a key."""
+    return np.frombuffer(key, "<i4")
+
+
 def _deflated(strings: list[bytes], noise: list[bytes]) -> bytes:
     """One deflate stream, each piece with codes of its own. In the bytes of floats a string that
     comes again is chance: to look for runs alone takes a tenth of the time, and less room.

@@ -156,7 +156,7 @@ def shown(pair: Pair, of: Text, letter: str, difference: bool = False) -> Shown:
     """
     values = texts.values(*of)
     if difference:
-        signals = {**values.signals, DIFFERENCE: pair.difference.astype("f4")}
+        signals = {**values.signals, DIFFERENCE: pair.difference}
         values = replace(values, signals=signals)
     unpaired = pair.unpaired(letter)
     only = f"only in {letter}"

@@ -170,7 +170,7 @@ def _side(of: ScreenKey, letter: str, at: Any, ids: Any, roles: Any, correct: bo
     read = knockout_pairs.text_of(runs.log(run), ids, at.prompt)
     text = parts.text_part(name, read, runs.categories(run), [])
     values = parts.values_part(name, step, knockout_pairs.readings_of(ids), [], with_kl=True)
-    return Side(letter, text, values, roles.astype("u1").tobytes(), len(ids), bool(correct))
+    return Side(letter, text, values, bytes(roles.tolist()), len(ids), bool(correct))
 
 
 @kept

@@ -11,9 +11,8 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from app.components.loss_histogram import Histogram
+from app.components.packing import ids_as_key, ids_of_key
 from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
@@ -42,6 +41,7 @@ from rockcore.schema import Texts
 from rockcore.spelling import visible
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 __all__ = [
@@ -307,14 +307,14 @@ def verdict(
     try:
         if at_once and known((run, rule)) is None:
             return _not_yet(run, rule)
-        return _verdict(run, rule, where, rollout, ids.astype("<i4").tobytes())
+        return _verdict(run, rule, where, rollout, ids_as_key(ids))
     except runs.RockError as e:
         return Verdict(None, [], b"", b"", str(e))
 
 
 @kept
-def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, ids_in_bytes: bytes) -> Verdict:
-    done, ids = found(run, rule), np.frombuffer(ids_in_bytes, "<i4")
+def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, key: bytes) -> Verdict:
+    done, ids = found(run, rule), ids_of_key(key)
     report, read = done.report, done.material.source
     classes = occurrences.class_codes(report, ids).tobytes()
     why = ""

@@ -7,9 +7,7 @@ Raises RockError where rockcore does.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from app.components.token_pane import parts
 from app.components.token_pane.parts import TextPart, ValuesPart
@@ -19,6 +17,9 @@ from app.work import is_known, kept, kept_saying
 from rockcore.analysis import signals, texts
 from rockcore.analysis.signals import SIGNALS, SPOKEN, USUAL
 from rockcore.schema import Texts
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "SIGNALS",

@@ -189,7 +189,7 @@ def test_a_candidate_opens_its_rollouts_side_by_side(open_app, screened: Path) -
     assert f"instead: {visible(top.token)} {top.share:.0%}" in shown
     assert row.baseline_correct != row.knockout_correct  # those whose grade changed come first
     sent = [part.proto.bytes for part in app.get("bidi_component") if part.proto.bytes]
-    texts = [content(data) for data in sent if head(data)["part"] == "text"]
+    texts = [content(data) for data in sent if head(data).get("part") == "text"]
     assert [t["length"] for t in texts] == [len(row.baseline_ids), len(row.knockout_ids)]
     view = next(part for part in panes(app) if part.get("part") == "view")
     assert len(view["palette"]) == len(view["verdict"]["names"]) == len(colours.ROLES)

@@ -7,19 +7,19 @@ then the line says what the other side has. Every string reaches the page throug
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 from streamlit.components.v2 import component
 
 from app.components import script
+from app.components.packing import Array, message, pack
 
 _HERE = Path(__file__).parent
 _component = component(
     "rock_pane_pair",
     css=(_HERE / "pair.css").read_text(encoding="utf-8"),
-    js=script("base", _HERE / "pair.js"),
+    js=script("base", "message", "unpacking", _HERE / "pair.js"),
 )
 
 _NONE = np.empty(0)
@@ -39,17 +39,7 @@ def show(
     `signal`, (T_A,) and (T_B,), NaN where there is none. Without a signal the line gives the
     positions alone.
     """
-    plain = [
-        [None if math.isnan(v) else float(f"{v:.4g}") for v in side.tolist()] for side in values
-    ]
-    _component(
-        key=key,
-        data={
-            "panes": panes,
-            "blocks": [list(b) for b in blocks],
-            "A": plain[0],
-            "B": plain[1],
-            "signal": signal,
-            "unit": unit,
-        },
-    )
+    said = {"panes": panes, "blocks": blocks, "signal": signal, "unit": unit}
+    sides = zip("AB", values, strict=True)
+    body = pack(said, {(side,): Array(values_T, "float") for side, values_T in sides})
+    _component(key=key, data=message(body))

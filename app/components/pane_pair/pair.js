@@ -4,7 +4,7 @@
 const FRAME = "2px dashed var(--st-text-color)";
 
 function value(x) {
-  return x === null || x === undefined ? "no value" : number(x);
+  return Number.isNaN(x) ? "no value" : number(x);
 }
 
 function paneOf(data, side) {
@@ -54,7 +54,7 @@ function inWords(data, { side, at }, partner) {
       ` position ${at} of ${side} · ${data.signal} ${value(data[side][at])} ${data.unit} · no partner in ${there}`,
     ];
   const [of, from] = [data.B[b], data.A[a]],
-    change = of === null || from === null ? null : of - from;
+    change = of - from; // NaN where one has no value
   const sign = change > 0 ? "+" : "";
   return [
     token,
@@ -62,8 +62,18 @@ function inWords(data, { side, at }, partner) {
   ];
 }
 
-export default function (component) {
-  const { data, parentElement } = component;
+export default function ({ data, parentElement }) {
+  let isGone = false;
+  unpacked(headAndBody(data).body).then((said) => {
+    if (!isGone) tie(said, parentElement);
+  });
+  return () => {
+    isGone = true;
+    parentElement.stopPair?.();
+  };
+}
+
+function tie(data, parentElement) {
   parentElement.stopPair?.();
   const line =
     parentElement.querySelector(".readout") ??
@@ -106,5 +116,4 @@ export default function (component) {
     frame(framed, false);
     line.replaceChildren();
   };
-  return parentElement.stopPair;
 }

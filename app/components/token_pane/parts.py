@@ -42,7 +42,7 @@ class ValuesPart:
     """What the text is at one step, packed, and what it can be coloured by beside kl."""
 
     body: Body
-    signals: dict[str, np.ndarray]  # name -> (T,) float32
+    signals: dict[str, np.ndarray]  # name -> (T,)
 
 
 def text_part(name: str, text: Text, categories: list[str], teacher_words: list[str]) -> TextPart:
