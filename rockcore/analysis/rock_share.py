@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rockcore.analysis.rollout_sums import sums_by_rollout
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.report import RockReport
@@ -184,9 +185,8 @@ class _Parts:
         norm, corpus = self._corpus.grad_norm, self._corpus
         if norm is None or not np.isfinite(norm).all():
             return None
-        in_set, n = self._in_set[corpus.type], corpus.rollouts
-        part = np.bincount(corpus.rollout[in_set], norm[in_set], n)
-        return _known(part, np.bincount(corpus.rollout, norm, n))
+        part = sums_by_rollout(corpus, norm, self._in_set[corpus.type])
+        return _known(part, sums_by_rollout(corpus, norm))
 
 
 def _known(part_B: np.ndarray, whole_B: np.ndarray) -> Interval | None:

@@ -60,15 +60,15 @@ class Scanned:
         """Where the numbers are from."""
         part = "" if self.shards == self.of else f" of {self.of:,}"
         return (
-            f"From partials of {self.shards:,}{part} shards, {self.positions:,} positions under "
+            f"From partials of {_counted(self.shards, part)}, {self.positions:,} positions under "
             f"the rule {self.rule.called}; no texts here: open {self.log}."
         )
 
     def needs(self, what: str) -> OnlyScanned:
         """What to say of a question that the partials do not answer."""
         return OnlyScanned(
-            f"{self.folder.name} holds what {self.shards:,} shards of {self.log} say under the "
-            f"rule {self.rule.called}, and no texts",
+            f"{self.folder.name} holds what a scan of {self.log} found under the rule "
+            f"{self.rule.called} ({_counted(self.shards)}), and no texts",
             f"{what} takes the tokens themselves",
             f"Open {self.log}, or scan it for another rule: rockcore scan {self.log} --out "
             f"{self.folder.name} --preset NAME",
@@ -92,6 +92,11 @@ class Scanned:
         if differ := rule.changes_from(self.rule):
             raise self.needs(f"Another rule ({', '.join(differ[:3])})")
         return self.report
+
+
+def _counted(shards: int, part: str = "") -> str:
+    """`part`: " of 30", where they are not all."""
+    return f"{shards:,}{part} shard{'s' if shards != 1 or part else ''}"
 
 
 def save(found: Scanned, report: RockReport) -> None:
