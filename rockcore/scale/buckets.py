@@ -54,11 +54,15 @@ def draws_that_fit(draws: int, rollouts: Sequence[int]) -> int:
     return draws if draws * max(rollouts, default=0) <= _MOST_WEIGHTS else 0
 
 
-def path(plan: Plan, bucket: int, known: Known, out: Path, what: str = "types") -> Path:
-    """`what`: types, or the kept occurrences, a row group each shard."""
+def named(plan: Plan, known: Known, out: Path) -> str:
+    """What the partials of all buckets are called, by all that they depend on."""
     files = [str(p.name) for s in plan.shards for p in _files(plan, s, known.taus, out)]
-    of = (plan.rule.to_json(), plan.mode, plan.steps, known, bucket, plan.buckets)
-    return out / what / f"{key_of('types', files, of)}.parquet"
+    return key_of("types", files, plan.rule.to_json(), plan.mode, plan.steps, known, plan.buckets)
+
+
+def path(name: str, bucket: int, out: Path, what: str = "types") -> Path:
+    """`what`: types, or the kept occurrences, a row group each shard."""
+    return out / what / f"{name}-{bucket:04d}.parquet"
 
 
 def _files(plan: Plan, shard: Any, taus: pairs.Taus, out: Path) -> list[Path]:
@@ -68,7 +72,8 @@ def _files(plan: Plan, shard: Any, taus: pairs.Taus, out: Path) -> list[Path]:
 
 def make(plan: Plan, bucket: int, known: Known, out: Path) -> str:
     """Write what is known of the types of a bucket, unless that is done."""
-    to, kept = path(plan, bucket, known, out), path(plan, bucket, known, out, "kept")
+    name = named(plan, known, out)
+    to, kept = path(name, bucket, out), path(name, bucket, out, "kept")
     if to.exists() and (kept.exists() or not plan.contexts):
         return str(to)
     corpora = [_held(plan, c, bucket, known, out) for c in range(len(known.rollouts))]

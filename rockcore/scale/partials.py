@@ -7,6 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from rockcore import schema
 from rockcore.log import Run, RunWriter
 from rockcore.log.files import commit
@@ -83,7 +87,13 @@ def conclude(plan: Plan, found: FromPartials, out: Path) -> Scanned:
 def _write_sums(found: FromPartials, out: Path) -> None:
     """The sums of each step and type, beside the report."""
     types = found.total.types
-    commit(
-        out / FOLDER / "sums.parquet",
-        lambda tmp: types.assign(histogram=types.histogram.map(list)).to_parquet(tmp, index=False),
-    )
+    table = pa.Table.from_pandas(types.drop(columns="histogram"), preserve_index=False)
+    bins = np.concatenate([*types.histogram, np.zeros(0, np.int64)])  # lists of Python took 2 GB
+    histogram = pa.FixedSizeListArray.from_arrays(pa.array(bins), len(schema.KL_EDGES) + 1)
+    table = table.append_column("histogram", histogram)
+
+    def write(tmp: Path) -> None:
+        with tmp.open("wb") as file:
+            pq.write_table(table, file)
+
+    commit(out / FOLDER / "sums.parquet", write)

@@ -119,9 +119,9 @@ def _kept(plan: Plan, judged: list[Shard], shard: Shard, of: Chosen, out: Path) 
     """The kept occurrences of the set that lie in the shard, from whose first row they count."""
     if not plan.contexts:
         return np.zeros(0, np.int64)
-    at = []
+    name, at = buckets.named(plan, of.known, out), []
     for bucket in range(plan.buckets):
-        file = buckets.path(plan, bucket, of.known, out, "kept")
+        file = buckets.path(name, bucket, out, "kept")
         rows = partial.rows_of(file, judged.index(shard))
         at.append(rows["at"].to_numpy()[np.isin(rows["token_id"].to_numpy(), of.ids)])
     return np.sort(np.concatenate(at)).astype(np.int64)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +29,7 @@ class Task:
 
 def do(task: Task) -> str:
     """Make a partial. Returns its path."""
-    plan, out = Plan.from_json(Path(task.plan).read_text()), Path(task.out)
+    plan, out = _read(task.plan), Path(task.out)
     if task.stage == "sums":
         return sums.make(plan, task.index, out)
     if task.stage == "before":
@@ -38,6 +39,11 @@ def do(task: Task) -> str:
     if task.stage == "rollouts":
         return rollouts.make(plan, task.index, Path(task.given[0]), out)
     return buckets.make(plan, task.index, buckets.Known(*task.given), out)
+
+
+@lru_cache(maxsize=4)  # a worker has many tasks of one plan, whose file is named by what it holds
+def _read(file: str) -> Plan:
+    return Plan.from_json(Path(file).read_text())
 
 
 class Engine(Protocol):
@@ -75,7 +81,8 @@ def scan(plan: Plan, out: Path, engine: Engine, watch: Watch = lambda *_: None) 
     known = buckets.Known(tau, total.hard_from, draws, total.rollouts)
     given = (known.taus, known.hard_from, known.draws, known.rollouts)
     run("types", range(plan.buckets), given)
-    files = [buckets.path(plan, bucket, known, out) for bucket in range(plan.buckets)]
+    name = buckets.named(plan, known, out)
+    files = [buckets.path(name, bucket, out) for bucket in range(plan.buckets)]
     found = FromPartials(plan, total, known, files, out)
     ids = tuple(sorted(found.corpus.types[found.in_set].tolist()))
     chosen = rollouts.Chosen(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from planted import Plan as Planted
 from planted import write
 
+from rockcore import schema
 from rockcore.analysis.rock_share import rock_share
 from rockcore.cli import main
 from rockcore.log import Run
@@ -50,6 +53,19 @@ def test_the_shares_of_a_set_have_their_intervals_over_rollouts(log: Path, parti
     assert (found.sentence, found.about) == (whole.sentence, whole.about)
     for name in ("token_share", "loss_share", "gradient"):
         assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+def test_the_sums_beside_the_report_are_those_of_the_whole_log(log: Path, partials: Path):
+    sums = pd.read_parquet(partials / "scanned" / "sums.parquet")
+    rows = pd.read_parquet(log / "probe" / "final" / "step=000100.parquet")
+    of, mine = rows.groupby("token_id"), sums[sums.step == 100].set_index("token_id")
+    assert (mine.n == of.kl.size()).all() and (mine.loss_max == of.kl.max()).all()
+    wide = rows.assign(kl=rows.kl.astype(np.float64)).groupby("token_id").kl
+    np.testing.assert_allclose(mine.loss_sum, wide.sum(), rtol=1e-13)
+    np.testing.assert_allclose(mine.loss_sq_sum, wide.apply(lambda x: (x * x).sum()), rtol=1e-13)
+    bins = np.searchsorted(schema.KL_EDGES, rows.kl, side="right")
+    wanted = pd.crosstab(rows.token_id, bins).reindex(columns=range(64), fill_value=0)
+    assert (np.stack(mine.histogram.to_numpy()) == wanted.to_numpy()).all()
 
 
 def test_what_partials_do_not_answer_is_said_in_three_parts(log: Path, partials: Path):

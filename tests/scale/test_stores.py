@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
-from fsspec.config import conf
+from fsspec.config import conf, set_conf_env
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 from planted import Plan as Planted
@@ -72,7 +71,7 @@ def test_the_configuration_of_fsspec_reaches_the_store(
 def test_a_profile_in_the_environment_is_read_by_workers_too(monkeypatch: pytest.MonkeyPatch):
     found: dict[str, Any] = {}
     monkeypatch.setenv("FSSPEC_S3_PROFILE", "reader")
-    fsspec.config.set_conf_env(found)
+    set_conf_env(found)
     assert found["s3"] == {"profile": "reader"}
 
 
