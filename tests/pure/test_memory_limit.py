@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from rockcore import memory
@@ -14,6 +16,12 @@ from rockcore import memory
 def test_a_limit_is_read_with_its_unit(monkeypatch, said, size):
     monkeypatch.setenv(memory.SETTING, said)
     assert memory.limit() == size
+
+
+def test_a_limit_of_the_command_line_goes_to_the_processes_it_starts(monkeypatch):
+    monkeypatch.setenv(memory.SETTING, "1GB")
+    memory.take("2GB")
+    assert memory.limit() == 2 * 10**9 and os.environ[memory.SETTING] == "2GB"
 
 
 @pytest.mark.parametrize("said", ["much", "-1GB", "8 elephants", "GB", "1KB", "0"])
