@@ -52,13 +52,15 @@ def figure(name: str, labels: Mapping[str, str]) -> str:
 _WIDTH, _MOST_LINES, _MOST_PX = 80, 10, 260  # letters a line; more lines are scrolled through
 
 
-def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]) -> DeltaGenerator:
+def show_words_first(
+    run: data.runs.RunKey, signal: str, text: data.texts.TextPart
+) -> DeltaGenerator:
     """The plain words of a text while a large log is measured for its colours, in a place that is
     emptied once it is coloured.
     """
     place = st.empty()
     if data.runs.is_large(run) and not data.texts.is_measured(run, signal):
-        shown = words.printable(data.texts.plain(dict(text)))
+        shown = words.printable(text.plain)
         place.code(shown, language=None, wrap_lines=True, height=height_of(shown))
     return place
 

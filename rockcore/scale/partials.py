@@ -66,7 +66,7 @@ def conclude(plan: Plan, found: FromPartials, out: Path) -> Scanned:
         plan.of,
         positions,
         found.corpus.rollouts,
-        found.gradient_share,
+        found.by_rollout.shares,
         plan.rule,
     )
     notes = [*meta.notes, scanned.sentence]

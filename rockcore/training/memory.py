@@ -19,8 +19,9 @@ import torch
 
 from rockcore.config import ResolvedConfig
 from rockcore.schema import Prompt
-from rockcore.training import generation, groups, recomputing, scoring
+from rockcore.training import generation, groups, recomputing, reread, scoring
 from rockcore.training.models import Ids, Model, encode_all
+from rockcore.training.threads import lanes_for
 
 _LENGTHS = (8, 24, 48)  # of the texts that are tried
 _LATER = 80 << 20  # that a process on a CPU takes beside: libraries that are loaded late (measured)
@@ -33,15 +34,16 @@ class Estimate(NamedTuple):
     device: torch.device
     now: int  # before the first step: models, libraries
     lasting: int  # gradients and the optimizer
-    activations: int  # of a group of texts, up to the hidden states, with those of the head
-    logits: int  # a piece of both models' predictions, and what is computed from it
-    sampling: int  # keys and values, and a row of logits for each text
+    reread: int  # what the teacher has read of the fixed texts
+    activations: int  # of the groups of texts that are worked on at once, up to the hidden states
+    logits: int  # a piece of both models' predictions on each lane, and what is computed from it
+    sampling: int  # keys and values, and a row of logits for each text that is written at once
     reading: int  # a checkpoint on its way in
 
     @property
     def peak(self) -> int:
         moments = self.activations + self.logits, self.sampling, self.reading
-        return self.now + self.lasting + max(moments)
+        return self.now + self.lasting + self.reread + max(moments)
 
 
 class Disk(NamedTuple):
@@ -66,13 +68,22 @@ def estimate(
     texts = max(config.rollouts, config.probes, config.final_probes, config.held_out)
     length = prompt + config.max_new_tokens
     trained = sum(p.nbytes for p in student.trained)
+    lanes = lanes_for(config, student, teacher) or 1
+    fixed = max(config.probes, config.final_probes, config.gradient_texts if config.probes else 0)
+    beside = teacher.device == student.device
     return Estimate(
         device=student.device,
         now=_taken(student.device),
         lasting=3 * trained,
-        activations=_activations(config, student, teacher, length),
-        logits=_logits(student, length * config.rollouts),
-        sampling=_sampling(student, min(texts, 128), length),
+        reread=reread.kept_bytes(teacher, fixed * config.max_new_tokens) if beside else 0,
+        activations=_activations(config, student, teacher, length, lanes),
+        logits=lanes * _logits(student, length * config.rollouts),
+        sampling=max(
+            _sampling(student, min(texts, 128), length),
+            # answers of both decodings are written on lanes of their own
+            min(lanes, 2 * -(-config.held_out // 128))
+            * _sampling(student, min(config.held_out, 128), length),
+        ),
         reading=trained if student.device.type == "cpu" else 0,
     )
 
@@ -92,6 +103,7 @@ def told(
     parts = {
         "now": found.now,
         "gradients and optimizer": found.lasting,
+        "fixed texts": found.reread,
         "activations": found.activations,
         "logits": found.logits,
         "writing": found.sampling,
@@ -121,19 +133,23 @@ def _against(needed: int, free: int | None, cure: str) -> str:
     return f"; only {in_words(free)} ARE FREE, it will likely not fit: try {cure}"
 
 
-def _activations(config: ResolvedConfig, student: Model, teacher: Model, length: int) -> int:
-    """Of the largest group of rollouts: what the student keeps for its gradient, the hidden states
-    of both models and what the teacher has at once of a layer.
+def _activations(
+    config: ResolvedConfig, student: Model, teacher: Model, length: int, lanes: int
+) -> int:
+    """Of the largest group of rollouts, or one on each lane: what the student keeps for its
+    gradient, the hidden states of both models and what the teacher has at once of a layer.
     """
     rows = config.micro_batch or max(1, groups.padded_tokens(teacher) // length)
     rows = min(rows, config.rollouts)
+    at_once = min(lanes, -(-config.rollouts // rows))
+    own_gradient = sum(p.nbytes for p in student.trained) if lanes > 1 else 0
     every, token, square = _kept(student)
     kept = int(every + rows * (token * length + square * length**2))
     hidden = 4 * rows * length * (student.width + teacher.width)
     if not student.projects:  # the predictions of whole texts
         hidden = 4 * rows * length * (3 * student.vocab_size + teacher.vocab_size)
     aside = 4 * rows * length * 8 * teacher.width if teacher.device == student.device else 0
-    return max(0, kept) + hidden + aside
+    return at_once * (max(0, kept) + hidden + aside + own_gradient)
 
 
 def _kept(student: Model) -> np.ndarray:

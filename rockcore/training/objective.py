@@ -71,7 +71,7 @@ class Objective:
             scored = self._learn(rollouts, weight, clock, whole, ahead)
             refuse_non_finite(step, rollouts, scored)
             return Fresh(rollouts, scored, weight)
-        scored = judge_texts(self.student, self.teacher, rollouts, clock, ahead=ahead)
+        scored = judge_texts(self.student, self.teacher, rollouts, clock, read=ahead)
         refuse_non_finite(step, rollouts, scored)
         weight = self._weights(step, batch_of(rollouts, scored), clock)
         if two_passes:
@@ -116,7 +116,7 @@ class Objective:
     ) -> Judged:
         divided = torch.from_numpy(normalised(weight, self.config.normaliser))
         learning = Learning(divided.to(self.student.device), whole)
-        return judge_texts(self.student, self.teacher, rollouts, clock, learning, ahead=ahead)
+        return judge_texts(self.student, self.teacher, rollouts, clock, learning, read=ahead)
 
 
 def batch_of(rollouts: Rollouts, scored: Judged | None = None) -> Batch:

@@ -5,7 +5,7 @@ are logged beside them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rockcore.config import ResolvedConfig, SessionConfig
@@ -22,6 +22,7 @@ from rockcore.training.columns import (
     token_columns,
 )
 from rockcore.training.models import Model
+from rockcore.training.reread import Reread
 from rockcore.training.rollouts import Rollouts, derived_seed, rollouts_of, sample
 from rockcore.training.scoring import Alternatives, Judged, judge_texts
 
@@ -29,7 +30,7 @@ from rockcore.training.scoring import Alternatives, Judged, judge_texts
 _AT_ONCE = 128
 
 
-@dataclass(frozen=True)
+@dataclass
 class Probes:
     """Writes, reads back and rescores the probe sets of one run."""
 
@@ -38,6 +39,7 @@ class Probes:
     student: Model
     teacher: Model
     writer: RunWriter
+    _read: Reread | None = field(default=None, init=False)  # of the set that was rescored last
 
     def write(self, probe_set: str, step: int) -> Rollouts | None:
         """The texts of a probe set, written by the student of this step, and behind them the
@@ -108,7 +110,10 @@ class Probes:
             added = gradient_sums.sums_of(self.student, texts)
         watchers = [tops] if added is None else [tops, added]
         judged = own if added is None else texts
-        scored = judge_texts(self.student, self.teacher, judged, Clock(), watchers=watchers)
+        if self._read is None or self._read.texts is not texts:
+            self._read = Reread(self.teacher, texts)
+        pair = self.student, self.teacher
+        scored = judge_texts(*pair, judged, Clock(), watchers=watchers, read=self._read)
         refuse_non_finite(step, judged, scored)
         n = sum(own.lengths)
         losses = {name: x[:n] for name, x in scored.losses.items()}

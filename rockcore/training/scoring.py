@@ -15,13 +15,13 @@ from torch import Tensor
 
 from rockcore.schema import TOP_ALTERNATIVES
 from rockcore.training import groups
-from rockcore.training.ahead import Ahead
 from rockcore.training.clock import WHOLE, Clock
 from rockcore.training.divergence import TokenLosses, judge, top_alternatives
 from rockcore.training.gradients import Gradients, gradients_of
 from rockcore.training.lanes import Wait, side_by_side
 from rockcore.training.models import Model
 from rockcore.training.padding import CutMass, mass_beyond
+from rockcore.training.reread import Read
 from rockcore.training.rollouts import Rollouts
 
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
@@ -95,7 +95,7 @@ def judge_texts(
     clock: Clock,
     learn: Learning | None = None,
     watchers: Sequence[Callable[[Piece], None]] = (),
-    ahead: Ahead | None = None,
+    read: Read | None = None,
 ) -> Judged:
     """Judge every response token under both models; to `learn`, also accumulate the student's
     gradient.
@@ -108,10 +108,10 @@ def judge_texts(
     alone.) `proj_grad_norm`: the gradient in the projection W is g h^T, h the last hidden state, so
     its norm is ||g|| ||h||; NaN where a model has more than a projection behind h.
 
-    The groups go side by side on the student's lanes. `ahead`: what the teacher has read of these
+    The groups go side by side on the student's lanes. `read`: what the teacher has read of these
     rollouts already.
     """
-    judging = _Judging(student, teacher, rollouts, watchers, learn, ahead)
+    judging = _Judging(student, teacher, rollouts, watchers, learn, read)
     with clock.shared() as another:
 
         def judge_group(group: tuple[list[int], Tensor], wait: Wait) -> None:
@@ -157,10 +157,10 @@ class _Judging:
         rollouts: Rollouts,
         watchers: Sequence[Callable[[Piece], None]],
         learn: Learning | None,
-        ahead: Ahead | None,
+        read: Read | None,
     ):
         self.student, self.teacher, self.rollouts = student, teacher, rollouts
-        self.watchers, self.learn, self.ahead = watchers, learn, ahead
+        self.watchers, self.learn, self.read = watchers, learn, read
         device = student.device
         self.ids_N = torch.from_numpy(rollouts.token_ids()).long().to(device)
         N = len(self.ids_N)
@@ -189,23 +189,21 @@ class _Judging:
             self._hidden_norm_N[at] = p_features.detach().float().norm(dim=-1)
         leaf = p_weighed.detach().requires_grad_(learns)
         gradients = gradients_of(self.student) if learns else None
-        if self.watchers:
-            wait()
-        self.judge(at[weighed], leaf, _at(q_features, weighed), clock, gradients)
+        self.judge(at[weighed], leaf, _at(q_features, weighed), clock, gradients, wait)
         if gradients is not None:
             with clock.phase("student_s"):
                 gradients.flow(p_weighed, leaf.grad)
         if left_out is not None:
             with clock.phase("log_s"):
                 p_rest, q_rest = p_features.detach()[left_out], _at(q_features, left_out)
-                self.judge(at[left_out], p_rest, q_rest, Clock())
+                self.judge(at[left_out], p_rest, q_rest, Clock(), wait=wait)
         if gradients is not None:
             wait()
             with clock.phase("student_s"):
                 gradients.add()
 
     def _read_by_teacher(self, rows: list[int]) -> Tensor:
-        there = None if self.ahead is None else self.ahead.of(rows)
+        there = None if self.read is None else self.read.of(rows)
         if there is not None:
             return there
         prompts = [self.rollouts.teacher_prompts[r] for r in rows]
@@ -218,9 +216,11 @@ class _Judging:
         q_features: Tensor,
         clock: Clock,
         gradients: Gradients | None = None,
+        wait: Wait = lambda: None,
     ) -> None:
         """Judge the positions `at`, given their features in this order; with `gradients`, that of
-        their weighted sum goes into `p_features` and the student's projection.
+        their weighted sum goes into `p_features` and the student's projection. Watchers are shown
+        them after `wait`.
         """
         student, teacher, learns = self.student, self.teacher, gradients is not None
         for piece in pieces(len(at), student.vocab_size, student.device):
@@ -236,6 +236,8 @@ class _Judging:
                     with torch.no_grad():
                         losses, gradient = judge(p_logits, q_logits, self.ids_N[here])
                         self._add(here, losses, p_all, q_all)
+            if self.watchers:
+                wait()
             for watch in self.watchers:
                 watch(Piece(here, p_logits.detach(), q_logits, gradient))
             if gradients is not None and self.learn is not None:

@@ -40,10 +40,10 @@ def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: M
     work: of a large pair, which one thread may serve better too where the others are busy, on a few
     tokens. Sets it too: as the student's lanes, where both models are plain and small.
     """
-    if student.fast and teacher.fast and max(student.size, teacher.size) < SMALL:
-        student.lanes = min(config.threads or CORES, _MOST_LANES)
+    if (lanes := lanes_for(config, student, teacher)) is not None:
+        student.lanes = lanes
         torch.set_num_threads(1)
-        return student.lanes
+        return lanes
     if config.threads:
         torch.set_num_threads(config.threads)
         return config.threads
@@ -65,6 +65,13 @@ def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: M
     sizes = (student.size, teacher.size, student.vocab_size, config.rollouts, length)
     repeats = 3 if small else 1
     return choose_threads(step_without_update, " ".join(map(str, sizes)), repeats)
+
+
+def lanes_for(config: ResolvedConfig, student: Model, teacher: Model) -> int | None:
+    """On how many lanes a plain small pair works; None for any other."""
+    if student.fast and teacher.fast and max(student.size, teacher.size) < SMALL:
+        return min(config.threads or CORES, _MOST_LANES)
+    return None
 
 
 def _short_texts(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,19 @@ def test_too_little_memory_is_said_and_not_refused(tmp_path, monkeypatch, free):
     sentence, _ = memory.told(config, *both, Tasks.of(config).known)
     assert ("ARE FREE, it will likely not fit" in sentence) == (free == 1000)
     assert ("free" in sentence.lower()) == (free is not None)
+
+
+def test_groups_that_are_worked_on_side_by_side_count_each_up_to_as_many_as_there_are(tmp_path):
+    given = SessionConfig(out=tmp_path / "run", rollouts=32, held_out=0).resolved()
+    tasks = Tasks.of(given)
+    both = loading.load_pair(*tasks.models, "cpu", "float32")
+    one, two, many, most = (
+        memory.estimate(replace(given, threads=n), *both, tasks.known) for n in (1, 2, 7, 8)
+    )
+    gradient = sum(p.nbytes for p in both[0].trained)
+    assert two.activations == 2 * (one.activations + gradient) < many.activations
+    assert most.activations == many.activations  # 32 rollouts make no eighth group
+    assert two.logits == 2 * one.logits and two.sampling == one.sampling
+    graded = memory.estimate(replace(given, threads=2, held_out=256), *both, tasks.known)
+    assert graded.sampling == 2 * two.sampling
+    assert one.reread == 128 * 150 * both[1].width * 4
