@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import streamlit as st
 
@@ -49,15 +49,28 @@ def figure(name: str, labels: Mapping[str, str]) -> str:
     )
 
 
-def show_words_first(run: data.runs.RunKey, signal: str, text: Mapping[str, Any]) -> DeltaGenerator:
+_WIDTH, _MOST_LINES, _MOST_PX = 80, 10, 260  # letters a line; more lines are scrolled through
+
+
+def show_words_first(
+    run: data.runs.RunKey, signal: str, text: data.texts.TextPart
+) -> DeltaGenerator:
     """The plain words of a text while a large log is measured for its colours, in a place that is
     emptied once it is coloured.
     """
     place = st.empty()
     if data.runs.is_large(run) and not data.texts.is_measured(run, signal):
-        shown = words.printable(data.texts.plain(dict(text)))
-        place.code(shown, language=None, wrap_lines=True, height=260)
+        shown = words.printable(text.plain)
+        place.code(shown, language=None, wrap_lines=True, height=height_of(shown))
     return place
+
+
+def height_of(text: str) -> int | Literal["content"]:
+    """How tall plain words stand: of many lines the first, to be scrolled through, and below a
+    short text no empty box.
+    """
+    lines = sum(1 + len(line) // _WIDTH for line in text.splitlines())
+    return _MOST_PX if lines > _MOST_LINES else "content"
 
 
 def show_size(run: data.runs.RunKey) -> None:
@@ -148,6 +161,23 @@ def show_rock_line(run: data.runs.RunKey, side: str = "") -> None:
         said, about = share.sentence, words.literal(share.about) or None
     whose = f"**{words.literal(side)}** · " if side else ""
     st.markdown(f":material/diamond: {whose}{words.literal(said)}", help=about)
+
+
+def show_elsewhere(run: data.runs.RunKey, page: str, why: str = "") -> bool:
+    """Of what a scan left: that the texts are in the log which was scanned, and the way to that
+    page of it. False for a run, of which nothing is said. `why`: the page has its own words.
+    """
+    if not data.runs.holdings(run).elsewhere:
+        return False
+    st.subheader("The texts are in the log that was scanned")
+    st.text(why or str(data.runs.holdings(run).lack("kl")))
+    name = data.runs.scanned_name(run)
+    if name is not None:
+        selection.link(page, f"Open {words.literal(name)}", run=name)
+    elif command := data.runs.opening(run):
+        st.code(command, language="sh", wrap_lines=True)
+    selection.link("rock_tokens", "See the Rock Tokens that the scan found")
+    return True
 
 
 def link_token(run: data.runs.RunKey, token_id: int, label: str = "") -> None:

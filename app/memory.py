@@ -1,5 +1,5 @@
 """What was worked out for one session, kept for all: answers by question, as long as together they
-take at most `MOST_BYTES`, a quarter of the machine's memory or of what its container may have.
+take at most `bound()`, half of the limit that is set, by default a quarter of the machine's memory.
 
 The least recently asked for goes first. An answer larger than the bound is kept alone: otherwise
 each rerun would compute it anew. Nobody may change what is kept; it is handed out without a copy.
@@ -7,30 +7,16 @@ each rerun would compute it anew. Nobody may change what is kept; it is handed o
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+from rockcore import memory
 
 T = TypeVar("T")
 
-
-def _machine_bytes() -> int:
-    """Of memory; what a container may have where that is less."""
-    limits = [4 * 2**30]  # where a system does not say
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    container = Path("/sys/fs/cgroup/memory.max")
-    if container.is_file() and (text := container.read_text().strip()).isdecimal():
-        limits.append(int(text))
-    return min(limits)
-
-
-# the log of 100 million positions takes 2.5 GB: less would read it anew at every click
-MOST_BYTES = max(512 * 2**20, _machine_bytes() // 4)
 _KEY_BYTES = 1024  # about what an entry takes beside its answer
 MISSING: Any = object()  # what `known` answers for what is not known, as None may be an answer
 
@@ -45,6 +31,14 @@ _done: OrderedDict[Hashable, _Kept] = OrderedDict()
 _bytes = 0  # of all that is kept
 
 
+def bound() -> int:
+    """Bytes that all kept answers may take together: half of rockcore.memory.limit, as the log of
+    100 million positions takes 2.5 GB, and with less it would be read anew at every click. The
+    other half is DuckDB's and that of what is being worked out. Raises BadMemory.
+    """
+    return memory.limit() // 2
+
+
 def known(key: Hashable, default: Any = None) -> Any:
     """The answer worked out before, or `default`; give MISSING where None may be an answer."""
     with _lock:
@@ -55,18 +49,18 @@ def known(key: Hashable, default: Any = None) -> Any:
 
 
 def remember(key: Hashable, answer: T) -> T:
-    """Keep an answer, and forget those not asked for the longest until all fit MOST_BYTES.
+    """Keep an answer, and forget those not asked for the longest until all fit `bound()`.
 
     What an object computes later, at the first question, is not foreseen: remember it again then.
     """
     global _bytes
-    size = size_of(answer) + _KEY_BYTES
+    size, most = size_of(answer) + _KEY_BYTES, bound()
     with _lock:
         if key in _done:
             _bytes -= _done.pop(key).bytes
         _done[key] = _Kept(answer, size)
         _bytes += size
-        while _bytes > MOST_BYTES and len(_done) > 1:
+        while _bytes > most and len(_done) > 1:
             _bytes -= _done.popitem(last=False)[1].bytes
     return answer
 

@@ -8,12 +8,14 @@ made here, so that no list of processes shows them.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
+import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 # wants a script run to register in.
 NEXT = ("pandas", "pyarrow.parquet", "duckdb", "rockcore.analysis.course", "app.data.rocks")
 LATER = ("scipy.stats", "plotly.graph_objects")  # a second of CPU, and a text is drawn without
+# Of its websockets what Streamlit's own server says: it would have to be loaded to be asked.
+SOCKETS: dict[str, Any] = {
+    "ws": "websockets-sansio",
+    "ws_ping_interval": 30,
+    "ws_ping_timeout": 30,
+    "ws_max_size": 200_000_000,
+    "ws_per_message_deflate": False,
+}
 _SWITCH_S = 0.0005  # tenfold as often as usual: an import must not keep the browser waiting
 _USUAL_S = sys.getswitchinterval()
 _PATIENCE_S = 20.0  # how long that waits for a text to be drawn
@@ -73,14 +83,19 @@ def search_nothing() -> None:
             setattr(importlib.import_module(name), question, answer)  # list() and bool(): none, no
 
 
-def prepare() -> None:
-    """Import what the pages use. Not while Streamlit is loaded: Plotly, which comes with it, uses
-    what it finds of pandas, also where that is half of it.
+def prepare(runs: Sequence[str]) -> None:
+    """Import what the pages use, and ask what the first one will. Not while Streamlit is loaded:
+    Plotly, which comes with it, uses what it finds of pandas, also where that is half of it.
     """
     for name in NEXT:
         importlib.import_module(name)
+    from app.data import ahead
+
+    ahead.begin(runs)
     early.drawn.wait(_PATIENCE_S)
     sys.setswitchinterval(_USUAL_S)
+    gc.freeze()  # what was loaded stays
+    gc.enable()
     for name in LATER:
         importlib.import_module(name)
 
@@ -101,28 +116,26 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
 
     def begin() -> App:
         dashboard = load(wanted, terms.port)
-        threading.Thread(target=prepare, daemon=True).start()
+        threading.Thread(target=prepare, args=(wanted["runs"],), daemon=True).start()
         config.configure_logging()  # again: Streamlit has let uvicorn tell of every request
         return dashboard
 
     files = early.Files(early.static_folder(), map(Path, wanted["runs"]))
     application = early.Early(files, begin, end)
     door = Door(application, terms, files.inline)
-    # Of its websockets what Streamlit's own runner says: it would have to be loaded to be asked
     config = uvicorn.Config(
         door,
         access_log=False,
         log_level="warning",
         use_colors=False,
         lifespan="on",
-        ws="websockets-sansio",
-        ws_ping_interval=30,
-        ws_ping_timeout=30,
-        ws_max_size=200_000_000,
-        ws_per_message_deflate=False,
+        **SOCKETS,
     )
     server = Server(config)
+    # at a moment of its loading Streamlit lets it tell of every request
+    logging.getLogger("uvicorn.access").addFilter(lambda _: False)
     sys.setswitchinterval(_SWITCH_S)
+    gc.disable()  # until a page is drawn: it would search what is loaded, of which nothing goes
     server.run([listener])
     if server.failed:
         raise SystemExit(3)  # the thread that loads it has said why

@@ -108,6 +108,23 @@ def kept_saying(message: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return of
 
 
+def ahead(task: Callable[[], None]) -> None:
+    """Do in this thread, beside all pages, what asks questions that they are likely to ask: who
+    asks one of them meanwhile waits for its answer.
+    """
+    global _at_work
+    with _lock:
+        _at_work += 1
+    _here.job = _Job("ahead", lambda pulse: task(), waiting=1, thread=threading.get_ident())
+    try:
+        task()
+    finally:
+        _here.job = None
+        with _lock:
+            _at_work -= 1
+            _start_next()
+
+
 def is_known(question: Callable[..., Any], *args: Any) -> bool:
     """Whether the answer of a question that is kept is there at once."""
     return known((_inner(question), args, ()), MISSING) is not MISSING

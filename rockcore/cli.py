@@ -1,6 +1,7 @@
 """The command line: `rockcore train | score | rocks | scan | export | report | knockout | compare |
 arms | compare-arms | import | app`. Only `train` and `score` load torch, and `knockout` where
-something is left to answer; `arms` runs `train`. A command that is named is all that is loaded.
+something is left to answer; `arms` runs `train`. A command that is named is all that is loaded; and
+nothing large before `main`, which knows what to say of a Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Union
-
-import tyro
 
 from rockcore.schema import RockError
 
@@ -41,6 +40,8 @@ class Asked(NamedTuple):
 
 def read(words: list[str]) -> Asked:
     """What the words of a command line ask for; ends the process where they are no command."""
+    import tyro
+
     named = words[0] if words and words[0] in COMMANDS else None
     kinds = {kind: (name, run) for name, kind, run in _load([named] if named else COMMANDS)}
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -65,6 +66,8 @@ def _load(names: Iterable[str]) -> Iterable[tuple[str, type, Callable[[Any], Non
         module = import_module(f"rockcore.commands.{COMMANDS[name][0]}")
         kind = getattr(module, COMMANDS[name][1])
         if (settings := sys.modules.get("rockcore.config")) is not None:  # of train and arms
+            import tyro
+
             # `lambda` is a word of Python's own; the flag is named here, so that a page that reads
             # the settings loads no parser of command lines (a quarter of what it takes to load
             # them)

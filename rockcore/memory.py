@@ -1,7 +1,8 @@
-"""How much memory this program may take: one limit for DuckDB and for the blocks of a detection.
+"""How much memory this program may take: one limit for DuckDB and for a detection, whose blocks
+obey it, and whose long arrays go to the disk where they would not fit.
 
 Half of what the machine has, or the container it runs in, so that the rest stays usable; another
-limit is named in the environment, as ROCKCORE_MEMORY=8GB.
+limit is named in the environment, as ROCKCORE_MEMORY=8GB, or by --memory 8GB.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rockcore.schema import RockError
 
@@ -24,6 +29,14 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _BLOCKS = 32  # so many blocks would fill the limit: what is not in blocks has to fit beside them
 _BLOCK_AT_MOST = 256 * 2**20  # larger ones are no faster
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+# bytes that a detection takes for each position, measured at 30 and 100 million
+FOR_POSITION, WITHOUT_LONG = 105, 60
+
+
+class TooLittleMemory(RockError, MemoryError):
+    """A log that cannot be looked at within the limit, or without more room on the disk."""
 
 
 class BadMemory(RockError, ValueError):
@@ -41,21 +54,68 @@ def block() -> int:
     return min(limit() // _BLOCKS, _BLOCK_AT_MOST)
 
 
-def parsed(text: str) -> int:
-    """Bytes of a size such as 8GB, 512 MiB or 0.5T. Raises BadMemory."""
+def take(said: str) -> None:
+    """Let the limit be as --memory says, also in processes that are started. Raises BadMemory."""
+    parsed(said, "--memory")
+    os.environ[SETTING] = said
+
+
+def array(n: int, dtype: Any) -> np.ndarray:
+    """(n,) values to be filled, one for each position or fewer: in memory, or in a file without a
+    name, which goes with it, where so many positions would not fit into the limit. Raises
+    TooLittleMemory.
+    """
+    if n * FOR_POSITION <= limit():
+        return np.empty(n, dtype)
+    size = n * np.dtype(dtype).itemsize
+    with tempfile.TemporaryFile(prefix="rockcore-") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # else a full disk ends the process
+            return np.memmap(file, dtype, "w+", shape=n).view(np.ndarray)
+        except OSError as e:
+            raise TooLittleMemory(
+                f"{size:,} bytes for {n:,} positions do not fit into {tempfile.gettempdir()} "
+                f"({e.strerror})",
+                f"They do not fit into the memory limit of {limit() / 1e9:.1f} GB either",
+                "Make room there, name another folder (TMPDIR), or give more memory "
+                f"({SETTING}=8GB)",
+            ) from e
+
+
+def check_room(positions: int, log: Path) -> None:
+    """Before a log is read. Raises TooLittleMemory for one that cannot be looked at within the
+    limit, even with its long arrays on the disk.
+    """
+    if (need := positions * WITHOUT_LONG) > limit():
+        raise TooLittleMemory(
+            f"{log.name} has {positions:,} positions, and a detection takes about "
+            f"{need / 1e9:.1f} GB for them, what can lie on the disk not counted",
+            f"It may take {limit() / 1e9:.1f} GB, half of the machine's where nothing else is set, "
+            "so that the rest stays usable",
+            f"Give it more ({SETTING}={need * 1.1 / 1e9:.0f}GB, or --memory), or look at the log "
+            f"shard by shard: rockcore scan {log} --out PARTIALS",
+        )
+
+
+def parsed(text: str, name: str = SETTING) -> int:
+    """Bytes of a size such as 8GB, 512 MiB or 0.5T. `name`: where it was given. Raises
+    BadMemory.
+    """
+    sign = " " if name.startswith("--") else "="
     found = _SIZE.fullmatch(text)
     if found is None or (unit := found[2].upper()) not in _UNITS:
         raise BadMemory(
-            f"{SETTING} = {text!r}",
+            f"{name} = {text!r}",
             "A memory limit is a number with a unit: KB, MB, GB, TB, or KiB to TiB",
-            f"For example {SETTING}=8GB, or leave it out: then it is half of the machine's",
+            f"For example {name}{sign}8GB, or leave it out: then it is half of the machine's",
         )
     size = int(float(found[1]) * _UNITS[unit])
     if size < LEAST:
         raise BadMemory(
-            f"{SETTING} = {text!r}, which is {size:,} bytes",
+            f"{name} = {text!r}, which is {size:,} bytes",
             f"Below {LEAST >> 20} MiB not even a small log can be looked at",
-            f"Give more, for example {SETTING}=2GB",
+            f"Give more, for example {name}{sign}2GB",
         )
     return size
 

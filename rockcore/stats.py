@@ -171,10 +171,10 @@ def percentile_interval(
     (n - 1)) t_{n-1}). `units_V` is n, the number of rollouts in which the type occurs. Draws that
     hold none of them are NaN and left out.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtrit  # what norm and t of scipy.stats call, without its load
 
     n = np.maximum(units_V, 2)
-    tail_V = norm.cdf(-np.sqrt(n / (n - 1)) * t.ppf(0.5 + confidence / 2, n - 1))
+    tail_V = ndtr(-np.sqrt(n / (n - 1)) * stdtrit(n - 1, 0.5 + confidence / 2))
     ordered, known_V = (
         np.sort(draws_DV, axis=0),
         np.isfinite(draws_DV).sum(axis=0),

@@ -95,32 +95,9 @@ function percent(part, of, digits = 0) {
   return `${full ? share : share >= 10 ? share.toFixed(digits) : share.toPrecision(2)} %`;
 }
 
-// Arrays, as Python packs them into base64, and the bins that values fall into.
+// Bins that values fall into.
 
-function bytes(base64) {
-  const text = atob(base64);
-  const found = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) found[i] = text.charCodeAt(i);
-  return found;
-}
-
-// `n` integers of one, two or four bytes each.
-function integers(base64, n) {
-  const raw = bytes(base64);
-  const kind = { 1: Uint8Array, 2: Uint16Array, 4: Int32Array }[n ? raw.length / n : 1];
-  return new kind(raw.buffer);
-}
-
-// Floats of which the upper three bytes were sent.
-function floats(base64) {
-  const raw = bytes(base64),
-    found = new Uint32Array(raw.length / 3);
-  for (let i = 0, j = 0; i < found.length; i++, j += 3)
-    found[i] = (raw[j] << 8) | (raw[j + 1] << 16) | (raw[j + 2] << 24);
-  return new Float32Array(found.buffer);
-}
-
-// A number as it comes out of `floats`: what is compared with such values is rounded like them.
+// A number as it comes out of `floats` in unpacking.js: what is compared with such values is rounded like them.
 function rounded(x) {
   const bits = new Uint32Array(Float32Array.of(x).buffer);
   bits[0] = (bits[0] + 0x80) & 0xffffff00;

@@ -88,8 +88,8 @@ class LeftOut(NamedTuple):
     left_out: int
     lighter: int
     heavier: int
-    text: dict[str, Any]
-    values: dict[str, Any]
+    text: parts.TextPart
+    values: parts.ValuesPart
 
 
 def categories() -> list[str]:

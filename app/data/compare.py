@@ -5,7 +5,7 @@ A side is a run at a step. Raises RockError where rockcore does.
 
 from __future__ import annotations
 
-import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.components import token_pane
@@ -144,8 +144,8 @@ def unit(signal: str) -> str:
 class Shown(NamedTuple):
     """What the text pane is given."""
 
-    text: dict[str, Any]
-    values: dict[str, Any]
+    text: texts.TextPart
+    values: texts.ValuesPart
     verdict: dict[str, Any]  # its classes: aligned, or only there
     state: token_pane.State
 
@@ -156,16 +156,14 @@ def shown(pair: Pair, of: Text, letter: str, difference: bool = False) -> Shown:
     """
     values = texts.values(*of)
     if difference:
-        packed = texts.packed(pair.difference, "f3")
-        stamp = zlib.crc32(f"{values['stamp']} {packed}".encode())
-        signals = {**values["signals"], DIFFERENCE: packed}
-        values = {**values, "signals": signals, "stamp": stamp}
+        signals = {**values.signals, DIFFERENCE: pair.difference.astype("f4")}
+        values = replace(values, signals=signals)
     unpaired = pair.unpaired(letter)
     only = f"only in {letter}"
     verdict = {
         **token_pane.NO_VERDICT,
         "names": ["aligned", only],
-        "classes": texts.packed(unpaired, "u1"),
+        "classes": unpaired.tobytes(),
     }
     state = token_pane.State(
         of.rollout, of.step, classes=[only] if unpaired.any() else [], rest="underline"

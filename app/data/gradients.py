@@ -111,6 +111,7 @@ def at_step(run: RunKey, kind: Texts, norm: str, step: int, rock_ids: set[int]) 
     return shares.at_step(_shares(run, kind, norm), step, _names(run, kind), rock_ids)
 
 
+@kept_saying("Sorting the gradients of all tokens")
 def inequality(run: RunKey, kind: Texts, norm: str, step: int) -> dict[str, Lorenz]:
     """Lorenz curves of the norm over types and over tokens."""
     types = _shares(run, kind, norm)

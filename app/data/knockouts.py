@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import words
-from app.components.packing import packed
 from app.components.token_pane import parts
 from app.data import runs
 from app.data.runs import RunKey
@@ -127,9 +126,9 @@ class Side(NamedTuple):
     """One side of a pair, for the token pane."""
 
     letter: str  # A with the token, B without it
-    text: dict[str, Any]
-    values: dict[str, Any]
-    roles: str  # (T,) u1, base64: index into ROLES
+    text: parts.TextPart
+    values: parts.ValuesPart
+    roles: bytes  # one for each token: index into ROLES
     tokens: int
     correct: bool
 
@@ -171,7 +170,7 @@ def _side(of: ScreenKey, letter: str, at: Any, ids: Any, roles: Any, correct: bo
     read = knockout_pairs.text_of(runs.log(run), ids, at.prompt)
     text = parts.text_part(name, read, runs.categories(run), [])
     values = parts.values_part(name, step, knockout_pairs.readings_of(ids), [], with_kl=True)
-    return Side(letter, text, values, packed(roles, "u1"), len(ids), bool(correct))
+    return Side(letter, text, values, roles.astype("u1").tobytes(), len(ids), bool(correct))
 
 
 @kept

@@ -11,8 +11,9 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from app.components.loss_histogram import Histogram
-from app.components.packing import packed, unpacked
 from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
@@ -41,7 +42,6 @@ from rockcore.schema import Texts
 from rockcore.spelling import visible
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 __all__ = [
@@ -281,14 +281,15 @@ def rollouts(run: RunKey, rule: RockRule) -> list[int]:
 
 
 class Verdict(NamedTuple):
-    """What a rule makes of one text, for the token pane: JSON."""
+    """What a rule makes of one text, for the token pane."""
 
     tau: float | None  # τ_post in nats
     names: list[str]  # of the classes
-    # (T,) u1, base64: index into `names`, 255 where the rule does not know the type; empty if `why`
-    classes: str
-    # (T,) u1, base64: 0, or as in Marks; empty where the text is none that the rule judges
-    marks: str
+    # a byte for each token: index into `names`, 255 where the rule does not know the type; empty if
+    # `why`
+    classes: bytes
+    # a byte for each token: 0, or as in Marks; empty where the text is none that the rule judges
+    marks: bytes
     why: str  # why something is missing; empty if nothing is
     later: bool = False  # whether more can be known in a moment
     no_set: str = ""  # why the rule has no set on the texts it judges; empty if it has one
@@ -306,16 +307,16 @@ def verdict(
     try:
         if at_once and known((run, rule)) is None:
             return _not_yet(run, rule)
-        return _verdict(run, rule, where, rollout, packed(ids, "i4"))
+        return _verdict(run, rule, where, rollout, ids.astype("<i4").tobytes())
     except runs.RockError as e:
-        return Verdict(None, [], "", "", str(e))
+        return Verdict(None, [], b"", b"", str(e))
 
 
 @kept
-def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, packed_ids: str) -> Verdict:
-    done, ids = found(run, rule), unpacked(packed_ids, "i4")
+def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, ids_in_bytes: bytes) -> Verdict:
+    done, ids = found(run, rule), np.frombuffer(ids_in_bytes, "<i4")
     report, read = done.report, done.material.source
-    classes = packed(occurrences.class_codes(report, ids), "u1")
+    classes = occurrences.class_codes(report, ids).tobytes()
     why = ""
     if where != read:
         why = f"The rule judges other texts (source {read}): no occurrence here is kept by it."
@@ -323,7 +324,7 @@ def _verdict(run: RunKey, rule: RockRule, where: str, rollout: int, packed_ids: 
         why = f"Which occurrences are high before and after is not known ({report.mode})."
     elif not occurrences.judges(done, rollout, ids):
         why = f"The rule judges the texts of step {report.steps[-1]}: this is another one."
-    marks = "" if why else packed(occurrences.marks_of(done, rollout), "u1")
+    marks = b"" if why else occurrences.marks_of(done, rollout).tobytes()
     judged = Verdict(report.rule.tau_post, list(CLASSES), classes, marks, why)
     return judged._replace(no_set=report.no_set, column=rule.column)
 
@@ -332,11 +333,11 @@ def _not_yet(run: RunKey, rule: RockRule) -> Verdict:
     sizes = [runs.tokens(run, texts) for texts in runs.logged_texts(run)]
     why = "This log is large: open the page Rock tokens once, which works the rule out."
     if max(sizes) > _LARGE and not is_known(_read, run, reads(rule)):
-        return Verdict(None, [], "", "", why, column=rule.column)  # to read it takes too long
+        return Verdict(None, [], b"", b"", why, column=rule.column)  # to read it takes too long
     asked = examined(run, rule)
     large = len(asked.material.last) > _MOMENT
     why = why if large else "The rule is being worked out."
-    return Verdict(asked.tau[1], [], "", "", why, later=not large, column=rule.column)
+    return Verdict(asked.tau[1], [], b"", b"", why, later=not large, column=rule.column)
 
 
 def preview(run: RunKey, rule: RockRule, rollout: int, step: int) -> dict[str, Any]:

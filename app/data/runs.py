@@ -26,6 +26,7 @@ from rockcore.log import Run, find_runs, is_stop_requested, sample_runs
 from rockcore.log.arms import find_arms
 from rockcore.log.folders import fingerprint
 from rockcore.log.holdings import Holdings, NotLogged
+from rockcore.log.holdings import opening as opening_of
 from rockcore.rocks import ranking as rank
 from rockcore.rocks.ranking import Concentration
 from rockcore.schema import RockError, RunNotFound, Texts
@@ -123,6 +124,24 @@ def facts(run: RunKey) -> Course:
 def holdings(run: RunKey) -> Holdings:
     """What the run has, and what to say of what it lacks."""
     return facts(run).held
+
+
+def scanned_name(run: RunKey) -> str | None:
+    """The name under which the log is offered whose scan this folder holds; None where it is
+    not.
+    """
+    log = holdings(run).elsewhere
+    return next((n for n, path in offered().items() if log and _is_one(path, log)), None)
+
+
+def _is_one(path: str, other: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def opening(run: RunKey) -> str:
+    """The command that opens the log which was scanned; empty where that lies elsewhere."""
+    log = holdings(run).elsewhere
+    return "" if "://" in log else opening_of(log)
 
 
 def offered_signals(run: RunKey, names: Iterable[str]) -> list[str]:

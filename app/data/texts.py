@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from app.components.packing import packed
+import numpy as np
+
 from app.components.token_pane import parts
+from app.components.token_pane.parts import TextPart, ValuesPart
 from app.data import runs
 from app.data.runs import RunKey
 from app.work import is_known, kept, kept_saying
@@ -21,12 +23,11 @@ from rockcore.schema import Texts
 __all__ = [
     "SIGNALS",
     "SPOKEN",
+    "TextPart",
     "Texts",
-    "ids",
+    "ValuesPart",
     "is_measured",
     "mark",
-    "plain",
-    "packed",
     "scale",
     "text",
     "to_csv",
@@ -50,12 +51,6 @@ def is_measured(run: RunKey, signal: str) -> bool:
     return is_known(scale, run, signal)
 
 
-def plain(text: dict[str, Any]) -> str:
-    """The text without a colour, to be read until its scale is known."""
-    spelled = dict(zip(text["ids"], text["words"], strict=True))
-    return "".join(spelled[i] for i in ids(text).tolist())
-
-
 def mark(run: RunKey) -> float | None:
     """What 90 % of the run's tokens lie below, in nats of kl: the threshold of a text where no rule
     has a τ.
@@ -63,8 +58,8 @@ def mark(run: RunKey) -> float | None:
     return runs.scale(run, "kl").at(USUAL)
 
 
-def text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
-    """What a step does not change: token_pane.parts.text_part. One step of a probe is as good as
+def text(run: RunKey, source: str, step: int, rollout: int) -> TextPart:
+    """What a step does not change. One step of a probe is as good as
     another.
     """
     about = Texts(source)
@@ -72,10 +67,13 @@ def text(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
 
 
 @kept
-def _text(run: RunKey, about: Texts, step: int, rollout: int) -> dict[str, Any]:
+def _text(run: RunKey, about: Texts, step: int, rollout: int) -> TextPart:
     found = texts.text(runs.log(run), about, step, rollout)
     return parts.text_part(
-        f"{run.path} {about} {rollout}", found, runs.categories(run), _spelled(run, found.teacher)
+        f"{run.path} {about} {rollout}",
+        found,
+        runs.categories(run),
+        _spelled(run, found.teacher, found.token_id),
     )
 
 
@@ -86,26 +84,21 @@ def words(run: RunKey, step: int, rollout: int) -> dict[str, str]:
 
 
 @kept
-def values(run: RunKey, source: str, step: int, rollout: int) -> dict[str, Any]:
-    """What the text is at one step: token_pane.parts.values_part."""
+def values(run: RunKey, source: str, step: int, rollout: int) -> ValuesPart:
+    """What the text is at one step."""
     about = Texts(source)
     found = texts.readings(runs.log(run), about, step, rollout)
     return parts.values_part(
         f"{run.path} {about} {rollout}",
         step,
         found,
-        _spelled(run, found.student),
+        _spelled(run, found.student, found.token_id),
         with_kl=about is Texts.FRESH,
     )
 
 
-def _spelled(run: RunKey, side: texts.Alternatives | None) -> list[str]:
-    return [] if side is None else texts.spelled(runs.log(run), parts.shown_ids(side))
-
-
-def ids(text: dict[str, Any]) -> Any:
-    """The token ids (T,) of a text."""
-    return parts.token_ids(text)
+def _spelled(run: RunKey, side: texts.Alternatives | None, token_id: np.ndarray) -> list[str]:
+    return [] if side is None else texts.spelled(runs.log(run), parts.shown_ids(side, token_id))
 
 
 def to_csv(run: RunKey, source: str, step: int, rollout: int) -> str:

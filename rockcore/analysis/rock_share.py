@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rockcore.analysis.rollout_sums import sums_by_rollout
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.report import RockReport
@@ -136,27 +137,24 @@ def rock_share(examined: Examined) -> RockShare:
 
 
 def _of_scan(report: RockReport, scanned: Scanned) -> RockShare:
-    """From partials, which do not say how the shares vary from rollout to rollout."""
+    """From partials, which have counted the set in every rollout."""
     empty, tokens = not report.ids, report.tokens
-    chosen = int(tokens.frequency[tokens.in_set].sum())
-
-    def share(value: float | None) -> Interval | None:
-        return None if empty or value is None else Interval(value, np.nan, np.nan)
-
+    shares = dict.fromkeys(scanned.shares) if empty else scanned.shares
+    loss = shares["loss"]
     return RockShare(
         rule=report.asked.called,
         types=len(report.ids),
         of_types=len(tokens),
-        tokens=chosen,
+        tokens=int(tokens.frequency[tokens.in_set].sum()),
         of_tokens=scanned.positions,
         texts=scanned.rollouts,
         source=report.source,
         step=report.steps[-1],
         before=report.steps[0] if len(report.steps) > 1 else None,
         column=report.rule.column,
-        token_share=share(chosen / max(scanned.positions, 1)),
-        loss_share=share(report.coverage),
-        gradient=share(scanned.gradient),
+        token_share=shares["tokens"],
+        loss_share=None if loss is None else loss._replace(value=report.coverage),
+        gradient=shares["gradient"],
         why_empty=report.no_set,
     )
 
@@ -187,9 +185,8 @@ class _Parts:
         norm, corpus = self._corpus.grad_norm, self._corpus
         if norm is None or not np.isfinite(norm).all():
             return None
-        in_set, n = self._in_set[corpus.type], corpus.rollouts
-        part = np.bincount(corpus.rollout[in_set], norm[in_set], n)
-        return _known(part, np.bincount(corpus.rollout, norm, n))
+        part = sums_by_rollout(corpus, norm, self._in_set[corpus.type])
+        return _known(part, sums_by_rollout(corpus, norm))
 
 
 def _known(part_B: np.ndarray, whole_B: np.ndarray) -> Interval | None:

@@ -16,6 +16,7 @@ from rockcore.log.holdings import SCORE
 from rockcore.schema import PHASES, NoGradients
 
 NORMS = ("grad_norm", "proj_grad_norm")
+_AT_ONCE = 4_000_000  # values that are float64 at a time: all of a large log would be gigabytes
 IN_SET, OUTSIDE = "Rock Tokens", "other types"  # labels of in_set
 
 
@@ -164,14 +165,22 @@ def lorenz(values: np.ndarray, points: int = 500) -> Lorenz:
     Source: Gini = Σ (2i - n - 1) x_i / (n Σ x) over ascending x, i from 1; 0 where nothing is
     there.
     """
-    x = np.sort(values[np.isfinite(values)].astype(np.float64))
-    n, total = len(x), x.sum()
+    x = values[np.isfinite(values)]
+    x.sort()
+    n = len(x)
+    at = np.unique(np.linspace(0, n, min(points, n + 1)).round().astype(int))
+    held, total, ranked = np.zeros(len(at)), 0.0, 0.0
+    for begin in range(0, n, _AT_ONCE):
+        part = x[begin : begin + _AT_ONCE].astype(np.float64)
+        end = begin + len(part)
+        ranked += float((2.0 * np.arange(begin + 1, end + 1) - n - 1) @ part)
+        part[0] += total
+        so_far = np.cumsum(part, out=part)
+        here = (at > begin) & (at <= end)
+        held[here], total = so_far[at[here] - begin - 1], float(so_far[-1])
     if total <= 0:
         return Lorenz(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.0, n)
-    held = np.append(0.0, np.cumsum(x)) / total
-    at = np.unique(np.linspace(0, n, min(points, n + 1)).round().astype(int))
-    gini = float((2 * np.arange(1, n + 1) - n - 1) @ x / (n * total))
-    return Lorenz(at / n, held[at], gini, n)
+    return Lorenz(at / n, held / total, ranked / (n * total), n)
 
 
 def inequality(

@@ -76,18 +76,22 @@ def changes(
     steps = run.steps(texts.table)
     if len(steps) < 2 or signal == "sampled_loss" or not len(groups):
         return NONE
-    ends = [run.type_cells(texts.table, step, signal, ids) for step in (steps[0], steps[-1])]
+    names = pd.Index(groups.unique())
+    apart = len(names) <= MOST_ROWS
+    lines = names.get_indexer(groups) if apart else np.zeros(len(groups), int)
+    ends = [
+        run.row_cells(texts.table, step, signal, ids, lines.tolist())
+        for step in (steps[0], steps[-1])
+    ]
     if any(cells.empty for cells in ends):
         return NONE
     paired = texts.probe_set is not None
-    names = pd.Index(groups.unique())
-    row_of = pd.Series(names.get_indexer(groups), index=groups.index)
-    everything = _history(ends, pd.Series(0, index=groups.index), 1, paired)
+    everything = _history([cells.assign(line=0) for cells in ends], 1, paired)
     draws = draws_for(everything)
     whole = relative_change(everything, seed, draws).iloc[0]
     frame = NONE.frame
-    if len(names) <= MOST_ROWS:
-        found = relative_change(_history(ends, row_of, len(names), paired), seed, draws)
+    if apart:
+        found = relative_change(_history(ends, len(names), paired), seed, draws)
         frame = (found[["change", "low", "high"]] + 1).rename(columns={"change": "factor"})
         frame.index = names
     rollouts = min(cells.rollout_id.nunique() for cells in ends)
@@ -97,23 +101,21 @@ def changes(
     return Changes(frame, Change(steps[0], steps[-1], **about, **told))
 
 
-def _history(ends: Sequence[pd.DataFrame], row_of: pd.Series, rows: int, paired: bool) -> History:
+def _history(ends: Sequence[pd.DataFrame], rows: int, paired: bool) -> History:
     """Two checkpoints as three, the last one repeated: what relative_change compares."""
     known = [np.unique(cells.rollout_id) for cells in ends]
     if paired:
         known = [np.union1d(*known)] * 2
-    before, after = (
-        _sums(cells, ids, row_of, rows) for cells, ids in zip(ends, known, strict=True)
-    )
+    before, after = (_sums(cells, ids, rows) for cells, ids in zip(ends, known, strict=True))
     return History(np.arange(rows), (before, after, after), paired, 0.0)
 
 
-def _sums(cells: pd.DataFrame, ids: np.ndarray, row_of: pd.Series, rows: int) -> Sums:
+def _sums(cells: pd.DataFrame, ids: np.ndarray, rows: int) -> Sums:
     from scipy.sparse import csr_matrix
 
-    at = (np.searchsorted(ids, cells.rollout_id), row_of.loc[cells.token_id].to_numpy())
+    at = (np.searchsorted(ids, cells.rollout_id), cells.line.to_numpy())
     n, loss = (
-        csr_matrix((values.to_numpy(np.float32), at), (len(ids), rows))
+        csr_matrix((values.to_numpy(np.float64), at), (len(ids), rows)).astype(np.float32)
         for values in (cells.n, cells.total)
     )
     return Sums(n, loss)

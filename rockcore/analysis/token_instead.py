@@ -71,6 +71,8 @@ def _not_logged(run: Run, found: Instead | None) -> NotLogged:
         f"Both models' {schema.TOP_ALTERNATIVES} likeliest tokens are logged beside probe texts, "
         "and not beside all of them"
     )
+    if found is None and (held := run.holdings()).elsewhere and (gone := held.lack(_TOP[0])):
+        return gone
     if found is None:
         return NotLogged(f"{run.path.name} has no probe texts", why, SCORE)
     if not found.of:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rockcore.analysis import token_history, token_instead, token_verdict
+from rockcore.analysis.rollout_sums import sums_by_rollout
 from rockcore.analysis.token_history import History
 from rockcore.analysis.token_instead import Instead
 from rockcore.analysis.token_verdict import Verdict
@@ -126,7 +127,7 @@ class TokenStory:
         norm = corpus.grad_norm
 
         def share(values: np.ndarray) -> Interval | None:
-            whole = np.bincount(corpus.rollout, values, corpus.rollouts)
+            whole = sums_by_rollout(corpus, values)
             part = np.bincount(corpus.rollout[mine], values[mine], corpus.rollouts)
             return share_over_rollouts(part, whole) if whole.sum() > 0 else None
 

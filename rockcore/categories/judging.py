@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rockcore.categories.patterns import OwnPattern
 from rockcore.categories.pieces import text_of_piece
@@ -43,9 +43,11 @@ def categorize_all(
     sentence_start: Iterable[bool] | None = None,
     rules: Sequence[Rule] = RULES,
     joins: Iterable[bool] | None = None,
+    pulse: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """The category of each token; without `sentence_start` it is not known where they stand, and
-    words that turn a sentence count as if they opened one.
+    words that turn a sentence count as if they opened one. `pulse` is called for each, and stops
+    the work by raising.
 
     Raises ValueError if these differ in length, BadRules for a user's pattern that takes too
     long.
@@ -61,7 +63,10 @@ def categorize_all(
         )
     )
     _try_own(rules, tokens)
-    known = {key: categorize(*key[:3], rules, key[3]) for key in set(keys)}
+    known: dict[tuple[str, bool, bool | None, bool], str] = {}
+    for key in set(keys):
+        pulse()
+        known[key] = categorize(*key[:3], rules, key[3])
     return [known[key] for key in keys]
 
 

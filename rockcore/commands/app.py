@@ -61,9 +61,17 @@ class App:
     """A folder of logs of other trainers that the page may import; may be given several times.
     Default: ./logs.
     """
+    memory: str | None = None
+    """Memory that questions to a log and detections may take, such as 8GB; default:
+    ROCKCORE_MEMORY, else half of the machine's.
+    """
 
 
 def run(command: App) -> None:
+    if command.memory is not None:
+        from rockcore import memory  # loads numpy
+
+        memory.take(command.memory)
     for place in command.runs:
         _refuse_none(place)
     serve = Path(__file__).parents[2] / "app" / "serve.py"

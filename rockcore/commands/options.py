@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from rockcore.rocks.rule import RockRule, parsed, preset
 from rockcore.rocks.rule_fields import FIND_K, OF_CONTEXTS, BadRule
@@ -13,6 +15,15 @@ from rockcore.schema import RockError
 
 class BadOptions(RockError, ValueError):
     """Flags that contradict each other, or that nothing would come of."""
+
+
+MemoryOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        help="Memory that may be taken, such as 8GB; what does not fit goes to a folder for "
+        "temporary files (TMPDIR). Default: ROCKCORE_MEMORY, else half of the machine's."
+    ),
+]
 
 
 def check_top(top: int | None) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.table import Table
 
+from rockcore import memory
 from rockcore.commands.console import err, out
-from rockcore.commands.options import check_top, chosen_rule
+from rockcore.commands.options import MemoryOption, check_top, chosen_rule
 from rockcore.rocks.rule import PRESETS, RockRule
 from rockcore.rocks.rule_fields import FIELDS
 from rockcore.spelling import as_json, percent
@@ -57,6 +58,7 @@ class Rocks:
     """Print one JSON object instead of a table."""
     csv: bool = False
     """Print the table as CSV."""
+    memory: MemoryOption = None
 
 
 def run(command: Rocks) -> None:
@@ -65,6 +67,8 @@ def run(command: Rocks) -> None:
     from rockcore.rocks.examined import Examined
 
     check_top(command.top)
+    if command.memory is not None:
+        memory.take(command.memory)
     rule = _rule_of(command)
     other = None if command.joint_with is None else Run.open(command.joint_with)
     with err.status("looking for rocks") if err.is_terminal else nullcontext():

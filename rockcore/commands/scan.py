@@ -51,6 +51,7 @@ class Scan:
 
 
 def run(command: Scan) -> None:
+    from rockcore.scale.partial import sweep
     from rockcore.scale.partials import PARTIALS, conclude, refuse, there
     from rockcore.scale.plan import plan
     from rockcore.scale.scan import scan
@@ -64,8 +65,14 @@ def run(command: Scan) -> None:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         return
     asked = there(whole, command.out) if command.partial_ok else whole
+    partials = (command.out / PARTIALS).resolve()
     with closing(engine), _Stages() as stages:
-        found = scan(asked, (command.out / PARTIALS).resolve(), engine, stages.listen)
+        try:
+            found = scan(asked, partials, engine, stages.listen)
+        except KeyboardInterrupt:
+            engine.stop()
+            sweep(partials)
+            raise
         scanned = conclude(asked, found, command.out)
     out.print(scanned.sentence, markup=False, highlight=False, soft_wrap=True)
     report = scanned.report
@@ -126,6 +133,7 @@ class _Stages(Bar):
         "before": "looking for the threshold",
         "pairs": "collecting what stays high",
         "types": "comparing contexts by type",
+        "rollouts": "counting the set by rollout",
     }
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ nobody looks at. What was found to hold is remembered for as long as the file st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rockcore import memory
 from rockcore.log import contents
+from rockcore.log.beside import beside
 from rockcore.log.files import NOT_PARQUET, State, check_schema, gone, state_of, unreadable
 from rockcore.log.listing import news_of
 from rockcore.log.passed import FEW, passed
@@ -91,12 +93,54 @@ def vocabulary(run: Path) -> np.ndarray | None:
         raise unreadable(f"{file} cannot be read", e) from e
 
 
-def read_columns(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_columns(
+    path: Path, names: Sequence[str], pulse: Callable[[], None] | None = None
+) -> dict[str, np.ndarray]:
     """Those of the columns that a file has, whole and in the order of its rows: the way to read
-    millions of rows. Raises DamagedRun, or RunNotFound if the file is gone.
+    millions of rows. `pulse` is called all along, and stops it by raising. Raises DamagedRun, or
+    RunNotFound if the file is gone.
     """
-    table = read_table(path, names)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    there = checked(path) if pulse is None else beside(lambda: checked(path), pulse)
+    wanted = [name for name in names if name in there]
+    try:
+        with opened(path) as parquet:
+            if parquet.metadata.num_rows >= contents.FEW:
+                return _filled(path, parquet, wanted, pulse or (lambda: None))
+            table = read_values(path, parquet, wanted)
+            return {name: table[name].to_numpy() for name in wanted}
+    except FileNotFoundError as e:
+        raise gone(path) from e
+
+
+def _filled(
+    path: Path, parquet: pq.ParquetFile, names: Sequence[str], pulse: Callable[[], None]
+) -> dict[str, np.ndarray]:
+    """Columns of many rows, piece by piece into arrays of their own: nothing is held twice."""
+    found: dict[str, np.ndarray] = {}
+    at, rows = 0, parquet.metadata.num_rows
+    try:
+        for batch in parquet.iter_batches(_PIECE, columns=list(names)):
+            pulse()
+            batch.validate(full=True)
+            for name in names:
+                values = batch.column(name).to_numpy(zero_copy_only=False)
+                whole = found[name] if name in found else memory.array(rows, values.dtype)
+                found[name] = whole
+                if (dtype := np.result_type(whole, values)) != whole.dtype:  # some are missing
+                    whole = found[name] = whole.astype(dtype)
+                whole[at : at + len(batch)] = values
+            at += len(batch)
+    except NOT_PARQUET as e:
+        raise unreadable(f"{path} cannot be read", e) from e
+    return found
+
+
+_PIECE = 2**18  # rows
+
+
+def release() -> None:
+    """Give back what Arrow keeps of the memory that it has read in."""
+    pa.default_memory_pool().release_unused()
 
 
 def read_table(path: Path, names: Sequence[str]) -> pa.Table:

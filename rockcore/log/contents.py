@@ -8,7 +8,7 @@ none beside the file.
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ def binds(column: Column) -> bool:
     return pa.types.is_floating(column.type)
 
 
-def refuse_count(file: Path, place: Place, rows: int, vocabulary: np.ndarray | None) -> None:
+def refuse_count(file: PurePath, place: Place, rows: int, vocabulary: np.ndarray | None) -> None:
     """As the footer has it, before a row is read."""
     of = place.table
     if not of.key and rows != 1:
@@ -60,7 +60,7 @@ def _most_rows(of: LogTable, vocabulary: np.ndarray | None) -> float:
 
 
 def refuse_columns(
-    file: Path, of: LogTable, table: pa.Table, vocabulary: np.ndarray | None
+    file: PurePath, of: LogTable, table: pa.Table, vocabulary: np.ndarray | None
 ) -> None:
     """Each column by itself."""
     for name in table.column_names:
@@ -69,7 +69,7 @@ def refuse_columns(
             raise _damaged(file, of, f"{fault} in {name!r}", f"{name}: {column.meaning}")
 
 
-def refuse_keys(file: Path, place: Place, table: pa.Table) -> None:
+def refuse_keys(file: PurePath, place: Place, table: pa.Table) -> None:
     """`table`: the step and what tells the rows apart, each column checked."""
     of = place.table
     if place.step is not None:
@@ -86,7 +86,7 @@ def refuse_keys(file: Path, place: Place, table: pa.Table) -> None:
         _check_key(file, of, table)
 
 
-def refuse_relations(file: Path, of: LogTable, table: pa.Table) -> None:
+def refuse_relations(file: PurePath, of: LogTable, table: pa.Table) -> None:
     """What holds between the columns of a row."""
     for relation in of.relations:
         if fault := relation(table):
@@ -162,7 +162,7 @@ def _beyond(ids: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
     return np.setdiff1d(pa.array(ids).unique().to_numpy(), vocabulary)
 
 
-def _check_key(file: Path, of: LogTable, table: pa.Table) -> None:
+def _check_key(file: PurePath, of: LogTable, table: pa.Table) -> None:
     """No row twice, and no gap where the last of the key counts."""
     key, order = [_numbers(table[name]) for name in of.key], None
     if of.gapless and len(key) == 2 and _counts_on(*key):
@@ -181,7 +181,7 @@ def _check_key(file: Path, of: LogTable, table: pa.Table) -> None:
             raise _damaged(file, of, what, "Sums over them would count them twice")
 
 
-def _check_gapless(file: Path, of: LogTable, key: list[np.ndarray]) -> None:
+def _check_gapless(file: PurePath, of: LogTable, key: list[np.ndarray]) -> None:
     """`key`: the columns of the key, ascending. A row that is there twice is no next one."""
     *outer, counted = key
     begins = np.zeros(len(counted), bool)
@@ -227,5 +227,5 @@ def ascends(key: list[np.ndarray]) -> bool:
     return bool(ahead.all())
 
 
-def _damaged(file: Path, of: LogTable, what: str, why: str) -> DamagedRun:
+def _damaged(file: PurePath, of: LogTable, what: str, why: str) -> DamagedRun:
     return DamagedRun(f"{file} {what}", why, of.mend)

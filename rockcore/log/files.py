@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -300,30 +300,41 @@ def check_schema(path: Path, columns: dict[str, Column]) -> frozenset[str]:
         return frozenset()
     except NOT_PARQUET as e:
         raise unreadable(f"{path} is no readable Parquet file", e) from e
-    if found.fitting.get(id(columns)) is columns:
-        return found.names
-    if found.doubled:
+    if found.fitting.get(id(columns)) is not columns:
+        refuse_misfit(path, found.types, found.doubled, columns)
+        found.fitting[id(columns)] = columns
+    return found.names
+
+
+def refuse_misfit(
+    path: PurePath,
+    types: Mapping[str, pa.DataType],
+    doubled: Sequence[str],
+    columns: Mapping[str, Column],
+) -> None:
+    """Raises DamagedRun unless a file that says it has columns of these types, and some of these
+    names twice, has those of its table.
+    """
+    if doubled:
         raise DamagedRun(
-            f"{path} has more than one column {ascii(found.doubled[0])[:80]}",
+            f"{path} has more than one column {ascii(doubled[0])[:80]}",
             "Which of them is meant cannot be told",
             "Copy the file from a backup, or delete it: the rest of the run opens without it",
         )
     wrong = [
         name
         for name, column in columns.items()
-        if not (found.types[name] == column.type if name in found.types else column.optional)
+        if not (types[name] == column.type if name in types else column.optional)
     ]
     if wrong:
         wanted = ", ".join(f"{name!r} of type {columns[name].type}" for name in wrong)
-        there = ", ".join(f"{name} {type}" for name, type in found.types.items())
+        there = ", ".join(f"{name} {type}" for name, type in types.items())
         raise DamagedRun(
             f"{path} has no column {wanted} (found: {there})",
             "Pages and detection rely on these columns",
             "If the file comes from another trainer, import that log instead of copying the file "
             "here",
         )
-    found.fitting[id(columns)] = columns
-    return found.names
 
 
 class _Footer(NamedTuple):

@@ -7,6 +7,7 @@ Asked by pages, commands and detection alike, so that all of them say the same.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from rockcore import schema
-from rockcore.log import parts
+from rockcore.log import contents, parts
 from rockcore.log.checks import checked, kinds
 from rockcore.log.duck import ask_all
 from rockcore.log.files import steps_and_files, table_files
@@ -34,6 +35,7 @@ _OF_ONE = {
     "teacher_logp": "the teacher’s",
 }
 _PLACES = {"step", "rollout_id", "position", "token_id"}  # they say which token, and nothing of it
+_FIRST = 2_048  # rows, no longer to read than one
 
 
 class NotLogged(RockError, LookupError):
@@ -53,6 +55,12 @@ class Holdings:
     meta: RunMeta
     columns: Mapping[Texts, frozenset[str]]
     words: tuple[int, ...] = ()
+
+    @property
+    def elsewhere(self) -> str:
+        """The log that holds the texts, where only what a scan of it found is here; else empty."""
+        log = self.meta.config.get("scanned")
+        return log if isinstance(log, str) and not self.columns else ""
 
     def has(self, column: str, texts: Texts | None = None) -> bool:
         """Whether some token has a value there; `texts`: of these alone."""
@@ -91,6 +99,14 @@ class Holdings:
             raise gone
 
     def _no_tokens(self, column: str) -> NotLogged:
+        if log := self.elsewhere:
+            return NotLogged(
+                f"{self.name} has no {column}, and no tokens: it is what a scan of {log} found",
+                "What a model says, it says of tokens, and these stayed in that log",
+                "Copy it to this machine, and open the copy with rockcore app"
+                if "://" in log
+                else f"Open it: {opening(log)}",
+            )
         if not self.words:
             return NotLogged(
                 f"{self.name} has no {column}: no token of any text is logged",
@@ -131,6 +147,11 @@ class Holdings:
         return f"the log holds only {', '.join(known)}"
 
 
+def opening(log: str) -> str:
+    """The command that opens a log which lies on this machine."""
+    return shlex.join(["rockcore", "app", log])
+
+
 def holdings(run: Run) -> Holdings:
     """What a run holds, as far as its files can be read. Raises DamagedRun for a folder that cannot
     be listed.
@@ -153,15 +174,15 @@ def known(files: Sequence[Path], columns: Mapping[str, Column]) -> frozenset[str
     left, found = {n: c for n, c in columns.items() if n not in _PLACES}, set[str]()
     found |= _known_at_once(files, left)
     left = {name: column for name, column in left.items() if name not in found}
-    if left and all(_tells_null(file, left) for file in files):
-        return frozenset(found)
-    for some in (files[:1], files):  # the first file has most of them, or there are none
-        whole = _whole(some) if left and some else []
-        if whole:
-            found |= _known_in(whole, left)
+    # the first rows have most of them, or there are none
+    for some, rows in ((files[:1], _FIRST), (files[:1], None), (files, None)):
+        if not left or all(_tells_null(file, left) for file in files):
+            break
+        if whole := _whole(some):
+            found |= _known_in(whole, left, rows)
             left = {name: column for name, column in left.items() if name not in found}
-        elif left and files and len(some) == len(files):
-            found |= set(left)
+        elif len(some) == len(files):
+            return frozenset(found | set(left))
     return frozenset(found)
 
 
@@ -194,9 +215,9 @@ def _has_value(values: pa.ChunkedArray) -> bool:
 
 
 def _tells_null(file: Path, columns: Iterable[str]) -> bool:
-    """Whether the footer of a large file says of all these columns that it has no value of them."""
+    """Whether the footer of a file that takes long to read says that these columns are empty."""
     try:
-        return parts.is_large(file) and parts.are_null(file, columns)
+        return parts.rows_in(file) >= contents.FEW and parts.are_null(file, columns)
     except (RockError, FileNotFoundError):
         return False
 
@@ -209,12 +230,14 @@ def _is_whole(file: Path) -> bool:
     return True
 
 
-def _known_in(files: Sequence[Path], columns: dict[str, Column]) -> set[str]:
+def _known_in(files: Sequence[Path], columns: dict[str, Column], rows: int | None) -> set[str]:
+    """Those with a value in so many rows of the files, or in all."""
     tests = ", ".join(
         f"coalesce(bool_or({name} IS NOT NULL), false) AS {name}"
         if str(column.type).startswith("list")
         else f"coalesce(bool_or(isfinite({name})), false) AS {name}"
         for name, column in columns.items()
     )
-    row = ask_all(f"SELECT {tests} FROM {{}}", columns, files).iloc[0]
+    some = "{}" if rows is None else f"(SELECT * FROM {{}} LIMIT {rows})"
+    row = ask_all(f"SELECT {tests} FROM {some}", columns, files).iloc[0]
     return {name for name in columns if row[name]}

@@ -158,7 +158,7 @@ class Run:
     type_sums_by_rollout = sums.type_sums_by_rollout
     rollout_totals = sums.rollout_totals
     type_means = sums.type_means
-    type_cells = sums.type_cells
+    row_cells = sums.row_cells
     values = sums.values
     scale_texts = sums.scale_texts
     quantiles = sums.quantiles

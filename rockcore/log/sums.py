@@ -66,20 +66,22 @@ def type_sums_by_rollout(run: Run, step: int) -> pd.DataFrame:
     return ask(sql, [file])
 
 
-def type_cells(
-    run: Run, table: str, step: int, column: str = "kl", ids: Sequence[int] | None = None
+def row_cells(
+    run: Run, table: str, step: int, column: str, ids: Sequence[int], rows: Sequence[int]
 ) -> pd.DataFrame:
-    """A signal per rollout and token type, or those of `ids`, at one step, over "tokens" or a probe
-    set: rollout_id, token_id, n (occurrences with a value), total. Raises RunNotFound, and
-    ValueError for a column that is no signal.
+    """A signal per rollout and row at one step, over "tokens" or a probe set; `rows`: in which the
+    types `ids` count, each in one. Columns: rollout_id, line (the row), n (occurrences with a
+    value), total. Raises RunNotFound, and ValueError for a column that is no signal.
     """
     check_signal(column)
     file = logged_file(run.path, table, step)
-    of = "" if ids is None else "AND token_id IN (SELECT unnest($ids))"
-    sql = f"""SELECT rollout_id, token_id, count(*) AS n, sum(CAST({column} AS DOUBLE)) AS total
-              FROM {source(SHARED, [file])} WHERE isfinite({column}) {of}
-              GROUP BY rollout_id, token_id ORDER BY rollout_id, token_id"""
-    return ask(sql, [file], **({} if ids is None else {"ids": [int(i) for i in ids]}))
+    # a log has nearly as many cells of a rollout and a type as it has tokens: rows are few
+    sql = f"""SELECT rollout_id, line, count(*) AS n, sum(CAST({column} AS DOUBLE)) AS total
+              FROM {source(SHARED, [file])}
+              JOIN (SELECT unnest($ids) AS token_id, unnest($rows) AS line) USING (token_id)
+              WHERE isfinite({column})
+              GROUP BY rollout_id, line ORDER BY rollout_id, line"""
+    return ask(sql, [file], ids=[int(i) for i in ids], rows=[int(row) for row in rows])
 
 
 def rollout_totals(run: Run, column: str) -> pd.DataFrame:

@@ -59,13 +59,17 @@ def classify(
     rollouts), change_naive (all rollouts), chosen (hard at the first checkpoint by the half that
     chooses). Intervals resample rollouts.
     """
-    everyone = [np.ones((1, s.rollouts)) for s in history.sums]
-    whole = np.concatenate([s.means(w) for s, w in zip(history.sums, everyone, strict=True)])
+
+    def means(weights: list[np.ndarray]) -> np.ndarray:
+        rows = []
+        for sums, rollouts in zip(history.sums, weights, strict=True):
+            pulse()
+            rows.append(sums.means(rollouts))
+        return np.concatenate(rows)
+
+    whole = means([np.ones((1, s.rollouts)) for s in history.sums])
     choosing, measuring = history.halves(seed)
-    by_choice, by_measure = (
-        np.concatenate([s.means(w) for s, w in zip(history.sums, half, strict=True)])
-        for half in (choosing, measuring)
-    )
+    by_choice, by_measure = means(choosing), means(measuring)
     hard_A, hard_B = by_choice >= history.hard_from, by_measure >= history.hard_from
     drawn = history.resampled(measuring, draws, seed)
     intervals = _change_intervals(history, measuring, drawn, ((0, 2), (1, 2)), pulse)
@@ -152,7 +156,10 @@ def _change_intervals(
     Types go block by block, of so many cells and draws that the block fits into its part of the
     memory; what a block computes does not depend on where it begins.
     """
-    held = {id(s): s.held(h[0] > 0) for s, h in zip(history.sums, half, strict=True)}
+    held: dict[int, np.ndarray] = {}
+    for sums, h in zip(history.sums, half, strict=True):
+        pulse()
+        held[id(sums)] = sums.held(h[0] > 0)
     units = {(a, b): np.minimum(*(held[id(history.sums[c])] for c in (a, b))) for a, b in spans}
     found = {span: np.full((2, len(history.types)), np.nan) for span in spans}
     usable = np.flatnonzero(np.max([*units.values()], axis=0) >= LEAST_ROLLOUTS)

@@ -113,7 +113,8 @@ def _usual_places(found: Detection, run: Run) -> Places:
     corpus = found.corpus
     first = np.zeros(len(corpus), bool)
     first[corpus.starts] = True
-    places = usual_places(corpus.token_id, first, run.vocab.token_id.to_numpy(), run.vocab.token)
+    vocab = run.vocab.token_id.to_numpy(), run.vocab.token
+    places = usual_places(corpus.token_id, first, *vocab, found.pulse)
     return Places(*(each[corpus.types] for each in places))
 
 
@@ -143,6 +144,7 @@ def token_table(
             places.opens,
             categories or run.category_rules,
             places.joins,
+            found.pulse,
         ),
         "frequency": known.n,
         "mean": known.mean,
@@ -171,7 +173,7 @@ def _groups(found: Detection) -> pd.DataFrame:
     the last they would seem to have risen.
     """
     history, k, ids = (
-        History.of(found.material.corpora, found.material.paired),
+        History.of(found.material.corpora, found.material.paired, found.pulse),
         found.cutoff.k,
         found.corpus.types,
     )
@@ -180,15 +182,17 @@ def _groups(found: Detection) -> pd.DataFrame:
     sides = next(iter(found.in_parts(one[2] > 0)))
     rows: dict[str, list[np.ndarray]] = {"Rock Tokens": [], "rare, high before": [], "others": []}
     for known, rollouts in ((found.stats, everyone), (sides[0], one), (sides[1], two)):
+        found.pulse()
         rocks = top_types(found.score_of(known), ids, k)
         first = history.sums[0]
         n, before = first.counts(rollouts[0])[0], np.nan_to_num(first.means(rollouts[0])[0])
         rare = top_types(np.where((n >= 2) & ~rocks, before, 0.0), ids, k)
         for name, chosen in zip(rows, (rocks, rare, ~rocks & ~rare), strict=True):
             rows[name].append(chosen)
+    history = history.by_rollout(found.pulse)  # and let go of what it was
     return pd.DataFrame(
         {"group": name, "types": int(c[0].sum()), "tokens": int(found.stats.n[c[0]].sum())}
-        | group_change(history, c[0], (c[1], c[2]), found.rule.seed)
+        | group_change(history, c[0], (c[1], c[2]), found.rule.seed, found.pulse)
         for name, c in rows.items()
     )
 
@@ -211,7 +215,9 @@ def _control(found: Detection) -> dict[str, Any]:
         }
     corpus, types = found.corpus, controls.Types(found.in_set, found.next_in_rank)
     rocks = np.zeros(len(corpus), bool) if rocks is None else rocks
-    drawn = controls.draw(found.rule.controls, corpus, rocks, types, found.tau[1], found.rule.seed)
+    drawn = controls.draw(
+        found.rule.controls, corpus, rocks, types, found.tau[1], found.rule.seed, found.pulse
+    )
     return {
         "kind": drawn.kind,
         "how": drawn.how,

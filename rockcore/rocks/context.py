@@ -75,11 +75,13 @@ def similar_sums(
     """
     of_type_N = row_N = pd.factorize(type_N)[0].astype(np.int64)
     for token_N in context_LN:
+        pulse()
         row_N = _refine(row_N, token_N)
     n = int(row_N.max(initial=-1)) + 1
     first_U = np.full(n, len(row_N))
     np.minimum.at(first_U, row_N, np.arange(len(row_N)))
     weights_Nk = np.ascontiguousarray(weights_kN.T, np.int64)  # those of an occurrence together
+    pulse()
     rows = _Rows(
         type=of_type_N[first_U],
         context=context_LN[:, first_U],

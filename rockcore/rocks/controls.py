@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus, Rows, blocks
 
 LONGEST_SIDE = 8  # tokens of a window on each side of its occurrence
@@ -40,18 +41,25 @@ class Types(NamedTuple):
 
 
 def draw(
-    kind: str, corpus: Corpus, rocks_N: np.ndarray, types: Types, tau_post: float, seed: int
+    kind: str,
+    corpus: Corpus,
+    rocks_N: np.ndarray,
+    types: Types,
+    tau_post: float,
+    seed: int,
+    pulse: Pulse = lambda: None,
 ) -> Control:
     """Draw the control of the given kind for the rock occurrences `rocks_N`; the authors take the
     types that follow in rank.
     """
     if kind == "windows":
-        taken = windows(corpus.rows, corpus.losses[-1], rocks_N, tau_post)
+        taken = windows(corpus.rows, corpus.losses[-1], rocks_N, tau_post, pulse)
         how = (
             "In each rollout windows of the same lengths as those of its rocks, placed at random "
             "where they neither overlap those of the rocks nor touch each other, the longest first."
         )
-        return Control(kind, how, seed, *stretches(corpus.rows, taken, np.random.default_rng(seed)))
+        rng = np.random.default_rng(seed)
+        return Control(kind, how, seed, *stretches(corpus.rows, taken, rng, pulse=pulse))
     if kind == "authors":
         at = np.flatnonzero(np.isin(corpus.token_id, types.next))
         how = (
@@ -63,7 +71,7 @@ def draw(
         )
     free = np.flatnonzero(~(types.in_set[corpus.type] | rocks_N))
     wanted_B = np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts)
-    at = positions(corpus.rows, free, wanted_B, np.random.default_rng(seed))
+    at = positions(corpus.rows, free, wanted_B, np.random.default_rng(seed), pulse)
     how = (
         "In each rollout as many positions as it has rock occurrences, drawn at random from the "
         "tokens that are of no rock type."
@@ -72,7 +80,11 @@ def draw(
 
 
 def positions(
-    rows: Rows, free: np.ndarray, wanted_B: np.ndarray, rng: np.random.Generator
+    rows: Rows,
+    free: np.ndarray,
+    wanted_B: np.ndarray,
+    rng: np.random.Generator,
+    pulse: Pulse = lambda: None,
 ) -> np.ndarray:
     """A random choice of `wanted_B[b]` of the free positions of each rollout b, or all of them
     where there are fewer. `free`: indices into the rows; so is what is returned, ascending.
@@ -80,6 +92,7 @@ def positions(
     rollout, drawn = rows.rollout[free], rng.random(len(free))
     in_rollout, begin, taken = np.bincount(rollout, minlength=len(rows.lengths)), 0, []
     for a, b in blocks(in_rollout, _SORTED_AT_ONCE):  # a sort of all of them leaves every cache
+        pulse()
         end = begin + int(in_rollout[a:b].sum())
         some = rollout[begin:end]
         order = begin + np.lexsort((drawn[begin:end], some))
@@ -93,17 +106,39 @@ def positions(
 _SORTED_AT_ONCE = 50_000
 
 
-def windows(rows: Rows, loss_N: np.ndarray, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:
+def windows(
+    rows: Rows,
+    loss_N: np.ndarray,
+    rocks_N: np.ndarray,
+    tau_post: float,
+    pulse: Pulse = lambda: None,
+) -> np.ndarray:
     """(N,) bool: W(v) of every rock occurrence, the stretch of high loss it lies in.
 
     The stretch is where the mean of the loss over 5 tokens stays at or above tau_post, gaps of
     one token bridged, and 8 tokens at most on each side of the occurrence. An occurrence outside of
     any stretch is its own window.
     """
+    found, so_far, begin = [], 0.0, 0
+    for a, b in blocks(rows.lengths, _AT_ONCE):  # a rollout says nothing of another one
+        pulse()
+        some = Rows(rows.lengths[a:b])
+        piece = slice(begin, begin + len(some))
+        # one sum over all, as its last digits depend on where it begins
+        sums = np.cumsum(np.append(so_far, loss_N[piece].astype(np.float64)))
+        found.append(_windows(some, sums, rocks_N[piece], tau_post))
+        so_far, begin = sums[-1], piece.stop
+    return np.concatenate(found) if found else rocks_N.copy()
+
+
+_AT_ONCE = 2_000_000  # positions
+
+
+def _windows(rows: Rows, sums: np.ndarray, rocks_N: np.ndarray, tau_post: float) -> np.ndarray:
+    """`sums` (N + 1,): of the losses before each position, and of all."""
     index, half = np.arange(len(rows)), _MEAN_OVER // 2
     first = np.repeat(rows.starts, rows.lengths)
     after = first + np.repeat(rows.lengths, rows.lengths)
-    sums = np.append(0.0, np.cumsum(loss_N.astype(np.float64)))
     low, high = np.maximum(index - half, first), np.minimum(index + half + 1, after)
     hot = (sums[high] - sums[low]) / (high - low) >= tau_post
     inner = (index > first) & (index < after - 1)
@@ -127,7 +162,11 @@ class Stretches(NamedTuple):
 
 
 def stretches(
-    rows: Rows, taken_N: np.ndarray, rng: np.random.Generator, loss_N: np.ndarray | None = None
+    rows: Rows,
+    taken_N: np.ndarray,
+    rng: np.random.Generator,
+    loss_N: np.ndarray | None = None,
+    pulse: Pulse = lambda: None,
 ) -> Stretches:
     """In each rollout stretches of the same lengths as those of `taken_N` (N,) bool, at random
     places where they neither overlap those nor touch each other, the longest first.
@@ -137,6 +176,7 @@ def stretches(
     """
     at, short = [], 0
     for b in np.unique(rows.rollout[taken_N]):
+        pulse()
         begin, length = rows.starts[b], rows.lengths[b]
         blocked = taken_N[begin : begin + length].copy()
         loss = None if loss_N is None else np.append(0, np.cumsum(loss_N[begin : begin + length]))

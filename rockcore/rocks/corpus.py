@@ -4,11 +4,14 @@ each checkpoint.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+
+from rockcore import memory
+from rockcore.log.beside import beside
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,12 @@ class Rows:
     @cached_property
     def rollout(self) -> np.ndarray:
         """(N,) int32: index of the rollout, 0 to B - 1."""
-        return np.repeat(np.arange(len(self.lengths), dtype=np.int32), self.lengths)
+        of, begin = memory.array(len(self), np.int32), 0
+        for a, b in blocks(self.lengths, _AT_ONCE):
+            end = begin + int(self.lengths[a:b].sum())
+            of[begin:end] = np.repeat(np.arange(a, b, dtype=np.int32), self.lengths[a:b])
+            begin = end
+        return of
 
 
 @dataclass(frozen=True)
@@ -48,16 +56,29 @@ class Cells:
         types = len(self.starts) - 1
         return np.repeat(np.arange(types, dtype=np.int32), np.diff(self.starts))
 
-    def totals(self, values_C: np.ndarray, rollouts_PB: np.ndarray) -> np.ndarray:
+    def totals(
+        self,
+        values_C: np.ndarray,
+        rollouts_PB: np.ndarray,
+        pulse: Callable[[], None] = lambda: None,
+    ) -> np.ndarray:
         """(V, P) sums of a value of each cell over masks (P, B) of the rollouts, added rollout by
         rollout; integers stay such.
         """
         from scipy.sparse import csr_matrix
 
         weights_BP = np.ascontiguousarray(rollouts_PB.T, dtype=values_C.dtype)
-        ends = self.starts.astype(self.rollout.dtype if len(self.rollout) < 2**31 else np.int64)
-        shape = (len(self.starts) - 1, len(weights_BP))
-        return csr_matrix((values_C, self.rollout, ends), shape) @ weights_BP
+        of_type = np.diff(self.starts)
+        found = np.empty((len(of_type), len(rollouts_PB)), values_C.dtype)
+        for a, b in blocks((of_type + 1) * len(rollouts_PB), _PRODUCTS):
+            pulse()
+            begin, end = self.starts[a], self.starts[b]
+            ends = (self.starts[a : b + 1] - begin).astype(
+                np.int32 if end - begin < 2**31 else np.int64
+            )
+            some = (values_C[begin:end], self.rollout[begin:end], ends)
+            found[a:b] = csr_matrix(some, (b - a, len(weights_BP))) @ weights_BP
+        return found
 
 
 def blocks(cost_V: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
@@ -111,9 +132,15 @@ class Corpus:
 
     @cached_property
     def _types(self) -> tuple[np.ndarray, np.ndarray]:
-        present = np.bincount(self.token_id) > 0 if len(self) else np.zeros(0, bool)
-        index = np.cumsum(present) - 1
-        return np.flatnonzero(present), index.astype(np.int32)[self.token_id]
+        present = np.zeros(int(self.token_id.max(initial=-1)) + 1, bool)
+        pieces = [slice(at, at + _AT_ONCE) for at in range(0, len(self), _AT_ONCE)]
+        for piece in pieces:  # numpy makes an int64 of each index, which of all at once is much
+            present[self.token_id[piece]] = True
+        index = np.cumsum(present, dtype=np.int32) - 1
+        type = memory.array(len(self), np.int32)
+        for piece in pieces:
+            type[piece] = index[self.token_id[piece]]
+        return np.flatnonzero(present), type
 
     @property
     def types(self) -> np.ndarray:
@@ -127,16 +154,26 @@ class Corpus:
 
     @cached_property
     def cells(self) -> Cells:
-        order, rollout, ends = self._by_type()
-        starts, n = _runs(rollout, ends)
-        cell_starts = np.append(0, np.cumsum(n, dtype=np.int64))
-        sums = tuple(np.zeros(len(n)) for _ in self.losses)
+        return self.summed(lambda: None)
+
+    def summed(self, pulse: Callable[[], None]) -> Cells:
+        """The cells; `pulse` is called while they are worked out, and stops that by raising."""
+        if "cells" not in self.__dict__:
+            self.__dict__["cells"] = self._summed(pulse)  # as cached_property does
+        return self.cells
+
+    def _summed(self, pulse: Callable[[], None]) -> Cells:
+        order, rollout, ends = beside(self._by_type, pulse)
+        starts, begins, n = beside(lambda: _runs(rollout, ends), pulse)
+        rollout = rollout[begins]
+        sums = tuple(memory.array(len(n), np.float64) for _ in self.losses)
         for a, b in blocks(n, _AT_ONCE):
-            at = order[cell_starts[a] : cell_starts[b]]
+            pulse()
+            at = order[begins[a] : begins[b] if b < len(n) else None]
             cell = np.repeat(np.arange(b - a), n[a:b])
             for total, loss in zip(sums, self.losses, strict=True):
                 total[a:b] = np.bincount(cell, loss[at], b - a)
-        return Cells(starts, rollout[cell_starts[:-1]], n, sums)
+        return Cells(starts, rollout, n, sums)
 
     def _by_type(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(N,) the occurrences by type, those of a type as they follow each other; (N,) the rollout
@@ -154,16 +191,19 @@ class Corpus:
         return turned.data, turned.indices, turned.indptr
 
 
+_PRODUCTS = 100_000_000  # of cells and parts of the rollouts, made without a pulse
 _AT_ONCE = 4_000_000  # occurrences whose losses are summed together
 
 
-def _runs(rollout_N: np.ndarray, ends_V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _runs(rollout_N: np.ndarray, ends_V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of rollouts that ascend within each type: (V + 1,) which run of equal ones each type begins
-    with; (C,) int32 how long each run is.
+    with; (C,) where each run begins, and, int32, how long it is.
     """
     new = np.ones(len(rollout_N), bool)
     np.not_equal(rollout_N[1:], rollout_N[:-1], out=new[1:])
     new[ends_V[:-1]] = True  # no type is without occurrences
     begins = np.flatnonzero(new)
-    n = np.diff(np.append(begins, len(rollout_N))).astype(np.int32)
-    return np.searchsorted(begins, ends_V), n
+    n = np.empty(len(begins), np.int32)
+    np.subtract(begins[1:], begins[:-1], out=n[:-1], casting="unsafe")
+    n[-1:] = len(rollout_N) - begins[-1:]
+    return np.searchsorted(begins, ends_V), begins, n

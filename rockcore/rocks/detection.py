@@ -203,15 +203,19 @@ class Detection:
         """The statistics of every type over each of P masks of the rollouts, for which `consistent`
         has (V,) each.
         """
-        cells = self.corpus.cells
-        n, loss = (cells.totals(values, rollouts_PB) for values in (cells.n, cells.sums[-1]))
+        cells = self.corpus.summed(self.pulse)
+
+        def totals(values_C: np.ndarray) -> np.ndarray:
+            return cells.totals(values_C, rollouts_PB, self.pulse)
+
+        n, loss = totals(cells.n), totals(cells.sums[-1])
         spread = before = None
         if self.score in NEED_SPREAD:
             wide, last = cells.n.astype(np.float64), cells.sums[-1]
             of_cells = (np.ones(len(wide)), last**2, last * wide, wide**2)
-            spread = [cells.totals(values, rollouts_PB) for values in of_cells]
+            spread = [totals(values) for values in of_cells]
         if self.score == "joint" and self._other is None and self.material.paired:
-            before = cells.totals(cells.sums[0], rollouts_PB)
+            before = totals(cells.sums[0])
         for p, kept in enumerate(consistent):
             yield TypeStats(
                 token_id=self.corpus.types,

@@ -67,11 +67,18 @@ class _Reading:
 
     def __init__(self, run: Run, rule: RockRule):
         self._run, self._rule = run, rule
+        self._material: Material | None = None
         self.classes: dict[int, pd.DataFrame] = {}  # by seed
 
-    @cached_property
+    def read(self, pulse: Pulse) -> Material:
+        """What was read; `pulse` is that of who asks first."""
+        if self._material is None:
+            self._material = gather(self._run, self._rule, pulse)
+        return self._material
+
+    @property
     def material(self) -> Material:
-        return gather(self._run, self._rule)
+        return self.read(lambda: None)
 
     @cached_property
     def quantiles(self) -> Quantiles:
@@ -129,7 +136,7 @@ class Examined:
         """Raises OnlyScanned where the texts are elsewhere."""
         if self.scanned is not None:
             raise self.scanned.needs("What is asked")
-        return self._reading.material
+        return self._reading.read(self.pulse)
 
     @property
     def table(self) -> ThresholdTable | None:
@@ -224,7 +231,7 @@ def classes_of(material: Material, rule: RockRule, pulse: Pulse = _free) -> pd.D
     """What became of each type over the training: see change.classify. Depends on the rule's
     column, steps and seed alone.
     """
-    history = History.of(material.corpora, material.paired)
+    history = History.of(material.corpora, material.paired, pulse)
     frame = (
         unknown_change(history)
         if material.single

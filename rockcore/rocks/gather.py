@@ -15,11 +15,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from rockcore import schema
-from rockcore.log import Run
-from rockcore.log.checks import read_columns
+from rockcore import memory, schema
+from rockcore.log import Run, parts
+from rockcore.log.checks import read_columns, release
+from rockcore.log.contents import ascends
 from rockcore.log.files import table_file
 from rockcore.log.holdings import NotLogged
+from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
@@ -67,16 +69,21 @@ class Material:
         return self.corpora[0].losses[0]
 
 
-def gather(run: Run, rule: RockRule) -> Material:
-    """Read what the rule needs. Raises NotLogged for a loss that this log does not have,
-    NothingToCompare, BadLoss, DamagedRun, or BadRule for steps that are not logged.
+def gather(run: Run, rule: RockRule, pulse: Pulse = lambda: None) -> Material:
+    """Read what the rule needs; `pulse` stops it by raising. Raises NotLogged for a loss that this
+    log does not have, NothingToCompare, BadLoss, DamagedRun, BadRule for steps that are not logged,
+    or TooLittleMemory.
     """
     logged = any(run.steps(texts.table) for texts in Texts)
     if not logged and (held := run.holdings()).words:
         held.require(rule.column)
     mode, source, steps, lacks = what_to_read(run, rule)
+    files = [table_file(run.path, source.table, step) for step in steps]
+    judged = files[-1:] if mode in ("paired", "single") else files
+    memory.check_room(sum(map(parts.rows_in, judged)), run.path)
     together = [steps] if mode in ("paired", "single") else [(step,) for step in steps]
-    corpora = tuple(_corpus(run, source, each, rule.column) for each in together)
+    corpora = tuple(_corpus(run, source, each, rule.column, pulse) for each in together)
+    release()
     return Material(mode, source, steps, corpora, lacks)
 
 
@@ -202,37 +209,34 @@ def _checkpoints(run: Listed, source: Texts, steps: list[int], rule: RockRule) -
     return (pre, *middle, post)
 
 
-def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str) -> Corpus:
+def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str, pulse: Pulse) -> Corpus:
     """Texts of one kind with the losses at `steps`, in the order of rollout and position."""
     losses, first, grad = [], None, None
     for step in steps:
         path = table_file(run.path, source.table, step)
-        rows = _rows(path, column)
-        loss = rows.get(column, _UNKNOWN)
-        if len(rows["token_id"]) and not np.isfinite(loss).any():
+        text, values = _rows(path, [column, *["grad_norm"][: step == steps[-1]]], pulse)
+        loss = values.get(column, _UNKNOWN)
+        if len(text.token_id) and not np.isfinite(loss).any():
             _refuse_unlogged(run, column, source)
         if first is None:
-            first = rows
-        elif not all(
-            np.array_equal(rows[c], first[c]) for c in ("rollout_id", "position", "token_id")
-        ):
+            first = text
+        elif not all(map(np.array_equal, text, first)):
             raise DamagedRun(
                 f"{path} holds other tokens than the same probe set at step {steps[0]}",
                 "The losses before and after would belong to different texts",
                 "Log the probe set again under every checkpoint, or set mode to bounds",
             )
-        loss = np.full(len(rows["token_id"]), np.nan) if loss is _UNKNOWN else loss
+        loss = np.full(len(text.token_id), np.nan) if loss is _UNKNOWN else loss
         losses.append(checked_loss(path, column, loss, lowest(run.meta)))
-        grad = rows.get("grad_norm")  # a log may lack it
-    if first is None or not len(first["token_id"]):
+        grad = values.get("grad_norm")  # a log may lack it
+    if first is None or not len(first.token_id):
         raise NothingToCompare(
             f"{run.path.name} has texts without a single token in {source.table}",
             "There is nothing to judge",
             "Look at the first steps of the training: the student may end every response at once",
         )
-    starts = np.flatnonzero(first["position"] == 0)
     return Corpus(
-        tuple(steps), first["rollout_id"][starts], starts, first["token_id"], tuple(losses), grad
+        tuple(steps), first.rollout_ids, first.starts, first.token_id, tuple(losses), grad
     )
 
 
@@ -247,18 +251,35 @@ def _refuse_unlogged(run: Run, column: str, source: Texts) -> None:
     raise NotLogged(found, why, f"{todo}{instead}")
 
 
-def _rows(path: Path, column: str) -> dict[str, np.ndarray]:
-    names = ["rollout_id", "position", "token_id", column, "grad_norm"]
-    rows = read_columns(path, names)
+class _Texts(NamedTuple):
+    """The texts of a file, one after the other: as a log has checked it, positions count from 0."""
+
+    rollout_ids: np.ndarray  # (B,)
+    starts: np.ndarray  # (B,)
+    token_id: np.ndarray  # (N,)
+
+
+def _rows(path: Path, columns: list[str], pulse: Pulse) -> tuple[_Texts, dict[str, np.ndarray]]:
+    """The texts and the columns that there are, in the order of rollout and position."""
+    rows = read_columns(path, ["rollout_id", "position", "token_id", *columns], pulse)
     rollout, position = rows["rollout_id"], rows["position"]
-    if len(rollout) > 1:
-        ahead = (rollout[1:] > rollout[:-1]) | (
-            (rollout[1:] == rollout[:-1]) & (position[1:] > position[:-1])
-        )
-        if not ahead.all():
-            order = np.lexsort((position, rollout))
-            rows = {name: values[order] for name, values in rows.items()}
-    return rows
+    if not _in_order(rollout, position):
+        order = np.lexsort((position, rollout))
+        rows = {name: values[order] for name, values in rows.items()}
+    rollout, position = rows.pop("rollout_id"), rows.pop("position")
+    starts = np.flatnonzero(position == 0)
+    return _Texts(rollout[starts], starts, rows.pop("token_id")), rows
+
+
+def _in_order(rollout: np.ndarray, position: np.ndarray) -> bool:
+    for at in range(0, len(rollout), _AT_ONCE):
+        block = slice(at, at + _AT_ONCE + 1)  # the last one is the first of the next
+        if not ascends([rollout[block], position[block]]):
+            return False
+    return True
+
+
+_AT_ONCE = 4_000_000  # rows
 
 
 def lowest(meta: RunMeta) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rockcore import stats
+from rockcore.log.beside import beside
 from rockcore.rocks.corpus import Corpus, blocks
 
 
@@ -36,11 +37,22 @@ class Sums:
         """(V,) in how many rollouts of a mask (B,) each type occurs."""
         n = self.n.tocsc()
         held = np.zeros(n.shape[1], np.int64)
+        rollouts_B = rollouts_B.astype(bool)
         for a, b in blocks(np.diff(n.indptr) + 1, _AT_ONCE):
             begin, end = n.indptr[a], n.indptr[b]
             so_far = np.append(0, np.cumsum(rollouts_B[n.indices[begin:end]]))
             held[a:b] = np.diff(so_far[n.indptr[a : b + 1] - begin])
         return held
+
+    def by_rows(self, n: Any = None) -> Sums:
+        """The same as matrices by rows, with one list of cells for both. `n`: the counts, where
+        they are by rows already.
+        """
+        from scipy.sparse import csr_matrix
+
+        n = self.n.tocsr() if n is None else n
+        loss = self.loss.tocsr()
+        return Sums(n, csr_matrix((loss.data, n.indices, n.indptr), n.shape))
 
 
 _AT_ONCE = 4_000_000  # cells
@@ -80,11 +92,23 @@ class History:
     # hard
     hard_from: float
 
+    def by_rollout(self, pulse: Callable[[], None] = lambda: None) -> History:
+        """The same with the first and the last checkpoint as matrices by rows, which share what
+        they have in common; the middle one is the last.
+        """
+        first, _, last = self.sums
+        rows = beside(first.by_rows, pulse)
+        n = rows.n if last.n is first.n else None
+        ending = rows if last is first else beside(lambda: last.by_rows(n), pulse)
+        return replace(self, sums=(rows, ending, ending))
+
     @classmethod
-    def of(cls, corpora: Sequence[Corpus], paired: bool) -> History:
+    def of(
+        cls, corpora: Sequence[Corpus], paired: bool, pulse: Callable[[], None] = lambda: None
+    ) -> History:
         """From one corpus with a loss a checkpoint, or one corpus a checkpoint."""
         types = corpora[-1].types
-        found = [sums for corpus in corpora for sums in _sums(corpus, types)]
+        found = [sums for corpus in corpora for sums in _sums(corpus, types, pulse)]
         middle = found[len(found) // 2] if len(found) > 2 else found[-1]
         return cls(
             types,
@@ -121,13 +145,13 @@ class History:
         return weights
 
 
-def _sums(corpus: Corpus, types: np.ndarray) -> list[Sums]:
+def _sums(corpus: Corpus, types: np.ndarray, pulse: Callable[[], None]) -> list[Sums]:
     """At each checkpoint of the corpus, of these types alone. The cells are in the order of a
     matrix by columns already, and what is the same at all checkpoints is held once.
     """
     from scipy.sparse import csc_matrix
 
-    cells, counts = corpus.cells, np.zeros(len(types), np.int64)
+    cells, counts = corpus.summed(pulse), np.zeros(len(types), np.int64)
     shared, its, mine = np.intersect1d(types, corpus.types, True, return_indices=True)
     counts[its] = np.diff(cells.starts)[mine]
     known: Any = slice(None)
@@ -138,10 +162,11 @@ def _sums(corpus: Corpus, types: np.ndarray) -> list[Sums]:
     rollout = cells.rollout[known]
     ends = np.append(0, np.cumsum(counts)).astype(rollout.dtype if len(rollout) < 2**31 else int)
     shape = (corpus.rollouts, len(types))
-    n, *losses = (
-        csc_matrix((values[known].astype(np.float32), rollout, ends), shape)
-        for values in (cells.n, *cells.sums)
-    )
+    found = []
+    for values in (cells.n, *cells.sums):
+        pulse()
+        found.append(csc_matrix((values[known].astype(np.float32), rollout, ends), shape))
+    n, *losses = found
     return [Sums(n, loss) for loss in losses]
 
 

@@ -5,7 +5,7 @@ rule. Written by `rockcore.scale`, read as a run is read.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rockcore.log.holdings import NotLogged
 from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import RockRule
 from rockcore.schema import DamagedRun
+from rockcore.stats import Interval
 
 FOLDER = "scanned"
 _FRAMES = ("tokens", "curves", "groups", "rollouts")
@@ -36,7 +37,8 @@ class Scanned:
     of: int  # shards of the whole log
     positions: int
     rollouts: int
-    gradient: float | None  # share of the summed gradient norm on the set; None: not logged
+    # of the set: of the tokens, the loss and the gradient; None: not logged, or nothing to share
+    shares: dict[str, Interval | None]
     rule: RockRule
 
     @classmethod
@@ -45,8 +47,9 @@ class Scanned:
         file = path / FOLDER / "about.json"
         try:
             data = json.loads(read_whole(file))
-            rule = RockRule.from_dict(data.pop("rule"))
-            return cls(folder=path, rule=rule, **data)
+            rule, shares = RockRule.from_dict(data.pop("rule")), data.pop("shares")
+            known = {name: None if s is None else Interval(*s) for name, s in shares.items()}
+            return cls(folder=path, rule=rule, shares=known, **data)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as e:
@@ -57,15 +60,15 @@ class Scanned:
         """Where the numbers are from."""
         part = "" if self.shards == self.of else f" of {self.of:,}"
         return (
-            f"From partials of {self.shards:,}{part} shards, {self.positions:,} positions under "
+            f"From partials of {_counted(self.shards, part)}, {self.positions:,} positions under "
             f"the rule {self.rule.called}; no texts here: open {self.log}."
         )
 
     def needs(self, what: str) -> OnlyScanned:
         """What to say of a question that the partials do not answer."""
         return OnlyScanned(
-            f"{self.folder.name} holds what {self.shards:,} shards of {self.log} say under the "
-            f"rule {self.rule.called}, and no texts",
+            f"{self.folder.name} holds what a scan of {self.log} found under the rule "
+            f"{self.rule.called} ({_counted(self.shards)}), and no texts",
             f"{what} takes the tokens themselves",
             f"Open {self.log}, or scan it for another rule: rockcore scan {self.log} --out "
             f"{self.folder.name} --preset NAME",
@@ -78,6 +81,8 @@ class Scanned:
         try:
             data = json.loads(read_whole(folder / "report.json"))
             frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _FRAMES}
+            drawn = pd.read_parquet(folder / "control.parquet")
+            data["control"] |= {name: drawn[name].tolist() for name in drawn}
             return RockReport.from_frames(data | {"run": str(self.folder)}, frames)
         except (*NOT_PARQUET, ValueError, TypeError, KeyError) as e:
             raise _damaged(folder / "report.json", e) from e
@@ -89,6 +94,11 @@ class Scanned:
         return self.report
 
 
+def _counted(shards: int, part: str = "") -> str:
+    """`part`: " of 30", where they are not all."""
+    return f"{shards:,}{part} shard{'s' if shards != 1 or part else ''}"
+
+
 def save(found: Scanned, report: RockReport) -> None:
     """Write what a scan found; the last file is the one by which a reader knows that all is there.
     Raises LogWriteError.
@@ -97,7 +107,12 @@ def save(found: Scanned, report: RockReport) -> None:
     for name in _FRAMES:
         frame: pd.DataFrame = getattr(report, name)
         commit(folder / f"{name}.parquet", lambda tmp, f=frame: f.to_parquet(tmp, index=False))
-    said = report.to_dict(without=_FRAMES)
+    # the positions of a control are too many for JSON
+    drawn = {n: report.control[n] for n in ("rollout_id", "position") if n in report.control}
+    at = pd.DataFrame(drawn)
+    commit(folder / "control.parquet", lambda tmp: at.to_parquet(tmp, index=False))
+    control = {name: value for name, value in report.control.items() if name not in drawn}
+    said = replace(report, control=control).to_dict(without=_FRAMES)
     commit(folder / "report.json", lambda tmp: tmp.write_text(json.dumps(said)))
     about: dict[str, Any] = asdict(found)
     del about["folder"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -60,6 +61,14 @@ class Processes:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
+    def stop(self) -> None:
+        """End them at once, whatever they are doing; what they leave half-written is nobody's
+        partial.
+        """
+        for worker in list((self._pool and self._pool._processes or {}).values()):
+            worker.kill()
+        self.close()
+
     def _round(self, tasks: list[Task]) -> Iterator[tuple[Task, str]]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
@@ -78,8 +87,9 @@ class Processes:
 
 def _alone() -> None:
     """A worker is one thread, for there is one for each core; it ends with the scan, also with one
-    that is killed, after which nobody would tell it to.
+    that is killed, after which nobody would tell it to. Ctrl-C is for the scan, which stops it.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -107,6 +117,9 @@ class Ray:
     address: str  # "local" for one of its own on this machine
     options: dict[str, Any] = field(default_factory=dict)  # of ray.init
 
+    def __post_init__(self) -> None:
+        _ray()  # before anything is read
+
     def __call__(self, tasks: Sequence[Task]) -> Iterator[str]:
         ray = _ray()
         if not ray.is_initialized():
@@ -131,6 +144,8 @@ class Ray:
     def close(self) -> None:
         """Leave the cluster; one that was started for the scan ends."""
         _ray().shutdown()
+
+    stop = close  # a task that is cancelled takes its half-written file away itself
 
     def _start(self, ray: Any) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

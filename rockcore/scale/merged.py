@@ -21,6 +21,7 @@ import pyarrow as pa
 from rockcore import schema, stats
 from rockcore.categories.places import PlaceCounts
 from rockcore.log import Run
+from rockcore.rocks import controls
 from rockcore.rocks.conclusion import OF_GROUPS, curves, token_table
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.detection import Detection, Highs
@@ -32,6 +33,7 @@ from rockcore.rocks.scores import Spread, TypeStats
 from rockcore.scale import pairs, partial, sums
 from rockcore.scale.buckets import Known
 from rockcore.scale.plan import Plan
+from rockcore.scale.rollouts import DRAWN, ByRollout
 from rockcore.scale.thresholds import Known as KnownQuantile
 
 
@@ -68,9 +70,7 @@ class Totals:
 
 
 def totals(plan: Plan, out: Path) -> Totals:
-    """Add up the sums of all shards. Floats are added exactly and rounded once: the order of the
-    shards changes nothing.
-    """
+    """Add up the sums of all shards, in the order of the plan, whoever was ready first."""
     corpora = max(s.corpus for s in plan.shards) + 1
     rollouts, rows, first, negative = [0] * corpora, [0] * corpora, list[float](), 0
     before: Counter[int] = Counter()
@@ -98,46 +98,59 @@ def totals(plan: Plan, out: Path) -> Totals:
     )
 
 
-def _added(files: Sequence[Path]) -> pd.DataFrame:
-    """One row a step and type of all shards together. Histograms are most of what a partial holds,
-    so they are read and added one shard at a time.
-    """
-    names = (*_COUNTS, *_FLOATS, "loss_max")
-    tables = [partial.rows_of(file, columns=("step", "token_id", *names)) for file in files]
-    keys = [_keys(table) for table in tables]
-    key, at = np.unique(np.concatenate(keys), return_inverse=True)
-    rows = pa.concat_tables(tables)
-    found: dict[str, Any] = {"step": key >> 32, "token_id": key & 0xFFFFFFFF}
-    for name in _COUNTS:
-        found[name] = np.bincount(at, rows[name].to_numpy(), len(key)).astype(np.int64)
-    for name in _FLOATS:
-        found[name] = add_exactly(at, rows[name].to_numpy(), len(key))
-    found["loss_max"] = np.full(len(key), -np.inf)
-    np.maximum.at(found["loss_max"], at, rows["loss_max"].to_numpy())
-    total = np.zeros((len(key), len(schema.KL_EDGES) + 1), np.int64)
-    for file, its in zip(files, keys, strict=True):
-        bins = partial.rows_of(file, columns=("histogram",))["histogram"].combine_chunks()
-        # a shard names no step and type twice
-        total[np.searchsorted(key, its)] += bins.flatten().to_numpy().reshape(len(its), -1)
-    return pd.DataFrame({**found, "histogram": list(total)})
-
-
 _COUNTS = ("n", "rollouts", "opens", "joins")
 _FLOATS = ("loss_sum", "loss_sq_sum", "grad_norm_sum", "grad_norm_sq_sum")
+_BINS = len(schema.KL_EDGES) + 1
 
 
-def _keys(table: pa.Table) -> np.ndarray:
-    step, token = (table[name].to_numpy().astype(np.int64) for name in ("step", "token_id"))
-    return step << 32 | token
+class _Adding:
+    """The sums of one step, of all types: one shard after the other is added, so what is held does
+    not grow with them. A shard names no type twice.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[str, np.ndarray] = {}
+        self.histogram = np.zeros((0, _BINS), np.int64)
+
+    def add(self, rows: pa.Table) -> None:
+        token = rows["token_id"].to_numpy()
+        self._grow(int(token.max(initial=-1)) + 1)
+        for name in (*_COUNTS, *_FLOATS):
+            self.of[name][token] += rows[name].to_numpy()
+        most = self.of["loss_max"]
+        most[token] = np.maximum(most[token], rows["loss_max"].to_numpy())
+        bins, counts = (rows[name].combine_chunks() for name in ("bins", "in_bins"))
+        kind = np.repeat(token, bins.value_lengths().to_numpy())
+        self.histogram[kind, bins.flatten().to_numpy()] += counts.flatten().to_numpy()
+
+    def _grow(self, types: int) -> None:
+        more = types - len(self.histogram)
+        if more <= 0:
+            return
+        kinds = {**dict.fromkeys(_COUNTS, 0), **dict.fromkeys(_FLOATS, 0.0), "loss_max": -np.inf}
+        for name, start in kinds.items():
+            new = np.full(more, start)
+            self.of[name] = np.append(self.of[name], new) if name in self.of else new
+        self.histogram = np.concatenate([self.histogram, np.zeros((more, _BINS), np.int64)])
+
+    def frame(self, step: int) -> pd.DataFrame:
+        """One row a type that occurs, by token id."""
+        there = np.flatnonzero(self.of["n"])
+        columns = {name: values[there] for name, values in self.of.items()}
+        histogram = list(self.histogram[there])
+        return pd.DataFrame({"step": step, "token_id": there, **columns, "histogram": histogram})
 
 
-def add_exactly(group: np.ndarray, values: np.ndarray, groups: int) -> np.ndarray:
-    """(G,) sums of float64 by group, to the nearest float64 of the true sum."""
-    order = np.argsort(group, kind="stable")
-    ends = np.searchsorted(group[order], np.arange(groups + 1))
-    ordered = values[order].tolist()
-    pairs_of = zip(ends.tolist(), ends[1:].tolist(), strict=False)
-    return np.array([math.fsum(ordered[i:j]) for i, j in pairs_of])
+def _added(files: Sequence[Path]) -> pd.DataFrame:
+    """One row a step and type of all shards together."""
+    by_step: dict[int, _Adding] = {}
+    for file in files:
+        rows = partial.rows_of(file)
+        steps = rows["step"].to_numpy()
+        for step in np.unique(steps).tolist():
+            first, after = np.searchsorted(steps, [step, step + 1]).tolist()  # they ascend
+            by_step.setdefault(step, _Adding()).add(rows.slice(first, after - first))
+    return pd.concat([by_step[step].frame(step) for step in sorted(by_step)], ignore_index=True)
 
 
 def _cells_of_history(plan: Plan, types: pd.DataFrame) -> int:
@@ -154,11 +167,15 @@ def _cells_of_history(plan: Plan, types: pd.DataFrame) -> int:
 class FromPartials(Detection):
     """A detection from the partials of all buckets; arrays over types follow `corpus.types`."""
 
+    by_rollout: ByRollout  # when the set is known
+
     def __init__(self, plan: Plan, total: Totals, known: Known, buckets: Sequence[Path], out: Path):
         tables = [partial.rows_of(file) for file in buckets]
         rows = pa.concat_tables([table for table in tables if len(table)])
         self.rows = rows.take(np.argsort(rows["token_id"].to_numpy()))
-        self._most = max((partial.said_by(file)["most_similar"] for file in buckets), default=0)
+        said = [partial.said_by(file) for file in buckets]
+        self._most = max((each["most_similar"] for each in said), default=0)
+        self.unmatched = sum(each["unmatched"] for each in said)
         self.total, self._plan, self._out, self.given = total, plan, out, known
         dtype = plan.meta.dtype
         super().__init__(
@@ -209,19 +226,23 @@ class FromPartials(Detection):
 
     @cached_property
     def persistent(self) -> np.ndarray:
-        return self._column("persistent") if self.material.paired else self.bounds[0]
+        return self._column("persistent") if self._plan.contexts else self.bounds[0]
 
     @cached_property
     def consistent(self) -> np.ndarray | None:
-        return self._lists["consistent"][:, 0] if self.material.paired else None
+        return self._lists["consistent"][:, 0] if self._plan.contexts else None
 
     @cached_property
     def highs(self) -> Highs:
         said = [
             partial.said_by(pairs.path(self._plan, shard, self.tau, self._out))
             for shard in self._plan.shards
+            if shard.corpus in (0, self._plan.last)
         ]
-        return Highs(*(sum(each[name] for each in said) for name in ("before", "after", "both")))
+        before, after, both = (
+            sum(each.get(name, 0) for each in said) for name in ("before", "after", "both")
+        )
+        return Highs(before, after, both if self._plan.paired else int(self.persistent.sum()))
 
     @property
     def negative(self) -> int:
@@ -258,18 +279,6 @@ class FromPartials(Detection):
             self.pulse()
             yield self._stats(1 + 2 * p), self._stats(2 + 2 * p)
 
-    @property
-    def gradient_share(self) -> float | None:
-        """What of the summed gradient norm after training is on the set; None where it is not
-        logged throughout.
-        """
-        types = self.total.types
-        last = types[types.step == self.material.steps[-1]]
-        norms, whole = last.grad_norm_sum, last.grad_norm_sum.sum(skipna=False)
-        if not whole > 0:
-            return None
-        return float(norms[last.token_id.isin(self.corpus.types[self.in_set])].sum() / whole)
-
     @cached_property
     def precision(self) -> np.ndarray:
         return np.full(len(self.rows), np.nan)
@@ -289,11 +298,11 @@ class _Counted(Material):
         return np.zeros(0, np.float32)
 
 
-OF_ROLLOUTS = ("rollout_id", "tokens", "type", "occurrence")
-_NOT_DRAWN = (
-    "Not drawn: a control is a choice of positions, and partials hold no single position of types "
-    "outside of the set. Open the log itself for it."
-)
+_NOT_DRAWN = {
+    "positions": "Not drawn: without paired texts there are no rock occurrences to match.",
+    "windows": "Not drawn: where a window finds a place depends on all that were placed before "
+    "it, in every shard. Open the log itself for it.",
+}
 
 
 def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
@@ -325,14 +334,40 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
             "occurrence": None if kept is None else kept / max(n, 1),
         },
         tokens=token_table(run, found, classes, places),
-        rollouts=pd.DataFrame(columns=OF_ROLLOUTS),
+        rollouts=found.by_rollout.rollouts,
         curves=curves(cut),
         groups=pd.DataFrame(columns=OF_GROUPS),
-        control={"kind": rule.controls, "how": _NOT_DRAWN, "n": 0},
+        control=_control(found),
         notes=notes_on(found),
         why_empty=why_empty(found),
         enough=cut.enough,
     )
+
+
+_NO_IDS = np.zeros(0, np.int64)
+_NOTHING = Corpus((), _NO_IDS, _NO_IDS, _NO_IDS, (np.zeros(0, np.float32),))
+
+
+def _control(found: FromPartials) -> dict[str, Any]:
+    """As of a detection: see conclusion."""
+    rule, drawn = found.rule, found.by_rollout.control
+    if found.consistent is None and rule.controls != "authors":
+        return {"kind": rule.controls, "how": _NOT_DRAWN["positions"], "n": 0}
+    if rule.controls not in DRAWN:
+        return {"kind": rule.controls, "how": _NOT_DRAWN[rule.controls], "n": 0}
+    of, none = controls.Types(found.in_set, found.next_in_rank), np.zeros(0, bool)
+    n = len(drawn["loss"])
+    return {
+        "kind": rule.controls,
+        "how": controls.draw(rule.controls, _NOTHING, none, of, found.tau[1], rule.seed).how,
+        "seed": rule.seed,
+        "n": n,
+        "short": max(0, found.by_rollout.rocks - n),
+        "mean": float(drawn["loss"].mean(dtype=np.float64)) if n else None,
+        "types": of.next.tolist() if rule.controls == "authors" else [],
+        "rollout_id": drawn["rollout_id"].tolist(),
+        "position": drawn["position"].tolist(),
+    }
 
 
 def _places(found: FromPartials) -> Any:

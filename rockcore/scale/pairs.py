@@ -1,6 +1,6 @@
 """Stage two of a scan, when the thresholds are known: which occurrences of a shard are high before
-and after training, each with its context, parted by type; where the texts differ, how many of each
-type are high at one end.
+and after training, each with its context, parted by type. Where the texts differ: how many of each
+type are high at one end; or, to match them, those that are high after training, and all before it.
 """
 
 from __future__ import annotations
@@ -34,22 +34,29 @@ def make(plan: Plan, index: int, taus: Taus, out: Path) -> str:
     to = path(plan, shard, taus, out)
     if to.exists():
         return str(to)
-    corpus = read(plan, shard).corpus
+    corpus = read(plan, shard, only=[0, -1]).corpus
     before, after = corpus.losses[0] >= taus[0], corpus.losses[-1] >= taus[1]
-    said = {"before": int(before.sum()), "after": int(after.sum())}
     if plan.paired:
-        said["both"] = int((before & after).sum())
-        found = np.flatnonzero(before & after)
-        partial.write(to, _persistent(plan, corpus, found), said)
+        both = before & after
+        said = {"before": int(before.sum()), "after": int(after.sum()), "both": int(both.sum())}
+        partial.write(to, _in_context(plan, corpus, np.flatnonzero(both)), said)
+        return str(to)
+    first = shard.corpus == 0
+    high, name = (before, "before") if first else (after, "after")
+    said = {name: int(high.sum())}
+    if plan.mode == "matched":
+        at = np.arange(len(corpus)) if first else np.flatnonzero(high)
+        partial.write(to, _in_context(plan, corpus, at, high), said)
     else:
-        high = np.bincount(corpus.type[before if shard.corpus == 0 else after])
-        high = np.pad(high, (0, len(corpus.types) - len(high)))
-        columns = {"token_id": corpus.types.astype(np.int32), "high": high}
+        count = np.bincount(corpus.type[high], minlength=len(corpus.types))
+        columns = {"token_id": corpus.types.astype(np.int32), "high": count}
         partial.write(to, parted(columns, plan.buckets), said)
     return str(to)
 
 
-def _persistent(plan: Plan, corpus: Corpus, at: np.ndarray) -> list[tuple[int, pa.Table]]:
+def _in_context(
+    plan: Plan, corpus: Corpus, at: np.ndarray, high: np.ndarray | None = None
+) -> list[tuple[int, pa.Table]]:
     """`at` and `rollout` count from 0 within the shard."""
     found = candidates(corpus, at, plan.rule)
     columns = {
@@ -58,4 +65,6 @@ def _persistent(plan: Plan, corpus: Corpus, at: np.ndarray) -> list[tuple[int, p
         "rollout": found.rollout.astype(np.int32),
         **{f"context_{i}": row.astype(np.int32) for i, row in enumerate(found.context)},
     }
+    if high is not None:
+        columns["high"] = high[found.at]
     return parted(columns, plan.buckets)

@@ -66,11 +66,12 @@ def conclude(plan: Plan, found: FromPartials, out: Path) -> Scanned:
         plan.of,
         positions,
         found.corpus.rollouts,
-        found.gradient_share,
+        found.by_rollout.shares,
         plan.rule,
     )
     notes = [*meta.notes, scanned.sentence]
-    meta = replace(meta, notes=notes[-1000:], status="finished", reason="")
+    config = {**meta.config, "scanned": plan.log}  # by which a reader knows where the texts are
+    meta = replace(meta, notes=notes[-1000:], config=config, status="finished", reason="")
     writer = RunWriter(out, meta)
     writer.write("vocab", {name: vocab[name].to_pylist() for name in schema.VOCAB})
     commit(out / META, lambda tmp: tmp.write_text(meta.to_json()))

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.rocks.gather import Reading, what_to_read
+from rockcore.rocks.gather import NothingToCompare, Reading, what_to_read
 from rockcore.rocks.rule import RockRule
 from rockcore.scale.errors import BadScan
 from rockcore.scale.source import Source, sources
@@ -24,7 +24,7 @@ from rockcore.schema import Texts
 ROWS_A_SHARD = 4_000_000  # a worker then needs half a GB
 _ROWS_A_BUCKET = 8_000_000
 _MOST_BUCKETS = 4096
-MADE_BY = 1  # what a partial holds; another number makes all of them anew
+MADE_BY = 2  # what a partial holds; another number makes all of them anew
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
 
     log: str
     rule: RockRule
-    mode: str  # paired | bounds | single
+    mode: str  # paired | bounds | matched | single
     source: Texts
     steps: tuple[int, ...]
     lacks: str  # if single: what the log has in place of two checkpoints
@@ -60,6 +60,11 @@ class Plan:
     @property
     def paired(self) -> bool:
         return self.mode in ("paired", "single")
+
+    @property
+    def contexts(self) -> bool:
+        """Whether it is known which occurrences are persistent, and in which contexts."""
+        return self.mode in ("paired", "matched")
 
     @property
     def last(self) -> int:
@@ -112,7 +117,7 @@ def file_of(source: Texts, step: int) -> str:
 
 def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Plan:
     """Look at the footers of a log, and cut it. Raises RunNotFound, DamagedRun, NothingToCompare,
-    BadRule, or BadScan for a mode that no partial answers.
+    BadRule, or BadScan.
     """
     if rows_a_shard < 1:
         raise BadScan(
@@ -120,14 +125,8 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
             "A shard holds at least one rollout",
             "Give a number from 1 on",
         )
-    if rule.mode == "matched":
-        raise BadScan(
-            "mode = matched",
-            "It compares the contexts of all texts of two checkpoints, and partials hold those of "
-            "the persistent occurrences alone",
-            "Log probe texts and leave mode as it is, or set mode to bounds",
-        )
     folders = sources(location)
+    _refuse_words(folders[0], rule.column)
     read = what_to_read(folders[0], rule)
     for other in folders[1:]:
         if (its := what_to_read(other, rule)).steps != read.steps or its.source != read.source:
@@ -137,14 +136,23 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
                 "The folders of a glob are read as the parts of one log",
                 "Give the folders of one run",
             )
-    together = [read.steps] if read.mode != "bounds" else [(step,) for step in read.steps]
+    differ = read.mode in ("bounds", "matched")
+    together = [(step,) for step in read.steps] if differ else [read.steps]
     shards = [
         shard
         for corpus, steps in enumerate(together)
         for folder in folders
         for shard in _cut(folder, read, corpus, steps, rows_a_shard)
     ]
-    judged = sum(folder.footer(file_of(read.source, read.steps[-1])).num_rows for folder in folders)
+    judged = sum(_footer(folder, read.source, read.steps[-1]).num_rows for folder in folders)
+    if not all(sum(s.rows for s in shards if s.corpus == c) for c in range(len(together))):
+        raise NothingToCompare(
+            f"{folders[0].path.name} has texts without a single token in {read.source.table}",
+            "There is nothing to judge",
+            "Look at the first steps of the training: the student may end every response at once",
+        )
+    # those of a match hold the contexts of all texts before training
+    of_bucket = _ROWS_A_BUCKET // (8 if read.mode == "matched" else 1)
     names = {(s.address, step) for s in shards for step in s.steps}
     return Plan(
         location,
@@ -154,11 +162,19 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         read.steps,
         read.lacks,
         tuple(shards),
-        min(_MOST_BUCKETS, -(-judged // min(_ROWS_A_BUCKET, 2 * rows_a_shard)) or 1),
+        min(_MOST_BUCKETS, -(-judged // min(of_bucket, 2 * rows_a_shard)) or 1),
         len(shards),
         judged,
         sum(Source(a).size(file_of(read.source, step)) for a, step in names),
     )
+
+
+def _refuse_words(folder: Source, column: str) -> None:
+    """Raises NotLogged for a run that holds the words of its texts alone."""
+    if (run := folder.run) is None or any(run.steps(texts.table) for texts in Texts):
+        return
+    if (held := run.holdings()).words:
+        held.require(column)
 
 
 class _Group(NamedTuple):
@@ -173,7 +189,7 @@ def _cut(
     folder: Source, read: Reading, corpus: int, steps: tuple[int, ...], rows_a_shard: int
 ) -> list[Shard]:
     names = [file_of(read.source, step) for step in steps]
-    footers = [_groups(folder.footer(name)) for name in names]
+    footers = [_groups(_footer(folder, read.source, step)) for step in steps]
     state = " ".join(folder.state(name) for name in names)
     bounds = _bounds(footers[0], rows_a_shard)
     shards = []
@@ -185,6 +201,10 @@ def _cut(
         rows = round(sum(_share(g, first, after) * g.rows for g in footers[0]))
         shards.append(Shard(folder.address, corpus, steps, first, after, groups, rows, state))
     return shards
+
+
+def _footer(folder: Source, texts: Texts, step: int) -> pq.FileMetaData:
+    return folder.footer(file_of(texts, step), schema.TABLES[texts.table])
 
 
 def _share(group: _Group, first: int, after: int) -> float:

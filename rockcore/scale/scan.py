@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rockcore.rocks.thresholds import taus
-from rockcore.scale import buckets, pairs, sums, thresholds
+from rockcore.scale import buckets, pairs, partial, rollouts, sums, thresholds
 from rockcore.scale.merged import FromPartials, Totals, totals
 from rockcore.scale.plan import Plan
 
@@ -19,11 +19,11 @@ from rockcore.scale.plan import Plan
 class Task:
     """One partial to be made. Small: a worker reads the plan from its file."""
 
-    stage: str  # sums | before | pairs | types
+    stage: str  # sums | before | pairs | types | rollouts
     plan: str  # the file that holds it
     index: int  # of the shard, or of the bucket
     out: str
-    given: tuple  # what earlier stages found: bins, taus, or what all buckets have to know
+    given: tuple  # what earlier stages found, or the name of a file that says it
 
 
 def do(task: Task) -> str:
@@ -35,6 +35,8 @@ def do(task: Task) -> str:
         return thresholds.make(plan, task.index, list(task.given), out)
     if task.stage == "pairs":
         return pairs.make(plan, task.index, (task.given[0], task.given[1]), out)
+    if task.stage == "rollouts":
+        return rollouts.make(plan, task.index, Path(task.given[0]), out)
     return buckets.make(plan, task.index, buckets.Known(*task.given), out)
 
 
@@ -49,6 +51,7 @@ Watch = Callable[[str, int, int], None]  # stage, made, of
 
 def scan(plan: Plan, out: Path, engine: Engine, watch: Watch = lambda *_: None) -> FromPartials:
     """Make what is missing, and put it together."""
+    partial.sweep(out)
     file = _written(plan, out)
 
     def run(stage: str, indices: Sequence[int], given: tuple = ()) -> list[Path]:
@@ -63,17 +66,24 @@ def scan(plan: Plan, out: Path, engine: Engine, watch: Watch = lambda *_: None) 
     every = range(len(plan.shards))
     run("sums", every)
     total = totals(plan, out)
-    found = _taus(plan, total, out, run)
+    tau = _taus(plan, total, out, run)
     if plan.mode != "single":
         ends = {0, plan.last}
-        run("pairs", [i for i in every if plan.shards[i].corpus in ends], found)
+        run("pairs", [i for i in every if plan.shards[i].corpus in ends], tau)
     draws = 200 if total.cells > 3_000_000 else 1000
     draws = buckets.draws_that_fit(draws, total.rollouts)
-    known = buckets.Known(found, total.hard_from, draws, total.rollouts)
+    known = buckets.Known(tau, total.hard_from, draws, total.rollouts)
     given = (known.taus, known.hard_from, known.draws, known.rollouts)
     run("types", range(plan.buckets), given)
     files = [buckets.path(plan, bucket, known, out) for bucket in range(plan.buckets)]
-    return FromPartials(plan, total, known, files, out)
+    found = FromPartials(plan, total, known, files, out)
+    ids = tuple(sorted(found.corpus.types[found.in_set].tolist()))
+    chosen = rollouts.Chosen(
+        ids, tuple(found.next_in_rank.tolist()), known, rollouts.free_of(plan, ids, out)
+    ).save(out)
+    run("rollouts", [i for i in every if plan.shards[i].corpus == plan.last], (str(chosen),))
+    found.by_rollout = rollouts.together(plan, chosen, out)
+    return found
 
 
 def _written(plan: Plan, out: Path) -> Path:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
+from rockcore import schema
+from rockcore.log import contents
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.gather import checked_loss, lowest
+from rockcore.scale.errors import BadScan
 from rockcore.scale.plan import Plan, Shard, file_of
 from rockcore.scale.source import Source
 from rockcore.schema import DamagedRun
+from rockcore.schema.places import Place
 
 _IDS = ("rollout_id", "position", "token_id")
 
@@ -24,59 +31,71 @@ class Read(NamedTuple):
     grads: tuple[np.ndarray | None, ...]  # (N,) float32
 
 
-def read(plan: Plan, shard: Shard, grads: bool = False, only_first: bool = False) -> Read:
+def read(plan: Plan, shard: Shard, grads: bool = False, only: Sequence[int] | None = None) -> Read:
     """The rows of a shard, in the order of rollout and position. `grads`: with gradient norms;
-    `only_first`: at the first of its steps alone. Raises DamagedRun or BadLoss.
+    `only`: at these of its steps, 0 being the first and -1 the last. Raises DamagedRun, BadLoss, or
+    BadScan for a file that has changed since it was planned.
     """
+    every = range(len(shard.steps))
+    chosen = every if only is None else sorted({every[at] for at in only})
     source, column = Source(shard.address), plan.rule.column
     ids: dict[str, np.ndarray] = {}
     losses, norms = [], []
-    for at, step in enumerate(shard.steps[:1] if only_first else shard.steps):
-        name = file_of(plan.source, step)
-        wanted = [*_IDS, column, *(["grad_norm"] if grads else [])]
-        rows = _rows(source, name, shard, at, wanted)
+    wanted = ["step", *_IDS, column, *(["grad_norm"] if grads else [])]
+    for at in chosen:
+        file = source.path / file_of(plan.source, shard.steps[at])
+        rows = _rows(plan, source, shard, at, wanted)
         found = {each: rows[each] for each in _IDS}
         if not ids:
             ids = found
-            _refuse_gaps(source, name, found)
         elif not all(np.array_equal(ids[each], found[each]) for each in _IDS):
             raise DamagedRun(
-                f"{source.address}/{name} holds other tokens than the same texts at step "
-                f"{shard.steps[0]}",
+                f"{file} holds other tokens than the same probe set at step {shard.steps[0]}",
                 "The losses before and after would belong to different texts",
-                "Log the texts again under every checkpoint, or set mode to bounds",
+                "Log the probe set again under every checkpoint, or set mode to bounds",
             )
         loss = rows.get(column, np.full(len(ids["token_id"]), np.nan, np.float32))
-        losses.append(checked_loss(source.path / name, column, loss, lowest(source.meta)))
+        if len(loss) and not np.isfinite(loss).any() and (run := source.run) is not None:
+            run.holdings().require(column, plan.source)
+        losses.append(checked_loss(file, column, loss, lowest(source.meta)))
         norms.append(rows.get("grad_norm"))
+    _refuse_changed(plan, source, shard)
     starts = np.flatnonzero(ids["position"] == 0)
     rollouts = ids["rollout_id"][starts]
     corpus = Corpus(
-        shard.steps[: len(losses)], rollouts, starts, ids["token_id"], tuple(losses), norms[-1]
+        tuple(shard.steps[at] for at in chosen),
+        rollouts,
+        starts,
+        ids["token_id"],
+        tuple(losses),
+        norms[-1],
     )
     return Read(corpus, tuple(norms))
 
 
 def _rows(
-    source: Source, name: str, shard: Shard, at: int, columns: list[str]
+    plan: Plan, source: Source, shard: Shard, at: int, columns: list[str]
 ) -> dict[str, np.ndarray]:
-    """Some columns of the shard's rollouts, sorted."""
-    pieces: list[dict[str, np.ndarray]] = []
+    """Some columns of the shard's rollouts at one of its steps, sorted; held against what the
+    schema promises of them, as those of a whole file are.
+    """
+    name, of = file_of(plan.source, shard.steps[at]), schema.TABLES[plan.source.table]
+    vocabulary, pieces = source.vocabulary(), list[pa.Table]()
     for batch in source.batches(name, shard.groups[at], columns):
-        rows = {
-            field: batch.column(field).to_numpy(zero_copy_only=False)
-            for field in batch.schema.names
-        }
-        inside = (rows["rollout_id"] >= shard.first) & (rows["rollout_id"] < shard.after)
+        some = pa.Table.from_batches([batch])
+        contents.refuse_columns(source.path / name, of, some, vocabulary)
+        rollout = some["rollout_id"].to_numpy()
+        inside = (rollout >= shard.first) & (rollout < shard.after)
         if inside.any():
-            pieces.append({field: values[inside] for field, values in rows.items()})
+            pieces.append(some if inside.all() else some.filter(pa.array(inside)))
     if not pieces:
-        return {field: np.zeros(0, _TYPES.get(field, np.float32)) for field in columns}
-    rows = {field: np.concatenate([p[field] for p in pieces]) for field in pieces[0]}
-    return _in_order(rows)
+        return {each: np.zeros(0, _TYPES.get(each, np.float32)) for each in columns}
+    table = pa.concat_tables(pieces).combine_chunks()
+    contents.refuse_keys(source.path / name, Place(Path(source.path), of, shard.steps[at]), table)
+    return _in_order({each: table[each].to_numpy() for each in table.column_names})
 
 
-_TYPES: dict[str, Any] = dict.fromkeys(_IDS, np.int32)
+_TYPES: dict[str, Any] = dict.fromkeys(("step", *_IDS), np.int32)
 
 
 def _in_order(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -88,28 +107,15 @@ def _in_order(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {field: values[order] for field, values in rows.items()}
 
 
-def _refuse_gaps(source: Source, name: str, rows: dict[str, np.ndarray]) -> None:
-    """Raises DamagedRun unless the positions of each rollout count from 0, and the tokens can be
-    some.
+def _refuse_changed(plan: Plan, source: Source, shard: Shard) -> None:
+    """Raises BadScan where a file was written since the plan was made: what is found would go by
+    the name of what was there.
     """
-    rollout, position, token = (rows[field] for field in _IDS)
-    new = np.ones(len(rollout), bool)
-    new[1:] = rollout[1:] != rollout[:-1]
-    wanted = np.arange(len(rollout)) - np.repeat(
-        np.flatnonzero(new), np.diff(np.append(np.flatnonzero(new), len(rollout)))
-    )
-    if len(bad := np.flatnonzero(position != wanted)):
-        raise DamagedRun(
-            f"{source.address}/{name} has rollout {rollout[bad[0]]} with position "
-            f"{position[bad[0]]} where {wanted[bad[0]]} belongs",
-            "The positions of a text count from 0, without gaps and none twice",
-            "Copy the file from a backup, or log the texts again",
-        )
-    size = source.meta.vocab_size
-    if len(bad := np.flatnonzero((token < 0) | ((token >= size) if size else False))):
-        raise DamagedRun(
-            f"{source.address}/{name} has the token id {token[bad[0]]}, and the vocabulary of "
-            f"{source.path.name} {size:,} tokens",
-            "What it stands for is not known",
-            "Copy the file from a backup, or log the texts again",
+    names = [file_of(plan.source, step) for step in shard.steps]
+    if (now := " ".join(source.state(name) for name in names)) != shard.state:
+        raise BadScan(
+            f"{source.path.name} has changed while it was scanned ({shard.state} was there, "
+            f"{now} is)",
+            "Sums of the one and of the other would be put together",
+            "Start the scan again: it makes anew what has changed",
         )

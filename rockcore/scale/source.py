@@ -7,21 +7,26 @@ rollouts. Several folders are the parts of one log, one after the other in the o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import PurePosixPath
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import fsspec
+import fsspec.implementations.local
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.log.files import NOT_PARQUET, unreadable
+from rockcore.log import Run, contents
+from rockcore.log.files import NOT_PARQUET, refuse_misfit, unreadable
 from rockcore.log.folders import META
 from rockcore.scale.errors import BadScan
-from rockcore.schema import RunMeta, RunNotFound
+from rockcore.schema import DamagedRun, LogTable, RunMeta, RunNotFound
+from rockcore.schema.places import Place
 
 _WHEN = ("mtime", "ETag", "etag", "LastModified", "updated", "last_commit", "created")
 
@@ -40,6 +45,12 @@ class Source:
     def path(self) -> PurePosixPath:
         """What messages call it by."""
         return PurePosixPath(self._there[1])
+
+    @property
+    def run(self) -> Run | None:
+        """The run, where it lies on this machine: what is to be said of it, it says best."""
+        local = isinstance(self._there[0], fsspec.implementations.local.LocalFileSystem)
+        return Run.open(Path(self.path)) if local else None
 
     def _at(self, name: str) -> str:
         return f"{self._there[1].rstrip('/')}/{name}"
@@ -67,7 +78,7 @@ class Source:
                 "Give the folder of a run, or a glob of such folders",
             ) from e
         except OSError as e:
-            raise unreadable(f"{name} of {self.address} cannot be read", e) from e
+            raise _refused(self.path / name, e) from e
 
     def steps(self, table: str = "tokens") -> list[int]:
         """The steps for which a table is logged, ascending."""
@@ -77,27 +88,40 @@ class Source:
         except FileNotFoundError:
             return []
         except OSError as e:
-            raise unreadable(f"{of.folder} of {self.address} cannot be listed", e) from e
+            raise _refused(self.path / of.folder, e) from e
         steps = (of.step_of(PurePosixPath(name).name) for name in names)
         return sorted(step for step in steps if step is not None)
 
     def state(self, name: str) -> str:
         """The path, size and time of a file: when it is written anew, this is another."""
-        info = self._there[0].info(self._at(name))
+        info = self._info(name)
         when = next((info[key] for key in _WHEN if info.get(key)), "")
         return f"{self.address}/{name} {info['size']} {when}"
 
     def size(self, name: str) -> int:
         """Bytes of a file."""
-        return int(self._there[0].info(self._at(name))["size"])
+        return int(self._info(name)["size"])
 
-    def footer(self, name: str) -> pq.FileMetaData:
-        """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun."""
+    def _info(self, name: str) -> dict[str, Any]:
+        try:
+            return self._there[0].info(self._at(name))
+        except OSError as e:
+            raise _refused(self.path / name, e) from e
+
+    def footer(self, name: str, table: LogTable) -> pq.FileMetaData:
+        """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun, also
+        for one that has not the columns of its table.
+        """
         try:
             with self.opened(name) as file:
-                return pq.read_metadata(file)
+                footer = pq.read_metadata(file)
+            there = footer.schema.to_arrow_schema()
         except NOT_PARQUET as e:
-            raise unreadable(f"{name} of {self.address} is no readable Parquet file", e) from e
+            raise unreadable(f"{self.path / name} is no readable Parquet file", e) from e
+        doubled = [each for each, n in Counter(there.names).items() if n > 1]
+        types = dict(zip(there.names, there.types, strict=True))
+        refuse_misfit(self.path / name, types, doubled, table.columns)
+        return footer
 
     def batches(
         self, name: str, groups: Sequence[int], columns: Sequence[str]
@@ -111,16 +135,31 @@ class Source:
                     1 << 18, row_groups=list(groups), columns=there, use_threads=False
                 )
         except NOT_PARQUET as e:
-            raise unreadable(f"{name} of {self.address} cannot be read", e) from e
+            raise unreadable(f"{self.path / name} cannot be read", e) from e
 
     def vocab(self) -> pa.Table:
-        """token_id, token, special."""
-        name = schema.TABLES["vocab"].file()
+        """token_id, token, special. Raises DamagedRun for one that cannot be."""
+        of = schema.TABLES["vocab"]
+        name, path = of.file(), self.path / of.file()
+        self.footer(name, of)
         try:
             with self.opened(name) as file:
-                return pq.read_table(file, columns=list(schema.VOCAB))
+                table = pq.read_table(file, columns=list(schema.VOCAB)).combine_chunks()
+                table.validate(full=True)
         except NOT_PARQUET as e:
-            raise unreadable(f"{name} of {self.address} is no readable Parquet file", e) from e
+            raise unreadable(f"{path} cannot be read", e) from e
+        contents.refuse_columns(path, of, table, None)
+        contents.refuse_keys(path, Place(Path(self.path), of, None), table)
+        return table
+
+    def vocabulary(self) -> np.ndarray:
+        """The token ids, ascending. Read once while the file stays as it is."""
+        return _vocabulary_of(self, self.state(schema.TABLES["vocab"].file()))
+
+
+@lru_cache(maxsize=16)
+def _vocabulary_of(source: Source, state: str) -> np.ndarray:
+    return np.sort(source.vocab()["token_id"].to_numpy())
 
 
 def sources(location: str) -> list[Source]:
@@ -145,6 +184,7 @@ def sources(location: str) -> list[Source]:
 
 def _refuse_strangers(found: list[Source]) -> None:
     first = found[0]
+    _ = first.meta
     for other in found[1:]:
         for name in ("tokenizer_hash", "estimator", "student", "teacher", "dtype"):
             if getattr(first.meta, name) != getattr(other.meta, name):
@@ -157,11 +197,25 @@ def _refuse_strangers(found: list[Source]) -> None:
 
 
 def _filesystem(address: str) -> tuple[Any, str]:
+    """Credentials are those of the store's own package, or of fsspec's configuration."""
     try:
         return fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as e:
         raise BadScan(
             f"{address} cannot be opened ({e})",
             "fsspec reads it with a package of its own for each kind of store",
-            "Install it: s3fs for s3://, gcsfs for gs://, huggingface_hub for hf://",
+            "Install it where the workers run: pip install s3fs for s3://, gcsfs for gs://, "
+            "huggingface_hub for hf://",
         ) from e
+
+
+def _refused(path: PurePosixPath, cause: OSError) -> BadScan | DamagedRun:
+    """What to say of a store that does not give a file."""
+    if not isinstance(cause, PermissionError | ConnectionError | TimeoutError):
+        return unreadable(f"{path} cannot be read", cause)
+    return BadScan(
+        f"{path} is not given ({ascii(str(cause))[1:-1][:160]})",
+        "The store was not reached, or does not let these credentials read it",
+        "Set what its package takes, such as AWS_PROFILE for s3://, or fsspec's configuration "
+        "(FSSPEC_S3_KEY=…, or a file in ~/.config/fsspec), for the workers too",
+    )

@@ -8,6 +8,7 @@ halves of the rollouts on which it has to be stable, parted by type.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _sums(
             "loss_max": most,
             "grad_norm_sum": np.bincount(kind, known, v),
             "grad_norm_sq_sum": np.bincount(kind, known * known, v),
-            "histogram": _histogram(kind, loss, v),
+            **_histogram(kind, loss, v),
         }
         tables.append(pa.table(columns))
     return pa.concat_tables(tables)
@@ -98,22 +99,51 @@ def _unknown(v: int) -> np.ndarray:
     return np.full(v, np.nan)
 
 
-def _histogram(kind: np.ndarray, loss: np.ndarray, v: int) -> pa.Array:
+def _histogram(kind: np.ndarray, loss: np.ndarray, v: int) -> dict[str, pa.Array]:
+    """For each type the bins that are not empty, and how many losses lie in each: of most types few
+    are.
+    """
     bins = len(schema.KL_EDGES) + 1
-    cell = kind.astype(np.int64) * bins + np.searchsorted(schema.KL_EDGES, loss, side="right")
-    counts = np.bincount(cell, minlength=v * bins)
-    return pa.FixedSizeListArray.from_arrays(pa.array(counts), bins)
+    counts = np.bincount(kind.astype(np.int64) * bins + bin_of(loss), minlength=v * bins)
+    filled = np.flatnonzero(counts)
+    ends = pa.array(np.searchsorted(filled, np.arange(v + 1) * bins).astype(np.int32))
+    values = {"bins": (filled % bins).astype(np.uint8), "in_bins": counts[filled].astype(np.int32)}
+    return {name: pa.ListArray.from_arrays(ends, pa.array(v)) for name, v in values.items()}
+
+
+def bin_of(loss: np.ndarray) -> np.ndarray:
+    """(N,) uint8: the bin of schema.KL_EDGES of each float32.
+
+    Its upper 16 bits tell, but for one in thirty, which lie where an edge is: a fifth of the time
+    of a search.
+    """
+    found = _bins_by_bits()[thresholds.sortable(loss) >> 16]
+    unclear = np.flatnonzero(found == _UNCLEAR)
+    found[unclear] = np.searchsorted(schema.KL_EDGES, loss[unclear], side="right")
+    return found
+
+
+_UNCLEAR = 255
+
+
+@cache
+def _bins_by_bits() -> np.ndarray:
+    upper = np.arange(2**16, dtype=np.uint32) << 16
+    with np.errstate(invalid="ignore"):  # some of them are no number
+        low, high = (
+            np.searchsorted(schema.KL_EDGES, thresholds.values_of(ends), side="right")
+            for ends in (upper, upper | 0xFFFF)
+        )
+    return np.where(low == high, low, _UNCLEAR).astype(np.uint8)
 
 
 def _cells(corpus: Corpus, buckets: int) -> list[tuple[int, pa.Table]]:
-    """By bucket, and in it by rollout and token id. `rollout` counts from 0 within the shard."""
+    """By bucket, and in it by token id and rollout, which counts from 0 within the shard."""
     cells = corpus.cells
-    token = corpus.types[cells.type]
-    order = np.lexsort((token, cells.rollout))
     columns = {
-        "token_id": token.astype(np.int32),
-        "rollout": cells.rollout.astype(np.int32),
-        "n": cells.n.astype(np.int32),
+        "token_id": corpus.types[cells.type].astype(np.int32),
+        "rollout": cells.rollout,
+        "n": cells.n,
         **{f"loss_{c}": loss for c, loss in enumerate(cells.sums)},
     }
-    return parted({name: values[order] for name, values in columns.items()}, buckets)
+    return parted(columns, buckets)

@@ -22,21 +22,22 @@ from rockcore.scale.plan import Plan, key_of
 from rockcore.scale.shard import read
 
 
-def _sortable(loss: np.ndarray) -> np.ndarray:
-    """(N,) uint32 in the order of the values."""
+def sortable(loss: np.ndarray) -> np.ndarray:
+    """(N,) uint32 in the order of the values, which are float32."""
     # adding 0 turns -0 into 0: the two are equal
     bits = (loss.astype(np.float32) + np.float32(0)).view(np.uint32)
     return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
 
 
-def _value(sortable: int) -> float:
-    bits = sortable ^ 0x80000000 if sortable >> 31 else ~sortable & 0xFFFFFFFF
-    return float(np.array([bits], np.uint32).view(np.float32)[0])
+def values_of(sortable_N: np.ndarray) -> np.ndarray:
+    """(N,) float32: what `sortable` was made of."""
+    bits = sortable_N.astype(np.uint32)
+    return np.where(bits >> 31, bits ^ np.uint32(0x80000000), ~bits).view(np.float32)
 
 
 def count_bins(loss: np.ndarray) -> list[tuple[int, int]]:
     """Each bin that is not empty, with how many losses lie in it."""
-    counts = np.bincount(_sortable(loss) >> 16)
+    counts = np.bincount(sortable(loss) >> 16)
     return [(int(b), int(counts[b])) for b in np.flatnonzero(counts)]
 
 
@@ -69,7 +70,7 @@ def exact(counts: Counter[int], inside: Counter[int], share: float) -> float:
             place -= counts[b]
         for value in sorted(v for v in inside if v >> 16 == b):
             if place < inside[value]:
-                values.append(_value(value))
+                values.append(float(values_of(np.array([value]))[0]))
                 break
             place -= inside[value]
     # of two values the quantile at `towards` is what numpy works out of all of them
@@ -86,7 +87,7 @@ def make(plan: Plan, index: int, bins: list[int], out: Path) -> str:
     """Count the losses of a shard within some bins, unless that is done."""
     to = path(plan, index, bins, out)
     if not to.exists():
-        values = _sortable(read(plan, plan.shards[index], only_first=True).corpus.losses[0])
+        values = sortable(read(plan, plan.shards[index], only=[0]).corpus.losses[0])
         found, n = np.unique(values[np.isin(values >> 16, bins)], return_counts=True)
         partial.write(to, [(0, pa.table({"value": found, "n": n}))], {})
     return str(to)

@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from rockcore.analysis import rollout_sums
 from rockcore.analysis.rock_share import rock_share
 from rockcore.log import Run, sample_runs
 from rockcore.rocks import Examined, RockRule
 from rockcore.rocks.change import CLASSES, STAYS
+from rockcore.rocks.corpus import Corpus
 from rockcore.spelling import percent
 from rockcore.stats import share_over_rollouts
 
@@ -103,3 +105,18 @@ def test_a_share_is_written_alike_everywhere_and_never_as_none_or_all_of_it(shar
 
 def test_the_class_of_types_that_stay_hard_is_not_called_a_rock():
     assert STAYS == "stays hard" in CLASSES and not any("rock" in name for name in CLASSES)
+
+
+@pytest.mark.parametrize("at_once", [1, 50, 10_000])
+def test_sums_a_part_at_a_time_are_those_of_all_occurrences_to_the_bit(at_once, monkeypatch):
+    monkeypatch.setattr(rollout_sums, "_AT_ONCE", at_once)
+    draw = np.random.default_rng(1)
+    for lengths in ([1], [300], draw.integers(1, 60, 40)):
+        starts, n = np.cumsum(lengths) - lengths, int(np.sum(lengths))
+        ids, values = draw.integers(0, 9, n), draw.gamma(1, 1, n).astype(np.float32)
+        corpus = Corpus((0,), np.arange(len(lengths)), starts, ids, (values,))
+        for of in (None, ids < 3, ids < 0):
+            rows = slice(None) if of is None else of
+            want = np.bincount(corpus.rollout[rows], values[rows], len(lengths))
+            found = rollout_sums.sums_by_rollout(corpus, values, of)
+            np.testing.assert_array_equal(found, want)

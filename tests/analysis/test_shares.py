@@ -115,6 +115,33 @@ def test_a_lorenz_curve_of_many_values_is_thinned_out_and_stays_on_the_curve():
     )
 
 
+def plain_lorenz(x: np.ndarray, points: int) -> shares.Lorenz:
+    """As it is defined, all values at once."""
+    x = np.sort(x[np.isfinite(x)].astype(np.float64))
+    n, total = len(x), x.sum()
+    if total <= 0:
+        return shares.Lorenz(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.0, n)
+    at = np.unique(np.linspace(0, n, min(points, n + 1)).round().astype(int))
+    gini = float((2 * np.arange(1, n + 1) - n - 1) @ x / (n * total))
+    return shares.Lorenz(at / n, np.append(0.0, np.cumsum(x))[at] / total, gini, n)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 10_000])
+def test_a_lorenz_curve_taken_a_part_at_a_time_is_that_of_all_values(at_once, monkeypatch):
+    """Of 100 million tokens the whole sort took some gigabytes."""
+    monkeypatch.setattr(shares, "_AT_ONCE", at_once)
+    draw = np.random.default_rng(at_once)
+    odd = [[], [np.nan], [0.0, 0.0], [3.0], [2.0, np.nan, 2.0, 2.0], [0.0, np.inf, 5.0]]
+    drawn = [draw.gamma(0.2, 1, n).round(2) for n in (2, 13, 14, 15, 900)]
+    for values in (np.array(v, np.float32) for v in (*odd, *drawn)):
+        before = values.copy()
+        found, want = shares.lorenz(values, 50), plain_lorenz(values, 50)
+        assert found.n == want.n and found.gini == pytest.approx(want.gini, rel=1e-12, abs=1e-12)
+        np.testing.assert_array_equal(found.population, want.population)
+        np.testing.assert_allclose(found.held, want.held, rtol=1e-12)
+        np.testing.assert_array_equal(values, before)
+
+
 def test_what_is_given_up_is_counted_and_the_time_is_bounded_by_what_was_measured(tiny_run):
     path = tiny_run()
     writer = RunWriter.reopen(path)

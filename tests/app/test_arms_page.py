@@ -14,11 +14,11 @@ import pytest
 from chrome import charts_of
 from conftest import HOSTILE, STEPS
 from pages import words
+from sent import content
 from small_arms import ARMS, change, write_small_arms
 
 from app import data, tables
 from app.components import colours
-from app.components.packing import unpacked
 from app.views.arms import charts
 from rockcore.analysis.arms import compare
 from rockcore.config import ArmName
@@ -90,9 +90,9 @@ def test_a_text_is_coloured_by_what_its_training_left_out(compared: ArmsFolder) 
     found = comparisons.read(compared.path)
     own = found.texts[(found.texts.arm == "rock-freeze") & (found.texts.rollout_id == 0)]
     scale = data.arms.WEIGHT_SCALE
-    assert scale["name"] in frozen.values["signals"]
-    assert frozen.text["length"] == len(own) == frozen.tokens
-    assert len(unpacked(frozen.text["at"], "u2")) == len(own)
+    assert scale["name"] in frozen.values.signals
+    assert frozen.text.length == len(own) == frozen.tokens
+    assert len(content(frozen.text.body)["at"]) == len(own)
     assert frozen.left_out == (own.weight == 0).sum()
 
 

@@ -24,6 +24,7 @@ from chrome import SECRET, held
 from conftest import write_tiny_run
 
 from app import early
+from app.data import ahead
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="holds a process by a named pipe")
 STREAMLIT = "streamlit.errors"  # among the first that Streamlit loads of its own
@@ -105,6 +106,15 @@ def test_what_is_asked_for_early_is_answered_once_and_never_refused(tmp_path: Pa
         assert READABLE in visits[0].result()[0][1] and READABLE not in visits[0].result()[-1][1]
 
 
+def test_no_request_is_written_to_the_terminal_as_streamlit_would_have_it(tmp_path: Path) -> None:
+    with held(tmp_path, STREAMLIT) as app:
+        app.release("import uvicorn; uvicorn.Config.configure_logging = lambda config: None")
+        for _ in range(2):  # the second connection begins after Streamlit has said what it wants
+            with asking(app.port) as ask:
+                assert ask("/_stcore/health") == (200, "ok")
+        assert "GET /" not in app.output.read_text()
+
+
 def upgrade(port: int) -> bytes:
     """The first words of the answer to a websocket."""
     lines = [
@@ -130,6 +140,15 @@ def test_a_signal_ends_it_before_streamlit_while_that_is_loaded_and_after(
         s.sendall(request.encode())
         app.process.send_signal(number)
         assert app.process.wait(30) == (0 if number == signal.SIGINT else 128 + number)
+    assert "Traceback" not in app.output.read_text()
+
+
+def test_a_signal_ends_it_without_a_traceback_before_it_knows_what_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    with held(tmp_path, "tyro") as app:
+        app.process.send_signal(signal.SIGINT)
+        assert app.process.wait(30) == 130
     assert "Traceback" not in app.output.read_text()
 
 
@@ -163,9 +182,50 @@ def test_no_path_leads_out_of_the_folder_of_files(tmp_path: Path) -> None:
         assert files.at(path) is None
 
 
+def printed(code: str) -> list[str]:
+    """The words that a Python of its own prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_its_websockets_are_as_streamlits_own_server_would_have_them() -> None:
+    code = """
+from app import serve
+serve.load({"host": "127.0.0.1"}, 8501)
+from streamlit.web.server.starlette import starlette_server
+theirs = starlette_server._get_uvicorn_config_kwargs()
+print(*(name for name in theirs if name.startswith("ws")))
+print(*(name for name in serve.SOCKETS if serve.SOCKETS[name] == theirs[name]))
+"""
+    names = printed(code)
+    assert len(names) == 10 and names[:5] == names[5:]
+
+
+def test_what_a_first_page_asks_is_worked_out_before_it_and_garbage_is_collected_after(
+    tmp_path: Path,
+) -> None:
+    run = write_tiny_run(tmp_path)
+    code = f"""
+import gc, sys, threading
+from app import early, serve
+sys.argv = ["main.py", {str(run)!r}]
+gc.disable()
+early.drawn.set()
+serve.prepare(sys.argv[1:])
+from app.data import rocks, runs, texts
+from app.work import is_known
+run = runs.key({str(run)!r})
+print(is_known(runs.facts, run), is_known(texts.scale, run, "kl"), gc.isenabled())
+"""
+    assert printed(code) == ["True"] * 3
+
+
+def test_a_run_that_cannot_be_read_is_left_to_its_page(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    ahead.begin([str(tmp_path)])
+    ahead.begin([str(tmp_path / "no such run")])
+
+
 def test_a_command_that_is_named_is_all_that_is_loaded() -> None:
     code = "import sys; from rockcore.cli import read; read(['app']); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"numpy", "pyarrow", "streamlit", "rockcore.commands.arms"} & set(
-        done.stdout.split()
-    )
+    assert not {"numpy", "pyarrow", "streamlit", "rockcore.commands.arms"} & set(printed(code))

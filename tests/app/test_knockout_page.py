@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import HOSTILE, WORDS
 from pages import RunFactory, words
+from sent import content, head
 from small_screens import write_screen
 from streamlit.testing.v1 import AppTest
 
@@ -187,7 +188,8 @@ def test_a_candidate_opens_its_rollouts_side_by_side(open_app, screened: Path) -
     top = screen.replacements(f"token-{SO}").iloc[0]
     assert f"instead: {visible(top.token)} {top.share:.0%}" in shown
     assert row.baseline_correct != row.knockout_correct  # those whose grade changed come first
-    texts = [part for part in panes(app) if part.get("part") == "text"]
+    sent = [part.proto.bytes for part in app.get("bidi_component") if part.proto.bytes]
+    texts = [content(data) for data in sent if head(data)["part"] == "text"]
     assert [t["length"] for t in texts] == [len(row.baseline_ids), len(row.knockout_ids)]
     view = next(part for part in panes(app) if part.get("part") == "view")
     assert len(view["palette"]) == len(view["verdict"]["names"]) == len(colours.ROLES)
@@ -195,7 +197,8 @@ def test_a_candidate_opens_its_rollouts_side_by_side(open_app, screened: Path) -
 
 
 def panes(app: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(part.proto.json) for part in app.get("bidi_component")]
+    sent = [part.proto.json for part in app.get("bidi_component")]
+    return [json.loads(text) for text in sent if text]
 
 
 def test_a_link_restores_candidate_and_rollout(open_app, screened: Path) -> None:

@@ -19,7 +19,7 @@ def _forgetful() -> None:
 def test_what_was_not_asked_for_the_longest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound is in bytes: three of these arrays fit, a fourth does not."""
     array = np.zeros(100_000)
-    monkeypatch.setattr(memory, "MOST_BYTES", int(3.5 * memory.size_of(array)))
+    monkeypatch.setattr(memory, "bound", lambda: int(3.5 * memory.size_of(array)))
     for i in range(3):
         memory.remember(i, array + i)
     assert memory.known(0) is not None
@@ -33,10 +33,18 @@ def test_what_was_not_asked_for_the_longest_is_forgotten(monkeypatch: pytest.Mon
 
 
 def test_a_result_beyond_the_bound_is_kept_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(memory, "bound", lambda: 1_000)
     memory.remember("small", 1)
     memory.remember("large", np.zeros(1_000))
     assert memory.known("large") is not None and memory.known("small") is None
+
+
+def test_the_bound_follows_the_limit_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dashboard told to take 128 MiB kept a quarter of the machine all the same."""
+    monkeypatch.setenv("ROCKCORE_MEMORY", "128MiB")
+    for i in range(20):
+        memory.remember(i, np.zeros(2**20))
+    assert len(memory._done) == 7 and memory.known(19) is not None and memory.known(0) is None
 
 
 @dataclass
@@ -66,7 +74,7 @@ def test_an_answer_that_has_grown_is_weighed_again_and_drives_others_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """1.6 GB that a log works out later were counted as the few bytes it had at first."""
-    monkeypatch.setattr(memory, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(memory, "bound", lambda: 1_000_000)
 
     @work.kept
     def log(run: str) -> Held:

@@ -4,7 +4,6 @@ empty view with its reason.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -20,12 +19,14 @@ import pytest
 from chrome import Tab, serving
 from conftest import STEPS, WORDS
 from pages import DAMAGES, words
+from sent import content
 from streamlit.testing.v1 import AppTest
 
 from app import controls, data
 from app import words as app_words
 from app.components import colours, heatmap
 from app.components.heatmap import drawing
+from app.components.packing import Array, pack
 from rockcore.analysis.signals import PROBES_ONLY, WHOLE_RUN, Scale
 from rockcore.log import Run, sample_runs
 from rockcore.schema import Texts
@@ -48,15 +49,14 @@ def probed(tiny_run: RunFactory, *missing: int) -> Path:
 
 def drawn(app: AppTest) -> list[dict[str, Any]]:
     """What each heatmap or text pane of a page was sent."""
-    sent = [json.loads(part.proto.json) for part in app.get("bidi_component")]
+    protos = [part.proto for part in app.get("bidi_component")]
+    sent = [json.loads(proto.json) if proto.json else content(proto.bytes) for proto in protos]
     return [part for part in sent if {"cells", "scale"} & part.keys()]
 
 
 def cells(sent: dict[str, Any]) -> np.ndarray:
     """The values of a heatmap, as the browser unpacks them."""
-    raw = np.frombuffer(base64.b64decode(sent["cells"]), np.uint8).reshape(-1, 3)
-    values = np.pad(raw, ((0, 0), (1, 0))).copy().view("<f4")
-    return values.reshape(len(sent["names"]), len(sent["steps"]))
+    return sent["cells"].reshape(len(sent["names"]), len(sent["steps"]))
 
 
 # What is shown is what was logged.
@@ -382,8 +382,8 @@ def test_packed_cells_keep_their_bin_and_five_digits(factor: float) -> None:
     values[:7, 1] = np.nextafter(values[:7, 0], np.float32(-np.inf))
     values[:7, 2] = np.nextafter(values[:7, 0], np.float32(np.inf))
     values[0, 3] = np.nan
-    sent = {"cells": drawing.packed_cells(values, edges), "names": values, "steps": values[0]}
-    got = cells(sent)
+    body = pack({}, {("cells",): Array(drawing.cells_sent(values, edges), "float")})
+    got = content(body)["cells"].reshape(values.shape)
     np.testing.assert_array_equal(drawing.shades(got, edges), drawing.shades(values, edges))
     np.testing.assert_allclose(got, values, rtol=2**-15)
 
@@ -708,3 +708,9 @@ def test_of_a_large_log_the_size_and_the_words_come_before_what_needs_all_tokens
     for page in ("trace", "steps"):
         app = open_app(page, run, rollout="2")
         assert app.number_input(key="widget rollout").value == 2
+
+
+def test_the_words_that_stand_first_are_no_taller_than_they_are_long() -> None:
+    """Below a text of two words stood an empty box of 260 pixels."""
+    assert controls.height_of(" two words") == controls.height_of("") == "content"
+    assert controls.height_of("word " * 900) == controls.height_of("word\n" * 20) == 260

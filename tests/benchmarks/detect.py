@@ -2,13 +2,17 @@
 where nothing was.
 
     python tests/benchmarks/detect.py [--positions 1000000 10000000] [--presets default paper]
-    [--repeats 3] [--null-logs 200] [--json]
+    [--repeats 3] [--null-logs 200] [--log FOLDER] [--json]
 
-Every detection runs in a fresh process on a log that was written as Parquet; times are medians over
-`--repeats`, memory is the process's peak. Precision and recall are those of the set of types at the
-rule's own K and at K = the number of planted rocks, and of the kept occurrences. On null logs,
-where all checkpoints are draws of one distribution, at most 2.5 % of the types may be said to have
-fallen: one side of a 95 % interval. A log of 100 million positions takes 2.7 GB in `--folder`.
+Every detection runs in a fresh process on a log that was written as Parquet, piece by piece; times
+are medians over `--repeats`, memory is the process's peak, of each stage where the system tells it
+(Linux). `--log`: a folder that holds `log`, and `truth.npz` where its truth is known, in place of
+logs that are written; it stays. ROCKCORE_MEMORY sets the limit.
+
+Precision and recall are those of the set of types at the rule's own K and at K = the number of
+planted rocks, and of the kept occurrences. On null logs, where all checkpoints are draws of one
+distribution, at most 2.5 % of the types may be said to have fallen: one side of a 95 % interval. A
+log of 100 million positions takes 2.7 GB in `--folder`.
 """
 
 from __future__ import annotations
@@ -35,15 +39,18 @@ import planted  # noqa: E402
 
 from rockcore import stats  # noqa: E402
 from rockcore.log import Run  # noqa: E402
+from rockcore.log.files import table_file  # noqa: E402
+from rockcore.log.parts import rows_in  # noqa: E402
 from rockcore.rocks.change import LEAST_ROLLOUTS, classify
 from rockcore.rocks.detection import Detection  # noqa: E402
 from rockcore.rocks.examined import Examined  # noqa: E402
-from rockcore.rocks.gather import gather  # noqa: E402
+from rockcore.rocks.gather import gather, what_to_read  # noqa: E402
 from rockcore.rocks.group_change import group_change
 from rockcore.rocks.history import History
 from rockcore.rocks.rule import preset  # noqa: E402
 
 STAGES = ("read", "contexts", "stability", "classes", "precision", "rest")
+_NOTED = Path("/proc/self/clear_refs")  # where the peak of a process is set back
 
 
 def alone(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -61,18 +68,31 @@ def generate(folder: Path, positions: int) -> float:
 
 def measure(folder: Path, name: str) -> dict[str, Any]:
     """One detection stage by stage. `rest` are groups, control and tables; together the stages are
-    all that `detect` does.
+    all that `detect` does. `still`: the longest time in which nobody could have stopped it.
     """
     seconds: dict[str, float] = {}
+    cpu_seconds: dict[str, float] = {}
+    peaks: dict[str, float] = {}
+    still, last = 0.0, time.perf_counter()
+
+    def pulse() -> None:
+        nonlocal still, last
+        now = time.perf_counter()
+        still, last = max(still, now - last), now
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
+        if _NOTED.exists():
+            _NOTED.write_text("5")
+        start, cpu = time.perf_counter(), time.process_time()
         result = work()
+        pulse()
         seconds[stage] = time.perf_counter() - start
+        cpu_seconds[stage] = time.process_time() - cpu
+        peaks[stage] = _peak_gb()
         return result
 
     run, rule = Run.open(folder / "log"), preset(name)
-    examined = Examined(run, rule)
+    examined = Examined(run, rule, pulse=pulse)
     timed("read", lambda: examined.material)
     found = examined.detection
     timed("contexts", lambda: found.consistency)
@@ -80,11 +100,21 @@ def measure(folder: Path, name: str) -> dict[str, Any]:
     classes = timed("classes", lambda: examined.classes)
     timed("precision", lambda: found.precision)
     timed("rest", lambda: examined.report)
-    peak_gb = _peak_gb()
-    planted_rocks = planted.Truth.load(folder / "truth.npz")
-    return {
+    measured = {
         "seconds": seconds,
-        "peak_gb": peak_gb,
+        "cpu_seconds": cpu_seconds,
+        "peaks_gb": peaks,
+        "peak_gb": max(peaks.values()),
+        "still_s": still,
+        "persistent": len(found.candidates.at) if found.candidates else 0,
+        "k": found.cutoff.k,
+        "chosen_by": found.cutoff.chosen_by,
+    }
+    if not (truth := folder / "truth.npz").exists():
+        return measured
+    planted_rocks = planted.Truth.load(truth)
+    return {
+        **measured,
         **correctness(found, planted_rocks),
         **labels(found, classes, planted_rocks),
     }
@@ -104,10 +134,7 @@ def correctness(found: Detection, truth: planted.Truth) -> dict[str, Any]:
 
     hits, high = int((kept & truth.stubborn).sum()), np.asarray(found.high)
     return {
-        "k": found.cutoff.k,
-        "chosen_by": found.cutoff.chosen_by,
         "planted": len(rocks),
-        "persistent": len(found.candidates.at) if found.candidates else 0,
         "own_k": against(found.cutoff.k),
         "planted_k": against(len(rocks)),
         "occurrences": (
@@ -153,6 +180,9 @@ def threshold_queries(folder: Path, questions: int = 100) -> dict[str, float]:
 
 
 def _peak_gb() -> float:
+    if _NOTED.exists():
+        status = Path("/proc/self/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1e6
     return (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         * (1 if sys.platform == "darwin" else 1024)
@@ -244,25 +274,35 @@ def size_results(
     """All that is measured at one size; the log is deleted afterwards."""
     folder = Path(tempfile.mkdtemp(dir=root))
     try:
-        result: dict[str, Any] = {"generate_s": alone(generate, folder, positions), "presets": {}}
-        result["disk_gb"] = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e9
-        for name in presets:
-            rounds = [alone(measure, folder, name) for _ in range(repeats)]
-            seconds = {
-                stage: float(np.median([r["seconds"][stage] for r in rounds])) for stage in STAGES
-            }
-            total = float(np.median([sum(r["seconds"].values()) for r in rounds]))
-            peak = float(np.median([r["peak_gb"] for r in rounds]))
-            result["presets"][name] = {
-                **rounds[0],
-                "seconds": seconds,
-                "total_s": total,
-                "peak_gb": peak,
-            }
-        result["thresholds"] = alone(threshold_queries, folder)
-        return result
+        generated = alone(generate, folder, positions)
+        return {"generate_s": generated, **log_results(folder, presets, repeats)}
     finally:
         shutil.rmtree(folder)
+
+
+def log_results(folder: Path, presets: Sequence[str], repeats: int) -> dict[str, Any]:
+    """All that is measured of one log."""
+    result: dict[str, Any] = {"presets": {}}
+    result["disk_gb"] = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e9
+    for name in presets:
+        rounds = [alone(measure, folder, name) for _ in range(repeats)]
+        medians = {
+            of: {stage: float(np.median([r[of][stage] for r in rounds])) for stage in STAGES}
+            for of in ("seconds", "cpu_seconds", "peaks_gb")
+        }
+        total = float(np.median([sum(r["seconds"].values()) for r in rounds]))
+        peak, still = (
+            float(np.median([r[name] for r in rounds])) for name in ("peak_gb", "still_s")
+        )
+        result["presets"][name] = {
+            **rounds[0],
+            **medians,
+            "total_s": total,
+            "peak_gb": peak,
+            "still_s": still,
+        }
+    result["thresholds"] = alone(threshold_queries, folder)
+    return result
 
 
 def speed_table(sizes: dict[int, dict[str, Any]]) -> Table:
@@ -270,21 +310,26 @@ def speed_table(sizes: dict[int, dict[str, Any]]) -> Table:
         "positions",
         "preset",
         "persistent",
-        *(f"{s}, s" for s in STAGES),
-        "detect, s",
+        *STAGES,
+        "detect, s (CPU)",
         "peak, GB",
-        title="Time and memory",
+        "no stop, s",
+        title="Time and memory: seconds (of the CPU; peak GB of the stage where it is told)",
     )
     for positions, result in sizes.items():
         for name, r in result["presets"].items():
-            times = [f"{r['seconds'][s]:.2f}" for s in STAGES]
+            times = [
+                f"{r['seconds'][s]:.2f} ({r['cpu_seconds'][s]:.2f}; {r['peaks_gb'][s]:.2f})"
+                for s in STAGES
+            ]
             table.add_row(
                 f"{positions:,}",
                 name,
                 f"{r['persistent']:,}",
                 *times,
-                f"{r['total_s']:.1f}",
+                f"{r['total_s']:.1f} ({sum(r['cpu_seconds'].values()):.1f})",
                 f"{r['peak_gb']:.2f}",
+                f"{r['still_s']:.1f}",
             )
     return table
 
@@ -341,7 +386,8 @@ def threshold_table(sizes: dict[int, dict[str, Any]]) -> Table:
     for positions, result in sizes.items():
         t = result["thresholds"]
         answers = [f"{t[f'{n}_ms']:.2f} ({t[f'{n}_worst_ms']:.2f})" for n in ("one", "two")]
-        sizes_ = [f"{t['peak_gb']:.2f}", f"{result['disk_gb']:.2f}", f"{result['generate_s']:.0f}"]
+        generated = f"{result['generate_s']:.0f}" if "generate_s" in result else "–"
+        sizes_ = [f"{t['peak_gb']:.2f}", f"{result['disk_gb']:.2f}", generated]
         table.add_row(f"{positions:,}", f"{t['prepare_s']:.2f}", *answers, *sizes_)
     return table
 
@@ -383,23 +429,35 @@ def null_table(null: dict[str, Any], logs: int) -> Table:
     return table
 
 
+def _positions_of(folder: Path) -> int:
+    run = Run.open(folder / "log")
+    reading = what_to_read(run, preset("default"))
+    return rows_in(table_file(run.path, reading.source.table, reading.steps[-1]))
+
+
 def main(
     positions: tuple[int, ...] = (1_000_000, 10_000_000),
     presets: tuple[str, ...] = ("default", "paper"),
     repeats: int = 3,
     null_logs: int = 200,
     folder: Path | None = None,
+    log: Path | None = None,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
     """Measure detections on planted logs, and false changes on null logs."""
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     console, results = Console(width=170), {}
-    with tempfile.TemporaryDirectory(dir=folder) as root:
-        sizes = {n: size_results(n, presets, repeats, Path(root)) for n in positions}
+    if log is not None:
+        sizes = {_positions_of(log): log_results(log, presets, repeats)}
+    else:
+        with tempfile.TemporaryDirectory(dir=folder) as root:
+            sizes = {n: size_results(n, presets, repeats, Path(root)) for n in positions}
     if sizes:
         results["sizes"] = sizes
-        for table in (speed_table, truth_table, class_table, threshold_table):
+        known = log is None or (log / "truth.npz").exists()
+        of_truth = (truth_table, class_table) if known else ()
+        for table in (speed_table, *of_truth, threshold_table):
             console.print(table(sizes))
     if null_logs:
         results["null"] = null_rates(null_logs)

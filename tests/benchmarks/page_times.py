@@ -2,10 +2,14 @@
 runs.
 
     python tests/benchmarks/page_times.py [--rounds 5] [--runs habit skill] [--server URL]
+    python tests/benchmarks/page_times.py --run PATH [--pages trace compare] [--most 200]
 
 A page is still when its script has ended and nothing of it has changed for half a second; that half
 second is not counted. "first" is the first visit of the browser, which also loads the scripts of
 charts; the server has worked nothing out before the first run's. Nothing fails by time.
+
+With --run every page of one run, as large as it may be, is opened once in a new tab and waited for
+to its end: see page_walk.py.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from chrome import CHROMIUM, FLAGS, serving  # noqa: E402
+from page_walk import WALK, Server, Walked, walk  # noqa: E402
 
 from rockcore.log import sample_runs  # noqa: E402
 
@@ -93,16 +98,39 @@ def report(found: dict[str, dict[str, list[float]]]) -> Table:
     return table
 
 
+def told(name: str, found: Walked) -> str:
+    """A line on one page, as soon as it has been seen."""
+    first, end = ("–" if s is None else f"{s:.1f} s" for s in (found.first, found.end))
+    wrong = "  TRACEBACK" if found.failed else ""
+    return f"{name:36} first {first:>8}  end {end:>8}  peak {found.peak / 1e9:5.2f} GB{wrong}"
+
+
+def walk_run(run: Path, pages: tuple[str, ...], most: float, folder: Path) -> None:
+    """Print what each page of a run takes, on a server of its own."""
+    command = ["-m", "rockcore", "app", str(run.resolve()), "--headless", "--port"]
+    with sync_playwright() as p, serving(lambda port: [*command, port], folder) as address:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        for name, found in walk(browser, Server.at(address), pages or WALK, most):
+            print(told(name, found), flush=True)
+        browser.close()
+
+
 def main(
     runs: tuple[str, ...] = ("habit", "skill", "smollm2"),
     rounds: int = 5,
     server: str = "",
+    run: Path | None = None,
+    pages: tuple[str, ...] = (),
+    most: float = 200.0,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
     """Measure every page; without --server on one of its own."""
     if CHROMIUM is None:
         raise SystemExit("There is no chromium on the PATH. Install chromium.")
     with tempfile.TemporaryDirectory() as folder:
+        if run is not None:
+            walk_run(run, pages, most, Path(folder))
+            return
         own = serving(
             lambda port: [
                 "-m",

@@ -19,6 +19,7 @@ import playwright.sync_api as playwright
 import pytest
 from chrome import Tab
 from conftest import HOSTILE, WORDS
+from sent import content
 
 from app import data, words
 from app.components import colours, token_pane
@@ -231,18 +232,49 @@ def test_a_step_back_recolours_at_once_and_builds_nothing(tab: Tab, folder: Path
     assert all_marked(page)
 
 
+HOLD = """() => {
+    globalThis.held = [];
+    const open = Response.prototype.arrayBuffer;
+    Response.prototype.arrayBuffer = function () {
+        return new Promise((done) => held.push(() => done(open.call(this))));
+    };
+}"""
+
+
+def test_of_two_steps_that_arrive_together_the_later_is_drawn_whatever_opens_first(
+    tab: Tab,
+) -> None:
+    page = read(tab, "run=tiny&source=final&rollout=1&step=20&signal=student_entropy")
+    tab.rest()
+    before, whole = layers(page), "() => { const p = rockPanes.get('token pane'); "
+    page.evaluate(HOLD)
+    slider = page.get_by_test_id("stMain").get_by_role("slider", name="Step")
+    slider.press("ArrowLeft")
+    page.wait_for_function("() => held.length >= 2")  # values and paint of step 10
+    assert page.evaluate(whole + "return p.values.step; }") == 20 and layers(page) == before
+    first = page.evaluate("() => held.length")
+    slider.press("ArrowLeft")
+    page.wait_for_function("n => held.length >= n + 2", arg=first)
+    page.evaluate("n => held.slice(n).forEach((open) => open())", first)
+    page.wait_for_function(whole + "return p.values.step === 0; }")
+    after = layers(page)
+    page.evaluate("n => held.slice(0, n).forEach((open) => open())", first)
+    tab.rest()
+    assert page.evaluate(whole + "return p.values.step; }") == 0
+    assert layers(page) == after != before
+
+
 # A text of its own steps: token i is hard at i % (S + 1) of the S steps; then what the pane makes
-# of it for each threshold. 16 nats are 0, 128, 65 in the upper three bytes of a float.
+# of it for each threshold.
 COUNT_STEPS = """([S, cuts]) => {
-    const pane = rockPanes.get('token pane'), parts = rockParts.get('token pane');
-    const n = parts.text.length;
-    const raw = new Uint8Array(3 * S * n);
+    const pane = rockPanes.get('token pane'), text = pane.opened.text.content;
+    const n = text.length;
+    const kl = new Float32Array(S * n);
     for (let s = 0; s < S; s++) {
-        for (let i = 0; i < n; i++) if (s < i % (S + 1)) raw.set([0, 128, 65], 3 * (s * n + i));
+        for (let i = 0; i < n; i++) if (s < i % (S + 1)) kl[s * n + i] = 16;
     }
-    const kl = btoa(Array.from(raw, (byte) => String.fromCharCode(byte)).join(''));
     const steps = Array.from({ length: S }, (_, s) => s);
-    parts.text = { ...parts.text, stamp: `steps ${S}`, series: { steps, kl } };
+    pane.opened.text.content = { ...text, stamp: `steps ${S}`, series: { steps, kl } };
     pane.state.step = 0;
     return cuts.map((cut) => {
         pane.state.cut = `persistence:${cut}`;
@@ -343,11 +375,10 @@ def test_toggles_count_what_python_counts_and_leave_the_rest_dim_hidden_or_plain
     page = read(tab, f"run=tiny&source=final&rollout=1&step=20&rule={LENIENT}")
     run, rule = key(folder, "tiny"), data.rocks.rule(LENIENT)
     text, frame = data.texts.text(run, "final", 20, 1), Run.open(run.path).trace(20, 1, "final")
-    seen = data.rocks.verdict(run, rule, "final", 1, data.texts.ids(text))
-    unpack = lambda packed, kind: np.frombuffer(base64.b64decode(packed), kind)  # noqa: E731
-    categories = np.array(data.runs.categories(run))[unpack(text["categories"], "u1")]
-    classes = np.array(seen.names)[unpack(seen.classes, "u1")]
-    marks = unpack(seen.marks, "u1")
+    seen = data.rocks.verdict(run, rule, "final", 1, text.token_id)
+    categories = np.array(data.runs.categories(run))[content(text.body)["categories"]]
+    classes = np.array(seen.names)[np.frombuffer(seen.classes, "u1")]
+    marks = np.frombuffer(seen.marks, "u1")
     for name, n in [
         *pd.Series(categories).value_counts().items(),
         *pd.Series(classes).value_counts().items(),

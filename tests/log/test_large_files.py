@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rockcore.log import Run, parts, sample_runs
-from rockcore.schema import DamagedRun
+from rockcore.log import Run, contents, parts, sample_runs
+from rockcore.schema import DamagedRun, Texts
 
 HABIT = sample_runs() / "habit"
 QUESTIONS: dict[str, Callable[[Run], Any]] = {
@@ -46,6 +46,31 @@ def test_what_a_run_holds_is_the_same_of_large_files(monkeypatch: pytest.MonkeyP
     whole = [run.holdings() for run in runs]
     monkeypatch.setattr(parts, "LARGE", 0)
     assert [run.holdings() for run in runs] == whole
+
+
+@pytest.mark.parametrize("first", [None, 0, 1_000])
+def test_a_column_is_known_by_any_value_of_any_file(
+    first: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first rows, and the footers, only make it sooner known."""
+    few, at = 3_000, {"kl": (0, 5), "sampled_loss": (0, 2_500), "student_logp": (1, 2_999)}
+    shutil.copytree(HABIT, path := tmp_path / "copy")
+    for file in [*path.glob("probe/*/step=*"), *path.glob("probe/*/teacher*")]:
+        file.unlink()
+    table = pq.read_table(pa.OSFile(str(HABIT / "probe/final/step=000100.parquet")))[:few]
+    if first is not None:
+        monkeypatch.setattr(contents, "FEW", first)
+    for which, step in enumerate((0, 100)):
+        columns = {name: table[name] for name in ("rollout_id", "position", "token_id")}
+        columns["step"] = pa.array(np.full(few, step, np.int32))
+        for name in ("kl", "sampled_loss", "student_logp", "teacher_logp", "grad_norm"):
+            values = np.full(few, np.nan, np.float32)
+            if at.get(name, (9, 0))[0] == which:
+                values[at[name][1]] = -1.0 if "logp" in name else 1.0
+            columns[name] = pa.array(values, from_pandas=True)
+        how = {"schema": table.schema.empty_table().select(list(columns)).schema}
+        pq.write_table(pa.table(columns, **how), path / f"probe/final/step={step:06d}.parquet")
+    assert Run.open(path).holdings().columns[Texts.FINAL] == set(at)
 
 
 def _in_row_groups(folder: Path, change: Callable[[pd.DataFrame], None]) -> Run:

@@ -9,6 +9,7 @@ import pytest
 from planted import Plan as Planted
 from planted import write
 
+from rockcore.analysis.rock_share import rock_share
 from rockcore.cli import main
 from rockcore.log import Run
 from rockcore.rocks import RockRule
@@ -38,9 +39,17 @@ def test_the_command_line_reads_partials_as_it_reads_a_run(
         main(["rocks", str(run), "--json"])
         found.append(json.loads(capsys.readouterr().out))
     assert found[0]["ids"] == found[1]["ids"] and len(found[0]["ids"]) > 5
-    assert found[0]["curves"] == found[1]["curves"]
+    for name in ("curves", "rollouts", "control"):
+        assert found[0][name] == found[1][name]
     main(["rocks", str(partials)])
     assert "Rock Tokens, " in (said := capsys.readouterr().out) and "nan" not in said
+
+
+def test_the_shares_of_a_set_have_their_intervals_over_rollouts(log: Path, partials: Path):
+    whole, found = (rock_share(Examined(Run.open(run))) for run in (log, partials))
+    assert (found.sentence, found.about) == (whole.sentence, whole.about)
+    for name in ("token_share", "loss_share", "gradient"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-12)
 
 
 def test_what_partials_do_not_answer_is_said_in_three_parts(log: Path, partials: Path):

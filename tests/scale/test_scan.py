@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import fsspec
@@ -21,12 +21,12 @@ import pytest
 from planted import Plan as Planted
 from planted import write
 
-from rockcore.log import Run
+from rockcore.log import Run, sample_runs
 from rockcore.rocks import RockReport, RockRule
 from rockcore.rocks.examined import Examined
 from rockcore.scale import partial, sums
 from rockcore.scale.engines import Processes, Ray, here
-from rockcore.scale.errors import BadScan, NotScanned
+from rockcore.scale.errors import NotScanned
 from rockcore.scale.merged import report
 from rockcore.scale.partials import there
 from rockcore.scale.plan import Plan, plan
@@ -60,6 +60,8 @@ def same(found: RockReport, whole: RockReport) -> None:
     tokens = whole.tokens.drop(columns="precision")
     pd.testing.assert_frame_equal(found.tokens.drop(columns="precision"), tokens, check_exact=True)
     pd.testing.assert_frame_equal(found.curves, whole.curves, check_exact=True)
+    pd.testing.assert_frame_equal(found.rollouts, whole.rollouts, check_exact=True)
+    assert found.control == whole.control
     assert found.occurrences == whole.occurrences and found.density == whole.density
     assert (found.chosen_by, found.notes, found.why_empty) == (
         whole.chosen_by,
@@ -75,22 +77,63 @@ def test_processes_find_what_the_whole_log_holds(log: Path, whole: RockReport, t
         same(scanned(planned, tmp_path, pool), whole)
 
 
-def test_a_real_ray_finds_what_the_whole_log_holds(
-    log: Path, whole: RockReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    ray = pytest.importorskip("ray")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Ray]:
+    pytest.importorskip("ray")
+    folder = f"/tmp/ray-{os.getpid()}"
     options = {
         "num_cpus": 2,
         "include_dashboard": False,
         "object_store_memory": 80 * 2**20,
-        "_temp_dir": f"/tmp/ray-{os.getpid()}",
+        "_temp_dir": folder,
     }
-    try:
-        same(scanned(plan(str(log), RULE, 11_000), tmp_path, Ray("local", options)), whole)
-    finally:
-        ray.shutdown()
-        shutil.rmtree(options["_temp_dir"], ignore_errors=True)
+    with closing(Ray("local", options)) as ray:
+        yield ray
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_real_ray_finds_what_the_whole_log_holds(
+    log: Path, whole: RockReport, tmp_path: Path, cluster: Ray
+):
+    same(scanned(plan(str(log), RULE, 11_000), tmp_path, cluster), whole)
+
+
+def test_a_worker_of_ray_that_is_killed_changes_nothing(
+    log: Path, whole: RockReport, tmp_path: Path, cluster: Ray
+):
+    killed: list[int] = []
+
+    def killing(tasks: Sequence[Task]) -> Iterator[str]:
+        for path in cluster(tasks):
+            for pid in () if killed else at_work():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+            yield path
+
+    same(scanned(plan(str(log), RULE, 3_000), tmp_path, killing), whole)
+    assert killed
+
+
+def at_work() -> list[int]:
+    """The processes of this machine's Ray clusters that are in a task of a scan."""
+    found = []
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if words.read_bytes().startswith(b"ray::do"):
+                found.append(int(words.parent.name))
+    return [pid for pid in found if descends(pid)]
+
+
+def descends(pid: int) -> bool:
+    """Whether a process is of the cluster that this one has started."""
+    while pid > 1:
+        if pid == os.getpid():
+            return True
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return False
 
 
 def test_a_worker_that_is_killed_changes_nothing(log: Path, whole: RockReport, tmp_path: Path):
@@ -212,6 +255,27 @@ def test_texts_that_differ_before_and_after_are_bounded_as_on_the_whole_log(
     same(scanned(planned, tmp_path), Examined(Run.open(run), rule).report)
 
 
-def test_contexts_across_checkpoints_are_refused(log: Path):
-    with pytest.raises(BadScan, match="matched"):
-        plan(str(log), RockRule(mode="matched"))
+@pytest.mark.parametrize("more", ["", ";gamma=0.25;eta=0;min_support=1", ';score="joint"'])
+def test_contexts_are_matched_across_checkpoints_as_on_the_whole_log(tmp_path: Path, more: str):
+    run = sample_runs() / "habit"
+    rule = RockRule.from_short(f'default;mode="matched";tau_quantile=0.8;min_jaccard=0.1{more}')
+    whole = Examined(Run.open(run), rule).report
+    assert whole.occurrences["persistent"] and whole.ids
+    planned = plan(str(run), rule, 1_000)
+    assert len(planned.shards) > 6 and planned.buckets > 1
+    same(scanned(planned, tmp_path), whole)
+
+
+def test_one_checkpoint_is_ranked_as_on_the_whole_log(tiny_run, tmp_path: Path):
+    run, rule = tiny_run(), RockRule(score="rock_score", min_jaccard=0.0)
+    shutil.rmtree(run / "probe", ignore_errors=True)
+    for file in sorted((run / "tokens").glob("*.parquet"))[1:]:
+        file.unlink()
+    planned = plan(str(run), rule, 20)
+    assert planned.mode == "single"
+    same(scanned(planned, tmp_path), Examined(Run.open(run), rule).report)
+
+
+def test_a_control_of_windows_is_not_drawn_and_said_so(log: Path, tmp_path: Path):
+    found = scanned(plan(str(log), RULE.changed(controls="windows")), tmp_path)
+    assert found.ids and found.control["n"] == 0 and "Not drawn" in found.control["how"]

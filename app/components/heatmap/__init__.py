@@ -14,6 +14,7 @@ from streamlit.components.v2 import component
 
 from app.components import colours, script, style
 from app.components.heatmap.drawing import NO_VALUE, NOT_LOGGED, Heatmap, number
+from app.components.packing import message
 
 __all__ = ["MOST_CELLS", "NOT_LOGGED", "NO_VALUE", "Heatmap", "TooLarge", "number", "show"]
 
@@ -23,7 +24,8 @@ _component = component(
     "rock_heatmap",
     css=style(_HERE / "heatmap.css", {"neutral": colours.NEUTRAL}, ".heatmap"),
     js=script(
-        "base", *(_HERE / f"{part}.js" for part in ("places", "cells", "play", "hand", "heatmap"))
+        *("base", "message", "unpacking"),
+        *(_HERE / f"{part}.js" for part in ("places", "cells", "play", "hand", "heatmap")),
     ),
 )
 
@@ -53,7 +55,7 @@ def show(
         )
     answer = _component(
         key=key,
-        data=chart.sent(selectable) | {"movable": on_cursor is not None},
+        data=message(chart.sent(selectable=selectable, movable=on_cursor is not None)),
         on_box_change=lambda: None,
         on_cursor_change=on_cursor or (lambda: None),
     )

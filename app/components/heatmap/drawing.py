@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.components import colours
-from app.components.packing import packed
+from app.components.packing import Array, Body, pack
 from rockcore.analysis.signals import SPOKEN, USUAL, Scale
 from rockcore.analysis.steps import Surface
 
@@ -41,12 +41,12 @@ class Heatmap:
         """A pair of colours (light, dark) for each bin, one more than edges."""
         return colours.palette(len(self.scale.edges) + 1, self.scale.signed)
 
-    def sent(self, selectable: bool) -> dict[str, Any]:
-        """What the browser is sent, as JSON can say it."""
+    def sent(self, **settings: bool) -> Body:
+        """What the browser is sent: selectable, movable as `settings`."""
         surface, scale = self.surface, self.scale
         marked = [(low // surface.per, high // surface.per) for low, high in self.marked]
-        return {
-            "cells": packed_cells(surface.values, scale.edges),
+        said: dict[str, Any] = {
+            **settings,
             "names": surface.names,
             "steps": surface.axis.steps,
             "logged": surface.axis.logged,
@@ -69,8 +69,8 @@ class Heatmap:
             "notLogged": NOT_LOGGED,
             "gone": self.gone,
             "neutral": colours.NEUTRAL,
-            "selectable": selectable,
         }
+        return pack(said, {("cells",): Array(cells_sent(surface.values, scale.edges), "float")})
 
 
 def step_edges(steps: list[int]) -> list[float]:
@@ -86,9 +86,9 @@ def shades(values: np.ndarray, edges: list[float]) -> np.ndarray:
     return np.where(np.isfinite(values), np.searchsorted(edges, values, side="right"), np.nan)
 
 
-def packed_cells(values: np.ndarray, edges: list[float]) -> str:
-    """Values (rows, S) as three-byte floats; one that rounding would carry over an edge is moved
-    back into its bin.
+def cells_sent(values: np.ndarray, edges: list[float]) -> np.ndarray:
+    """Values (rows, S) as their upper three bytes will be; one that rounding would carry over an
+    edge is moved back into its bin.
     """
     bits = np.ascontiguousarray(values, "<f4").view("<u4")
     rounded = np.where(np.isnan(values), bits, bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)
@@ -96,7 +96,7 @@ def packed_cells(values: np.ndarray, edges: list[float]) -> str:
     away = (now < right) == (values > 0)  # whether the bin it belongs to is further from zero
     wrong = (now != right) & np.isfinite(values) & np.isfinite(now)
     moved = np.where(away, rounded + _LAST_BYTE, rounded - _LAST_BYTE)
-    return packed(np.where(wrong, moved, rounded).astype("<u4").view("<f4"), "f3")
+    return np.where(wrong, moved, rounded).astype("<u4").view("<f4")
 
 
 def number(x: float) -> str:

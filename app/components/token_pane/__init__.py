@@ -2,9 +2,9 @@
 scale, with its values at hand.
 
 The text is built once; another signal, step, threshold or toggle only changes which layer a token
-is in. Text, values and view are mounts of their own, so that a rerun sends again only the part that
-changed, and never the script. Every string reaches the page through `textContent`, so a log cannot
-bring markup with it.
+is in. Text, values, paint and view are mounts of their own, so that a rerun sends again only the
+part that changed, and never the script. Every string reaches the page through `textContent`, so a
+log cannot bring markup with it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from streamlit.components.v2 import component
 
 from app.components import colours, script, style
 from app.components.colours import themed
+from app.components.packing import Body, message
+from app.components.token_pane.parts import TextPart, ValuesPart, paint_part
 from rockcore.analysis.signals import SPOKEN
 
 _HERE = Path(__file__).parent
@@ -38,9 +40,9 @@ _THEME = {  # on a page of Streamlit its own two colours; an export falls back
 _component = component(
     "rock_token_pane",
     css=style(_HERE / "pane.css", _COLOURS, ".pane"),
-    js=script("base", *(_HERE / f"{name}.js" for name in _FILES)),
+    js=script("base", "unpacking", *(_HERE / f"{name}.js" for name in _FILES)),
 )
-_part = component("rock_token_part", js=script(_HERE / "part.js"))
+_part = component("rock_token_part", js=script("message", _HERE / "part.js"))
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ RESTS = ("dim", "hide", "underline")
 ONLY = ("above", "top1", "kept")
 _CUT = re.compile(r"[a-z0-9_ ]+:-?\d+(\.\d+)?(e-?\d+)?")
 MOST_PINS, LONGEST_SEARCH = 30, 200
-NO_VERDICT: dict[str, Any] = {"tau": None, "names": [], "classes": "", "marks": "", "why": ""}
+NO_VERDICT: dict[str, Any] = {"tau": None, "names": [], "classes": b"", "marks": b"", "why": ""}
 
 
 def is_cut(text: str) -> bool:
@@ -127,13 +129,13 @@ def fills(
 
 def show(
     key: str,
-    text: dict[str, Any],
-    values: dict[str, Any],
+    text: TextPart,
+    values: ValuesPart,
     view: View,
     on_move: Callable[[], None] | None = None,
     on_ask: Callable[[], None] | None = None,
 ) -> Callable[[View], None]:
-    """Draw `text` with `values` (traces.text and traces.values of one rollout) as `view` says.
+    """Draw `text` with `values` (data.texts.text and .values of one rollout) as `view` says.
 
     Returns what shows them, in this run, in another view: one that has taken a while to work out.
 
@@ -149,21 +151,33 @@ def show(
         on_moved_change=on_move or (lambda: None),
         on_asked_change=on_ask or (lambda: None),
     )
-    for name, part in (("text", text), ("values", values)):
-        _part(key=f"{key} {name}", data=part | {"pane": key, "part": name})
-    slot = st.empty()  # mounts arrive in any order: of two views only the last may be on the page
+
+    def send(part: str, body: Body, mount: str) -> None:
+        _part(key=f"{key} {mount}", data=message(body, pane=key, part=part))
+
+    with st.container(gap=None):  # what shows nothing takes no room
+        send("text", text.body, "text")
+        send("values", values.body, "values")
+        # mounts arrive in any order: of two views only the last may be on the page
+        slot = st.empty()
 
     def draw(view: View, name: str = "later view") -> None:
-        with slot:
+        verdict = {**view.verdict}
+        classes, marks = verdict.pop("classes"), verdict.pop("marks")
+        paint = paint_part(values, view.scale["name"], classes, marks)
+        with slot.container(gap=None):
+            send("paint", paint, f"{name} paint")
             _part(
                 key=f"{key} {name}",
                 data=vars(view)
                 | {
+                    "verdict": verdict,
                     "state": vars(view.state),
                     "palette": fills(view.scale, view.palette),
                     "colours": _THEME,
                     "spoken": SPOKEN,
-                    "key": text["key"],
+                    "key": text.key,
+                    "paint": paint.stamp,
                     "pane": key,
                     "part": "view",
                 },

@@ -65,7 +65,9 @@ function drawPins(pane) {
 }
 
 function valueOf(pane, name, i) {
-  const value = valuesOf(pane, name)?.[i];
+  // the digits of a card are sent as they are; of what is coloured, the value they stand for
+  const shown = name === "kl" ? null : pane.values.signals[name];
+  const value = (shown ?? valuesOf(pane, name))?.[i];
   return value === undefined || Number.isNaN(value) ? null : value;
 }
 
@@ -245,11 +247,10 @@ function listAlternatives(pane, i) {
     );
     let there = false;
     for (let k = side.starts[i]; k < side.starts[i + 1]; k++) {
-      const at = side.at[k],
-        p = side.p[k] / 65535,
-        sampled = side.ids[at] === text.ids[i];
+      const sampled = side.at[k] === 0,
+        word = sampled ? text.tokens[i] : side.words[side.at[k] - 1];
       there ||= sampled;
-      list.append(alternativeRow(visible(side.words[at]), p, sampled));
+      list.append(alternativeRow(visible(word), side.p[k] / 1000, sampled));
     }
     if (!there)
       list.append(

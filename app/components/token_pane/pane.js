@@ -1,5 +1,5 @@
-// One rollout as text to read. Text, values and view come as three parts, so that a part that stays
-// is not sent again; the text is built once, and signal, scale, threshold, toggles and steps only
+// One rollout as text to read. Text, values, paint and view come as four parts, so that a part that
+// stays is not sent again; the text is built once, and signal, scale, threshold, toggles and steps only
 // change which layer a token is in. What matters for the link goes to Python through one trigger;
 // until Python's answer has come back, older ones are ignored.
 
@@ -13,7 +13,7 @@ const numbered = (globalThis.rockPaneCount ??= { n: 0 });
 export default function (component) {
   const { data, parentElement } = component;
   if (!panes.has(data.pane))
-    panes.set(data.pane, { id: `rock${numbered.n++}`, timer: null, playing: null });
+    panes.set(data.pane, { id: `rock${numbered.n++}`, opened: {}, timer: null, playing: null });
   const pane = panes.get(data.pane);
   pane.mount = parentElement;
   pane.tell = data.quiet ? null : (value) => component.setTriggerValue("moved", value);
@@ -30,18 +30,33 @@ function leave(pane, name) {
   clearInterval(pane.playing);
   clearTimeout(pane.timer);
   pane.skip?.remove();
-  Object.assign(pane, { playing: null, timer: null, layers: null });
+  Object.assign(pane, { opened: {}, playing: null, timer: null, layers: null });
 }
 
-function refresh(pane, { text, values, view }) {
-  if (!view || text?.key !== view.key || values?.key !== view.key || !pane.mount?.isConnected)
-    return;
-  pane.view = view;
-  if (pane.text?.stamp !== text.stamp) pane.text = decodeText(text);
-  if (pane.values?.stamp !== values.stamp) pane.values = decodeValues(values);
-  const { verdict } = view;
-  pane.classes = verdict.classes ? bytes(verdict.classes) : null;
-  pane.marks = verdict.marks ? bytes(verdict.marks) : null;
+// What was sent as a part last, once it is open; until then null, and `arrived` follows. It opens
+// beside what is drawn, which stays as it is: of two that follow each other only the later counts.
+function opened(pane, name, sent) {
+  const before = pane.opened[name];
+  if (!sent || before?.stamp === sent.stamp) return before?.content ?? null;
+  const now = (pane.opened[name] = { stamp: sent.stamp, content: null });
+  unpacked(sent.body).then((raw) => {
+    if (pane.opened[name] !== now) return;
+    now.content = { ...DECODE[name](raw), stamp: sent.stamp };
+    pane.arrived();
+  });
+  return null;
+}
+
+// The parts that belong together are drawn together, or not yet.
+function refresh(pane, { view, ...sent }) {
+  const [text, values, painted] = ["text", "values", "paint"].map((name) =>
+    opened(pane, name, sent[name]),
+  );
+  if (!view || !text || !values || !painted || !pane.mount?.isConnected) return;
+  if (text.key !== view.key || values.key !== view.key || painted.stamp !== view.paint) return;
+  if (painted.of && painted.of !== values.stamp) return;
+  const { classes = null, marks = null } = painted;
+  Object.assign(pane, { view, text, values, painted, classes, marks });
   const fresh = build(pane);
   const before = hearPython(pane, view.state);
   pane.root.classList.toggle("narrow", Boolean(view.narrow));

@@ -28,43 +28,26 @@ const CARD_SIGNALS = [
 ];
 const ESTIMATED = ["reverse_kl", "forward_kl", "jensen_shannon"];
 
+// Parts of a text as they were packed, made ready to be read by position.
+const DECODE = { text: decodeText, values: decodeValues, paint: (raw) => raw };
+
 function decodeText(raw) {
-  const series = raw.series && { steps: raw.series.steps, kl: floats(raw.series.kl) };
-  const at = integers(raw.at, raw.length),
-    categories = integers(raw.categories, raw.length);
-  const tokens = Array.from(at, (k) => raw.words[k]),
-    ids = Int32Array.from(at, (k) => raw.ids[k]);
   return {
     ...raw,
-    tokens,
-    ids,
-    categories,
-    series,
-    teacher: raw.teacher && decodeAlternatives(raw.teacher),
+    tokens: Array.from(raw.at, (k) => raw.words[k]),
+    ids: Int32Array.from(raw.at, (k) => raw.ids[k]),
+    teacher: raw.teacher && { ...decodeAlternatives(raw.teacher), ids: raw.ids, words: raw.words },
   };
 }
 
 function decodeAlternatives(side) {
   const starts = [0];
-  for (const n of bytes(side.counts)) starts.push(starts.at(-1) + n);
-  return {
-    ...side,
-    starts,
-    at: integers(side.at, starts.at(-1)),
-    p: integers(side.p, starts.at(-1)),
-  };
+  for (const n of side.counts) starts.push(starts.at(-1) + n);
+  return { ...side, starts };
 }
 
 function decodeValues(raw) {
-  const signals = Object.fromEntries(
-    Object.entries(raw.signals).map(([name, packed]) => [name, floats(packed)]),
-  );
-  for (const [name, packed] of Object.entries(raw.flags))
-    signals[name] = Float32Array.from(bytes(packed));
-  const { student_p, sampled_loss } = signals;
-  if (student_p && sampled_loss)
-    signals.teacher_p = student_p.map((p, i) => p * Math.exp(-sampled_loss[i]));
-  return { ...raw, signals, student: raw.student && decodeAlternatives(raw.student) };
+  return { ...raw, student: raw.student && decodeAlternatives(raw.student) };
 }
 
 // The threshold of kl: τ of the rule; where the rule has none, or one of another loss, the mark that
@@ -119,7 +102,9 @@ function valuesOf(pane, name) {
   const { scale } = pane.view;
   if (name === "rock class" || (scale.kind === "class" && name === scale.name))
     return pane.classes && Float32Array.from(pane.classes, (c) => (c === 255 ? NaN : c));
-  return pane.values.signals[name] ?? null;
+  const { values, painted } = pane,
+    exact = painted.signal === name ? painted.values : null;
+  return exact ?? values.signals[name] ?? null;
 }
 
 // What a value on this scale is compared with: shares are worked out here, all else came rounded.
@@ -193,7 +178,7 @@ function buckets(pane, values) {
   // -1: no value. Kept while values and scale stay, so that a dragged threshold costs no binning.
   const { scale } = pane.view,
     before = pane.now;
-  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${scale.kind === "class" ? pane.view.verdict.classes : ""}`;
+  const key = `${scale.name} ${pane.state.step} ${pane.values.stamp} ${pane.text.stamp} ${scale.edges.join()} ${tauOf(pane)} ${pane.painted.stamp}`;
   if (before?.buckets?.key === key) return before.buckets;
   const last = pane.view.palette.length - 1;
   const found = new Int8Array(pane.text.tokens.length).fill(-1),

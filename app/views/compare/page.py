@@ -45,6 +45,9 @@ def choose_sides(name_b: str, b: data.runs.RunKey) -> Asked | None:
     """Whose texts and which steps, or None after saying why there is nothing to choose."""
     both = data.compare.common_texts(run, b)
     if not both:
+        told = [controls.show_elsewhere(side, "compare") for side in dict.fromkeys((run, b))]
+        if any(told):
+            return None
         words_alone = [side for side in (run, b) if data.runs.holdings(side).words]
         st.text(
             "There are no texts of one kind of which both runs have logged tokens (yet). "

@@ -64,6 +64,8 @@ def page() -> None:
     if not logged and facts.held.words:
         st.text(str(facts.held.lack("grad_norm")))
         return
+    if not logged and controls.show_elsewhere(run, "gradients"):
+        return
     if not logged:
         st.text(
             "No step has logged its tokens yet. Reload in a moment (press R) if the run is "

@@ -104,7 +104,7 @@ def show_newest_text(now: data.runs.RunKey, step: int, wanted: int) -> None:
         data.texts.text(now, "fresh", step, rollout),
         data.texts.values(now, "fresh", step, rollout),
     )
-    if not text["length"]:
+    if not text.length:
         st.text(f"Rollout {rollout} of step {step} is empty: the student ended at once.")
         return
     facts = data.runs.facts(now)

@@ -22,7 +22,8 @@ if facts.objective:
     st.text(facts.objective)
 for sentence in sentences.provenance(facts.provenance):
     st.text(sentence)
-controls.show_lacks(data.runs.lacks(run, data.runs.SIGNALS))
+if not facts.held.elsewhere:  # of which one sentence below says it
+    controls.show_lacks(data.runs.lacks(run, data.runs.SIGNALS))
 
 
 def say_what_is_missing(texts: list[str]) -> None:
@@ -43,6 +44,8 @@ def say_what_is_missing(texts: list[str]) -> None:
         st.subheader("Of the texts only the words are logged")
         st.text(str(facts.held.lack("kl")))
         selection.link("trace", "Read the texts")
+    elif controls.show_elsewhere(run, "overview"):
+        controls.show_rock_line(run)
     elif facts.meta.status == "running":
         st.subheader("Nothing logged yet")
         st.text(

@@ -68,5 +68,5 @@ if logged:
     page(logged)
 elif facts.held.words:
     explain_nothing(str(facts.held.lack("kl")))
-else:
+elif not controls.show_elsewhere(run, "steps"):
     st.text(words.NOTHING_YET)

@@ -101,6 +101,7 @@ head.title("Threshold lab", help="What counts as a rock is a choice: move a knob
 try:
     page()
 except data.runs.RockError as e:
-    st.subheader("The rule cannot be tried on this run")
-    st.text(str(e))
-    offer_ways_on()
+    if not controls.show_elsewhere(run, "threshold_lab", str(e)):
+        st.subheader("The rule cannot be tried on this run")
+        st.text(str(e))
+        offer_ways_on()

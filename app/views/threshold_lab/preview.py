@@ -59,7 +59,7 @@ def show_end(
         categories=data.runs.categories(run),
         state=token_pane.State(rollout, step),
         steps=[step],
-        verdict={**token_pane.NO_VERDICT, "marks": data.texts.packed(seen["marks"], "u1")},
+        verdict={**token_pane.NO_VERDICT, "marks": bytes(seen["marks"])},
         mark=data.texts.mark(run),
         narrow=True,
         quiet=True,

@@ -28,6 +28,9 @@ def show_share(asked: Asked) -> None:
 
 def show_gradient(asked: Asked) -> None:
     logged = data.gradients.direction_texts(asked.run)
+    if data.runs.holdings(asked.run).elsewhere:
+        st.text(str(data.runs.holdings(asked.run).lack("grad_norm")))
+        return
     if not logged:
         st.text("No summed gradients are logged, so no direction can be told.")
         st.text(

@@ -80,7 +80,7 @@ def find_verdict(source: str, rollout: int, ids: Any, at_once: bool) -> data.roc
     try:
         rule = data.rocks.rule(selection.text("rule", "default"))
     except data.runs.RockError as e:
-        return data.rocks.Verdict(None, [], "", "", str(e))
+        return data.rocks.Verdict(None, [], b"", b"", str(e))
     return data.rocks.verdict(run, rule, source, rollout, ids, at_once)
 
 
@@ -156,10 +156,10 @@ def show_text(opened: Opened) -> None:
     """The pane and its files: the text at once, the verdict of the rule when it is known."""
     where = opened.place
     text, values = data.texts.text(run, *where), data.texts.values(run, *where)
-    if not text["length"]:
+    if not text.length:
         st.text("This rollout is empty: the student ended at once.")
         return
-    ids = data.texts.ids(text)
+    ids = text.token_id
     first = controls.show_words_first(run, opened.signal, text)
     verdict = find_verdict(opened.source, opened.rollout, ids, at_once=True)
     told = data.knockouts.of_text(run, ids, at_once=True)
@@ -196,7 +196,8 @@ def choose_text(sources: list[str]) -> Opened | None:
 def page() -> None:
     sources = data.runs.logged_texts(run)
     if not sources:
-        show_words(run, facts)
+        if not controls.show_elsewhere(run, "trace"):
+            show_words(run, facts)
     elif (opened := choose_text(sources)) is not None:
         show_text(opened)
 
