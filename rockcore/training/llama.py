@@ -41,11 +41,13 @@ def fits(model: Any) -> bool:
     )
 
 
-def rotate(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
-    """Rotary embedding of the two halves (a, b) of the last axis; `signed_sin` is (-sin, sin):
-    three operations, not six.
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Rotary embedding of numbers whose pairs stand side by side in the last axis; `turn` has a
+    complex number of length 1 for each pair. One operation, a third of the time of the usual six on
+    two halves.
     """
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), signed_sin)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
 
 
 class FastLlama:
@@ -66,24 +68,27 @@ class FastLlama:
             theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim)
         )
         angle = torch.outer(torch.arange(config.max_position_embeddings).float(), frequency)
-        dtype = model.lm_head.weight.dtype
-        self.cos = torch.cat((angle.cos(), angle.cos()), -1).to(dtype)
-        self.sin = torch.cat((-angle.sin(), angle.sin()), -1).to(dtype)
+        self.turn = torch.polar(torch.ones_like(angle), angle)  # (positions, head_dim / 2)
+        self.dtype = model.lm_head.weight.dtype
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (self.width,), weight, self.eps)
 
-    def _split(self, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _split(self, qkv: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., (H + 2 KV) * hd) -> rotated query and key, value; each (..., heads, hd)."""
         h, k = self.heads, self.kv_heads
         parts = qkv.unflatten(-1, (h + 2 * k, self.head_dim))
-        turned = rotate(parts[..., : h + k, :], cos, sin)
+        turned = rotate(parts[..., : h + k, :], turn)
         return turned[..., :h, :], turned[..., h:, :], parts[..., h + k :, :]
 
-    @staticmethod
-    def _qkv_weight(layer: Any) -> Tensor:
-        a = layer.self_attn
-        return torch.cat((a.q_proj.weight, a.k_proj.weight, a.v_proj.weight))
+    def _qkv_weight(self, layer: Any) -> Tensor:
+        """Of queries and keys the two numbers of a pair, which the model keeps in two halves of a
+        head, side by side: their products stay what they are.
+        """
+        a, pairs = layer.self_attn, self.head_dim // 2
+        halves = (x.weight.unflatten(0, (-1, 2, pairs)) for x in (a.q_proj, a.k_proj))
+        values = a.v_proj.weight.unflatten(0, (-1, pairs, 2))
+        return torch.cat((*(x.transpose(1, 2) for x in halves), values)).flatten(0, 2)
 
     @staticmethod
     def _gate_up_weight(layer: Any) -> Tensor:
@@ -109,11 +114,11 @@ class FastLlama:
         from the first real token.
         """
         T = ids_BT.shape[1]
-        mask, cos, sin = None, self.cos[:T, None], self.sin[:T, None]
+        mask, turn = None, self.turn[:T, None]
         if offset_B is not None:
             place_T = torch.arange(T)
             position_BT = (place_T - offset_B[:, None]).clamp(min=0)
-            cos, sin = self.cos[position_BT][:, :, None], self.sin[position_BT][:, :, None]
+            turn = self.turn[position_BT][:, :, None]
             causal_TT = place_T[:, None] >= place_T
             # a padded query sees itself, so that no row of the mask is empty
             mask = (
@@ -123,8 +128,7 @@ class FastLlama:
         for i, layer in enumerate(self.layers):
             y = self._norm(x, layer.input_layernorm.weight)
             q, k, v = (
-                z.transpose(1, 2)
-                for z in self._split(F.linear(y, self._qkv_weight(layer)), cos, sin)
+                z.transpose(1, 2) for z in self._split(F.linear(y, self._qkv_weight(layer)), turn)
             )
             if cache is not None:
                 cache[i][0][:, :, :T], cache[i][1][:, :, :T] = k, v
@@ -199,13 +203,13 @@ class FastLlama:
             self.head_dim,
         )  # room is one block of memory a head: batched products need no copy
         cache = [
-            (torch.empty(shape, dtype=self.cos.dtype), torch.empty(shape, dtype=self.cos.dtype))
+            (torch.empty(shape, dtype=self.dtype), torch.empty(shape, dtype=self.dtype))
             for _ in self.layers
         ]
         ends_B = torch.arange(1, B + 1) * longest - 1
         last = self.hidden(ids_BT, ends_B, cache, offset_B)
         padding = torch.arange(room) < offset_B[:, None]
-        bias = torch.zeros(B, room, dtype=self.cos.dtype).masked_fill_(padding, -torch.inf)
+        bias = torch.zeros(B, room, dtype=self.dtype).masked_fill_(padding, -torch.inf)
         bias = bias.repeat_interleave(self.kv_heads, 0)[:, None]
         return _Batch(
             torch.arange(B), torch.ones(B, dtype=torch.bool), offset_B, bias, cache, longest, last
@@ -222,14 +226,14 @@ class FastLlama:
         """
         at, end = batch.used, batch.used + 1
         position_B = at - batch.offset
-        cos, sin = (x.index_select(0, position_B)[:, None] for x in (self.cos, self.sin))
+        turn = self.turn.index_select(0, position_B)[:, None]
         B, KV, scale = len(token_B), self.kv_heads, self.head_dim**-0.5
         bias = batch.bias[:, :, :end]
         x = F.embedding(token_B, self.model.embed_tokens.weight)
         for (qkv, out, gate_up, down, norm_1, norm_2), (keys, values) in zip(
             weights, batch.cache, strict=True
         ):
-            q, k, v = self._split(F.linear(self._norm(x, norm_1), qkv), cos, sin)
+            q, k, v = self._split(F.linear(self._norm(x, norm_1), qkv), turn)
             keys[:, :, at], values[:, :, at] = k, v
             past_keys, past_values = keys.flatten(0, 1)[:, :end], values.flatten(0, 1)[:, :end]
             scores = torch.baddbmm(

@@ -114,13 +114,13 @@ def trl(step: Step, folder: Path) -> dict[str, float]:
     from trl import DistillationConfig, DistillationTrainer
 
     torch.set_num_threads(step.threads)
-    marks: list[float] = []
+    marks: list[tuple[float, float]] = []
 
     class Mark(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
             if step.device == "cuda":
                 torch.cuda.synchronize()
-            marks.append(time.perf_counter())
+            marks.append((time.perf_counter(), time.process_time()))
 
     rows = [
         {"prompt": [{"role": "user", "content": json.loads(line)["prompt"]}]}
@@ -154,7 +154,13 @@ def trl(step: Step, folder: Path) -> dict[str, float]:
         callbacks=[Mark()],
     )
     trainer.train()
-    return {"step_s": float(np.median(np.diff(marks)[1:])), "peak": _peak(step.device)}
+    seconds, cpu = np.diff(marks, axis=0)[1:].T
+    return {
+        "step_s": float(np.median(seconds)),
+        "least_s": float(seconds.min()),
+        "cpu_s": float(np.median(cpu)),
+        "peak": _peak(step.device),
+    }
 
 
 def _peak(device: str) -> int:

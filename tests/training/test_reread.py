@@ -23,7 +23,8 @@ def pair():
 
 @pytest.fixture(scope="module")
 def texts(pair):
-    return sample(*pair, list(islice(world.prompts("habit", 0), 24)), 60, 1.0, seed=1)
+    student, teacher = pair
+    return sample(student, teacher, list(islice(world.prompts("habit", 0), 24)), 60, 1.0, seed=1)
 
 
 @pytest.fixture
@@ -36,7 +37,8 @@ def reads(pair, monkeypatch):
 
 def scored(pair, texts, read=None):
     tops = Alternatives(sum(texts.lengths[:10]))
-    found = judge_texts(*pair, texts, Clock(), watchers=[tops], read=read)
+    student, teacher = pair
+    found = judge_texts(student, teacher, texts, Clock(), watchers=[tops], read=read)
     return {**found.losses, **tops.arrays()}
 
 
