@@ -1,6 +1,11 @@
 // What Python packed (packing.py): its head, and the body still deflated.
 
 function headAndBody(bytes) {
+  if (!globalThis.DecompressionStream)
+    throw new Error(
+      "This browser cannot open what was sent: it came deflated, and a DecompressionStream is " +
+        "missing. Take Chrome or Edge 103, Firefox 113, Safari 16.4, or a later one.",
+    );
   const size = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   const head = new TextDecoder().decode(bytes.subarray(4, 4 + size));
   return { ...JSON.parse(head), body: bytes.subarray(4 + size) };

@@ -5,8 +5,7 @@ long its page stands still meanwhile.
 
 Nothing fails by time. `whole`: from the message to what the pane reads; `still`: the longest time
 between two turns of a loop that goes on beside it, `idle` the same with nothing to do: medians and,
-in brackets, the least, which a busy machine does not lengthen. First by the
-browser's own DecompressionStream, then by what an old browser is left with, which stands still.
+in brackets, the least, which a busy machine does not lengthen.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ from app.components.packing import Body, message  # noqa: E402
 
 LENGTHS = (8_000, 32_000)
 SIGNALS = Path(script.__code__.co_filename).parent / "token_pane" / "signals.js"
-TIMED = """async ([parts, old]) => {
-    if (old) globalThis.DecompressionStream = undefined;
+TIMED = """async (parts) => {
     const given = Object.entries(parts).map(([name, text]) =>
         [name, Uint8Array.from(atob(text), c => c.charCodeAt(0))]);
     let still = 0, before = performance.now(), on = true;
@@ -55,11 +53,11 @@ TIMED = """async ([parts, old]) => {
 }"""
 
 
-def timed(page: Page, parts: dict[str, Body], old: bool) -> tuple[float, float, float]:
+def timed(page: Page, parts: dict[str, Body]) -> tuple[float, float, float]:
     page.goto("about:blank")
     page.add_script_tag(content=script("message", "base", "unpacking", SIGNALS))
     sent = {n: base64.b64encode(message(body)).decode() for n, body in parts.items()}
-    return tuple(page.evaluate(TIMED, [sent, old]))
+    return tuple(page.evaluate(TIMED, sent))
 
 
 def main(rounds: int = 9) -> None:
@@ -74,14 +72,10 @@ def main(rounds: int = 9) -> None:
             at = ("final", long_log.STEPS[-1], rollout)
             text, values = data.texts.text(run, *at), data.texts.values(run, *at)
             parts = {"text": text.body, "values": values.body}
-            for old in (False, True):
-                took = [timed(page, parts, old) for _ in range(rounds)]
-                each = zip(np.median(took, axis=0), np.min(took, axis=0), strict=True)
-                whole, still, idle = (f"{middle:.0f} ({least:.0f}) ms" for middle, least in each)
-                print(
-                    f"{length:6,} tokens, {'old' if old else 'new'} browser: whole {whole}, "
-                    f"still {still}, idle {idle}"
-                )
+            took = [timed(page, parts) for _ in range(rounds)]
+            each = zip(np.median(took, axis=0), np.min(took, axis=0), strict=True)
+            whole, still, idle = (f"{middle:.0f} ({least:.0f}) ms" for middle, least in each)
+            print(f"{length:6,} tokens: whole {whole}, still {still}, idle {idle}")
 
 
 if __name__ == "__main__":
