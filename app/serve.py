@@ -87,15 +87,17 @@ def prepare(runs: Sequence[str]) -> None:
     """Import what the pages use, and ask what the first one will. Not while Streamlit is loaded:
     Plotly, which comes with it, uses what it finds of pandas, also where that is half of it.
     """
-    for name in NEXT:
-        importlib.import_module(name)
-    from app.data import ahead
+    try:
+        for name in NEXT:
+            importlib.import_module(name)
+        from app.data import ahead
 
-    ahead.begin(runs)
-    early.drawn.wait(_PATIENCE_S)
-    sys.setswitchinterval(_USUAL_S)
-    gc.freeze()  # what was loaded stays
-    gc.enable()
+        ahead.begin(runs)
+        early.drawn.wait(_PATIENCE_S)
+    finally:
+        sys.setswitchinterval(_USUAL_S)
+        gc.freeze()  # what was loaded stays
+        gc.enable()
     for name in LATER:
         importlib.import_module(name)
 
