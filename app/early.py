@@ -78,9 +78,10 @@ def page_with_note(page: str, runs: Iterable[Path]) -> str:
     names = [f"<bdi>{escape(run.name or str(run))}</bdi>" for run in runs]
     more = [f"and {len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
     what = ", ".join(names[:_MOST_NAMES] + more) or "the sample runs and ./runs"
-    page_colours = dict(zip(("page", "dark_page"), PAGE, strict=True))
-    text_colours = dict(zip(("text", "dark_text"), TEXT, strict=True))
-    note = NOTE.substitute(page_colours, **text_colours, what=what)
+    (page_light, page_dark), (text_light, text_dark) = PAGE, TEXT
+    note = NOTE.substitute(
+        page=page_light, dark_page=page_dark, text=text_light, dark_text=text_dark, what=what
+    )
     page = page.replace("<title>Streamlit</title>", "<title>Rock Token Explorer</title>")
     return re.sub(r"<body[^>]*>", lambda body: body[0] + note, page, count=1)
 
