@@ -55,8 +55,12 @@ def test_control_c_keeps_what_is_finished_and_the_next_start_goes_on(log: Path, 
         assert asked.poll() is None
     os.killpg(asked.pid, signal.SIGINT)
     said = asked.communicate()[1]
-    assert asked.returncode == 130 and "interrupted" in said and "Traceback" not in said
-    finished = {file: file.stat().st_mtime_ns for file in out.glob("partials/*/*.parquet")}
+    assert "interrupted" in said and "Traceback" not in said
+    assert asked.returncode == 130
+    # of a shard the sums are written last: cells without them are made again
+    whole = {file.name for file in out.glob("partials/sums/*.parquet")}
+    found = (file for file in out.glob("partials/*/*.parquet") if file.name in whole)
+    finished = {file: file.stat().st_mtime_ns for file in found}
     assert finished and not list(out.glob("partials/*/.*")) and not (out / "run.json").exists()
     scan(plan(str(log), RockRule(), 2_000), out / "partials", here)
     assert {file: file.stat().st_mtime_ns for file in finished} == finished
