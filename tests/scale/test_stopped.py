@@ -50,6 +50,8 @@ def test_control_c_keeps_what_is_finished_and_the_next_start_goes_on(log: Path, 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # what runs in the background of a shell ignores the signal, and so would this
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(out.glob("partials/sums/*.parquet")):
         assert asked.poll() is None
