@@ -208,11 +208,7 @@ def _control(found: Detection) -> dict[str, Any]:
     """The control set with how it was drawn, its positions by rollout_id and position."""
     rocks = found.rock_occurrences
     if rocks is None and found.rule.controls != "authors":
-        return {
-            "kind": found.rule.controls,
-            "how": "Not drawn: without paired texts there are no rock occurrences to match.",
-            "n": 0,
-        }
+        return {"kind": found.rule.controls, "how": controls.NO_ROCKS, "n": 0}
     corpus, types = found.corpus, controls.Types(found.in_set, found.next_in_rank)
     rocks = np.zeros(len(corpus), bool) if rocks is None else rocks
     drawn = controls.draw(

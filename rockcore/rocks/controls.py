@@ -16,6 +16,7 @@ import numpy as np
 from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus, Rows, blocks
 
+NO_ROCKS = "Not drawn: without paired texts there are no rock occurrences to match."
 LONGEST_SIDE = 8  # tokens of a window on each side of its occurrence
 _MEAN_OVER = 5  # tokens of the centred mean that a window is made of
 _NEAREST = 3  # places of the nearest summed loss, among which one is drawn where that is matched
@@ -52,31 +53,38 @@ def draw(
     """Draw the control of the given kind for the rock occurrences `rocks_N`; the authors take the
     types that follow in rank.
     """
+    how = how_drawn(kind, types)
     if kind == "windows":
         taken = windows(corpus.rows, corpus.losses[-1], rocks_N, tau_post, pulse)
-        how = (
-            "In each rollout windows of the same lengths as those of its rocks, placed at random "
-            "where they neither overlap those of the rocks nor touch each other, the longest first."
-        )
         rng = np.random.default_rng(seed)
         return Control(kind, how, seed, *stretches(corpus.rows, taken, rng, pulse=pulse))
     if kind == "authors":
         at = np.flatnonzero(np.isin(corpus.token_id, types.next))
-        how = (
-            f"Every token of the {len(types.next)} types ranked right below the set: as many "
-            "types, not as many positions."
-        )
         return Control(
             kind, how, seed, at, max(0, int(rocks_N.sum()) - len(at)), tuple(map(int, types.next))
         )
     free = np.flatnonzero(~(types.in_set[corpus.type] | rocks_N))
     wanted_B = np.bincount(corpus.rollout[rocks_N], minlength=corpus.rollouts)
     at = positions(corpus.rows, free, wanted_B, np.random.default_rng(seed), pulse)
-    how = (
+    return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
+
+
+def how_drawn(kind: str, types: Types) -> str:
+    """What a control of this kind is, in words."""
+    if kind == "windows":
+        return (
+            "In each rollout windows of the same lengths as those of its rocks, placed at random "
+            "where they neither overlap those of the rocks nor touch each other, the longest first."
+        )
+    if kind == "authors":
+        return (
+            f"Every token of the {len(types.next)} types ranked right below the set: as many "
+            "types, not as many positions."
+        )
+    return (
         "In each rollout as many positions as it has rock occurrences, drawn at random from the "
         "tokens that are of no rock type."
     )
-    return Control("positions", how, seed, at, int(rocks_N.sum()) - len(at))
 
 
 def positions(

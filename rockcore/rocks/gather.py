@@ -74,9 +74,7 @@ def gather(run: Run, rule: RockRule, pulse: Pulse = lambda: None) -> Material:
     log does not have, NothingToCompare, BadLoss, DamagedRun, BadRule for steps that are not logged,
     or TooLittleMemory.
     """
-    logged = any(run.steps(texts.table) for texts in Texts)
-    if not logged and (held := run.holdings()).words:
-        held.require(rule.column)
+    refuse_words(run, rule.column)
     mode, source, steps, lacks = what_to_read(run, rule)
     files = [table_file(run.path, source.table, step) for step in steps]
     judged = files[-1:] if mode in ("paired", "single") else files
@@ -221,22 +219,39 @@ def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str, pulse: P
         if first is None:
             first = text
         elif not all(map(np.array_equal, text, first)):
-            raise DamagedRun(
-                f"{path} holds other tokens than the same probe set at step {steps[0]}",
-                "The losses before and after would belong to different texts",
-                "Log the probe set again under every checkpoint, or set mode to bounds",
-            )
+            raise other_tokens(path, steps[0])
         loss = np.full(len(text.token_id), np.nan) if loss is _UNKNOWN else loss
         losses.append(checked_loss(path, column, loss, lowest(run.meta)))
         grad = values.get("grad_norm")  # a log may lack it
     if first is None or not len(first.token_id):
-        raise NothingToCompare(
-            f"{run.path.name} has texts without a single token in {source.table}",
-            "There is nothing to judge",
-            "Look at the first steps of the training: the student may end every response at once",
-        )
+        raise no_tokens(run.path, source)
     return Corpus(
         tuple(steps), first.rollout_ids, first.starts, first.token_id, tuple(losses), grad
+    )
+
+
+def refuse_words(run: Run, column: str) -> None:
+    """Raises NotLogged for a run that holds the words of its texts alone."""
+    logged = any(run.steps(texts.table) for texts in Texts)
+    if not logged and (held := run.holdings()).words:
+        held.require(column)
+
+
+def other_tokens(path: PurePath, first: int) -> DamagedRun:
+    """What to say of a file of a probe set that has not the tokens of its `first` step."""
+    return DamagedRun(
+        f"{path} holds other tokens than the same probe set at step {first}",
+        "The losses before and after would belong to different texts",
+        "Log the probe set again under every checkpoint, or set mode to bounds",
+    )
+
+
+def no_tokens(log: PurePath, source: Texts) -> NothingToCompare:
+    """What to say of texts that are all empty."""
+    return NothingToCompare(
+        f"{log.name} has texts without a single token in {source.table}",
+        "There is nothing to judge",
+        "Look at the first steps of the training: the student may end every response at once",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rockcore import stats
 from rockcore.log.beside import beside
-from rockcore.rocks.corpus import Corpus, blocks
+from rockcore.rocks.corpus import Cells, Corpus, blocks
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,21 @@ class History:
     ) -> History:
         """From one corpus with a loss a checkpoint, or one corpus a checkpoint."""
         types = corpora[-1].types
-        found = [sums for corpus in corpora for sums in _sums(corpus, types, pulse)]
+        found = [
+            sums
+            for corpus in corpora
+            for sums in sums_of(corpus.summed(pulse), corpus.types, corpus.rollouts, types, pulse)
+        ]
+        hard_from = float(corpora[0].losses[0].mean(dtype=np.float64))
+        return cls.of_checkpoints(types, found, paired, hard_from)
+
+    @classmethod
+    def of_checkpoints(
+        cls, types: np.ndarray, found: Sequence[Sums], paired: bool, hard_from: float
+    ) -> History:
+        """The first, the middle and the last of the sums at each checkpoint."""
         middle = found[len(found) // 2] if len(found) > 2 else found[-1]
-        return cls(
-            types,
-            (found[0], middle, found[-1]),
-            paired,
-            float(corpora[0].losses[0].mean(dtype=np.float64)),
-        )
+        return cls(types, (found[0], middle, found[-1]), paired, hard_from)
 
     def halves(self, seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Two disjoint halves of the rollouts of each checkpoint, as 0/1 weights (1, B)."""
@@ -145,23 +152,30 @@ class History:
         return weights
 
 
-def _sums(corpus: Corpus, types: np.ndarray, pulse: Callable[[], None]) -> list[Sums]:
-    """At each checkpoint of the corpus, of these types alone. The cells are in the order of a
-    matrix by columns already, and what is the same at all checkpoints is held once.
+def sums_of(
+    cells: Cells,
+    of_cells: np.ndarray,
+    rollouts: int,
+    types: np.ndarray,
+    pulse: Callable[[], None] = lambda: None,
+) -> list[Sums]:
+    """At each checkpoint of the cells, whose types are `of_cells`, the sums of `types` alone; both
+    ascend. The cells are in the order of a matrix by columns already, and what is the same at all
+    checkpoints is held once.
     """
     from scipy.sparse import csc_matrix
 
-    cells, counts = corpus.summed(pulse), np.zeros(len(types), np.int64)
-    shared, its, mine = np.intersect1d(types, corpus.types, True, return_indices=True)
+    counts = np.zeros(len(types), np.int64)
+    shared, its, mine = np.intersect1d(types, of_cells, True, return_indices=True)
     counts[its] = np.diff(cells.starts)[mine]
     known: Any = slice(None)
-    if len(shared) < len(corpus.types):
-        is_known = np.zeros(len(corpus.types), bool)
+    if len(shared) < len(of_cells):
+        is_known = np.zeros(len(of_cells), bool)
         is_known[mine] = True
         known = np.repeat(is_known, np.diff(cells.starts))
     rollout = cells.rollout[known]
     ends = np.append(0, np.cumsum(counts)).astype(rollout.dtype if len(rollout) < 2**31 else int)
-    shape = (corpus.rollouts, len(types))
+    shape = (rollouts, len(types))
     found = []
     for values in (cells.n, *cells.sums):
         pulse()

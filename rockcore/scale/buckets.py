@@ -20,7 +20,7 @@ from rockcore.rocks import cutoff, recurrence
 from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.context import agreements_needed, similar_sums
 from rockcore.rocks.corpus import Cells
-from rockcore.rocks.history import History, Sums
+from rockcore.rocks.history import History, sums_of
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.scores import NEED_SPREAD, ranking_score
@@ -292,33 +292,11 @@ def _of_types(token_id: Any, counts: Any, types: np.ndarray) -> np.ndarray:
 
 
 def _classes(plan: Plan, corpora: list[Held], known: Known) -> pd.DataFrame:
-    history = history_of(plan, corpora, known)
+    types = corpora[-1].types
+    found = [
+        sums for held in corpora for sums in sums_of(held.cells, held.types, held.rollouts, types)
+    ]
+    history = History.of_checkpoints(types, found, plan.paired, known.hard_from)
     if plan.mode == "single" or not known.draws:
         return unknown_change(history)
     return classify(history, plan.rule.seed, known.draws)
-
-
-def history_of(plan: Plan, corpora: list[Held], known: Known) -> History:
-    """As History.of, of the types of a bucket."""
-    types = corpora[-1].types
-    found = [sums for held in corpora for sums in _matrices(held, types)]
-    middle = found[len(found) // 2] if len(found) > 2 else found[-1]
-    return History(types, (found[0], middle, found[-1]), plan.paired, known.hard_from)
-
-
-def _matrices(held: Held, types: np.ndarray) -> list[Sums]:
-    """At each checkpoint of a corpus, of these types alone."""
-    from scipy.sparse import csc_matrix
-
-    cells, counts = held.cells, np.zeros(len(types), np.int64)
-    _, its, mine = np.intersect1d(types, held.types, True, return_indices=True)
-    counts[its] = np.diff(cells.starts)[mine]
-    shared = np.zeros(len(held.types), bool)
-    shared[mine] = True
-    kept = shared[cells.type]
-    rollout, ends = cells.rollout[kept], np.append(0, np.cumsum(counts)).astype(np.int32)
-    n, *losses = (
-        csc_matrix((values[kept].astype(np.float32), rollout, ends), (held.rollouts, len(types)))
-        for values in (cells.n, *cells.sums)
-    )
-    return [Sums(n, loss) for loss in losses]

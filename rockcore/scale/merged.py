@@ -298,11 +298,10 @@ class _Counted(Material):
         return np.zeros(0, np.float32)
 
 
-_NOT_DRAWN = {
-    "positions": "Not drawn: without paired texts there are no rock occurrences to match.",
-    "windows": "Not drawn: where a window finds a place depends on all that were placed before "
-    "it, in every shard. Open the log itself for it.",
-}
+_NOT_DRAWN = (
+    "Not drawn: where a window finds a place depends on all that were placed before it, in every "
+    "shard. Open the log itself for it."
+)
 
 
 def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
@@ -344,22 +343,18 @@ def report(run: Run, found: FromPartials, fingerprint: str) -> RockReport:
     )
 
 
-_NO_IDS = np.zeros(0, np.int64)
-_NOTHING = Corpus((), _NO_IDS, _NO_IDS, _NO_IDS, (np.zeros(0, np.float32),))
-
-
 def _control(found: FromPartials) -> dict[str, Any]:
     """As of a detection: see conclusion."""
     rule, drawn = found.rule, found.by_rollout.control
     if found.consistent is None and rule.controls != "authors":
-        return {"kind": rule.controls, "how": _NOT_DRAWN["positions"], "n": 0}
+        return {"kind": rule.controls, "how": controls.NO_ROCKS, "n": 0}
     if rule.controls not in DRAWN:
-        return {"kind": rule.controls, "how": _NOT_DRAWN[rule.controls], "n": 0}
-    of, none = controls.Types(found.in_set, found.next_in_rank), np.zeros(0, bool)
+        return {"kind": rule.controls, "how": _NOT_DRAWN, "n": 0}
+    of = controls.Types(found.in_set, found.next_in_rank)
     n = len(drawn["loss"])
     return {
         "kind": rule.controls,
-        "how": controls.draw(rule.controls, _NOTHING, none, of, found.tau[1], rule.seed).how,
+        "how": controls.how_drawn(rule.controls, of),
         "seed": rule.seed,
         "n": n,
         "short": max(0, found.by_rollout.rocks - n),

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rockcore import schema
-from rockcore.rocks.gather import NothingToCompare, Reading, what_to_read
+from rockcore.rocks.gather import Reading, no_tokens, refuse_words, what_to_read
 from rockcore.rocks.rule import RockRule
 from rockcore.scale.errors import BadScan
 from rockcore.scale.source import Source, sources
@@ -126,7 +126,8 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
             "Give a number from 1 on",
         )
     folders = sources(location)
-    _refuse_words(folders[0], rule.column)
+    if (run := folders[0].run) is not None:
+        refuse_words(run, rule.column)
     read = what_to_read(folders[0], rule)
     for other in folders[1:]:
         if (its := what_to_read(other, rule)).steps != read.steps or its.source != read.source:
@@ -146,11 +147,7 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
     ]
     judged = sum(_footer(folder, read.source, read.steps[-1]).num_rows for folder in folders)
     if not all(sum(s.rows for s in shards if s.corpus == c) for c in range(len(together))):
-        raise NothingToCompare(
-            f"{folders[0].path.name} has texts without a single token in {read.source.table}",
-            "There is nothing to judge",
-            "Look at the first steps of the training: the student may end every response at once",
-        )
+        raise no_tokens(folders[0].path, read.source)
     # those of a match hold the contexts of all texts before training
     of_bucket = _ROWS_A_BUCKET // (8 if read.mode == "matched" else 1)
     names = {(s.address, step) for s in shards for step in s.steps}
@@ -167,14 +164,6 @@ def plan(location: str, rule: RockRule, rows_a_shard: int = ROWS_A_SHARD) -> Pla
         judged,
         sum(Source(a).size(file_of(read.source, step)) for a, step in names),
     )
-
-
-def _refuse_words(folder: Source, column: str) -> None:
-    """Raises NotLogged for a run that holds the words of its texts alone."""
-    if (run := folder.run) is None or any(run.steps(texts.table) for texts in Texts):
-        return
-    if (held := run.holdings()).words:
-        held.require(column)
 
 
 class _Group(NamedTuple):

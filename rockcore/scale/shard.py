@@ -12,11 +12,10 @@ import pyarrow as pa
 from rockcore import schema
 from rockcore.log import contents
 from rockcore.rocks.corpus import Corpus
-from rockcore.rocks.gather import checked_loss, lowest
+from rockcore.rocks.gather import checked_loss, lowest, other_tokens
 from rockcore.scale.errors import BadScan
 from rockcore.scale.plan import Plan, Shard, file_of
 from rockcore.scale.source import Source
-from rockcore.schema import DamagedRun
 from rockcore.schema.places import Place
 
 _IDS = ("rollout_id", "position", "token_id")
@@ -49,11 +48,7 @@ def read(plan: Plan, shard: Shard, grads: bool = False, only: Sequence[int] | No
         if not ids:
             ids = found
         elif not all(np.array_equal(ids[each], found[each]) for each in _IDS):
-            raise DamagedRun(
-                f"{file} holds other tokens than the same probe set at step {shard.steps[0]}",
-                "The losses before and after would belong to different texts",
-                "Log the probe set again under every checkpoint, or set mode to bounds",
-            )
+            raise other_tokens(file, shard.steps[0])
         loss = rows.get(column, np.full(len(ids["token_id"]), np.nan, np.float32))
         if len(loss) and not np.isfinite(loss).any() and (run := source.run) is not None:
             run.holdings().require(column, plan.source)
