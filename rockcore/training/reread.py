@@ -24,6 +24,12 @@ class Read(Protocol):
         ...
 
 
+def features_of(teacher: Model, texts: Rollouts, rows: list[int]) -> Tensor:
+    """What the teacher reads of the rollouts `rows`."""
+    prompts = [texts.teacher_prompts[r] for r in rows]
+    return teacher.features(prompts, [texts.responses[r] for r in rows])
+
+
 class Reread:
     """The teacher's features of some texts, by group of rows; read when they are first asked for,
     the same to the bit from then on.
@@ -39,10 +45,7 @@ class Reread:
         if there is not None:
             return there
         with torch.no_grad():
-            found = self.teacher.features(
-                [self.texts.teacher_prompts[r] for r in rows],
-                [self.texts.responses[r] for r in rows],
-            )
+            found = features_of(self.teacher, self.texts, rows)
         with self._lock:  # lanes ask at once
             if self._bytes + found.nbytes <= KEPT:
                 self._bytes += found.nbytes

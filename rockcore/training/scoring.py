@@ -21,7 +21,7 @@ from rockcore.training.gradients import Gradients, gradients_of
 from rockcore.training.lanes import Wait, side_by_side
 from rockcore.training.models import Model
 from rockcore.training.padding import CutMass, mass_beyond
-from rockcore.training.reread import Read
+from rockcore.training.reread import Read, features_of
 from rockcore.training.rollouts import Rollouts
 
 TOPS = ("student_top_ids", "student_top_logps", "teacher_top_ids", "teacher_top_logps")
@@ -204,10 +204,7 @@ class _Judging:
 
     def _read_by_teacher(self, rows: list[int]) -> Tensor:
         there = None if self.read is None else self.read.of(rows)
-        if there is not None:
-            return there
-        prompts = [self.rollouts.teacher_prompts[r] for r in rows]
-        return self.teacher.features(prompts, [self.rollouts.responses[r] for r in rows])
+        return features_of(self.teacher, self.rollouts, rows) if there is None else there
 
     def judge(
         self,
