@@ -97,7 +97,8 @@ function percent(part, of, digits = 0) {
 
 // Bins that values fall into.
 
-// A number as it comes out of `floats` in unpacking.js: what is compared with such values is rounded like them.
+// A number as it comes out of `floats` in unpacking.js: what is compared with such values is
+// rounded like them.
 function rounded(x) {
   const bits = new Uint32Array(Float32Array.of(x).buffer);
   bits[0] = (bits[0] + 0x80) & 0xffffff00;

@@ -101,9 +101,15 @@ def _planes(array: Array) -> tuple[str, np.ndarray]:
         return kind, _bytes_of(values, "<" + kind)
     if array.kind == "shown" and (codes := shown_codes(values)) is not None:
         return "shown", _bytes_of(codes, "<i2")
+    return "f3", _bytes_of(rounded_bits(values), "<u4")[1:]
+
+
+def rounded_bits(values: np.ndarray) -> np.ndarray:
+    """The bits of values as float32, uint32 of the same shape, of which the upper three bytes are
+    those of the value rounded to them.
+    """
     bits = np.ascontiguousarray(values, "<f4").view("<u4")
-    rounded = np.where(np.isnan(values), bits, bits + np.uint32(0x80))  # may carry, as it should
-    return "f3", _bytes_of(rounded, "<u4")[1:]
+    return np.where(np.isnan(values), bits, bits + np.uint32(0x80))  # may carry, as it should
 
 
 def _bytes_of(values: np.ndarray, dtype: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from app.components import colours
-from app.components.packing import Array, Body, pack
+from app.components.packing import Array, Body, pack, rounded_bits
 from rockcore.analysis.signals import SPOKEN, USUAL, Scale
 from rockcore.analysis.steps import Surface
 
@@ -90,8 +90,7 @@ def cells_sent(values: np.ndarray, edges: list[float]) -> np.ndarray:
     """Values (rows, S) as their upper three bytes will be; one that rounding would carry over an
     edge is moved back into its bin.
     """
-    bits = np.ascontiguousarray(values, "<f4").view("<u4")
-    rounded = np.where(np.isnan(values), bits, bits + np.uint32(0x80)) & np.uint32(0xFFFFFF00)
+    rounded = rounded_bits(values) & np.uint32(0xFFFFFF00)
     now, right = shades(rounded.view("<f4"), edges), shades(values, edges)
     away = (now < right) == (values > 0)  # whether the bin it belongs to is further from zero
     wrong = (now != right) & np.isfinite(values) & np.isfinite(now)

@@ -1,6 +1,6 @@
 // One rollout as text to read. Text, values, paint and view come as four parts, so that a part that
-// stays is not sent again; the text is built once, and signal, scale, threshold, toggles and steps only
-// change which layer a token is in. What matters for the link goes to Python through one trigger;
+// stays is not sent again; the text is built once, and signal, scale, threshold, toggles and steps
+// only change which layer a token is in. What matters for the link goes to Python through one trigger;
 // until Python's answer has come back, older ones are ignored.
 
 const TELL_AFTER_MS = 300; // after the last change
