@@ -20,6 +20,7 @@ from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.cutoff import Cutoff, Side
 from rockcore.rocks.gather import Material, needs_two
+from rockcore.rocks.kept_in_parts import kept_in_parts
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.rule import RockRule
@@ -242,7 +243,7 @@ class Detection:
         found, v = self.candidates, len(self.corpus.types)
         needed = found is not None and self.score == "rock_score_ctx"
         kept = (
-            recurrence.kept_in_parts(found, parts_PB, self.rule, self.pulse)
+            kept_in_parts(found, parts_PB, self.rule, self.pulse, self.consistency)
             if needed and found is not None
             else repeat((None, None))
         )

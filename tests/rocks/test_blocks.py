@@ -9,7 +9,7 @@ import planted
 import pytest
 
 from rockcore import memory, stats
-from rockcore.rocks import context, controls, corpus, history, recurrence
+from rockcore.rocks import context, controls, corpus, history, kept_in_parts
 from rockcore.rocks.change import classify
 from rockcore.rocks.corpus import Corpus, Rows, blocks
 from rockcore.rocks.detection import Detection
@@ -65,8 +65,9 @@ def test_the_size_of_blocks_changes_no_set_and_no_stability(monkeypatch):
     whole = Detection(material, rule)
     curves = whole.cutoff
     monkeypatch.setattr(memory, "block", lambda: 30_000)
-    monkeypatch.setattr(recurrence, "_MOST_CELLS", 20_000)
+    monkeypatch.setattr(kept_in_parts, "_MOST_CELLS", 20_000)
     monkeypatch.setattr(context, "_AT_ONCE", 10_000)
+    monkeypatch.setattr(context, "_ROWS", 1)
     parts = Detection(material, rule)
     assert np.array_equal(parts.in_set, whole.in_set)
     assert np.array_equal(parts.cutoff.jaccard, curves.jaccard)
