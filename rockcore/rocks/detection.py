@@ -8,6 +8,7 @@ later ones are still at work; `pulse` is called all along and stops the work by 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from itertools import islice, repeat
 from typing import Any, NamedTuple
@@ -80,6 +81,12 @@ class Detection:
             and (rule.score != "joint" or other is None)
         ):
             raise needs_two(rule.score, material)
+
+    def heeding(self, pulse: Pulse) -> Detection:
+        """The same, with all that is known of it, stopped by another pulse."""
+        other = copy(self)
+        other.pulse = pulse
+        return other
 
     @property
     def corpus(self) -> Corpus:

@@ -89,7 +89,7 @@ def test_positions_of_a_control_do_not_depend_on_how_many_are_sorted_at_once(mon
     rows, rng = Rows(np.array([5, 1, 30, 4])), np.random.default_rng(0)
     free = np.flatnonzero(rng.random(len(rows)) < 0.7)
     wanted = np.array([2, 1, 9, 40])
-    monkeypatch.setattr(controls, "_SORTED_AT_ONCE", at_once)
+    monkeypatch.setattr(controls, "_AT_A_TIME", at_once)
     found = controls.positions(rows, free, wanted, np.random.default_rng(1))
     order = np.lexsort((np.random.default_rng(1).random(len(free)), rows.rollout[free]))
     by_rollout = [free[order][rows.rollout[free[order]] == b][: wanted[b]] for b in range(4)]
