@@ -552,7 +552,6 @@ def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwri
     page = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme="light"
     ).new_page()
-    page.set_default_timeout(20_000)
     page.goto(f"{server}/?{query}")
     page.wait_for_selector("canvas[data-ms]")
     return page
@@ -672,7 +671,6 @@ def test_nothing_of_a_heatmap_is_cut_and_few_cells_are_not_stretched(
 def canvas_tab(chromium: playwright.Browser) -> Iterator[playwright.Page]:
     context = chromium.new_context(color_scheme="light")
     page = context.new_page()
-    page.set_default_timeout(20_000)
     yield page
     context.close()
 
