@@ -134,6 +134,18 @@ def serving(
         process.wait(PATIENCE_S)
 
 
+@contextmanager
+def serving_page(folder: Path) -> Iterator[str]:
+    """The address of `page.py` of this folder, with Streamlit set as the dashboard has it: where it
+    is not, presses that come quickly outrun what it keeps for the browser.
+    """
+    shutil.copytree(APP / ".streamlit", folder / ".streamlit")
+    with serving(
+        lambda port: ["-m", "streamlit", "run", "page.py", "--server.port", port], folder
+    ) as address:
+        yield address
+
+
 # Python imports this by itself at its start. At the statement that imports the module, it waits for
 # code in the pipe, and runs it. (A finder of modules would hold a lock that all imports need.)
 GATE = """
