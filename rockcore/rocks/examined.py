@@ -17,6 +17,7 @@ import pandas as pd
 
 from rockcore.categories import Rule
 from rockcore.log import Run
+from rockcore.log.beside import together
 from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.conclusion import conclude, top_types
 from rockcore.rocks.context import Pulse
@@ -198,7 +199,23 @@ class Examined:
             if self.other is not None or self.categories is not None:
                 raise self.scanned.needs("A second run, or categories of one's own,")
             return self.scanned.report_under(self.rule)
-        return conclude(self.run, self.detection, self.classes, self.categories)
+        found = self.detection
+        if self.rule.seed not in self._reading.classes:
+            self._find_beside_classes(found)
+        return conclude(self.run, found, self.classes, self.categories)
+
+    def _find_beside_classes(self, found: Detection) -> None:
+        """The set here, and the classes on another core: neither asks for the other."""
+        material, rule = self.material, self.rule
+        for corpus in material.corpora:
+            corpus.summed(self.pulse)  # both add up its cells
+
+        _, classes = together(
+            lambda: (found.cutoff, found.precision),
+            lambda pulse: classes_of(material, rule, pulse),
+            self.pulse,
+        )
+        self._reading.classes[rule.seed] = classes
 
     @cached_property
     def marks(self) -> Marks:

@@ -238,18 +238,15 @@ def test_the_keyboard_walks_the_tokens_and_the_card_names_them(tab: Tab) -> None
 
 def test_a_training_is_started_watched_and_stopped_from_its_page(tab: Tab) -> None:
     """A real one, of the built-in pair; it leaves a run that the sidebar offers."""
-    slow = 120_000  # models have to be loaded, and after the stop the probe texts rescored
     tab.enter()
     tab.open("/session")
     tab.page.get_by_label("Steps", exact=True).fill("5000")
     tab.page.get_by_role("button", name="Start training").click()
-    playwright.expect(tab.page.get_by_text(re.compile(r"Step \d+ of 5000"))).to_be_visible(
-        timeout=slow
-    )
+    playwright.expect(tab.page.get_by_text(re.compile(r"Step \d+ of 5000"))).to_be_visible()
     tab.page.get_by_role("button", name="Stop after this step").click()
     playwright.expect(
         tab.page.get_by_text(re.compile(r"stopped by request after step \d+ of 5000 · ended")).first
-    ).to_be_visible(timeout=slow)
+    ).to_be_visible()
     tab.page.get_by_role("button", name="Open this run").click()
     playwright.expect(tab.page.get_by_role("heading", name="habit-1")).to_be_visible()
 

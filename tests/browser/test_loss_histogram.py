@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chrome import Tab, serving
+from chrome import Tab, serving_page
 from conftest import HOSTILE
 from playwright.sync_api import Locator, expect
 
@@ -93,18 +93,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "page.py").write_text(
         "".join(f"{name} = {value!r}\n" for name, value in known.items()) + SCRIPT, encoding="utf-8"
     )
-    options = {
-        "server.address": "127.0.0.1",
-        "server.headless": "true",
-        "server.fileWatcherType": "none",
-    }
-    options |= {"browser.gatherUsageStats": "false", "runner.postScriptGC": "false"}
-    # as of the dashboard, whose configuration says why: quick presses outrun the default
-    options |= {"global.maxCachedMessageAge": "30"}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    with serving(
-        lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder
-    ) as address:
+    with serving_page(folder) as address:
         yield address
 
 
