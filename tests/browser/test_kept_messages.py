@@ -33,7 +33,8 @@ class Held:
     """The server's messages of one page, some of which reach it late."""
 
     def __init__(self, page: playwright.Page):
-        self.page, self.ended, self.late = page, 0, None
+        self.page, self.ended, self.holds = page, 0, False
+        self.late: list[bytes] = []
         page.route_web_socket("**/_stcore/stream", self._connect)
 
     def _connect(self, tab: playwright.WebSocketRoute) -> None:
@@ -43,7 +44,13 @@ class Held:
     def _pass_on(self, message: str | bytes) -> None:
         assert isinstance(message, bytes)
         self.ended += ForwardMsg.FromString(message).WhichOneof("type") == "script_finished"
-        self.tab.send(message) if self.late is None else self.late.append(message)
+        pass_on = self.late.append if self.holds else self.tab.send
+        pass_on(message)
+
+    def let_go(self) -> None:
+        self.holds = False
+        for message in self.late:
+            self.tab.send(message)
 
     def run(self, act: Callable[[], object]) -> None:
         """Act, and wait until the server is done with what that asks for."""
@@ -66,15 +73,13 @@ def test_two_presses_within_one_trip_show_a_text_again_that_was_sent_long_ago(
         for _ in range(LOOKS):
             server.run(lambda: button.evaluate("button => button.click()"))
         page.wait_for_selector(DONE)
-        server.late, slider = [], page.get_by_role("slider")
+        server.holds, slider = True, page.get_by_role("slider")
         server.run(lambda: slider.press("ArrowRight"))
         there = len(server.late)
         slider.press("ArrowLeft")
         while len(server.late) == there:  # asked for before the page has heard of the first
             page.wait_for_timeout(5)
-        late, server.late = server.late, None
-        for message in late:
-            server.tab.send(message)
+        server.let_go()
         page.wait_for_function(
             "() => document.body.innerText.includes('drawn 3 times')"
             " || document.querySelector('[role=dialog]')"
