@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from halted import halted_scan
+from patience import PATIENCE_S
 from planted import Plan as Planted
 from planted import write
 
@@ -53,20 +55,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_control_c_keeps_what_is_finished_and_the_next_start_goes_on(log: Path, tmp_path: Path):
     out = tmp_path / "out"
-    words = ["scan", str(log), "--out", str(out), "--workers", "1", "--shard-rows", "2000"]
-    # of a group of its own, which gets the signal as all that run in a terminal's foreground do
-    asked = subprocess.Popen(
-        [sys.executable, "-m", "rockcore", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # what runs in the background of a shell ignores the signal, and so would this
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    while not list(out.glob("partials/sums/*.parquet")):
-        assert asked.poll() is None
+    asked = halted_scan(log, out)
     os.killpg(asked.pid, signal.SIGINT)
-    said = asked.communicate()[1]
+    said = asked.communicate(timeout=PATIENCE_S)[1]
     assert "interrupted" in said and "Traceback" not in said
     assert asked.returncode == 130
     # of a shard the sums are written last: cells without them are made again
