@@ -121,10 +121,10 @@ class Examined:
             new._reading = self._reading
         return new
 
-    def loaded(self) -> Examined:
-        """The same, with the log read."""
+    def loaded(self, pulse: Pulse | None = None) -> Examined:
+        """The same, with the log read; that alone is stopped by `pulse`, where there is one."""
         if self.scanned is None:
-            _ = self.material
+            self._reading.read(pulse or self.pulse)
         return self
 
     @cached_property
