@@ -18,6 +18,7 @@ import pandas as pd
 from rockcore.categories import Rule
 from rockcore.log import Run
 from rockcore.log.beside import together
+from rockcore.log.parts import LARGE
 from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.conclusion import conclude, top_types
 from rockcore.rocks.context import Pulse
@@ -192,7 +193,7 @@ class Examined:
                 raise self.scanned.needs("A second run, or categories of one's own,")
             return self.scanned.report_under(self.rule)
         found = self.detection
-        if self.rule.seed not in self._reading.classes:
+        if self.rule.seed not in self._reading.classes and len(found.corpus) >= LARGE:
             self._find_beside_classes(found)
         return conclude(self.run, found, self.classes, self.categories)
 
@@ -200,8 +201,7 @@ class Examined:
         """The set here, and the classes on another core: neither asks for the other."""
         material, rule = self.material, self.rule
         for corpus in material.corpora:
-            corpus.summed(self.pulse)  # both add up its cells
-
+            corpus.summed(self.pulse)  # both ask for its cells
         _, classes = together(
             lambda: (found.cutoff, found.precision),
             lambda pulse: classes_of(material, rule, pulse),
