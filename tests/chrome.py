@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import os
 import re
-import select
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+from patience import PATIENCE_S, wait_until
 
 from app import pages
 
@@ -130,7 +131,19 @@ def serving(
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
+
+
+@contextmanager
+def serving_page(folder: Path) -> Iterator[str]:
+    """The address of `page.py` of this folder, with Streamlit set as the dashboard has it: where it
+    is not, presses that come quickly outrun what it keeps for the browser.
+    """
+    shutil.copytree(APP / ".streamlit", folder / ".streamlit")
+    with serving(
+        lambda port: ["-m", "streamlit", "run", "page.py", "--server.port", port], folder
+    ) as address:
+        yield address
 
 
 # Python imports this by itself at its start. At the statement that imports the module, it waits for
@@ -200,32 +213,38 @@ def held(folder: Path, module: str, *arguments: str) -> Iterator[Held]:
             app.release()
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
 
 def read_from(pipe: Path, process: subprocess.Popen[bytes], log: Path) -> int:
     """The end of a named pipe to write into, as soon as the process reads from it."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            select.select([], [], [], 0.01)  # nobody reads yet
-    raise RuntimeError(f"it was not looked for: {log.read_text()}")
+
+    def opened() -> bool:
+        with suppress(OSError):  # nobody reads yet
+            ends.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(ends)
+
+    ends: list[int] = []
+    wait_until(opened, process, log.read_text)
+    return ends[0]
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nothing uses, and that nothing gets before a server has started there: the system
+    gives those of 32,768 and above to whoever connects to anything.
+    """
+    while True:
+        port = secrets.randbelow(20_000) + 10_000
+        with socket.socket() as s, suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            select.select([], [], [], 0.05)  # there is no event to wait on before the port is open
-    raise RuntimeError(f"the server did not start: {log.read_text()}")
+    def listens() -> bool:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
+            return True
+        return False
+
+    wait_until(listens, process, log.read_text)

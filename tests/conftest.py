@@ -7,17 +7,20 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: they compete for the cores
 os.environ["ROCKCORE_CACHE"] = ""  # what a test reads it reads itself; those of the cache set one
 
+import importlib
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from chrome import CHROMIUM, FLAGS, PROBES, SECRET, Tab, serving
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from pages import MAIN
+from patience import PATIENCE_S
 from small_logs import write_small_log
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
@@ -29,11 +32,17 @@ from rockcore.schema import TOP_ALTERNATIVES, RunMeta
 if TYPE_CHECKING:
     import playwright.sync_api as playwright
 
-settings.register_profile(
-    "patient", deadline=None
-)  # the machines are shared: a slow example is no failure
+# the machines are shared: a slow example is no failure
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+# A page is run as the server runs it (app/serve.py): with no search through the descriptions of all
+# installed packages for components, which was most of the time of a page without a browser.
+with suppress(ModuleNotFoundError):
+    found = importlib.import_module("streamlit.components.v2.manifest_scanner")
+    setattr(found, "scan_component_manifests", list)  # noqa: B010
+
+PAGE_MS = 120_000  # of patience: a page that breaks fails many tests
 MOST_WORKERS = 4  # each has a server and a Chromium of its own
 
 
@@ -244,7 +253,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., A
 
     def run(page: str, *places: Path, **url: str) -> AppTest:
         monkeypatch.setattr(sys, "argv", [MAIN, *map(str, places)])
-        app = AppTest.from_file(MAIN, default_timeout=30)
+        app = AppTest.from_file(MAIN, default_timeout=PATIENCE_S)
         for name, value in url.items():
             app.query_params[name] = value
         # switch_page knows a page by its url_path only after a run, of another page
@@ -315,25 +324,39 @@ def chromium() -> Iterator[playwright.Browser]:
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("no chromium on the PATH")
     assert CHROMIUM, "CI has no chromium on the PATH"
-    api.expect.set_options(timeout=30_000)
+    api.expect.set_options(timeout=PAGE_MS)
     with api.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split(), timeout=PAGE_MS)
+        for name in ("new_context", "new_page"):
+            setattr(chromium, name, _patient(getattr(chromium, name)))
         yield chromium
         chromium.close()
+
+
+def _patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, of contexts and pages that wait as long as `expect` does."""
+
+    def made(**options: Any) -> Any:
+        new = make(**options)
+        new.set_default_timeout(PAGE_MS)
+        return new
+
+    return made
 
 
 @pytest.fixture
 def browser(chromium: playwright.Browser) -> Iterator[playwright.Browser]:
     """The Chromium, in which a test leaves no page open."""
+    others = chromium.contexts
     yield chromium
     for context in chromium.contexts:
-        context.close()
+        if context not in others:
+            context.close()
 
 
 @pytest.fixture
 def tab(browser: playwright.Browser, server: str) -> Iterator[Tab]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(30_000)  # the machines are shared: a slow page is no failure
     tab = Tab(context.new_page(), server)
 
     def guard(route: playwright.Route) -> None:

@@ -29,7 +29,7 @@ from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scanned import Scanned
-from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable, taus
+from rockcore.rocks.thresholds import Course, Instant, Quantiles, ThresholdTable, taus
 
 RULE = RockRule()
 READS = ("column", "mode", "probe_set", "pre_step", "post_step")
@@ -157,6 +157,14 @@ class Examined:
         """What is persistent at the thresholds, in milliseconds; None where there is no table."""
         table, tau = self.table, self.tau
         return None if table is None else Instant(*tau, table.read(*tau))
+
+    def courses(self, as_one: bool) -> list[Course]:
+        """What is persistent wherever a hand may put a threshold: both `as_one`, or each while the
+        other stays; none where there is no table.
+        """
+        moved = [("tau_pre", "tau_post")] if as_one else [("tau_pre",), ("tau_post",)]
+        table = self.table
+        return [] if table is None else [table.course(*self.tau, names) for names in moved]
 
     @cached_property
     def detection(self) -> Detection:

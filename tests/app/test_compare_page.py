@@ -354,10 +354,9 @@ def two_served(served: Path) -> None:
 
 
 def opened(tab: Tab, query: str, panes: int) -> None:
-    tab.page.set_default_timeout(30_000)  # the first page of a new server
     tab.open(f"/compare?{query}")
-    playwright.expect(tab.page.locator(".response")).to_have_count(panes, timeout=20_000)
-    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3, timeout=20_000)
+    playwright.expect(tab.page.locator(".response")).to_have_count(panes)
+    playwright.expect(tab.page.locator(".js-plotly-plot")).to_have_count(3)
 
 
 def layers(tab: Tab, side: str) -> list[list[str]]:
@@ -446,7 +445,7 @@ def test_the_difference_has_the_colours_of_b_minus_a_and_so_has_its_link(
     context = browser.new_context(viewport={"width": 800, "height": 900})
     copy = Tab(context.new_page(), tab.server)
     copy.open(tab.page.url.removeprefix(tab.server))
-    playwright.expect(copy.page.locator(".response")).to_have_count(1, timeout=20_000)
+    playwright.expect(copy.page.locator(".response")).to_have_count(1)
     assert copy.page.url == tab.page.url and fills(copy, "B") == expected
     context.close()
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 from chrome import SECRET, serving
+from patience import PATIENCE_S
 
 from app import opening
 from app.access import BadSecret, Right, Terms
@@ -285,7 +286,7 @@ def test_the_browser_is_opened_by_a_file_that_only_its_owner_can_read_and_that_g
         )
         rights, page = seen.read_text().split("\n", 1)  # waits for the browser
         app.terminate()
-        assert app.wait(30) == 128 + signal.SIGTERM
+        assert app.wait(PATIENCE_S) == 128 + signal.SIGTERM
     assert rights == "600" and f"?access={SECRET}" in page
     assert SECRET not in (tmp_path / "browser.sh.args").read_text()
     assert SECRET in told.read_text() and not list(home.glob("*.html"))

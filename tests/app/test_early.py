@@ -22,6 +22,7 @@ from threading import Event
 import pytest
 from chrome import SECRET, held
 from conftest import write_tiny_run
+from patience import PATIENCE_S
 
 from app import early
 from app.data import ahead
@@ -35,7 +36,7 @@ Ask = Callable[..., tuple[int, str]]
 @contextmanager
 def asking(port: int) -> Iterator[Ask]:
     """ask(path, method, **headers) by one connection that is kept open: the status and the body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
 
     def ask(path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
         connection.request(
@@ -100,9 +101,9 @@ def test_what_is_asked_for_early_is_answered_once_and_never_refused(tmp_path: Pa
         with asking(app.port) as ask:
             assert ask("/_stcore/health") == (200, "ok")
         there.set()
-        answers = [one for visit in visits for one in visit.result(60)]
+        answers = [one for visit in visits for one in visit.result(PATIENCE_S)]
         assert {status for status, _ in answers} == {200} and len(answers) >= 100
-        assert early_socket.result(60) == b"HTTP/1.1 101"
+        assert early_socket.result(PATIENCE_S) == b"HTTP/1.1 101"
         assert READABLE in visits[0].result()[0][1] and READABLE not in visits[0].result()[-1][1]
 
 
@@ -125,7 +126,7 @@ def upgrade(port: int) -> bytes:
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
-    with socket.create_connection(("127.0.0.1", port), 60) as s:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as s:
         s.sendall("\r\n".join([*lines, "", ""]).encode())
         return s.recv(12)
 
@@ -135,11 +136,14 @@ def upgrade(port: int) -> bytes:
 def test_a_signal_ends_it_before_streamlit_while_that_is_loaded_and_after(
     module: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    with held(tmp_path, module) as app, socket.create_connection(("127.0.0.1", app.port), 60) as s:
+    with (
+        held(tmp_path, module) as app,
+        socket.create_connection(("127.0.0.1", app.port), PATIENCE_S) as s,
+    ):
         request = f"GET /_stcore/health HTTP/1.1\r\nHost: 127.0.0.1:{app.port}\r\n\r\n"
         s.sendall(request.encode())
         app.process.send_signal(number)
-        assert app.process.wait(30) == (0 if number == signal.SIGINT else 128 + number)
+        assert app.process.wait(PATIENCE_S) == (0 if number == signal.SIGINT else 128 + number)
     assert "Traceback" not in app.output.read_text()
 
 
@@ -148,7 +152,7 @@ def test_a_signal_ends_it_without_a_traceback_before_it_knows_what_is_asked_for(
 ) -> None:
     with held(tmp_path, "tyro") as app:
         app.process.send_signal(signal.SIGINT)
-        assert app.process.wait(30) == 130
+        assert app.process.wait(PATIENCE_S) == 130
     assert "Traceback" not in app.output.read_text()
 
 
@@ -157,8 +161,8 @@ def test_where_streamlit_cannot_be_loaded_it_ends_and_says_why(tmp_path: Path) -
         with ThreadPoolExecutor(1) as pool:
             late = pool.submit(ask, "/_stcore/health")
             app.release("raise ImportError('a broken package')")
-            assert late.result(60)[0] == 503
-        assert app.process.wait(30) == 3 and "a broken package" in app.output.read_text()
+            assert late.result(PATIENCE_S)[0] == 503
+        assert app.process.wait(PATIENCE_S) == 3 and "a broken package" in app.output.read_text()
 
 
 def test_a_note_goes_into_any_page_and_names_a_few_runs() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pages import own_buttons
+from patience import PATIENCE_S
 from streamlit.testing.v1 import AppTest
 from test_odd_runs import shown, stands
 
@@ -56,7 +57,7 @@ def press(app: AppTest, label: str) -> AppTest:
 
 def ended(name: str) -> data.imports.Watched:
     """How an import stands after its process has ended."""
-    children._children[Path("runs", name).resolve()].wait(60)
+    children._children[Path("runs", name).resolve()].wait(PATIENCE_S)
     return data.imports.watch(name)
 
 
@@ -176,7 +177,7 @@ def test_an_order_that_cannot_be_is_refused_in_words(
 
 @pytest.mark.usefixtures("may_act")
 def test_imports_and_trainings_take_turns(shelf: Path, open_app) -> None:
-    long = [sys.executable, "-c", "import sys; sys.stdin.read(); import time; time.sleep(60)"]
+    long = [sys.executable, "-c", "import sys; sys.stdin.read(); import time; time.sleep(600)"]
     turns.enqueue(long, Path("runs/first"), "It")
     try:
         write_export(shelf / "mine.jsonl")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import write_tiny_run
 from pages import own_buttons, words
+from patience import PATIENCE_S
 from streamlit.testing.v1 import AppTest
 
 from app import access, data
@@ -283,7 +284,7 @@ def trainings(
 
     def wait_for(name: str) -> None:
         for after in [t for t in threading.enumerate() if t.name == waits_for(name)]:
-            after.join(30)
+            after.join(PATIENCE_S)
             assert not after.is_alive()
 
     def end(name: str) -> None:
@@ -340,7 +341,7 @@ def test_a_training_of_an_earlier_dashboard_counts_as_one(
         start("a")
         assert running() == [] and data.trainings.queue() == ["a"]
         (after,) = [t for t in threading.enumerate() if t.name == waits_for("old")]
-    after.join(30)
+    after.join(PATIENCE_S)
     assert running() == ["a"] and data.trainings.queue() == []
 
 
@@ -357,7 +358,7 @@ def test_a_training_that_another_dashboard_begins_meanwhile_is_waited_for_too(
         trainings("a")
         assert running() == [] and data.trainings.queue() == ["b"]
         (after,) = [t for t in threading.enumerate() if t.name == waits_for("strange")]
-    after.join(30)
+    after.join(PATIENCE_S)
     assert running() == ["b"]
 
 
@@ -441,7 +442,7 @@ def test_a_training_that_dies_at_once_shows_its_exit_code_and_what_it_printed_bu
     own = {"student": "models/m", "teacher": "models/m", "prompts": "prompts/p.jsonl"}
     folder = data.trainings.start_training(own, "own-1")
     if child := children._children.get(folder.resolve()):
-        child.wait(120)
+        child.wait(PATIENCE_S)
     for _ in range(2):  # the second look finds the process let go, and its code remembered
         seen = data.trainings.watch("own-1")
         assert not seen.running and "exit code 1" in seen.line

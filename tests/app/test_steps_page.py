@@ -16,7 +16,7 @@ import playwright.sync_api as playwright
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from chrome import Tab, serving
+from chrome import Tab, serving_page
 from conftest import STEPS, WORDS
 from pages import DAMAGES, words
 from sent import content
@@ -535,10 +535,7 @@ def canvas_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("canvas")
     root = Path(heatmap.__file__).parent.parent.parent
     (folder / "page.py").write_text(f"import sys\nsys.path.insert(0, {str(root)!r})\n{CANVAS}")
-    flags = ["--server.headless=true", "--browser.gatherUsageStats=false"]
-    with serving(
-        lambda port: ["-m", "streamlit", "run", "page.py", f"--server.port={port}", *flags], folder
-    ) as address:
+    with serving_page(folder) as address:
         yield address
 
 
@@ -552,7 +549,6 @@ def canvas_page(browser: playwright.Browser, server: str, query: str) -> playwri
     page = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme="light"
     ).new_page()
-    page.set_default_timeout(20_000)
     page.goto(f"{server}/?{query}")
     page.wait_for_selector("canvas[data-ms]")
     return page
@@ -672,7 +668,6 @@ def test_nothing_of_a_heatmap_is_cut_and_few_cells_are_not_stretched(
 def canvas_tab(chromium: playwright.Browser) -> Iterator[playwright.Page]:
     context = chromium.new_context(color_scheme="light")
     page = context.new_page()
-    page.set_default_timeout(20_000)
     yield page
     context.close()
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S, wait_until
 
 from app import memory, turns, work
 from app.data import rocks, runs
 from rockcore.log import sample_runs
 from rockcore.rocks.rule import RockRule
 
-PATIENCE_S = 10
 HABIT = sample_runs() / "habit"
 WAIT = work._wait  # as pages wait
 
@@ -50,15 +50,6 @@ def together() -> Iterator[Callable[..., list[threading.Thread]]]:
         assert not thread.is_alive()
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait for another thread to get there."""
-    for _ in range(int(PATIENCE_S / 0.01)):
-        if true():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it did not get there")
-
-
 def test_a_result_is_computed_once() -> None:
     calls: list[int] = []
     assert [
@@ -86,9 +77,9 @@ def test_sessions_with_one_question_share_one_computation(together) -> None:
         return "done"
 
     together(*[lambda: answers.append(work.work("shared", task, "…"))] * 4)
-    until(lambda: "shared" in work._jobs and work._jobs["shared"].waiting == 4)
+    wait_until(lambda: "shared" in work._jobs and work._jobs["shared"].waiting == 4)
     go.set()
-    until(lambda: len(answers) == 4)
+    wait_until(lambda: len(answers) == 4)
     assert calls == [1] and answers == ["done"] * 4 and not work._jobs
 
 
@@ -155,7 +146,7 @@ def test_work_goes_on_while_another_session_waits_and_stops_when_the_last_has_go
 
     monkeypatch.setattr(work, "_wait", wait)
     first, _ = together(lambda: ask("first"), lambda: ask("second"))
-    until(lambda: "wanted" in work._jobs and work._jobs["wanted"].waiting == 2)
+    wait_until(lambda: "wanted" in work._jobs and work._jobs["wanted"].waiting == 2)
     leave["first"].set()
     first.join(PATIENCE_S)
     assert not stopped.wait(0.2), "one who left stopped the work of one who waits"
@@ -217,9 +208,9 @@ def test_an_error_reaches_every_session_that_waits(together) -> None:
             errors.append(e)
 
     together(ask, ask, ask)
-    until(lambda: "wrong for all" in work._jobs and work._jobs["wrong for all"].waiting == 3)
+    wait_until(lambda: "wrong for all" in work._jobs and work._jobs["wrong for all"].waiting == 3)
     go.set()
-    until(lambda: len(errors) == 3)
+    wait_until(lambda: len(errors) == 3)
 
 
 def test_so_many_at_once_work_and_no_more_and_the_others_follow(together) -> None:
@@ -236,10 +227,10 @@ def test_so_many_at_once_work_and_no_more_and_the_others_follow(together) -> Non
     together(
         *[lambda i=i: answers.append(work.work(("many", i), task, "…")) for i in range(questions)]
     )
-    until(lambda: len(work._jobs) == questions)
+    wait_until(lambda: len(work._jobs) == questions)
     assert len(active) == turns.AT_ONCE
     go.set()
-    until(lambda: len(answers) == questions)
+    wait_until(lambda: len(answers) == questions)
     assert max(most) <= turns.AT_ONCE and not work._at_work
 
 
@@ -256,7 +247,7 @@ def test_work_that_needs_other_work_does_not_wait_for_a_free_place(together) -> 
             for i in range(2 * turns.AT_ONCE)
         ]
     )
-    until(lambda: len(answers) == 2 * turns.AT_ONCE)
+    wait_until(lambda: len(answers) == 2 * turns.AT_ONCE)
     assert sorted(answers) == [1 + i for i in range(2 * turns.AT_ONCE)]
     assert memory.known(("inner", 0)) == 0
 
@@ -290,9 +281,9 @@ def test_works_that_need_the_same_share_it(together) -> None:
     together(
         *[lambda i=i: answers.append(work.work(("outer", i), outer(i), "…")) for i in range(4)]
     )
-    until(lambda: "inner" in work._jobs and work._jobs["inner"].waiting == 4)
+    wait_until(lambda: "inner" in work._jobs and work._jobs["inner"].waiting == 4)
     go.set()
-    until(lambda: len(answers) == 4)
+    wait_until(lambda: len(answers) == 4)
     assert calls["inner"] == 1 and sorted(answers) == [f"{i} shared" for i in range(4)]
     assert not work._at_work and not work._jobs
 
@@ -330,14 +321,14 @@ def test_who_leaves_does_not_stop_what_another_work_needs(
 
     monkeypatch.setattr(work, "_wait", wait)
     together(ask_and_leave)
-    until(lambda: "inner" in work._jobs)
+    wait_until(lambda: "inner" in work._jobs)
     second = lambda pulse: f"second {work.work('inner', inner, '')}"  # noqa: E731
     together(lambda: answers.append(work.work("second", second, "stays")))
-    until(lambda: work._jobs["inner"].waiting == 2)
+    wait_until(lambda: work._jobs["inner"].waiting == 2)
     leave.set()
-    until(lambda: "first" not in work._jobs)
+    wait_until(lambda: "first" not in work._jobs)
     go.set()
-    until(lambda: answers == ["second inner"])
+    wait_until(lambda: answers == ["second inner"])
     assert stopped.wait(PATIENCE_S), "nobody waited for the first any more"
 
 
@@ -350,7 +341,7 @@ def test_a_work_that_only_a_left_one_needs_is_stopped_with_it(
     with pytest.raises(Ended):
         work.work("outer", lambda p: work.work("inner", endless(begun, stopped), "…"), "…")
     assert stopped.wait(PATIENCE_S)
-    until(lambda: not work._jobs and not work._at_work)
+    wait_until(lambda: not work._jobs and not work._at_work)
 
 
 def test_a_kept_question_is_answered_once_for_all(together) -> None:
@@ -363,9 +354,9 @@ def test_a_kept_question_is_answered_once_for_all(together) -> None:
         return 2 * n + plus
 
     together(*[lambda i=i: answers.append(double(i % 2, plus=1)) for i in range(8)])
-    until(lambda: len(work._jobs) == 2 and sum(j.waiting for j in work._jobs.values()) == 8)
+    wait_until(lambda: len(work._jobs) == 2 and sum(j.waiting for j in work._jobs.values()) == 8)
     go.set()
-    until(lambda: len(answers) == 8)
+    wait_until(lambda: len(answers) == 8)
     assert sorted(calls) == [(0, 1), (1, 1)] and sorted(answers) == [1] * 4 + [3] * 4
     assert double(1, plus=1) == 3 and len(calls) == 2
 
@@ -386,9 +377,9 @@ def test_an_error_of_a_kept_question_reaches_all_who_wait_and_is_not_kept(togeth
             errors.append(e)
 
     together(ask, ask, ask)
-    until(lambda: any(job.waiting == 3 for job in work._jobs.values()))
+    wait_until(lambda: any(job.waiting == 3 for job in work._jobs.values()))
     go.set()
-    until(lambda: len(errors) == 3)
+    wait_until(lambda: len(errors) == 3)
     assert calls == [1]
     with pytest.raises(ValueError, match="no"):
         refuse()
@@ -412,11 +403,11 @@ def test_a_page_that_is_ended_in_a_kept_question_leaves_it_to_the_next_who_waits
             ask()
 
     together(ended)
-    until(lambda: calls == [1])
+    wait_until(lambda: calls == [1])
     together(*[lambda: answers.append(ask())] * 3)
-    until(lambda: any(job.waiting == 4 for job in work._jobs.values()))
+    wait_until(lambda: any(job.waiting == 4 for job in work._jobs.values()))
     go.set()
-    until(lambda: answers == ["answer"] * 3)
+    wait_until(lambda: answers == ["answer"] * 3)
     assert calls == [1, 1] and not work._jobs
 
 
@@ -476,7 +467,7 @@ def test_questions_that_ask_others_are_answered_once_each_in_whatever_order(
         assert not thread.is_alive()
     assert [answers[i] for i in range(len(wanted))] == [value(n) for n in wanted]
     assert set(calls.values()) == {1}
-    until(lambda: not work._jobs and not work._at_work)
+    wait_until(lambda: not work._jobs and not work._at_work)
 
 
 def test_few_pages_are_drawn_at_once(together) -> None:
@@ -493,9 +484,9 @@ def test_few_pages_are_drawn_at_once(together) -> None:
     with pytest.MonkeyPatch.context() as patient:
         patient.setattr(turns, "_MOST_S", PATIENCE_S)
         together(*[draw] * (turns.AT_ONCE + 3))
-        until(lambda: len(drawn) == turns.AT_ONCE)
+        wait_until(lambda: len(drawn) == turns.AT_ONCE)
         go.set()
-        until(lambda: len(answers) == turns.AT_ONCE + 3)
+        wait_until(lambda: len(answers) == turns.AT_ONCE + 3)
     assert max(most) == turns.AT_ONCE
 
 
@@ -511,9 +502,9 @@ def test_a_page_is_drawn_though_those_whose_turn_it_is_do_not_end(together) -> N
             answers.append(1)
 
     together(*[hold] * turns.AT_ONCE)
-    until(lambda: turns._turns._value == 0)
+    wait_until(lambda: turns._turns._value == 0)
     together(draw)
-    until(lambda: answers == [1])
+    wait_until(lambda: answers == [1])
     go.set()
 
 
@@ -533,9 +524,9 @@ def test_a_page_that_waits_for_a_work_hands_on_its_turn(
             answers.append("drawn")
 
     together(*[wait] * turns.AT_ONCE)
-    until(lambda: "long" in work._jobs and work._jobs["long"].waiting == turns.AT_ONCE)
+    wait_until(lambda: "long" in work._jobs and work._jobs["long"].waiting == turns.AT_ONCE)
     together(draw)
-    until(lambda: answers == ["drawn"])
+    wait_until(lambda: answers == ["drawn"])
     go.set()
-    until(lambda: len(answers) == 1 + turns.AT_ONCE)
+    wait_until(lambda: len(answers) == 1 + turns.AT_ONCE)
     assert turns._turns._value == turns.AT_ONCE

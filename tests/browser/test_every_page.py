@@ -61,7 +61,6 @@ def violations(page: playwright.Page) -> list[str]:
 def test_a_page_works_offline_and_has_no_serious_violation_on_a_light_and_on_a_dark_screen(
     tab: Tab, refused: Path, address: str
 ) -> None:
-    tab.page.set_default_timeout(60_000)  # some pages look for rocks first
     tab.open(f"/{address}")
     for scheme, background in SCHEMES.items():
         tab.page.emulate_media(color_scheme=scheme)

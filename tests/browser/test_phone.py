@@ -43,7 +43,6 @@ HIDDEN = """() => {
 @pytest.fixture
 def phone(tab: Tab) -> Tab:
     tab.page.set_viewport_size({"width": 390, "height": 844})
-    tab.page.set_default_timeout(60_000)
     return tab
 
 

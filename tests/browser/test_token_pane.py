@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from bisect import bisect_right
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,7 @@ import playwright.sync_api as playwright
 import pytest
 from chrome import Tab
 from conftest import HOSTILE, WORDS
+from patience import wait_until
 from sent import content
 
 from app import data, words
@@ -196,10 +196,9 @@ def test_the_colours_are_the_same_with_and_without_highlights(
     assert nested == [[*(f"{name}-bed" for name in each), *each] for each in lines]
     assert any(nested)
     for each in (page, plain.page):
-        light, deadline = ink(each), time.monotonic() + 30
+        light = ink(each)
         each.emulate_media(color_scheme="dark")
-        while ink(each) == light and time.monotonic() < deadline:  # until Streamlit has followed
-            each.wait_for_timeout(20)
+        wait_until(lambda each=each, light=light: ink(each) != light)  # Streamlit has followed
     inks = ink(page), ink(plain.page)
     assert inks[0] == inks[1] and len(set(inks[0])) > 2, (
         "dimmed text has to be seen on a dark page too"
@@ -667,7 +666,7 @@ def test_rocks_are_underlined_below_their_box_on_the_page_and_in_an_export(
     tab.page.set_viewport_size({"width": 1280, "height": 1400})
     tab.page.emulate_media(color_scheme=theme)
     page = read(tab, "run=habit&source=final")
-    toggle(page, "kept").wait_for(timeout=60_000)
+    toggle(page, "kept").wait_for()
     tab.rest()
     pane = "rockPanes.get('token pane')"
     found = rows_below(page, f"{pane}.spans.filter((_, i) => {pane}.marks[i] === 3)", page)
@@ -707,10 +706,10 @@ def test_the_legend_says_what_every_line_means_in_trace_in_the_lab_and_in_compar
     )
     assert used <= set(names), "a line that no legend explains"
     tab.open("/threshold_lab?run=habit")
-    playwright.expect(tab.page.locator(".lines li")).to_have_count(6, timeout=60_000)
+    playwright.expect(tab.page.locator(".lines li")).to_have_count(6)
     assert {"dotted", "dashed", "thick"} == set(legend(tab.page))
     tab.open("/compare?run=tiny&run_b=sorted&source=final")
-    playwright.expect(tab.page.locator(".lines li")).to_have_count(2, timeout=60_000)
+    playwright.expect(tab.page.locator(".lines li")).to_have_count(2)
     assert tab.page.locator(".lines li").all_inner_texts() == [
         "double: only in A",
         "double: only in B",

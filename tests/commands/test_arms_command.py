@@ -9,12 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from patience import PATIENCE_S, wait_until
 from small_arms import write_small_arms
 
 from rockcore.cli import main
@@ -36,7 +35,6 @@ SIZES = [
     *("--probe-every=2", "--threads=1", "--max-new-tokens=60"),
 ]
 ARMS = "--arms=baseline,rock-freeze"
-NEVER_S = 300  # the machines are shared: a slow training is no failure
 
 
 def write_set(file: Path, ids: tuple[int, ...], run: Run) -> Path:
@@ -70,13 +68,6 @@ def begin(command: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_until(true: Callable[[], bool], child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + NEVER_S
-    while not true():
-        assert child.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)  # another process writes; there is no event to wait on
-
-
 def steps_of(run: Path) -> int:
     return len(table_files(run, "metrics"))
 
@@ -98,7 +89,7 @@ def trained(tmp_path_factory, bundled) -> ArmsFolder:
     child = begin(command)
     wait_until(lambda: steps_of(first) > 0, child)
     os.kill(child.pid, signal.SIGINT)
-    said = child.communicate(timeout=NEVER_S)[0].decode()
+    said = child.communicate(timeout=PATIENCE_S)[0].decode()
     assert child.returncode == 130 and "Traceback" not in said, said
     if Run.open(first).meta.status != "finished":  # it was at its last step
         assert Run.open(first).meta.status == "stopped"
@@ -106,7 +97,7 @@ def trained(tmp_path_factory, bundled) -> ArmsFolder:
     child = begin(command)
     wait_until(lambda: steps_of(second) > 1, child)
     os.killpg(child.pid, signal.SIGKILL)
-    child.communicate(timeout=NEVER_S)
+    child.communicate(timeout=PATIENCE_S)
     assert Run.open(first).meta.status == "finished"
     before = stamps(first)
 
@@ -223,7 +214,7 @@ def test_a_second_sigterm_ends_the_trainings_too_and_each_says_so(tmp_path, bund
     while b"once more" not in child.stdout.readline():
         pass
     os.kill(child.pid, signal.SIGTERM)
-    said = child.communicate(timeout=NEVER_S)[0].decode()
+    said = child.communicate(timeout=PATIENCE_S)[0].decode()
     assert child.returncode == 130 and "Traceback" not in said, said
     for run in runs:
         meta = Run.open(run).meta

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from chrome import PAGES
 from fuzzing.answers import Refusal
 from pages import MAIN, words
+from patience import PATIENCE_S
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -112,7 +113,7 @@ def printed(*arguments: str) -> tuple[Any, str]:
 def page(name: str, places: list[Path], run: str | None) -> AppTest:
     """One page on these places; raises if it does not end."""
     sys.argv = [MAIN, *map(str, places)]
-    app = AppTest.from_file(MAIN, default_timeout=60)
+    app = AppTest.from_file(MAIN, default_timeout=PATIENCE_S)
     if run is not None:
         app.query_params["run"] = run
     app._page_hash = "" if name == "overview" else calc_hash(name)

@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from patience import PATIENCE_S
 
 from rockcore.log.beside import together
-
-PATIENCE_S = 10
 
 
 class Stop(Exception):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S, wait_until
 
 from rockcore.log import Run, RunWriter, holders, lock
 from rockcore.log.folders import STDOUT, read_run
@@ -57,7 +58,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_of_many_that_begin_at_once_one_wins_and_the_others_are_told_its_name(tmp_path):
-    racers = [hold(tmp_path / "new", patience=0.2) for _ in range(12)]
+    racers = [hold(tmp_path / "new", patience=1.0) for _ in range(12)]
     said = [first_line(racer) for racer in racers]
     winners = [racer for racer, line in zip(racers, said, strict=True) if line == "mine\n"]
     assert len(winners) == 1
@@ -65,7 +66,7 @@ def test_of_many_that_begin_at_once_one_wins_and_the_others_are_told_its_name(tm
     assert all(f"process {winners[0].pid} on " in line for line in others)
     assert all("trains it since 2" in line and "last sign of life" in line for line in others)
     for racer in racers:
-        racer.communicate("", timeout=60)
+        racer.communicate("", timeout=PATIENCE_S)
     assert not (tmp_path / "new" / LOCK).exists()  # a clean end takes the lock with it
 
 
@@ -81,7 +82,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_with_a_word(tmp_path):
     held = holder_of(tmp_path)
     assert held is not None and held.alive and held.pid == process.pid
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     left = holder_of(tmp_path)
     assert left is not None and not left.alive and left.pid == process.pid
     with locked(tmp_path, "training") as mine:
@@ -125,7 +126,7 @@ def other_host(folder: Path, silent_s: float) -> None:
 def test_another_machine_holds_a_folder_as_long_as_it_gives_a_sign_of_life(tmp_path, hasty):
     other_host(tmp_path, silent_s=holders.SILENT_S / 2)
     assert holder_of(tmp_path).alive
-    told = pytest.raises(FolderInUse, match=r"process 7 on far trains it .* 7\d s ago.* 150 s")
+    told = pytest.raises(FolderInUse, match=r"process 7 on far trains it .* \d+ s ago.* 150 s")
     with told, locked(tmp_path, "training"):
         pass
     other_host(tmp_path, silent_s=holders.SILENT_S * 2)
@@ -159,9 +160,7 @@ def test_the_sign_of_life_comes_by_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "BEAT_S", 0.01)
     with locked(tmp_path, "training"):
         os.utime(tmp_path / LOCK, (0, 0))
-        deadline = time.monotonic() + 60
-        while holder_of(tmp_path).beat == 0:
-            assert time.monotonic() < deadline
+        wait_until(lambda: holder_of(tmp_path).beat)
 
 
 @pytest.mark.parametrize(

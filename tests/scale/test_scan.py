@@ -8,8 +8,6 @@ import os
 import select
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,6 +16,8 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+from halted import halted_scan
+from patience import PATIENCE_S
 from planted import Plan as Planted
 from planted import write
 
@@ -153,16 +153,13 @@ def test_a_worker_that_is_killed_changes_nothing(log: Path, whole: RockReport, t
 
 
 def test_workers_end_with_a_scan_that_is_killed(log: Path, tmp_path: Path):
-    words = ["scan", str(log), "--out", str(tmp_path / "out"), "--workers", "1"]
-    killed = subprocess.Popen([sys.executable, "-m", "rockcore", *words, "--shard-rows", "300"])
-    while not list(tmp_path.glob("out/partials/sums/*.parquet")):
-        assert killed.poll() is None
+    killed = halted_scan(log, tmp_path / "out")
     workers = [os.pidfd_open(int(pid)) for pid in children(killed.pid)]
     killed.kill()
-    killed.wait()
+    killed.communicate(timeout=PATIENCE_S)
     assert workers
     for worker in workers:
-        assert select.select([worker], [], [], 60)[0]  # readable when the process has ended
+        assert select.select([worker], [], [], PATIENCE_S)[0]  # readable when the process has ended
         os.close(worker)
 
 

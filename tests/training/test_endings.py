@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from test_session import SHORT, config, logged
 
 from rockcore.config import SessionConfig
@@ -190,7 +191,7 @@ def test_a_terminal_that_is_closed_ends_the_training_in_it_cleanly(tmp_path):
     while not (tmp_path / "r" / "metrics" / "step=000001.parquet").exists():
         assert child.poll() is None and os.read(ours, 1 << 16)  # what it prints is what we wait on
     os.close(ours)
-    assert child.wait(timeout=300) == 0
+    assert child.wait(timeout=PATIENCE_S) == 0
     meta = Run.open(tmp_path / "r").meta
     assert meta.status == "stopped" and meta.reason.startswith("stopped by request after step")
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from patience import PATIENCE_S
 
 from rockcore import world
 from rockcore.config import SessionConfig
@@ -120,7 +121,7 @@ def test_the_first_piece_that_fails_is_told_and_those_behind_it_do_not_touch_wha
             later_failed.set()
             raise ValueError("later")
         if piece == 2:
-            later_failed.wait(20)
+            assert later_failed.wait(PATIENCE_S)
             raise ValueError("first")
         wait()
         touched.append(piece)

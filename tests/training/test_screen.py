@@ -10,13 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE_S, wait_until
 
 from rockcore import world
 from rockcore.analysis.knockout_candidates import BadCandidates, Wanted, spellings
@@ -249,10 +249,8 @@ def test_a_screen_that_was_killed_goes_on(run_with_checkpoints, monkeypatch, by,
     command = [sys.executable, "-m", "rockcore", "knockout", str(run_with_checkpoints)]
     begun = [*command, "--problems", "8", "--processes", "2", "--count", "6", "--no-windows"]
     process = subprocess.Popen(begun, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(run_with_checkpoints.glob(f"{FOLDER}/outcomes/*.parquet")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: [*run_with_checkpoints.glob(f"{FOLDER}/outcomes/*.parquet")], process)
+    process.send_signal(signal.SIGSTOP)  # it is in the middle, however slow all else is here
     children = children_of(process.pid)
     monkeypatch.setattr(lock, "PATIENCE_S", 0.0)
     for other in (
@@ -263,10 +261,9 @@ def test_a_screen_that_was_killed_goes_on(run_with_checkpoints, monkeypatch, by,
             other()
     monkeypatch.undo()
     process.send_signal(by)
-    assert process.wait() == code
-    while any(map(is_at_work, children)):  # none of them waits for work for ever
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(PATIENCE_S) == code
+    wait_until(lambda: not any(map(is_at_work, children)))  # none waits for work for ever
     kept = files(run_with_checkpoints)
     (run_with_checkpoints / FOLDER / "outcomes" / ".t1.parquet.9.tmp").touch()
     screen.run(run_with_checkpoints, ScreenSettings(processes=1))

@@ -3,12 +3,10 @@
 import json
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import small_pairs
 import torch
+from patience import PATIENCE_S, wait_until
 from safetensors.torch import load_file
 
 from rockcore import cli
@@ -518,17 +517,14 @@ def start(out: Path, *flags: str) -> subprocess.Popen:
 
 
 def wait_for(path: Path, child: subprocess.Popen) -> None:
-    end = time.monotonic() + 120
-    while not path.exists():
-        assert child.poll() is None and time.monotonic() < end, child.communicate()[0]
-        select.select([], [], [], 0.02)  # another process writes: there is nothing to be woken by
+    wait_until(path.exists, child, lambda: child.communicate(timeout=PATIENCE_S)[0])
 
 
 def test_ctrl_c_ends_cleanly_with_a_usable_run(tmp_path):
     child = start(tmp_path / "r", "--steps", "5000", "--held-out", "0")
     wait_for(tmp_path / "r" / "metrics" / "step=000002.parquet", child)
     child.send_signal(signal.SIGINT)
-    output = child.communicate(timeout=60)[0]
+    output = child.communicate(timeout=PATIENCE_S)[0]
     assert child.returncode == 0 and "Traceback" not in output and "stopped" in output
     run = Run.open(tmp_path / "r")
     assert run.meta.status == "stopped" and run.steps("probe/final")[-1] == run.steps("metrics")[-1]
@@ -542,7 +538,7 @@ def test_a_killed_run_keeps_its_steps_and_can_be_resumed(tmp_path):
     steps = Run.open(tmp_path / "r").steps("metrics")
     assert steps == list(range(len(steps)))
     resumed = start(tmp_path / "r", "--resume", "--steps", str(len(steps) + 1))
-    output = resumed.communicate(timeout=120)[0]
+    output = resumed.communicate(timeout=PATIENCE_S)[0]
     assert resumed.returncode == 0, output
     assert Run.open(tmp_path / "r").meta.status == "finished"
 
@@ -556,7 +552,7 @@ def test_a_disk_that_takes_no_more_is_named_and_what_was_written_stays(tmp_path)
     resource.prlimit(
         child.pid, resource.RLIMIT_FSIZE, (6_000, 6_000)
     )  # run.json still fits, the tokens of a step do not
-    output = child.communicate(timeout=120)[0]
+    output = child.communicate(timeout=PATIENCE_S)[0]
     assert (
         child.returncode == 1
         and "could not be written" in output
