@@ -125,6 +125,15 @@ def ahead(task: Callable[[], None]) -> None:
             _start_next()
 
 
+def pulse() -> None:
+    """For what is asked by `kept_saying`: stop it here, in its thread, when nobody waits for it any
+    more.
+    """
+    job: _Job | None = getattr(_here, "job", None)
+    if job is not None:
+        job.pulse()
+
+
 def is_known(question: Callable[..., Any], *args: Any) -> bool:
     """Whether the answer of a question that is kept is there at once."""
     return known((_inner(question), args, ()), MISSING) is not MISSING

@@ -16,7 +16,7 @@ from app.components.packing import ids_as_key, ids_of_key
 from app.data import rules, runs, texts
 from app.data.runs import RunKey
 from app.memory import known, remember
-from app.work import Pulse, is_known, kept, kept_saying, weigh, work
+from app.work import Pulse, is_known, kept, kept_saying, pulse, weigh, work
 from rockcore.analysis.rock_share import RockShare, rock_share
 from rockcore.analysis.sets_beside import SetsBeside, sets_beside
 from rockcore.rocks import Examined, RockReport, RockRule, occurrences, tables
@@ -97,7 +97,7 @@ def rule_names() -> list[str]:
 @kept_saying("Reading the log")
 def _read(run: RunKey, what: tuple[Any, ...]) -> Examined:
     """What the rules that read the same share."""
-    return Examined(runs.log(run), RockRule(**dict(zip(READS, what, strict=True)))).loaded()
+    return Examined(runs.log(run), RockRule(**dict(zip(READS, what, strict=True)))).loaded(pulse)
 
 
 @kept_saying("Sorting the occurrences")

@@ -14,7 +14,8 @@ import pandas as pd
 from rockcore.categories import Rule, categorize_all
 from rockcore.categories.places import Places, usual_places
 from rockcore.log import Run
-from rockcore.log.beside import together
+from rockcore.log.beside import in_turn, together
+from rockcore.log.parts import LARGE
 from rockcore.rocks import controls
 from rockcore.rocks.cutoff import Cutoff
 from rockcore.rocks.detection import Detection
@@ -38,7 +39,8 @@ def conclude(
     """
     cut, corpus, rule = found.cutoff, found.corpus, found.rule
     _ = found.in_set, found.order  # both ask for them
-    (groups, control), tokens = together(
+    both = together if len(corpus) >= LARGE else in_turn
+    (groups, control), tokens = both(
         lambda: (_groups(found), _control(found)),
         lambda pulse: _tokens(run, found.heeding(pulse), classes, categories),
         found.pulse,

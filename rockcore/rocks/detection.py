@@ -111,6 +111,7 @@ class Detection:
         checkpoint.
         """
         pre, post = self.tau
+        self.pulse()
         if self.material.paired:
             return (self.corpus.losses[0] >= pre) & (self.corpus.losses[-1] >= post)
         if self.material.mode in ("bounds", "single"):
@@ -166,11 +167,12 @@ class Detection:
     @cached_property
     def candidates(self) -> Candidates | None:
         """The persistent occurrences and their contexts."""
-        return (
-            None
-            if self.high is None
-            else persistence.candidates(self.corpus, np.flatnonzero(self.high), self.rule)
-        )
+        if self.high is None:
+            return None
+        self.pulse()
+        found = persistence.candidates(self.corpus, np.flatnonzero(self.high), self.rule)
+        self.pulse()
+        return found
 
     @cached_property
     def consistency(self) -> Consistency | None:

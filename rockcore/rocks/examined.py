@@ -18,6 +18,7 @@ import pandas as pd
 from rockcore.categories import Rule
 from rockcore.log import Run
 from rockcore.log.beside import together
+from rockcore.log.parts import LARGE
 from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.conclusion import conclude, top_types
 from rockcore.rocks.context import Pulse
@@ -121,10 +122,10 @@ class Examined:
             new._reading = self._reading
         return new
 
-    def loaded(self) -> Examined:
-        """The same, with the log read."""
+    def loaded(self, pulse: Pulse | None = None) -> Examined:
+        """The same, with the log read; that alone is stopped by `pulse`, where there is one."""
         if self.scanned is None:
-            _ = self.material
+            self._reading.read(pulse or self.pulse)
         return self
 
     @cached_property
@@ -200,7 +201,7 @@ class Examined:
                 raise self.scanned.needs("A second run, or categories of one's own,")
             return self.scanned.report_under(self.rule)
         found = self.detection
-        if self.rule.seed not in self._reading.classes:
+        if self.rule.seed not in self._reading.classes and len(found.corpus) >= LARGE:
             self._find_beside_classes(found)
         return conclude(self.run, found, self.classes, self.categories)
 
@@ -208,8 +209,7 @@ class Examined:
         """The set here, and the classes on another core: neither asks for the other."""
         material, rule = self.material, self.rule
         for corpus in material.corpora:
-            corpus.summed(self.pulse)  # both add up its cells
-
+            corpus.summed(self.pulse)  # both ask for its cells
         _, classes = together(
             lambda: (found.cutoff, found.precision),
             lambda pulse: classes_of(material, rule, pulse),

@@ -53,6 +53,7 @@ def kept_in_parts(
 
 
 _MOST_CELLS = 2_000_000  # counts of similar occurrences held at a time, one a part
+_FEW = 2_000  # occurrences: to search the contexts of so few twice takes longer than more sums
 
 
 @dataclass(frozen=True)
@@ -72,32 +73,39 @@ class _Types:
         where they are so few that one could have them all.
         """
         found, nearby, rule = self.found, self.whole.nearby, self.rule
-        ones = np.ones((1, len(found.at)), np.int64)
-        near_PM = self._sums(ones)[:, 0]
-        kept = np.zeros((len(near_PM), 2, len(found.at)), bool)
+        few = len(found.at) <= _FEW
+        near_PkM = self._sums(moments(found.rollout)[: 3 if few else 1])
+        kept = np.zeros((len(near_PkM), 2, len(found.at)), bool)
         alone, most = np.zeros_like(kept), _most_in_a_rollout(found)
-        for mask, n, out, unsure in zip(self.inside_PM, near_PM, kept, alone, strict=True):
+        for mask, n, out, unsure in zip(self.inside_PM, near_PkM[:, 0], kept, alone, strict=True):
             for side, (m, near) in enumerate(((mask, n), (~mask, self.whole.near[0] - n))):
                 of_type = np.bincount(found.type[m], minlength=found.type.max(initial=-1) + 1)
                 out[side] = m & nearby.often(near, of_type[found.type], rule)
                 if rule.min_rollouts > 1:
                     unsure[side] = out[side] & (near - nearby.own <= most)
         if len(asked := np.flatnonzero(alone.any(axis=(0, 1)))):
-            kept[:, :, asked] &= self._spread(asked, near_PM[:, asked])
+            kept[:, :, asked] &= self._spread(asked, near_PkM[:, :, asked])
         return kept
 
-    def _spread(self, asked: np.ndarray, near_Pa: np.ndarray) -> np.ndarray:
-        """(P, 2, asked) bool: the similar ones elsewhere are not all of one rollout."""
+    def _spread(self, asked: np.ndarray, near_Pka: np.ndarray) -> np.ndarray:
+        """(P, 2, asked) bool: the similar ones elsewhere are not all of one rollout. `near_Pka`:
+        their moments, or how many they are.
+        """
+        whole = self.whole.of(asked)
+        if near_Pka.shape[1] == 1:
+            near_Pka = np.concatenate([near_Pka, self._moments(asked)], axis=1)
+        sides = ((n, whole.near - n) for n in near_Pka)
+        return np.array([[whole.nearby.spread(n, self.rule) for n in both] for both in sides])
+
+    def _moments(self, asked: np.ndarray) -> np.ndarray:
+        """(P, 2, asked) the moments but the first."""
         of_type = np.zeros(self.found.type.max(initial=-1) + 1, bool)
         of_type[self.found.type[asked]] = True
         some = np.flatnonzero(of_type[self.found.type])
         wanted = np.zeros(len(self.found.at), bool)
         wanted[asked] = True
-        sums = self._of(some)._sums(moments(self.found.rollout[some])[1:], wanted[some])
-        near = np.concatenate([near_Pa[:, None], sums[:, :, wanted[some]]], axis=1)
-        whole = self.whole.of(asked)
-        sides = ((n, whole.near - n) for n in near)
-        return np.array([[whole.nearby.spread(n, self.rule) for n in both] for both in sides])
+        of_some = moments(self.found.rollout[some])[1:]
+        return self._of(some)._sums(of_some, wanted[some])[:, :, wanted[some]]
 
     def _of(self, some: np.ndarray) -> _Types:
         return replace(

@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from patience import PATIENCE_S, wait_until
 
 from app import memory, turns, work
+from app.data import rocks, runs
+from rockcore.log import sample_runs
+from rockcore.rocks.rule import RockRule
 
+HABIT = sample_runs() / "habit"
 WAIT = work._wait  # as pages wait
 
 
@@ -112,6 +116,18 @@ def test_an_ended_page_stops_its_work_at_the_next_pulse_and_nothing_is_remembere
         work.work("endless", endless(begun, stopped), "…")
     assert stopped.wait(PATIENCE_S)
     assert memory.known("endless", memory.MISSING) is memory.MISSING
+
+
+def test_a_log_that_nobody_waits_for_any_more_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, stopped = threading.Event(), threading.Event()
+    read = endless(begun, stopped)
+    monkeypatch.setattr("rockcore.rocks.examined.gather", lambda run, rule, pulse: read(pulse))
+    end_page_once(begun, monkeypatch)
+    with pytest.raises(Ended):
+        rocks.examined(runs.key(str(HABIT)), RockRule())
+    assert stopped.wait(PATIENCE_S)
 
 
 def test_work_goes_on_while_another_session_waits_and_stops_when_the_last_has_gone(

@@ -96,6 +96,17 @@ def test_positions_of_a_control_do_not_depend_on_how_many_are_sorted_at_once(mon
     assert np.array_equal(found, np.sort(np.concatenate(by_rollout)))
 
 
+def test_draws_that_are_all_high_leave_a_control_no_shorter():
+    class Unlucky:
+        def random(self, n: int) -> np.ndarray:
+            return np.linspace(1, 0.99, n, endpoint=False)
+
+    rows = Rows(np.array([200, 100]))
+    free, rng = np.arange(len(rows)), Unlucky()
+    found = controls.positions(rows, free, np.array([2, 0]), rng)  # pyright: ignore
+    assert found.tolist() == [198, 199]
+
+
 def test_class_intervals_take_no_more_memory_than_a_few_blocks(monkeypatch):
     log, _ = planted.corpus(planted.Plan.sized(200_000))
     found = History.of((log,), True)

@@ -4,6 +4,8 @@ that read the same.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from test_detection import ALL, one_type_each
 
 from rockcore.log import Run
-from rockcore.rocks import Examined, RockRule, detect, examined
+from rockcore.rocks import Examined, RockRule, conclusion, detect, examined
 from rockcore.rocks.cutoff import K_MAX
 
 LOG = brute.eighths(3, 8, 12, 5)
@@ -42,6 +44,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(examined, name, answer)
     return made
+
+
+@pytest.fixture
+def side_by_side(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on stages go side by side as in large logs."""
+
+    def start() -> None:
+        for module in (examined, conclusion):
+            monkeypatch.setattr(module, "LARGE", 0)
+
+    return start
 
 
 def ask_all(one: Examined) -> None:
@@ -115,6 +128,40 @@ def test_work_is_stopped_by_its_pulse_and_can_be_done_again(run):
     with pytest.raises(Stopped):
         _ = one.under(LOOSE, stop).report
     assert one.under(LOOSE).report.to_dict() == detect(run, LOOSE).to_dict()
+
+
+@pytest.mark.parametrize("mode", ["paired", "matched", "bounds"])
+def test_stages_side_by_side_find_what_they_find_in_turn(run, mode, side_by_side):
+    rule = replace(LOOSE, mode=mode)
+    want = detect(run, rule).to_dict()
+    side_by_side()
+    assert detect(run, rule).to_dict() == want
+
+
+def test_stages_side_by_side_are_stopped_from_this_thread_wherever_they_are(run, side_by_side):
+    class Stopped(Exception):
+        pass
+
+    want, me = detect(run, LOOSE).to_dict(), threading.get_ident()
+    side_by_side()
+    left = calls = 10**9
+
+    def pulse() -> None:
+        nonlocal left
+        assert threading.get_ident() == me
+        left -= 1
+        if left < 0:
+            raise Stopped
+
+    one = Examined(run, LOOSE).loaded()
+    _ = one.under(LOOSE, pulse).report
+    calls -= left
+    for share in (0.05, 0.3, 0.6, 0.8):
+        again = Examined(run, LOOSE).loaded()
+        left = int(share * calls)
+        with pytest.raises(Stopped):
+            _ = again.under(LOOSE, pulse).report
+        assert again.under(LOOSE).report.to_dict() == want
 
 
 def test_what_was_worked_out_before_is_known(run, calls):

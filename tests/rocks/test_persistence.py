@@ -136,11 +136,14 @@ def test_asking_for_more_keeps_no_more(log, rule, knob):
 
 
 @brute.examples(40)
-@given(brute.logs(), brute.rules(), st.integers(0, 1000))
-def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, rule, seed):
+@given(brute.logs(), brute.rules(), st.integers(0, 1000), st.sampled_from([0, 10**6]))
+def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, rule, seed, few):
     found, _, _ = found_by(log, rule)
     parts = np.random.default_rng(seed).random((3, len(log.tokens))) < 0.5
-    for part, sides in zip(parts, kept_in_parts(found, parts, rule), strict=True):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rockcore.rocks.kept_in_parts._FEW", few)
+        both = list(kept_in_parts(found, parts, rule))
+    for part, sides in zip(parts, both, strict=True):
         for mask, kept in zip((part, ~part), sides, strict=True):
             inside = mask[found.rollout]
             assert not kept[~inside].any()
