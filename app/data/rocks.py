@@ -36,7 +36,7 @@ from rockcore.rocks.tables import (
     ranked_by,
     types_by,
 )
-from rockcore.rocks.thresholds import Instant
+from rockcore.rocks.thresholds import Course, Instant, Reading
 from rockcore.schema import Texts
 from rockcore.spelling import visible
 
@@ -56,11 +56,13 @@ __all__ = [
     "SCORES",
     "SORTS",
     "BadRule",
+    "Course",
     "Densities",
     "Examined",
     "Flow",
     "Instant",
     "Pick",
+    "Reading",
     "RockReport",
     "RockRule",
     "RockShare",
@@ -125,6 +127,11 @@ def instant(run: RunKey, rule: RockRule) -> Instant | None:
     if asked.table is not None and asked.table.is_slow(*asked.tau):
         return _looked_through(run, rule)
     return asked.instant
+
+
+def courses(run: RunKey, rule: RockRule, as_one: bool) -> list[Course]:
+    """What is persistent wherever a hand may put the thresholds; of what `instant` has sorted."""
+    return examined(run, rule).courses(as_one)
 
 
 def taus(run: RunKey, rule: RockRule) -> dict[str, float]:

@@ -14,6 +14,7 @@ import pandas as pd
 from rockcore.categories import Rule, categorize_all
 from rockcore.categories.places import Places, usual_places
 from rockcore.log import Run
+from rockcore.log.beside import together
 from rockcore.rocks import controls
 from rockcore.rocks.cutoff import Cutoff
 from rockcore.rocks.detection import Detection
@@ -36,7 +37,12 @@ def conclude(
     rules in place of the run's.
     """
     cut, corpus, rule = found.cutoff, found.corpus, found.rule
-    tokens = token_table(run, found, classes, _usual_places(found, run), categories)
+    _ = found.in_set, found.order  # both ask for them
+    (groups, control), tokens = together(
+        lambda: (_groups(found), _control(found)),
+        lambda pulse: _tokens(run, found.heeding(pulse), classes, categories),
+        found.pulse,
+    )
     density = pd.DataFrame({"rollout_id": corpus.rollout_ids, **found.density()})
     return RockReport(
         run=str(run.path),
@@ -60,8 +66,8 @@ def conclude(
         tokens=tokens,
         rollouts=density,
         curves=curves(cut),
-        groups=pd.DataFrame(columns=OF_GROUPS) if found.material.single else _groups(found),
-        control=_control(found),
+        groups=groups,
+        control=control,
         notes=notes_on(found),
         why_empty=why_empty(found),
         enough=cut.enough,
@@ -118,6 +124,12 @@ def _usual_places(found: Detection, run: Run) -> Places:
     return Places(*(each[corpus.types] for each in places))
 
 
+def _tokens(
+    run: Run, found: Detection, classes: pd.DataFrame, categories: tuple[Rule, ...] | None
+) -> pd.DataFrame:
+    return token_table(run, found, classes, _usual_places(found, run), categories)
+
+
 def token_table(
     run: Run,
     found: Detection,
@@ -172,6 +184,8 @@ def _groups(found: Detection) -> pd.DataFrame:
     The rare ones are chosen at the first checkpoint, also where it has texts of its own: chosen at
     the last they would seem to have risen.
     """
+    if found.material.single:
+        return pd.DataFrame(columns=OF_GROUPS)
     history, k, ids = (
         History.of(found.material.corpora, found.material.paired, found.pulse),
         found.cutoff.k,

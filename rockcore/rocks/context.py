@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from rockcore.rocks.corpus import blocks
+
 _BEYOND, _START, _END = -1, -2, -3
 WIDEST = 6  # 2^12 sets of offsets; each further token a side makes it four times as many
 
@@ -73,6 +75,36 @@ def similar_sums(
     only these occurrences are answered for: the others still count as similar to them, but groups
     that hold none of them are not searched.
     """
+    of_type_N, weights_kN = pd.factorize(type_N)[0], np.asarray(weights_kN, np.int64)
+    counts = np.bincount(of_type_N)
+    asked = counts > 1  # one alone is similar to itself
+    if wanted_N is not None:
+        asked &= np.bincount(of_type_N, wanted_N, len(counts)) > 0
+    order, ends = np.argsort(of_type_N, kind="stable"), np.append(0, np.cumsum(counts))
+    sums_kN = weights_kN.copy()
+    for a, b in blocks(counts, _ROWS):
+        some = order[ends[a] : ends[b]]
+        some = some[asked[of_type_N[some]]]
+        if len(some):
+            wanted = None if wanted_N is None else wanted_N[some]
+            sums_kN[:, some] = _sums_of_types(
+                of_type_N[some], context_LN[:, some], need, weights_kN[:, some], wanted, pulse
+            )
+    return sums_kN
+
+
+_ROWS = 100_000  # of some types, searched together: more of them leave the caches
+
+
+def _sums_of_types(
+    type_N: np.ndarray,
+    context_LN: np.ndarray,
+    need: int,
+    weights_kN: np.ndarray,
+    wanted_N: np.ndarray | None,
+    pulse: Pulse,
+) -> np.ndarray:
+    """(k, N): see `similar_sums`, of all occurrences of some types."""
     of_type_N = row_N = pd.factorize(type_N)[0].astype(np.int64)
     for token_N in context_LN:
         pulse()

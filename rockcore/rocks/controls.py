@@ -99,19 +99,25 @@ def positions(
     """
     rollout, drawn = rows.rollout[free], rng.random(len(free))
     in_rollout, begin, taken = np.bincount(rollout, minlength=len(rows.lengths)), 0, []
-    for a, b in blocks(in_rollout, _SORTED_AT_ONCE):  # a sort of all of them leaves every cache
+    # below it lie nearly always as many as are wanted: the others need not be sorted
+    likely_B = (wanted_B + 5 * np.sqrt(wanted_B)) / np.maximum(in_rollout, 1)
+    for a, b in blocks(in_rollout, _AT_A_TIME):  # a sort of all of them leaves every cache
         pulse()
-        end = begin + int(in_rollout[a:b].sum())
-        some = rollout[begin:end]
-        order = begin + np.lexsort((drawn[begin:end], some))
-        first = np.cumsum(in_rollout[a:b]) - in_rollout[a:b]
-        place = np.arange(end - begin) - first[some - a]  # the order is by rollout, as `some` is
-        taken.append(np.sort(free[order[place < wanted_B[some]]]))
+        end, wanted = begin + int(in_rollout[a:b].sum()), wanted_B[a:b]
+        of, draws = rollout[begin:end] - a, drawn[begin:end]
+        low = draws < likely_B[a:b][of]
+        short = np.bincount(of[low], minlength=b - a) < np.minimum(wanted, in_rollout[a:b])
+        some = np.flatnonzero(low | short[of])
+        of = of[some]
+        order = some[np.lexsort((draws[some], of))]
+        n = np.bincount(of, minlength=b - a)
+        place = np.arange(len(of)) - (np.cumsum(n) - n)[of]  # the order is by rollout, as `of` is
+        taken.append(np.sort(free[begin + order[place < wanted[of]]]))
         begin = end
     return np.concatenate(taken) if taken else np.zeros(0, np.int64)
 
 
-_SORTED_AT_ONCE = 50_000
+_AT_A_TIME = 200_000  # positions
 
 
 def windows(

@@ -8,6 +8,7 @@ later ones are still at work; `pulse` is called all along and stops the work by 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from itertools import islice, repeat
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from rockcore.rocks.context import Pulse
 from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.cutoff import Cutoff, Side
 from rockcore.rocks.gather import Material, needs_two
+from rockcore.rocks.kept_in_parts import kept_in_parts
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.rule import RockRule
@@ -79,6 +81,12 @@ class Detection:
             and (rule.score != "joint" or other is None)
         ):
             raise needs_two(rule.score, material)
+
+    def heeding(self, pulse: Pulse) -> Detection:
+        """The same, with all that is known of it, stopped by another pulse."""
+        other = copy(self)
+        other.pulse = pulse
+        return other
 
     @property
     def corpus(self) -> Corpus:
@@ -242,7 +250,7 @@ class Detection:
         found, v = self.candidates, len(self.corpus.types)
         needed = found is not None and self.score == "rock_score_ctx"
         kept = (
-            recurrence.kept_in_parts(found, parts_PB, self.rule, self.pulse)
+            kept_in_parts(found, parts_PB, self.rule, self.pulse, self.consistency)
             if needed and found is not None
             else repeat((None, None))
         )

@@ -17,6 +17,7 @@ import pandas as pd
 
 from rockcore.categories import Rule
 from rockcore.log import Run
+from rockcore.log.beside import together
 from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.conclusion import conclude, top_types
 from rockcore.rocks.context import Pulse
@@ -27,7 +28,7 @@ from rockcore.rocks.report import RockReport
 from rockcore.rocks.rule import RockRule
 from rockcore.rocks.rule_fields import BadRule
 from rockcore.rocks.scanned import Scanned
-from rockcore.rocks.thresholds import Instant, Quantiles, ThresholdTable, taus
+from rockcore.rocks.thresholds import Course, Instant, Quantiles, ThresholdTable, taus
 
 RULE = RockRule()
 READS = ("column", "mode", "probe_set", "pre_step", "post_step")
@@ -156,6 +157,14 @@ class Examined:
         table, tau = self.table, self.tau
         return None if table is None else Instant(*tau, table.read(*tau))
 
+    def courses(self, as_one: bool) -> list[Course]:
+        """What is persistent wherever a hand may put a threshold: both `as_one`, or each while the
+        other stays; none where there is no table.
+        """
+        moved = [("tau_pre", "tau_post")] if as_one else [("tau_pre",), ("tau_post",)]
+        table = self.table
+        return [] if table is None else [table.course(*self.tau, names) for names in moved]
+
     @cached_property
     def detection(self) -> Detection:
         """The rule at work, stage by stage."""
@@ -190,7 +199,23 @@ class Examined:
             if self.other is not None or self.categories is not None:
                 raise self.scanned.needs("A second run, or categories of one's own,")
             return self.scanned.report_under(self.rule)
-        return conclude(self.run, self.detection, self.classes, self.categories)
+        found = self.detection
+        if self.rule.seed not in self._reading.classes:
+            self._find_beside_classes(found)
+        return conclude(self.run, found, self.classes, self.categories)
+
+    def _find_beside_classes(self, found: Detection) -> None:
+        """The set here, and the classes on another core: neither asks for the other."""
+        material, rule = self.material, self.rule
+        for corpus in material.corpora:
+            corpus.summed(self.pulse)  # both add up its cells
+
+        _, classes = together(
+            lambda: (found.cutoff, found.precision),
+            lambda pulse: classes_of(material, rule, pulse),
+            self.pulse,
+        )
+        self._reading.classes[rule.seed] = classes
 
     @cached_property
     def marks(self) -> Marks:

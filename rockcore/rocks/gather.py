@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path, PurePath
 from typing import NamedTuple, Protocol
 
@@ -17,7 +19,8 @@ import numpy as np
 
 from rockcore import memory, schema
 from rockcore.log import Run, parts
-from rockcore.log.checks import read_columns, release
+from rockcore.log.beside import together
+from rockcore.log.checks import checked, read_columns, release
 from rockcore.log.contents import ascends
 from rockcore.log.files import table_file
 from rockcore.log.holdings import NotLogged
@@ -210,9 +213,13 @@ def _checkpoints(run: Listed, source: Texts, steps: list[int], rule: RockRule) -
 def _corpus(run: Run, source: Texts, steps: Sequence[int], column: str, pulse: Pulse) -> Corpus:
     """Texts of one kind with the losses at `steps`, in the order of rollout and position."""
     losses, first, grad = [], None, None
-    for step in steps:
-        path = table_file(run.path, source.table, step)
-        text, values = _rows(path, [column, *["grad_norm"][: step == steps[-1]]], pulse)
+    paths = [table_file(run.path, source.table, step) for step in steps]
+    for path, later in zip_longest(paths, paths[1:]):
+        (text, values), _ = together(
+            partial(_rows, path, [column, *["grad_norm"][: later is None]], pulse),
+            partial(_look_through, later),
+            pulse,
+        )
         loss = values.get(column, _UNKNOWN)
         if len(text.token_id) and not np.isfinite(loss).any():
             _refuse_unlogged(run, column, source)
@@ -264,6 +271,12 @@ def _refuse_unlogged(run: Run, column: str, source: Texts) -> None:
     other = held.loss_of(source)
     instead = f", or rank by what there is: --set column={other}" if other else ""
     raise NotLogged(found, why, f"{todo}{instead}")
+
+
+def _look_through(later: Path | None, _: Pulse) -> None:
+    """Check a file while the one before it is read."""
+    if later is not None:
+        checked(later)
 
 
 class _Texts(NamedTuple):

@@ -12,12 +12,12 @@ from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.examined import Examined
 from rockcore.rocks.gather import Material
 from rockcore.rocks.report import RockReport
+from rockcore.rocks.thresholds import EDGES
 from rockcore.spelling import visible
 
 VERDICTS = ("not high", "high", "recurring", "recurring, in the set")  # by Marks.mark
 UNKNOWN = 255  # the code of a type that a report does not know
 _EXAMPLES, _AROUND = 200, 8  # occurrences listed, tokens of context on each side
-_EDGES = np.geomspace(1e-4, 20.0, 121)
 
 
 def examples(found: Examined, token_id: int, most: int = _EXAMPLES) -> pd.DataFrame:
@@ -153,13 +153,13 @@ class LossHistogram(NamedTuple):
 
 def loss_histogram(material: Material) -> LossHistogram:
     """Occurrences by loss before and after, on the texts that a rule reads."""
-    bins = np.concatenate([[-np.inf], _EDGES, [np.inf]])
+    bins = np.concatenate([[-np.inf], EDGES, [np.inf]])
     ends = {
         f"step {material.steps[0]}": material.before(),
         f"step {material.steps[-1]}": material.last.losses[-1],
     }
     counts = {name: np.histogram(loss, bins)[0].tolist() for name, loss in ends.items()}
-    return LossHistogram(_EDGES.tolist(), counts)
+    return LossHistogram(EDGES.tolist(), counts)
 
 
 def most_frequent(corpus: Corpus, n: int) -> list[int]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from rockcore import memory
 from rockcore.rocks.context import Pulse, agreements_needed, similar_sums
-from rockcore.rocks.corpus import blocks
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.rule import RockRule
 
@@ -25,6 +22,17 @@ class Consistency:
         np.ndarray
     )  # (M,) their share of the type's other persistent occurrences; 0 for one that has no other
     kept: np.ndarray  # (M,) bool
+    near: np.ndarray  # (3, M) moments (see `moments`) of the similar ones, itself included
+    nearby: Nearby
+
+    def of(self, chosen_M: np.ndarray) -> Consistency:
+        return Consistency(
+            self.similar[chosen_M],
+            self.rho[chosen_M],
+            self.kept[chosen_M],
+            self.near[:, chosen_M],
+            self.nearby.of_these(chosen_M),
+        )
 
 
 def consistency(found: Candidates, rule: RockRule, pulse: Pulse = lambda: None) -> Consistency:
@@ -36,66 +44,22 @@ def consistency(found: Candidates, rule: RockRule, pulse: Pulse = lambda: None) 
     rollouts, and those whose windows overlap o's are not counted towards that. With min_rollouts =
     0 and min_support = 0 it is the paper's rule. Source: arXiv 2605.09253, section 2.
     """
-    nearby = _Nearby.of(found, rule, pulse)
-    near = _near(found, rule, _moments(found.rollout), pulse)
+    nearby = Nearby.of(found, rule, pulse)
+    near = similar_sums(
+        found.type,
+        found.context,
+        agreements_needed(rule.gamma, rule.window),
+        moments(found.rollout),
+        pulse=pulse,
+    )
     of_type = np.bincount(found.type)[found.type] if len(found.at) else np.zeros(0, np.int64)
     others = near[0] - 1
     rho = np.divide(others, of_type - 1, out=np.zeros(len(others)), where=of_type > 1)
-    return Consistency(others, rho, nearby.enough(near, of_type, rule))
+    kept = nearby.often(near[0], of_type, rule) & nearby.spread(near, rule)
+    return Consistency(others, rho, kept, near, nearby)
 
 
-def kept_in_parts(
-    found: Candidates, parts_PB: np.ndarray, rule: RockRule, pulse: Pulse = lambda: None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each part of the rollouts: which occurrences are kept if only the part counts (M,) bool,
-    and if only the rest does.
-
-    The same as `consistency` of the part and of the rest alone. Contexts are compared once for many
-    parts: similar occurrences are counted with a weight a part. Only occurrences of one type are
-    similar, so types go block by block: their weights then fit into memory, and mostly into a
-    cache.
-    """
-    order = np.argsort(found.type, kind="stable")
-    of_type = np.bincount(found.type) if len(found.at) else np.zeros(0, np.int64)
-    at_once = max(1, memory.block() // max(1, 2 * len(found.at)))
-    for start in range(0, len(parts_PB), at_once):
-        parts = parts_PB[start : start + at_once]
-        kept = np.zeros((len(parts), 2, len(found.at)), bool)
-        most = max(1, _MOST_CELLS // (3 * (len(parts) + 1)))
-        ends = np.append(0, np.cumsum(of_type))
-        for a, b in blocks(of_type, most):
-            some = order[ends[a] : ends[b]]
-            kept[:, :, some] = _kept_of_types(found.of(some), parts, rule, pulse)
-        yield from ((one, rest) for one, rest in kept)
-
-
-_MOST_CELLS = 2_000_000  # weights held at a time, 8 bytes each and several times as much for sums
-
-
-def _kept_of_types(
-    found: Candidates, parts_PB: np.ndarray, rule: RockRule, pulse: Pulse
-) -> np.ndarray:
-    """(P, 2, M) bool, see `kept_in_parts`."""
-    nearby, moments = _Nearby.of(found, rule, pulse), _moments(found.rollout)
-    inside = parts_PB[:, found.rollout]  # (P, M)
-    masks = np.concatenate([np.ones((1, len(found.at)), bool), inside])
-    weights = (masks.T[:, :, None] * moments.T[:, None, :]).reshape(len(found.at), -1)
-    whole, *near = _near(found, rule, weights.T, pulse).reshape(len(masks), 3, len(found.at))
-    kept = np.zeros((len(inside), 2, len(found.at)), bool)
-    for mask, part, out in zip(inside, near, kept, strict=True):
-        for side, (m, sums) in enumerate(((mask, part), (~mask, whole - part))):
-            of_type = np.bincount(found.type[m], minlength=found.type.max(initial=-1) + 1)
-            out[side] = nearby.enough(sums, of_type[found.type], rule) & m
-    return kept
-
-
-def _near(found: Candidates, rule: RockRule, weights: np.ndarray, pulse: Pulse) -> np.ndarray:
-    return similar_sums(
-        found.type, found.context, agreements_needed(rule.gamma, rule.window), weights, pulse=pulse
-    )
-
-
-def _moments(rollout_M: np.ndarray) -> np.ndarray:
+def moments(rollout_M: np.ndarray) -> np.ndarray:
     """(3, M): 1, r and r^2. Their sums over a set of occurrences say how many there are, and
     whether all are of one rollout.
     """
@@ -104,7 +68,7 @@ def _moments(rollout_M: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Nearby:
+class Nearby:
     """Similar occurrences in an occurrence's own rollout, which count for little or nothing."""
 
     rollout: np.ndarray  # (M,)
@@ -112,37 +76,43 @@ class _Nearby:
     overlapping: np.ndarray  # (M,) of these, others whose windows overlap its own
 
     @classmethod
-    def of(cls, found: Candidates, rule: RockRule, pulse: Pulse) -> _Nearby:
+    def of(cls, found: Candidates, rule: RockRule, pulse: Pulse) -> Nearby:
+        rollout = found.rollout.astype(np.int64)
         if not rule.min_rollouts:
-            return cls(found.rollout, np.zeros(0), np.zeros(0))
+            none = np.zeros(len(found.at), np.int64)
+            return cls(rollout, none, none)
         need = agreements_needed(rule.gamma, rule.window)
-        inner = found.rollout.astype(np.int64) * (int(found.type.max(initial=0)) + 1) + found.type
+        inner = rollout * (int(found.type.max(initial=0)) + 1) + found.type
         own = similar_sums(
             inner, found.context, need, np.ones((1, len(found.at)), np.int64), pulse=pulse
         )[0]
-        return cls(found.rollout.astype(np.int64), own, _overlapping(found, need, rule.window))
+        return cls(rollout, own, _overlapping(found, need, rule.window))
 
-    def enough(self, near_3M: np.ndarray, of_type_M: np.ndarray, rule: RockRule) -> np.ndarray:
-        """(M,) bool: enough similar ones (moments over them, itself included) among `of_type_M`
-        occurrences of its type.
+    def of_these(self, chosen_M: np.ndarray) -> Nearby:
+        return Nearby(self.rollout[chosen_M], self.own[chosen_M], self.overlapping[chosen_M])
+
+    def often(self, near_M: np.ndarray, of_type_M: np.ndarray, rule: RockRule) -> np.ndarray:
+        """(M,) bool: enough similar ones (`near_M`, itself included) among `of_type_M` occurrences
+        of its type, and enough of them elsewhere.
         """
-        n, others = np.maximum(of_type_M - 1, 0), near_3M[0] - 1
+        n, others = np.maximum(of_type_M - 1, 0), near_M - 1
         one = 1 if rule.eta > 0 else 0  # rho of an occurrence without another of its type is 0
         least = np.maximum(
             np.ceil(rule.eta * n - 1e-9), max(rule.min_support, one)
         )  # 0.07 * 100 is 7, whatever floating point says
         if not rule.min_rollouts:
             return others >= least
-        elsewhere, s1, s2 = near_3M - np.stack(
-            [self.own, self.own * self.rollout, self.own * self.rollout**2]
-        )
-        spread = elsewhere >= rule.min_rollouts
-        if rule.min_rollouts > 1:
-            mean = np.floor_divide(s1, np.maximum(elsewhere, 1))
-            spread &= (mean * elsewhere != s1) | (
-                mean * mean * elsewhere != s2
-            )  # equal only if all are of one rollout
-        return spread & (others - self.overlapping >= least)
+        return (near_M - self.own >= rule.min_rollouts) & (others - self.overlapping >= least)
+
+    def spread(self, near_3M: np.ndarray, rule: RockRule) -> np.ndarray:
+        """(M,) bool: those elsewhere are not all of one rollout, as their moments say; if a rule
+        asks for more than one.
+        """
+        if rule.min_rollouts < 2:
+            return np.ones(near_3M.shape[1], bool)
+        elsewhere, s1, s2 = near_3M - moments(self.rollout) * self.own
+        mean = np.floor_divide(s1, np.maximum(elsewhere, 1))
+        return (mean * elsewhere != s1) | (mean * mean * elsewhere != s2)
 
 
 def _overlapping(found: Candidates, need: int, window: int) -> np.ndarray:

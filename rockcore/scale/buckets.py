@@ -21,6 +21,7 @@ from rockcore.rocks.change import classify, unknown_change
 from rockcore.rocks.context import agreements_needed, similar_sums
 from rockcore.rocks.corpus import Cells
 from rockcore.rocks.history import History, sums_of
+from rockcore.rocks.kept_in_parts import kept_in_parts
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.scores import NEED_SPREAD, ranking_score
@@ -195,7 +196,7 @@ def _persistent(
     whole = recurrence.consistency(found, rule)
     kept = [whole.kept]
     if rule.score == "rock_score_ctx" and len(parts := parts_of(plan, known)):
-        for pair in recurrence.kept_in_parts(found, parts, rule):
+        for pair in kept_in_parts(found, parts, rule, whole=whole):
             kept += pair
     counts = [np.bincount(found.type[mask], minlength=v) for mask in kept]
     columns = {

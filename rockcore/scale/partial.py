@@ -20,9 +20,10 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rockcore.log.files import NOT_PARQUET, unreadable
+from rockcore.log.files import NOT_PARQUET, commit
 from rockcore.log.holders import lock_now
 from rockcore.scale.errors import BadScan, NotScanned
+from rockcore.schema import LogWriteError
 
 _SAID = b"rockcore"
 
@@ -38,14 +39,30 @@ def write(path: Path, tables: Iterable[tuple[int, pa.Table]], said: dict[str, An
             _fill(file, tables, said)
             os.replace(tmp, path)
     except OSError as e:
-        raise BadScan(
-            f"{path} could not be written ({e.strerror or e})",
-            "A scan writes what it found of each shard; those that are finished are whole",
-            "Free space or fix the permissions, then start the scan again: it goes on from there",
-        ) from e
+        raise not_written(path, e) from e
     finally:
         with suppress(OSError):
             tmp.unlink()
+
+
+def not_written(path: Path, cause: OSError) -> BadScan:
+    """What to say of a full or guarded disk."""
+    said = cause.parts[0] if isinstance(cause, LogWriteError) else None
+    return BadScan(
+        said or f"{path} could not be written ({cause.strerror or cause})",
+        "A scan writes what it found of each shard; those that are finished are whole",
+        "Free space or fix the permissions, then start the scan again: it goes on from there",
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file, which all tasks read, unless it is there. Raises BadScan."""
+    if path.exists():
+        return
+    try:
+        commit(path, lambda tmp: tmp.write_text(text))
+    except LogWriteError as e:
+        raise not_written(path, e) from e
 
 
 def _held(tmp: Path) -> IO[bytes]:
@@ -106,11 +123,14 @@ def rows_of(
     no such partial.
     """
     with _opened(path) as file:
-        if bucket is None:
-            return file.read(None if columns is None else list(columns), use_threads=False)
-        buckets = _said(file)["buckets"]
-        groups = [i for i, each in enumerate(buckets) if each == bucket]
-        return file.read_row_groups(groups, use_threads=False)
+        try:
+            if bucket is None:
+                return file.read(None if columns is None else list(columns), use_threads=False)
+            buckets = _said(file)["buckets"]
+            groups = [i for i, each in enumerate(buckets) if each == bucket]
+            return file.read_row_groups(groups, use_threads=False)
+        except NOT_PARQUET as e:
+            raise _not_whole(path, e) from e
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -123,4 +143,14 @@ def _opened(path: Path) -> pq.ParquetFile:
             "Start the scan again: it makes what is missing",
         ) from e
     except NOT_PARQUET as e:
-        raise unreadable(f"{path} is no readable Parquet file", e) from e
+        raise _not_whole(path, e) from e
+
+
+def _not_whole(path: Path, cause: Exception) -> NotScanned:
+    """Of a partial whose bytes were lost after it was written: a scan can make it again."""
+    said = ascii(str(cause).partition("\n")[0])[1:-1][:160]
+    return NotScanned(
+        f"{path} cannot be read ({said})",
+        "A scan puts together what was found of every shard, each in a file that was whole",
+        "Delete it, and start the scan again: it makes what is missing",
+    )

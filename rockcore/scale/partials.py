@@ -18,9 +18,11 @@ from rockcore.log.folders import META, fingerprint
 from rockcore.rocks.scanned import FOLDER, Scanned, save
 from rockcore.scale.errors import BadScan, NotScanned
 from rockcore.scale.merged import FromPartials, report
+from rockcore.scale.partial import not_written
 from rockcore.scale.plan import Plan
 from rockcore.scale.source import Source
 from rockcore.scale.sums import paths
+from rockcore.schema import LogWriteError
 
 PARTIALS = "partials"
 
@@ -35,7 +37,7 @@ def refuse(out: Path) -> None:
         )
     if out.exists() and not out.is_dir():
         raise BadScan(f"{out} is a file", "Partials are a folder", "Give another one")
-    if (out / META).exists() and not (out / FOLDER).exists():
+    if (out / META).exists() and not (out / PARTIALS).exists():
         raise BadScan(
             f"{out} is a run",
             "What a scan finds would mix with its log",
@@ -59,7 +61,16 @@ def there(plan: Plan, out: Path) -> Plan:
 
 
 def conclude(plan: Plan, found: FromPartials, out: Path) -> Scanned:
-    """Write the folder: run.json, the vocabulary, and the report. Raises LogWriteError."""
+    """Write the folder: run.json, the vocabulary, and the report. Raises BadScan on a full or
+    guarded disk.
+    """
+    try:
+        return _concluded(plan, found, out)
+    except LogWriteError as e:
+        raise not_written(out, e) from e
+
+
+def _concluded(plan: Plan, found: FromPartials, out: Path) -> Scanned:
     source = Source(plan.shards[0].address)
     vocab = source.vocab()
     meta, positions = source.meta, len(found.corpus)

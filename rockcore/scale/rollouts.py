@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 
 from rockcore import stats
-from rockcore.log.files import commit
 from rockcore.rocks import controls
 from rockcore.rocks.corpus import Corpus
 from rockcore.scale import buckets, partial, sums
@@ -42,8 +41,7 @@ class Chosen:
     def save(self, out: Path) -> Path:
         text = json.dumps([self.ids, self.next, self.known, self.free], default=vars)
         file = out / "plans" / f"{key_of('chosen', text)}.json"
-        if not file.exists():
-            commit(file, lambda tmp: tmp.write_text(text))
+        partial.write_text(file, text)
         return file
 
     @classmethod

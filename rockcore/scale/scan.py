@@ -13,7 +13,7 @@ from typing import Protocol
 from rockcore.rocks.thresholds import taus
 from rockcore.scale import buckets, pairs, partial, rollouts, sums, thresholds
 from rockcore.scale.merged import FromPartials, Totals, totals
-from rockcore.scale.plan import Plan
+from rockcore.scale.plan import Plan, key_of
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,9 @@ def scan(plan: Plan, out: Path, engine: Engine, watch: Watch = lambda *_: None) 
 
 def _written(plan: Plan, out: Path) -> Path:
     """The plan where workers find it."""
-    from rockcore.log.files import commit
-    from rockcore.scale.plan import key_of
-
     text = plan.to_json()
     file = out / "plans" / f"{key_of('plan', text)}.json"
-    if not file.exists():
-        commit(file, lambda tmp: tmp.write_text(text))
+    partial.write_text(file, text)
     return file
 
 

@@ -7,15 +7,17 @@ rollouts. Several folders are the parts of one log, one after the other in the o
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import fsspec
 import fsspec.implementations.local
+import fsspec.utils
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +27,8 @@ from rockcore.log import Run, contents
 from rockcore.log.files import NOT_PARQUET, refuse_misfit, unreadable
 from rockcore.log.folders import META
 from rockcore.scale.errors import BadScan
-from rockcore.schema import DamagedRun, LogTable, RunMeta, RunNotFound
+from rockcore.scale.stores import Asking, Given
+from rockcore.schema import LogTable, RunMeta, RunNotFound
 from rockcore.schema.places import Place
 
 _WHEN = ("mtime", "ETag", "etag", "LastModified", "updated", "last_commit", "created")
@@ -49,8 +52,14 @@ class Source:
     @property
     def run(self) -> Run | None:
         """The run, where it lies on this machine: what is to be said of it, it says best."""
-        local = isinstance(self._there[0], fsspec.implementations.local.LocalFileSystem)
-        return Run.open(Path(self.path)) if local else None
+        return Run.open(Path(self.path)) if self._local else None
+
+    @property
+    def _local(self) -> bool:
+        return isinstance(self._there[0], fsspec.implementations.local.LocalFileSystem)
+
+    def _asking(self, name: str) -> Asking:
+        return Asking(self.path / name, self._local)
 
     def _at(self, name: str) -> str:
         return f"{self._there[1].rstrip('/')}/{name}"
@@ -66,29 +75,28 @@ class Source:
             return file.read()
 
     def opened(self, name: str) -> IO[bytes]:
-        """Raises RunNotFound for a file that is not there, DamagedRun for one that cannot be
-        read.
+        """Raises RunNotFound for a file that is not there, DamagedRun for one that cannot be read,
+        BadScan for a store that does not give it.
         """
         try:
-            return self._there[0].open(self._at(name), "rb")
-        except FileNotFoundError as e:
+            with (asking := self._asking(name)):
+                file = self._there[0].open(self._at(name), "rb")
+            return file if self._local else cast(IO[bytes], Given(file, asking))
+        except (FileNotFoundError, NotADirectoryError) as e:
             raise RunNotFound(
                 f"{self.address} has no {name}",
                 "A log is a folder that holds run.json, vocab.parquet and tables of tokens",
                 "Give the folder of a run, or a glob of such folders",
             ) from e
-        except OSError as e:
-            raise _refused(self.path / name, e) from e
 
     def steps(self, table: str = "tokens") -> list[int]:
         """The steps for which a table is logged, ascending."""
         of = schema.TABLES[table]
         try:
-            names = self._there[0].ls(self._at(of.folder), detail=False)
-        except FileNotFoundError:
+            with self._asking(of.folder):
+                names = self._there[0].ls(self._at(of.folder), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as e:
-            raise _refused(self.path / of.folder, e) from e
         steps = (of.step_of(PurePosixPath(name).name) for name in names)
         return sorted(step for step in steps if step is not None)
 
@@ -104,20 +112,21 @@ class Source:
 
     def _info(self, name: str) -> dict[str, Any]:
         try:
-            return self._there[0].info(self._at(name))
-        except OSError as e:
-            raise _refused(self.path / name, e) from e
+            with self._asking(name):
+                return self._there[0].info(self._at(name))
+        except (FileNotFoundError, NotADirectoryError) as e:
+            raise unreadable(f"{self.path / name} cannot be read", e) from e
 
     def footer(self, name: str, table: LogTable) -> pq.FileMetaData:
         """What a Parquet file says of itself, without reading a row of it. Raises DamagedRun, also
         for one that has not the columns of its table.
         """
-        try:
-            with self.opened(name) as file:
+        with self.opened(name) as file:
+            try:
                 footer = pq.read_metadata(file)
-            there = footer.schema.to_arrow_schema()
-        except NOT_PARQUET as e:
-            raise unreadable(f"{self.path / name} is no readable Parquet file", e) from e
+                there = footer.schema.to_arrow_schema()
+            except NOT_PARQUET as e:
+                raise unreadable(f"{self.path / name} is no readable Parquet file", e) from e
         doubled = [each for each, n in Counter(there.names).items() if n > 1]
         types = dict(zip(there.names, there.types, strict=True))
         refuse_misfit(self.path / name, types, doubled, table.columns)
@@ -127,27 +136,27 @@ class Source:
         self, name: str, groups: Sequence[int], columns: Sequence[str]
     ) -> Iterator[pa.RecordBatch]:
         """Rows of some row groups, some at a time; columns that the file lacks are left out."""
-        try:
-            with self.opened(name) as file:
+        with self.opened(name) as file:
+            try:
                 parquet = pq.ParquetFile(file)
                 there = [c for c in columns if c in parquet.schema_arrow.names]
                 yield from parquet.iter_batches(
                     1 << 18, row_groups=list(groups), columns=there, use_threads=False
                 )
-        except NOT_PARQUET as e:
-            raise unreadable(f"{self.path / name} cannot be read", e) from e
+            except NOT_PARQUET as e:
+                raise unreadable(f"{self.path / name} cannot be read", e) from e
 
     def vocab(self) -> pa.Table:
         """token_id, token, special. Raises DamagedRun for one that cannot be."""
         of = schema.TABLES["vocab"]
         name, path = of.file(), self.path / of.file()
         self.footer(name, of)
-        try:
-            with self.opened(name) as file:
+        with self.opened(name) as file:
+            try:
                 table = pq.read_table(file, columns=list(schema.VOCAB)).combine_chunks()
                 table.validate(full=True)
-        except NOT_PARQUET as e:
-            raise unreadable(f"{path} cannot be read", e) from e
+            except NOT_PARQUET as e:
+                raise unreadable(f"{path} cannot be read", e) from e
         contents.refuse_columns(path, of, table, None)
         contents.refuse_keys(path, Place(Path(self.path), of, None), table)
         return table
@@ -170,7 +179,8 @@ def sources(location: str) -> list[Source]:
         found = [Source(location)]
     else:
         fs, pattern = _filesystem(location)
-        places = sorted(fs.glob(f"{pattern.rstrip('/')}/{META}"))
+        with Asking(location):
+            places = sorted(fs.glob(f"{pattern.rstrip('/')}/{META}"))
         found = [Source(fs.unstrip_protocol(place.removesuffix(f"/{META}"))) for place in places]
         if not found:
             raise RunNotFound(
@@ -199,7 +209,11 @@ def _refuse_strangers(found: list[Source]) -> None:
 def _filesystem(address: str) -> tuple[Any, str]:
     """Credentials are those of the store's own package, or of fsspec's configuration."""
     try:
-        return fsspec.core.url_to_fs(address)
+        fsspec.get_filesystem_class(fsspec.utils.get_protocol(address))
+        with Asking(address):
+            fs, path = fsspec.core.url_to_fs(address)
+    except BadScan:
+        raise
     except (ImportError, ValueError) as e:
         raise BadScan(
             f"{address} cannot be opened ({e})",
@@ -207,15 +221,9 @@ def _filesystem(address: str) -> tuple[Any, str]:
             "Install it where the workers run: pip install s3fs for s3://, gcsfs for gs://, "
             "huggingface_hub for hf://",
         ) from e
+    # what its package has to say is said once, not logged to the terminal with a traceback too
+    logging.getLogger(type(fs).__module__.partition(".")[0]).addHandler(_TO_NOBODY)
+    return fs, path
 
 
-def _refused(path: PurePosixPath, cause: OSError) -> BadScan | DamagedRun:
-    """What to say of a store that does not give a file."""
-    if not isinstance(cause, PermissionError | ConnectionError | TimeoutError):
-        return unreadable(f"{path} cannot be read", cause)
-    return BadScan(
-        f"{path} is not given ({ascii(str(cause))[1:-1][:160]})",
-        "The store was not reached, or does not let these credentials read it",
-        "Set what its package takes, such as AWS_PROFILE for s3://, or fsspec's configuration "
-        "(FSSPEC_S3_KEY=…, or a file in ~/.config/fsspec), for the workers too",
-    )
+_TO_NOBODY = logging.NullHandler()

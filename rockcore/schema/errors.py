@@ -12,6 +12,10 @@ class RockError(Exception):
         # a path may hold bytes that are no text, which can be neither printed nor shown
         super().__init__(said.encode(errors="backslashreplace").decode())
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        """From one process to another by its three parts, of which the one text is made again."""
+        return type(self), self.parts
+
 
 class RunNotFound(RockError, FileNotFoundError):
     """There is no run at this path."""

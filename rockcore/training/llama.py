@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rockcore.training import decoding
+
 # (logits (B, V), rows (B,), t) -> next ids (B,); rows says which prompt each row continues, since
 # finished rows leave
 Pick = Callable[[Tensor, Tensor, int], Tensor]
@@ -41,15 +43,6 @@ def fits(model: Any) -> bool:
     )
 
 
-def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Rotary embedding of numbers whose pairs stand side by side in the last axis; `turn` has a
-    complex number of length 1 for each pair. One operation, a third of the time of the usual six on
-    two halves.
-    """
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turn).flatten(-2).to(x.dtype)
-
-
 class FastLlama:
     """The same function as `model`, sharing its weights.
 
@@ -62,7 +55,7 @@ class FastLlama:
         self.model, self.layers = model.model, model.model.layers
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
-        self.eps, self.width = config.rms_norm_eps, config.hidden_size
+        self.eps = config.rms_norm_eps
         theta = (getattr(config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
         frequency = 1.0 / (
             theta ** (torch.arange(0, self.head_dim, 2, dtype=torch.int64).float() / self.head_dim)
@@ -72,14 +65,10 @@ class FastLlama:
         self.dtype = model.lm_head.weight.dtype
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, (self.width,), weight, self.eps)
+        return decoding.norm(x, weight, self.eps)
 
     def _split(self, qkv: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(..., (H + 2 KV) * hd) -> rotated query and key, value; each (..., heads, hd)."""
-        h, k = self.heads, self.kv_heads
-        parts = qkv.unflatten(-1, (h + 2 * k, self.head_dim))
-        turned = rotate(parts[..., : h + k, :], turn)
-        return turned[..., :h, :], turned[..., h:, :], parts[..., h + k :, :]
+        return decoding.split(qkv, turn, self.heads, self.kv_heads, self.head_dim)
 
     def _qkv_weight(self, layer: Any) -> Tensor:
         """Of queries and keys the two numbers of a pair, which the model keeps in two halves of a
@@ -93,10 +82,6 @@ class FastLlama:
     @staticmethod
     def _gate_up_weight(layer: Any) -> Tensor:
         return torch.cat((layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight))
-
-    def _mlp(self, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-        gate, up = F.linear(x, gate_up).chunk(2, -1)
-        return F.linear(F.silu(gate) * up, down)
 
     def hidden(
         self,
@@ -145,7 +130,7 @@ class FastLlama:
                 x, o = (z.flatten(0, 1).index_select(0, at_N) for z in (x, o))
             x = x + F.linear(o, layer.self_attn.o_proj.weight)
             y = self._norm(x, layer.post_attention_layernorm.weight)
-            x = x + self._mlp(y, self._gate_up_weight(layer), layer.mlp.down_proj.weight)
+            x = x + decoding.mlp(y, self._gate_up_weight(layer), layer.mlp.down_proj.weight)
         return self._norm(x, self.model.norm.weight)
 
     @torch.inference_mode()
@@ -161,24 +146,22 @@ class FastLlama:
         """Continue every prompt until a stop id (which is kept) or `max_new_tokens`; returns the
         new ids of each.
         """
-        batch = self._prefill(prompts, max_new_tokens)
-        stops, head_DV = torch.tensor(sorted(stop_ids)), head_VD.t()
+        decode, ended = decoding.scripted(decoding.decode), decoding.scripted(decoding.ended)
+        (batch, last_BD), weights = self._prefill(prompts, max_new_tokens), self._weights(head_VD)
+        stops = torch.tensor(sorted(stop_ids))
         drawn_TB = torch.zeros(max_new_tokens, len(prompts), dtype=torch.long)
         length_B = torch.full((len(prompts),), max_new_tokens)
-        weights = [self._decode_weights(layer) for layer in self.layers]
-        token = torch.empty(0)
+        logits_BV = last_BD @ weights.head_DV
         for t in range(max_new_tokens):
-            if t > 0:
-                self._decode(token, batch, weights)
-            token = pick(batch.last_hidden @ head_DV, batch.rows, t)
+            token = pick(logits_BV, batch.rows, t)
             drawn_TB[t].index_copy_(0, batch.rows, token)
-            ended = (token[:, None] == stops).any(1) & batch.alive
-            if bool(ended.any()):
-                length_B[batch.rows[ended]] = t + 1
+            ended_B = ended(token, batch.alive, stops)
+            if ended_B is not None:
+                length_B[batch.rows[ended_B]] = t + 1
                 if wrote is not None:
-                    rows = batch.rows[ended].tolist()
+                    rows = batch.rows[ended_B].tolist()
                     wrote({row: drawn_TB[: t + 1, row].tolist() for row in rows})
-                batch.alive &= ~ended
+                batch.alive &= ~ended_B
                 n_alive = int(batch.alive.sum())
                 if n_alive == 0:
                     break
@@ -186,11 +169,14 @@ class FastLlama:
                     keep = batch.alive.nonzero()[:, 0]
                     token = token[keep]
                     batch = batch.narrowed(keep)
+            if t + 1 < max_new_tokens:
+                at, batch.used = batch.used, batch.used + 1
+                logits_BV = decode(token, at, batch.offset, batch.bias, batch.cache, weights)
         return [row[:n] for row, n in zip(drawn_TB.t().tolist(), length_B.tolist(), strict=True)]
 
-    def _prefill(self, prompts: list[list[int]], max_new_tokens: int) -> _Batch:
+    def _prefill(self, prompts: list[list[int]], max_new_tokens: int) -> tuple[_Batch, Tensor]:
         """Read the prompts, padded on the left so that all rows write their next key at the same
-        place.
+        place; with it the hidden states (B, D) that predict the first new token.
         """
         B, longest = len(prompts), max(map(len, prompts))
         room = longest + max_new_tokens
@@ -211,38 +197,20 @@ class FastLlama:
         padding = torch.arange(room) < offset_B[:, None]
         bias = torch.zeros(B, room, dtype=self.dtype).masked_fill_(padding, -torch.inf)
         bias = bias.repeat_interleave(self.kv_heads, 0)[:, None]
-        return _Batch(
-            torch.arange(B), torch.ones(B, dtype=torch.bool), offset_B, bias, cache, longest, last
-        )
+        alive_B = torch.ones(B, dtype=torch.bool)
+        return _Batch(torch.arange(B), alive_B, offset_B, bias, cache, longest), last
 
-    def _decode_weights(self, layer: Any) -> tuple[Tensor, ...]:
-        out, down = layer.self_attn.o_proj.weight.t(), layer.mlp.down_proj.weight
+    def _weights(self, head_VD: Tensor) -> decoding.Weights:
+        embedding, norm = self.model.embed_tokens.weight, self.model.norm.weight
+        layers = [self._layer(layer) for layer in self.layers]
+        of = (embedding.detach(), layers, norm.detach(), head_VD.detach().t())
+        return decoding.Weights(*of, self.turn, self.eps)
+
+    def _layer(self, layer: Any) -> decoding.Layer:
+        out, down = layer.self_attn.o_proj.weight.detach().t(), layer.mlp.down_proj.weight.detach()
         norms = layer.input_layernorm.weight, layer.post_attention_layernorm.weight
-        return self._qkv_weight(layer), out, self._gate_up_weight(layer), down, *norms
-
-    def _decode(self, token_B: Tensor, batch: _Batch, weights: list[tuple[Tensor, ...]]) -> None:
-        """Feed one token a row: write its keys and values, and leave the hidden state that predicts
-        the next.
-        """
-        at, end = batch.used, batch.used + 1
-        position_B = at - batch.offset
-        turn = self.turn.index_select(0, position_B)[:, None]
-        B, KV, scale = len(token_B), self.kv_heads, self.head_dim**-0.5
-        bias = batch.bias[:, :, :end]
-        x = F.embedding(token_B, self.model.embed_tokens.weight)
-        for (qkv, out, gate_up, down, norm_1, norm_2), (keys, values) in zip(
-            weights, batch.cache, strict=True
-        ):
-            q, k, v = self._split(F.linear(self._norm(x, norm_1), qkv), turn)
-            keys[:, :, at], values[:, :, at] = k, v
-            past_keys, past_values = keys.flatten(0, 1)[:, :end], values.flatten(0, 1)[:, :end]
-            scores = torch.baddbmm(
-                bias, q.reshape(B * KV, -1, self.head_dim), past_keys.transpose(1, 2), alpha=scale
-            )
-            x = torch.addmm(x, torch.bmm(torch.softmax(scores, -1), past_values).view(B, -1), out)
-            x += self._mlp(self._norm(x, norm_2), gate_up, down)
-        batch.used = end
-        batch.last_hidden = self._norm(x, self.model.norm.weight)
+        first, second = (norm.detach() for norm in norms)
+        return self._qkv_weight(layer), out, self._gate_up_weight(layer), down, first, second
 
 
 @dataclass
@@ -255,25 +223,12 @@ class _Batch:
     bias: Tensor  # (B * kv_heads, 1, room) -inf on pads
     cache: list[tuple[Tensor, Tensor]]  # per layer: keys, values (B, kv_heads, room, head_dim)
     used: int  # places of the cache already written
-    last_hidden: Tensor  # (B, D) predicts the next token
 
     def narrowed(self, keep: Tensor) -> _Batch:
-        cache = [
-            (self._copied(keys, keep), self._copied(values, keep)) for keys, values in self.cache
-        ]
+        """Only these rows. Whole rows of the cache are copied, also the places not yet written: one
+        block of memory each.
+        """
+        cache = [(k.index_select(0, keep), v.index_select(0, keep)) for k, v in self.cache]
         heads = self.cache[0][0].shape[1]
         bias = self.bias.unflatten(0, (-1, heads))[keep].flatten(0, 1)
-        return _Batch(
-            self.rows[keep],
-            self.alive[keep],
-            self.offset[keep],
-            bias,
-            cache,
-            self.used,
-            self.last_hidden[keep],
-        )
-
-    def _copied(self, buffer: Tensor, keep: Tensor) -> Tensor:
-        room = buffer.new_empty((len(keep), *buffer.shape[1:]))
-        room[:, :, : self.used] = buffer[keep, :, : self.used]
-        return room
+        return _Batch(self.rows[keep], self.alive[keep], self.offset[keep], bias, cache, self.used)

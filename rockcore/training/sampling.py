@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rockcore.training import decoding
 from rockcore.training.llama import Pick
 
 
@@ -33,14 +34,10 @@ def inverse_cdf(
     uniform_BT = torch.rand(B, T, generator=torch.Generator().manual_seed(seed))
     uniform_TB = uniform_BT.t().contiguous().to(device)
 
+    draw = decoding.scripted(decoding.drawn) if uniform_TB.device.type == "cpu" else decoding.drawn
+
     def pick(logits_BV: Tensor, rows_B: Tensor, t: int) -> Tensor:
-        if temperature != 1.0:
-            logits_BV = logits_BV / temperature
-        cdf_BV = torch.softmax(logits_BV.float(), -1).cumsum(-1)
-        # right=True never lands on a token of probability 0
-        uniform_B1 = uniform_TB[t].index_select(0, rows_B)[:, None]
-        found = torch.searchsorted(cdf_BV, uniform_B1 * cdf_BV[:, -1:], right=True)
-        return found[:, 0].clamp_(max=logits_BV.shape[-1] - 1)
+        return draw(logits_BV, uniform_TB, rows_B, t, temperature)
 
     return pick
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +21,9 @@ from app import data
 from app.views.rock_tokens import charts, columns, labels
 from app.views.rock_tokens.figures import FIGURES
 from rockcore.log import Run, sample_runs
-from rockcore.rocks import search
+from rockcore.rocks import Examined, search
 from rockcore.rocks.rule import PRESETS, RockRule
+from rockcore.rocks.thresholds import Reading
 from rockcore.spelling import percent
 
 RunFactory = Callable[..., Path]
@@ -31,6 +33,17 @@ LENIENT = "lenient;even_share=0;gamma=0.125;min_jaccard=0;tau_quantile=0.5"
 
 def metric(app: AppTest, label: str) -> str:
     return next(str(m.value) for m in app.metric if m.label == label)
+
+
+def sent(lab: AppTest) -> dict[str, Any]:
+    """What the lab sends to the numbers over its histogram."""
+    given = (json.loads(part.proto.json or "{}") for part in lab.get("bidi_component"))
+    return next(each["numbers"] for each in given if each.get("numbers"))
+
+
+def high(lab: AppTest, label: str, when: str = "now") -> float:
+    numbers = sent(lab)
+    return dict(zip(numbers["labels"], numbers[when], strict=True))[label]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -54,7 +67,7 @@ def test_the_pages_show_the_numbers_of_the_library(open_app, tiny_run: RunFactor
     assert app.dataframe[0].value.token_id.tolist() == found.tokens.token_id.tolist()
     lab = open_app("threshold_lab", run, rule=LENIENT)
     assert (
-        metric(lab, "Occurrences") == f"{n['persistent']:,}"
+        high(lab, "Occurrences") == n["persistent"]
         and metric(lab, "In similar contexts") == f"{n['consistent']:,}"
     )
 
@@ -104,10 +117,37 @@ def test_undo_takes_back_one_change_after_the_other(open_app, tiny_run: RunFacto
 def test_a_change_is_told_against_the_setting_before(open_app, tiny_run: RunFactory) -> None:
     run = tiny_run()
     app = open_app("threshold_lab", run)
-    before = int(metric(app, "Occurrences"))
+    before = high(app, "Occurrences")
+    assert sent(app)["before"] is None
     app.slider(key="widget tau_quantile").set_value(0.8).run()
-    now = next(m for m in app.metric if m.label == "Occurrences")
-    assert int(now.delta) == int(now.value) - before > 0
+    assert high(app, "Occurrences", "before") == before < high(app, "Occurrences")
+
+
+@pytest.mark.parametrize("apart", ["off", "on"])
+def test_what_a_moved_handle_shows_is_what_the_library_answers_there(apart: str, open_app) -> None:
+    run = sample_runs() / "habit"
+    rule = "default;tau_post=0.3;tau_pre=0.5" if apart == "on" else "default"
+    app = open_app("threshold_lab", run, rule=rule)
+    asked = Examined(Run.open(run), RockRule.from_short(rule))
+    assert asked.table is not None
+    tau = dict(zip(("tau_pre", "tau_post"), asked.tau, strict=True))
+    numbers = sent(app)
+    moved = [course["moved"] for course in numbers["courses"]]
+    assert moved == ([["tau_pre"], ["tau_post"]] if apart == "on" else [["tau_pre", "tau_post"]])
+    for course in numbers["courses"]:
+        for at, *told in zip(course["at"], *course["numbers"], strict=True):
+            there: dict[str, float] = tau | dict.fromkeys(course["moved"], at)
+            assert told == shown(asked.table.read(there["tau_pre"], there["tau_post"]))
+    assert numbers["now"] == shown(asked.table.read(*asked.tau))
+
+
+def shown(reading: Reading) -> list[float | None]:
+    """As a sentence would give them: two digits of the share of tokens, one of the others."""
+    shares = [
+        None if share is None else float(f"{100 * share:.{digits}f}")
+        for share, digits in zip(reading[2:], (2, 1, 1), strict=True)
+    ]
+    return [reading.occurrences, reading.types, *shares]
 
 
 def test_thresholds_in_nats_start_where_the_quantile_stood(open_app, tiny_run: RunFactory) -> None:

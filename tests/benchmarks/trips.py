@@ -23,7 +23,7 @@ from rockcore import __file__ as rockcore_file
 
 ROOMS = [str(Path(rockcore_file).parent), str(Path(str(app.__file__)).parent)]
 ROOT = Path(ROOMS[1]).parent
-ENDS = ("show_instant", "show_set")
+ENDS = ("show_thresholds", "show_set")
 
 
 class Walk:

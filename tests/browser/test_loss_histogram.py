@@ -41,14 +41,28 @@ SCRIPT = """
 import json, sys
 sys.path.insert(0, ROOT)
 import streamlit as st
-from app.components.loss_histogram import Histogram, show
+from app.components.loss_histogram import Histogram, Numbers, show
 
 st.set_page_config(layout="wide")
 
 def moved():
     told = dict(st.session_state["moving"]["moved"])
-    st.session_state.setdefault("gestures", []).append(told.pop("gesture"))
+    if (gesture := told.pop("gesture")) != st.session_state.get("gesture"):
+        st.session_state["gesture"] = gesture
+        st.session_state["earlier"] = st.session_state["thresholds"]
     st.session_state["thresholds"] = told
+
+def told_at(tau_pre, tau_post):
+    return [1000 - sum(edge <= tau_pre for edge in EDGES), round(tau_post, 1), None]
+
+def numbers(thresholds):
+    # what follows from tau_pre is sent along, of tau_post it is not
+    told = [told_at(edge, thresholds["tau_post"]) for edge in EDGES]
+    course = {"moved": ["tau_pre"], "at": EDGES, "numbers": list(zip(*told))}
+    earlier = st.session_state.get("earlier")
+    before = earlier and told_at(**earlier)
+    about = ["Occurrences", "% of KL", "% of gradient"], [0, 1, 1], ["", " %", " %"]
+    return Numbers(*about, told_at(**thresholds), before, [course])
 
 def elsewhere():
     st.session_state["thresholds"] = {"tau_pre": 1.0, "tau_post": 2.0}
@@ -59,7 +73,8 @@ for key, (series, thresholds) in (STILL if "still" in st.query_params else MOVIN
     linked = key == "moving" and st.toggle("Linked")
     with st.container(key=f"holds {key}"):
         bins = Histogram(EDGES, series, "nats")
-        show(key, bins, thresholds, linked, f"Run {key}. {HOSTILE[1]}", moved)
+        more = numbers(thresholds) if "numbers" in st.query_params else None
+        show(key, bins, thresholds, linked, f"Run {key}. {HOSTILE[1]}", moved, more)
     st.button("Elsewhere", on_click=elsewhere, key=f"button {key}")
     st.html("<b class=python>" + json.dumps(thresholds) + "</b>")
 """
@@ -200,6 +215,43 @@ def test_linked_thresholds_are_one_handle_that_moves_both(tab: Tab) -> None:
     assert value > EDGES[30]
     wait_for_python(tab, tau_pre=value, tau_post=value)
     expect(tab.page.locator(".counts li").nth(1)).to_contain_text("at or above τ_pre = τ_post")
+
+
+# In one task of the browser: no answer of Python can come between.
+PRESSED = """(handle, key) => {
+    handle.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    const texts = (part) => [...handle.getRootNode().querySelectorAll(`.reading ${part}`)]
+        .map(node => node.textContent);
+    return [texts(".value"), texts(".delta"), handle.getAttribute("aria-valuetext")];
+}"""
+
+
+def test_what_follows_from_a_threshold_is_told_before_python_answers_and_stays(tab: Tab) -> None:
+    tab.open("/?numbers")
+    first, second = handle(tab, "first"), handle(tab, "second")
+    values, deltas = tab.page.locator(".reading .value"), tab.page.locator(".reading .delta")
+    expect(values).to_have_text(["969", "0.3 %", "not logged"])
+    expect(deltas).to_have_text(["", "", ""])
+    texts, moved, said = first.evaluate(PRESSED, "ArrowRight")
+    assert texts == ["968", "0.3 %", "not logged"] and moved == ["−1", "", ""]
+    assert "Occurrences 968; % of KL 0.3 %" in said
+    wait_for_python(tab, tau_pre=EDGES[31], tau_post=0.3)
+    expect(values).to_have_text(texts)
+    expect(deltas).to_have_text(moved)
+    x, y = grab(tab, "first")
+    tab.page.mouse.move(x + 47, y, steps=5)
+    value = now(tab, "first")
+    assert value in EDGES, "a drag stands where the numbers are known"
+    shown = values.all_inner_texts()
+    assert shown[0] == f"{1000 - EDGES.index(value) - 1}"
+    tab.page.mouse.up()
+    wait_for_python(tab, tau_pre=value, tau_post=0.3)
+    expect(values).to_have_text(shown)
+    texts, moved, _ = second.evaluate(PRESSED, "End")
+    assert texts == ["…"] * 3 and moved == [""] * 3, "a number of other thresholds"
+    expect(values).to_have_text([shown[0], "20.0 %", "not logged"])
+    expect(deltas).to_have_text(["", "+19.7", ""])
+    expect(tab.page.locator(".readings")).to_have_attribute("aria-busy", "false")
 
 
 def chart(tab: Tab, case: str) -> Locator:

@@ -9,7 +9,7 @@ import planted
 import pytest
 
 from rockcore import memory, stats
-from rockcore.rocks import context, controls, corpus, history, recurrence
+from rockcore.rocks import context, controls, corpus, history, kept_in_parts
 from rockcore.rocks.change import classify
 from rockcore.rocks.corpus import Corpus, Rows, blocks
 from rockcore.rocks.detection import Detection
@@ -65,8 +65,9 @@ def test_the_size_of_blocks_changes_no_set_and_no_stability(monkeypatch):
     whole = Detection(material, rule)
     curves = whole.cutoff
     monkeypatch.setattr(memory, "block", lambda: 30_000)
-    monkeypatch.setattr(recurrence, "_MOST_CELLS", 20_000)
+    monkeypatch.setattr(kept_in_parts, "_MOST_CELLS", 20_000)
     monkeypatch.setattr(context, "_AT_ONCE", 10_000)
+    monkeypatch.setattr(context, "_ROWS", 1)
     parts = Detection(material, rule)
     assert np.array_equal(parts.in_set, whole.in_set)
     assert np.array_equal(parts.cutoff.jaccard, curves.jaccard)
@@ -88,7 +89,7 @@ def test_positions_of_a_control_do_not_depend_on_how_many_are_sorted_at_once(mon
     rows, rng = Rows(np.array([5, 1, 30, 4])), np.random.default_rng(0)
     free = np.flatnonzero(rng.random(len(rows)) < 0.7)
     wanted = np.array([2, 1, 9, 40])
-    monkeypatch.setattr(controls, "_SORTED_AT_ONCE", at_once)
+    monkeypatch.setattr(controls, "_AT_A_TIME", at_once)
     found = controls.positions(rows, free, wanted, np.random.default_rng(1))
     order = np.lexsort((np.random.default_rng(1).random(len(free)), rows.rollout[free]))
     by_rollout = [free[order][rows.rollout[free[order]] == b][: wanted[b]] for b in range(4)]

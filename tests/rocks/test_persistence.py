@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rockcore.rocks import persistence, recurrence
+from rockcore.rocks.kept_in_parts import kept_in_parts
 from rockcore.rocks.persistence import Candidates
 from rockcore.rocks.recurrence import Consistency
 from rockcore.rocks.rule import RockRule, preset
@@ -139,7 +140,7 @@ def test_asking_for_more_keeps_no_more(log, rule, knob):
 def test_parts_of_the_rollouts_are_judged_as_if_the_others_were_not_there(log, rule, seed):
     found, _, _ = found_by(log, rule)
     parts = np.random.default_rng(seed).random((3, len(log.tokens))) < 0.5
-    for part, sides in zip(parts, recurrence.kept_in_parts(found, parts, rule), strict=True):
+    for part, sides in zip(parts, kept_in_parts(found, parts, rule), strict=True):
         for mask, kept in zip((part, ~part), sides, strict=True):
             inside = mask[found.rollout]
             assert not kept[~inside].any()

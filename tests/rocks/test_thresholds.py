@@ -15,7 +15,7 @@ from rockcore.rocks.corpus import Corpus
 from rockcore.rocks.detection import Detection
 from rockcore.rocks.gather import Material
 from rockcore.rocks.rule import RockRule
-from rockcore.rocks.thresholds import Quantiles, Reading, ThresholdTable, taus
+from rockcore.rocks.thresholds import EDGES, STOPS, Quantiles, Reading, ThresholdTable, taus
 from rockcore.schema import Texts
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -70,6 +70,28 @@ def test_a_reading_is_that_of_a_mask_over_all_occurrences(whole, log, asked):
         assert_same(table.read(pre, post), masked(log.corpus(), pre, post))
         assert_same(table.read(post, pre), masked(log.corpus(), post, pre))
         assert_same(table.read(pre, pre), masked(log.corpus(), pre, pre))
+
+
+@pytest.mark.parametrize("whole", [4_000_000, 1, 7])
+@brute.examples(40)
+@given(log=brute.logs(), pre=levels, post=levels)
+def test_a_course_answers_at_each_of_its_stops_as_a_reading_does(whole, log, pre, post):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thresholds, "_WHOLE", whole)
+        table = ThresholdTable(log.corpus())
+    for moved in (("tau_pre", "tau_post"), ("tau_pre",), ("tau_post",)):
+        course = table.course(pre, post, moved)
+        for at, reading in zip(course.at, course.readings, strict=True):
+            asked = {"tau_pre": pre, "tau_post": post} | dict.fromkeys(moved, at)
+            assert not table.is_slow(**asked)
+            assert_same(reading, table.read(**asked))
+        if whole == 4_000_000:
+            assert course.at == STOPS.tolist()
+
+
+def test_the_edges_of_the_bars_are_among_the_stops():
+    assert set(EDGES) <= set(STOPS) and len(STOPS) == 2 * len(EDGES) - 1
+    assert len(np.unique(STOPS.astype(np.float32))) == len(STOPS)
 
 
 @brute.examples(40)

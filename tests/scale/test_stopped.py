@@ -5,24 +5,34 @@ and the next start goes on.
 from __future__ import annotations
 
 import os
+import pickle
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from halted import halted_scan
 from patience import PATIENCE_S
 from planted import Plan as Planted
 from planted import write
 
+from rockcore import memory
 from rockcore.cli import main
 from rockcore.rocks import RockRule
 from rockcore.scale import partial
-from rockcore.scale.engines import here
+from rockcore.scale.engines import Processes, here
+from rockcore.scale.errors import BadScan, NotScanned
+from rockcore.scale.partials import conclude, refuse
 from rockcore.scale.plan import plan
 from rockcore.scale.scan import scan
+from rockcore.schema import DamagedRun, RockError
 
 WRITING = """
 import sys
@@ -95,3 +105,67 @@ def test_without_ray_what_to_install_is_said_before_anything_is_read(
     for part in ("Ray is not installed", "Ray cluster", "pip install rock-token-explorer[ray]"):
         assert part in said
     assert not (tmp_path / "out").exists()
+
+
+def _errors(kind: type[RockError] = RockError) -> Iterator[type[RockError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _errors(narrower)
+
+
+def test_every_error_comes_out_of_another_process_as_it_went_in():
+    for kind in _errors():
+        found = pickle.loads(pickle.dumps(kind("found 3", "it cannot", "do that")))
+        assert type(found) is kind and found.parts == ("found 3", "it cannot", "do that")
+        assert str(found) == "found 3. it cannot. do that."
+
+
+def test_what_a_worker_refuses_is_said_as_it_refused_it(tmp_path: Path):
+    log = tmp_path / "log"
+    write(log, Planted(2_000, 100, rocks=4, learned=2, tokens_per_rollout=100, seed=1))
+    out, file = tmp_path / "out", log / "probe" / "final" / "step=000100.parquet"
+    rows = pq.read_table(file)
+    kl = rows["kl"].to_numpy().copy()
+    kl[7] = np.inf
+    pq.write_table(rows.set_column(rows.schema.get_field_index("kl"), "kl", pa.array(kl)), file)
+    with closing(Processes(1, 300_000_000)) as engine:
+        with pytest.raises(DamagedRun, match="1 of 2000 values"):
+            scan(plan(str(log), RockRule()), out, engine)
+        assert engine._pool is not None  # whose worker has its share of the memory
+        assert engine._pool.submit(memory.limit).result() == 300_000_000
+    assert not list(out.glob("sums/*.parquet"))
+
+
+def test_a_disk_that_is_full_is_said_and_what_is_finished_stays(log: Path, tmp_path: Path):
+    out, planned = tmp_path / "out", plan(str(log), RockRule(), 9_000)
+    with limited_files(20_000), pytest.raises(BadScan) as raised:
+        scan(planned, out / "partials", here)
+    found, why, todo = raised.value.parts
+    assert "could not be written" in found and "each shard" in why and "Free space" in todo
+    assert not list(out.glob("partials/*/.*"))
+    done = scan(planned, out / "partials", here)
+    with limited_files(1_000), pytest.raises(BadScan, match="start the scan again"):
+        conclude(planned, done, out)
+    refuse(out)
+    assert len(conclude(planned, done, out).report.ids) > 3
+
+
+def test_a_partial_whose_bytes_are_lost_is_named_with_what_to_do(tmp_path: Path):
+    file = tmp_path / "one.parquet"
+    partial.write(file, [(0, pa.table({"token_id": np.arange(1000)}))], {})
+    whole = file.read_bytes()
+    for bytes in (whole[:50], whole[:20] + b"\0" * 200 + whole[220:]):
+        file.write_bytes(bytes)
+        with pytest.raises(NotScanned, match="Delete it"):
+            partial.rows_of(file)
+
+
+@contextmanager
+def limited_files(most: int) -> Iterator[None]:
+    """No file grows beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fsspec.config import conf, set_conf_env
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from fsspec.registry import _registry
 from planted import Plan as Planted
 from planted import write
@@ -19,6 +19,8 @@ from planted import write
 from rockcore.rocks import RockRule
 from rockcore.scale.errors import BadScan
 from rockcore.scale.plan import plan
+from rockcore.scale.shard import read
+from rockcore.schema import DamagedRun, RunNotFound
 
 RULE = RockRule()
 
@@ -54,6 +56,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     Bucket(profile="reader").put(str(tmp_path / "log"), "/bucket/log", recursive=True)
     yield "s3://bucket/log"
     Bucket.store.clear()
+    Bucket.pseudo_dirs[:] = [""]
 
 
 def test_the_configuration_of_fsspec_reaches_the_store(
@@ -84,3 +87,57 @@ def test_a_package_that_is_missing_is_named(
         plan(address, RULE)
     found, why, todo = raised.value.parts
     assert address in found and "fsspec" in why and f"{package} for {address[:5]}" in todo
+
+
+class ClientError(Exception):
+    """As of a package that nobody here imports."""
+
+
+class Answering(ClientError, OSError):
+    """One that is also one of Python's."""
+
+
+@pytest.mark.parametrize("call", ["open", "read", "ls", "info", "glob"])
+@pytest.mark.parametrize(
+    "error", [ClientError("403 Forbidden"), Answering("503"), OSError(5, "EIO"), TimeoutError()]
+)
+def test_whatever_a_package_raises_is_said_in_three_parts(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
+):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setitem(conf, "s3", {"profile": "reader"})
+    if call == "read":
+        monkeypatch.setattr(MemoryFile, "read", refuse)
+    else:
+        monkeypatch.setattr(Bucket, call, refuse)
+    with pytest.raises(BadScan) as raised:
+        plan("s3://bucket/*" if call == "glob" else bucket, RULE)
+    found, why, todo = raised.value.parts
+    assert "bucket" in found and "credentials" in why and "AWS_PROFILE" in todo
+    assert (str(error) or "TimeoutError") in found
+    assert isinstance(error, ClientError) == (f"test_stores.{type(error).__name__}" in found)
+
+
+def test_arrow_tells_what_a_store_answers_from_what_is_wrong_with_the_bytes(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(conf, "s3", {"profile": "reader"})
+    file = "/bucket/log/probe/final/step=000100.parquet"
+    Bucket(profile="reader").pipe(file, b"PAR1" + bytes(100) + b"PAR1")
+    with pytest.raises(DamagedRun, match="is no readable Parquet file"):
+        plan(bucket, RULE)
+    Bucket(profile="reader").rm(file)
+    Bucket(profile="reader").pipe(f"{file}.gz", b"")
+    assert plan(bucket, RULE).steps == (0, 50)
+
+
+def test_a_file_that_a_store_loses_is_not_called_damaged(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(conf, "s3", {"profile": "reader"})
+    planned, file = plan(bucket, RULE), "probe/final/step=000100.parquet"
+    Bucket(profile="reader").rm(f"/bucket/log/{file}")
+    with pytest.raises(RunNotFound, match=f"has no {file}"):
+        read(planned, planned.shards[0])

@@ -1,7 +1,8 @@
 """The histogram of a run's per-token loss at up to two checkpoints, with thresholds to drag.
 
-While a handle is dragged, the counts above it are worked out in the browser from the bins alone;
-Python only hears where it went. The drawing is built once; new thresholds only move what is there.
+While a handle is dragged, the counts above it are worked out in the browser from the bins alone,
+and what else follows is looked up in what Python has sent along; Python only hears where it went.
+The drawing is built once; new thresholds only move what is there.
 Every string reaches the page through `textContent`. The component refuses what it cannot draw,
 above all NaN: one in its data and the page shows nothing.
 """
@@ -12,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from streamlit.components.v2 import component
 
@@ -23,7 +25,7 @@ _COLOURS = {"before": colours.PAIR[0], "after": colours.PAIR[1], "both": themed(
 _component = component(
     "rock_loss_histogram",
     css=style(_HERE / "histogram.css", _COLOURS, ".chart"),
-    js=script("base", _HERE / "histogram.js"),
+    js=script("base", _HERE / "readings.js", _HERE / "histogram.js"),
 )
 
 
@@ -70,6 +72,25 @@ class Histogram:
                 )
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What follows from the thresholds, told over the plot: at once while a handle moves.
+
+    `labels`: of each number; `digits`: behind its point; `units`: behind it. `now` and `before`:
+    where the thresholds stand and where they stood before the last change, None where that is not
+    known. `courses`: for each handle that can be moved while the others stay, "moved" (the names
+    of its thresholds), "at" (nats, ascending, all edges among them) and "numbers", a list for each
+    label. A number that is not known is None. All are rounded to what is shown of them.
+    """
+
+    labels: list[str]
+    digits: list[int]
+    units: list[str]
+    now: list[float | None]
+    before: list[float | None] | None
+    courses: list[dict[str, Any]]
+
+
 def show(
     key: str,
     histogram: Histogram,
@@ -77,6 +98,7 @@ def show(
     linked: bool,
     caption: str,
     on_move: Callable[[], None],
+    numbers: Numbers | None = None,
 ) -> None:
     """Draw `histogram` with a handle for each of `thresholds` ("tau_pre", "tau_post": nats); a
     handle that moves calls `on_move`.
@@ -91,8 +113,9 @@ def show(
     not a state: a state's callback stays silent when a handle returns to where a hand last left it,
     though the thresholds were changed elsewhere since. Keep the numbers as they came (`str(x)`
     does) and give them back here in the next run; until the newest has come back, an
-    older answer does not move the handle. Dragging gives three significant digits, the keyboard
-    exact edges. Raises BadHistogram for a threshold that is not finite.
+    older answer does not move the handle. Dragging gives three significant digits, or the
+    nearest place of a course of `numbers`; the keyboard exact edges. Raises BadHistogram for a
+    threshold that is not finite.
     """
     if not thresholds or not all(math.isfinite(value) for value in thresholds.values()):
         raise BadHistogram(
@@ -110,6 +133,12 @@ def show(
     stand = {name: float(value) for name, value in thresholds.items()}
     _component(
         key=key,
-        data={"histogram": bins, "thresholds": stand, "linked": linked, "caption": caption},
+        data={
+            "histogram": bins,
+            "thresholds": stand,
+            "linked": linked,
+            "caption": caption,
+            "numbers": None if numbers is None else vars(numbers),
+        },
         on_moved_change=on_move,
     )

@@ -1,6 +1,7 @@
 // A histogram with thresholds to drag. The drawing is built once; new thresholds only move what is
-// there, and what the handles count is worked out here, from the bins. Strings are only ever given
-// to textContent.
+// there, and what the handles count is worked out here, from the bins. What follows from them is
+// looked up in the courses that came along (readings.js). Strings are only ever given to
+// textContent.
 
 const HEIGHT = 192,
   TOP = 28,
@@ -33,9 +34,10 @@ function buildChart(data) {
   const art = shape("g", {});
   svg.append(shades, art);
   plot.append(svg);
+  const readings = element("div", "readings");
   const counts = element("ul", "counts");
   const note = element("p", "caption");
-  root.append(plot, counts, note);
+  root.append(readings, plot, counts, note);
   const given = { ...data.thresholds };
   const chart = {
     root,
@@ -43,6 +45,8 @@ function buildChart(data) {
     svg,
     shades,
     art,
+    readings,
+    cells: [],
     counts,
     note,
     data,
@@ -55,8 +59,8 @@ function buildChart(data) {
   };
   chart.exchange = new Exchange(given, sameThresholds);
   // value: where the handles stand
-  // gesture: how often a handle was taken up, by pointer or key
-  Object.assign(chart, { value: { ...given }, held: null, timer: null, gesture: Date.now() });
+  // gesture: how often a handle was taken up, by pointer or key; base: the numbers at its begin
+  Object.assign(chart, { value: { ...given }, held: null, timer: null, gesture: Date.now(), base: null });
   chart.watch = new ResizeObserver(() => {
     if (chart.root.isConnected) draw(chart);
   });
@@ -94,6 +98,7 @@ function moveHandle(chart, handle, value) {
 // What was moved before is told as of the gesture before.
 function beginGesture(chart) {
   if (chart.timer !== null) tellPython(chart);
+  chart.base = readNumbers(chart);
   chart.gesture++;
 }
 
@@ -162,7 +167,7 @@ function listenToHandle(chart, handle) {
   root.addEventListener("pointermove", (event) => {
     if (chart.held?.pointer !== event.pointerId || x(event) === chart.held.from) return;
     chart.held.from = null; // from here on it is a drag, also back to where it began
-    moveHandle(chart, handle, valueAt(chart, x(event) - chart.held.grab));
+    moveHandle(chart, handle, stopAt(chart, handle, x(event) - chart.held.grab));
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
     root.addEventListener(end, (event) => {
@@ -261,6 +266,13 @@ function valueAt(chart, x) {
   return clamp(Number(value.toPrecision(3)), edges[0], edges.at(-1));
 }
 
+// Where a drag puts a handle: where numbers are known, only there.
+function stopAt(chart, handle, x) {
+  const value = valueAt(chart, x);
+  const at = courseOf(chart, handle.names)?.at ?? [];
+  return value < at[0] || !at.length ? value : nearest(at, value);
+}
+
 // Drawing: `draw` for new bins or another width, `place` for the handles alone.
 
 function draw(chart) {
@@ -272,6 +284,7 @@ function draw(chart) {
     drawBars(chart, histogram);
     listCounts(chart, histogram.series);
   }
+  listNumbers(chart);
   if (chart.width) placeHandles(chart);
   write(chart.note, `${caption} Height: square root of the number of tokens${chart.cut}.`);
 }
@@ -394,6 +407,7 @@ function listCounts(chart, series) {
 function placeHandles(chart) {
   const { edges, unit } = chart.data.histogram;
   for (const { text, series, handle } of chart.lines) write(text, sentence(series, chart, handle));
+  const told = writeNumbers(chart);
   for (const handle of chart.handles) {
     const value = chart.value[handle.names[0]];
     const { root, label, shade } = handle;
@@ -408,7 +422,8 @@ function placeHandles(chart) {
     const counted = chart.lines
       .filter((line) => line.handle === handle)
       .map((line) => line.text.textContent);
-    root.setAttribute("aria-valuetext", [`${threeDigits(value)} ${unit}`, ...counted].join("; "));
+    const said = [`${threeDigits(value)} ${unit}`, ...told, ...counted];
+    root.setAttribute("aria-valuetext", said.join("; "));
   }
   spreadLabels(chart);
 }

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import data, selection
 from app.components import loss_histogram
+from app.views.threshold_lab.high import high_numbers, show_heading
 from app.views.threshold_lab.knobs import change_rule
 
 HANDLES = "tau handles"
@@ -26,17 +27,28 @@ def follow_hand(linked: bool) -> None:
         )
 
 
-def show_thresholds(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:
-    """The histogram with its handles."""
+def show_thresholds(
+    run: data.runs.RunKey, rule: data.rocks.RockRule, before: data.rocks.Instant | None
+) -> None:
+    """What the thresholds alone decide, over the histogram with their handles: there at once, also
+    while a handle moves. `before`: what it was before the last change.
+    """
     linked, facts = is_linked(rule), data.runs.facts(run)
-    loss_histogram.show(
-        HANDLES,
-        data.rocks.histogram(run, rule),
-        data.rocks.taus(run, rule),
-        linked,
-        f"{facts.meta.name} · {facts.measured(rule.column)}.",
-        lambda: follow_hand(linked),
-    )
+    now = data.rocks.instant(run, rule)
+    numbers = None
+    if now is not None:
+        numbers = high_numbers(rule, now, before, data.rocks.courses(run, rule, linked))
+    with st.container(gap="xxsmall"):
+        show_heading(rule, now is not None)
+        loss_histogram.show(
+            HANDLES,
+            data.rocks.histogram(run, rule),
+            data.rocks.taus(run, rule),
+            linked,
+            f"{facts.meta.name} · {facts.measured(rule.column)}.",
+            lambda: follow_hand(linked),
+            numbers,
+        )
 
 
 def show_typed(run: data.runs.RunKey, rule: data.rocks.RockRule) -> None:

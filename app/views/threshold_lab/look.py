@@ -27,7 +27,7 @@ STYLE = f"""
 .st-key-{GATES} .stHorizontalBlock {{gap: 0.5rem}}
 .st-key-{MARKED} {{outline: 3px solid currentColor; outline-offset: 4px; border-radius: 0.5rem}}
 @media (max-width: 640px) {{
-  .st-key-{GATES} [data-testid=stColumn] {{flex: 1 1 100% !important; min-width: 100% !important}}
+  .st-key-{BENCH} [data-testid=stColumn] {{flex: 1 1 100% !important; min-width: 100% !important}}
   .st-key-{HEAD} {{gap: 0.5rem}}
 }}
 @media (min-width: 1100px) and (min-height: 720px) {{

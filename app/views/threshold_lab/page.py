@@ -17,7 +17,6 @@ from app.views.threshold_lab.presets import show_presets
 from app.views.threshold_lab.preview import show_preview
 from app.views.threshold_lab.readouts import (
     Gates,
-    show_instant,
     show_pillars,
     show_set,
     show_words,
@@ -49,12 +48,13 @@ def page() -> None:
     with head:
         show_presets(rule)
     with st.container(key=look.BENCH):
-        gates, line = Gates.drawn(), st.empty()
         left, right = st.columns(2)
-    show_instant(gates, rule, data.rocks.instant(run, rule), then)  # what a hand moves first
-    with left:
-        show_thresholds(run, rule)
+    with left:  # what a hand moves first
+        show_thresholds(run, rule, then)
         show_typed(run, rule)
+        line = st.empty()
+    with right:
+        gates, text = Gates.drawn(), st.container(key=look.TEXT)
     listed = st.container()
     show_knobs(run, rule)
     report = data.rocks.found(run, rule).report
@@ -63,7 +63,7 @@ def page() -> None:
     show_set(gates, report, old)
     with line:
         controls.show_rock_line(run)
-    with right, st.container(key=look.TEXT):
+    with text:
         show_preview(run, rule)
     with listed:
         show_types(run, rule, report, before)

@@ -11,10 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 from app import cards, data, words
 from app.views.threshold_lab import look
 
-HIGH = "**1 High** before and after, of any type"
 RECURRING = "**2 Recurring**"
 IN_SET = "**3 In the set**"
-CARDS = {"Occurrences": "high", "In similar contexts": "recurring"}  # label -> heading of a card
+CARDS = {"In similar contexts": "recurring"}  # label -> heading of a card
 MOST_NAMED = 20  # types in a command
 
 
@@ -30,17 +29,16 @@ class Cell(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """What an occurrence passes on its way to a set, each with its own numbers."""
+    """What an occurrence that is high passes on its way to a set, each with its own numbers."""
 
-    high: DeltaGenerator
     recurring: DeltaGenerator
     in_set: DeltaGenerator
 
     @classmethod
     def drawn(cls) -> Gates:
-        """The three, side by side, still without numbers."""
+        """Both, side by side, still without numbers."""
         with st.container(key=look.GATES):
-            return cls(*st.columns([11, 3, 9]))
+            return cls(*st.columns([3, 9]))
 
 
 def show_cells(gate: DeltaGenerator, heading: str, cells: list[Cell]) -> None:
@@ -58,37 +56,6 @@ def show_cells(gate: DeltaGenerator, heading: str, cells: list[Cell]) -> None:
 
 def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
-
-
-def show_instant(
-    gates: Gates,
-    rule: data.rocks.RockRule,
-    now: data.rocks.Instant | None,
-    before: data.rocks.Instant | None,
-) -> None:
-    """What the thresholds alone decide, of any type: there at once."""
-    if now is None:
-        gates.high.markdown(HIGH)
-        gates.high.text(
-            "Without paired texts no occurrence has both losses, so no number of high ones "
-            "follows the thresholds. What they change is said below."
-        )
-        return
-    loss = words.loss_name(rule.column)
-    fields = (
-        ("Occurrences", "occurrences", "{:,}", "{:+,}"),
-        ("Types", "types", "{:,}", "{:+,}"),
-        ("% of tokens", "token_share", "{:.2f} %", "{:+.2f}"),
-        (f"% of {loss}", "loss_share", "{:.1f} %", "{:+.1f}"),
-        ("% of gradient", "grad_share", "{:.1f} %", "{:+.1f}"),
-    )
-    cells = []
-    for label, name, form, step in fields:
-        value, old = (None if e is None else getattr(e.reading, name) for e in (now, before))
-        if name.endswith("share"):
-            value, old = percent(value), percent(old)
-        cells.append(Cell(label, value, old, form, step, unknown="not logged"))
-    show_cells(gates.high, HIGH, cells)
 
 
 def set_numbers(report: data.rocks.RockReport | None) -> list[float | None]:
