@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FloatRect, Locator, Page
 
 from patience import PATIENCE_S, wait_until
 
@@ -45,6 +45,13 @@ AT_REST = """() => new Promise(done => {
     watch.observe(document.body, what);
     again();
 })"""
+WATCH = """(part, selector) => {
+    window.saw = [];
+    const root = part.getRootNode(), name = node => node.getAttribute("class") + node.textContent;
+    const note = () => saw.push([...root.querySelectorAll(selector)].map(name).join(" "));
+    const what = { subtree: true, childList: true, characterData: true, attributes: true };
+    new MutationObserver(note).observe(root, what);
+}"""
 SECRET = "of-the-tests-and-of-nobody-else"  # who shows it may act
 APP = Path(__file__).parent.parent / "app"
 PAGES = [page.name for page in pages.PAGES]  # the names of the views
@@ -79,6 +86,24 @@ class Tab:
     def rest(self) -> None:
         """Until the page has been still for half a second, and no script runs."""
         self.page.evaluate(AT_REST)
+
+    def box(self, part: Locator) -> FloatRect:
+        """Where it stands, once nothing that is drawn later can move it."""
+        self.rest()
+        box = part.bounding_box()
+        assert box
+        return box
+
+    def watch(self, part: Locator, selector: str) -> None:
+        """From now on keep the classes and words of these beside a part of the page whenever one
+        changes: what stands there for a moment only is missed by who looks now and then.
+        """
+        part.evaluate(WATCH, selector)
+
+    def wait_for_sight(self, *words: str) -> None:
+        """Until what is watched has said each of these, be it for a moment."""
+        for each in words:
+            self.page.wait_for_function("words => saw.some(said => said.includes(words))", arg=each)
 
     def press(self, key: str, button: str) -> None:
         """Press the key of a button: it is heard once the button stands."""

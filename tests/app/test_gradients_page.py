@@ -335,8 +335,7 @@ def test_a_clicked_type_is_explained(tab: Tab, trained: Path) -> None:
     tab.rest()
     before = tab.parameters["token"]  # of the largest share, and so the first
     chart.scroll_into_view_if_needed()
-    box = chart.locator(".scatterlayer .trace").first.locator(".point").last.bounding_box()
-    assert box
+    box = tab.box(chart.locator(".scatterlayer .trace").first.locator(".point").last)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_url(lambda url: "token=" in url and f"token={before}" not in url)
     token = int(tab.parameters["token"])

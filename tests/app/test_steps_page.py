@@ -436,8 +436,9 @@ def test_the_cursor_plays_through_the_steps_and_the_page_is_where_it_is_left(tab
     playwright.expect(said).to_contain_text("step 20, 3 of 3")
     tab.page.locator(".player .speed").select_option("4 ×")
     tab.page.locator(".heatmap canvas").focus()
+    tab.watch(said, ".player .said, .veil")
     tab.page.keyboard.press("Space")
-    playwright.expect(tab.page.locator(".veil")).to_be_visible()
+    tab.wait_for_sight("veil", "step 0, 1 of 3", "step 10, 2 of 3")
     playwright.expect(said).to_contain_text("step 20, 3 of 3")
     playwright.expect(tab.page.locator(".veil")).to_have_count(0)
     tab.page.locator(".heatmap canvas").focus()
@@ -451,8 +452,7 @@ def test_the_cursor_plays_through_the_steps_and_the_page_is_where_it_is_left(tab
 def drag(
     tab: Tab, area: playwright.Locator, start: tuple[float, float], end: tuple[float, float]
 ) -> None:
-    tab.rest()  # what stands above may still push the heatmap down
-    box = area.bounding_box()
+    box = tab.box(area)
     at = lambda f: (box["x"] + f[0] * box["width"], box["y"] + f[1] * box["height"])  # noqa: E731
     tab.page.mouse.move(*at(start))
     tab.page.mouse.down()
@@ -679,8 +679,7 @@ def test_a_value_is_read_out_beside_its_cell_and_inside_the_page(
     page.set_viewport_size({"width": 390, "height": 900})
     page.goto(f"{canvas_server}/?rows=6&steps=5")
     page.wait_for_selector("canvas[data-ms]")
-    box = page.locator("canvas").bounding_box()
-    assert box is not None
+    box = Tab(page, canvas_server).box(page.locator("canvas"))
     for x, y, said in ((0.99, 0.01, "step 40 · KL 0.05 nats"), (0.01, 0.99, "step 0 · KL 2 nats")):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
         playwright.expect(page.locator(".readout")).to_contain_text(said)

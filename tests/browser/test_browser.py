@@ -136,8 +136,7 @@ def test_a_threshold_dragged_in_the_lab_is_in_the_link_and_the_link_restores_the
     playwright.expect(
         tab.page.get_by_test_id("stMetric").filter(has_text="Rock Tokens K")
     ).to_be_visible()
-    tab.rest()  # what is drawn later above it moves the handle
-    box = handle.bounding_box()
+    box = tab.box(handle)
     tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tab.page.mouse.down()
     tab.page.mouse.move(box["x"] - 100, box["y"] + 10, steps=8)

@@ -32,8 +32,7 @@ def test_a_point_opens_its_candidate_and_its_rollouts(tab: Tab, knocked_out: Scr
     tab.wait_for_url(candidate=f"token-{SO}")
     tab.rest()
     chart.scroll_into_view_if_needed()
-    box = row.nth(1).bounding_box()  # traces stand in the order of LOOKS: the stumbling block
-    assert box
+    box = tab.box(row.nth(1))  # traces stand in the order of LOOKS: the stumbling block
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_url(lambda url: f"candidate=token-{LET}" in url)
     tab.rest()

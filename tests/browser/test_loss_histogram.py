@@ -107,8 +107,7 @@ def now(tab: Tab, look: str) -> float:
 
 def grab(tab: Tab, look: str) -> tuple[float, float]:
     """Press the pointer down on a grip; where that is."""
-    box = handle(tab, look).locator(".grip").bounding_box()
-    assert box
+    box = tab.box(handle(tab, look).locator(".grip"))
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     tab.page.mouse.move(x, y)
     tab.page.mouse.down()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import playwright.sync_api as playwright
 from chrome import Tab
+from patience import wait_until
 
 SIZE = "node => parseFloat(getComputedStyle(node).fontSize)"
 
@@ -48,7 +49,7 @@ def test_the_link_is_copied_and_where_it_cannot_be_stands_there_selected(tab: Ta
     link = tab.page.get_by_label("Link to this page")
     playwright.expect(link).to_have_value(tab.page.url)
     selected = "node => node.selectionEnd - node.selectionStart"
-    assert link.evaluate(selected) == len(tab.page.url)
+    wait_until(lambda: link.evaluate(selected) == len(tab.page.url))
 
 
 def test_the_first_stop_of_the_tab_key_skips_to_the_page(tab: Tab) -> None:

@@ -341,7 +341,7 @@ def test_a_dragged_threshold_counts_tokens_and_loss_as_python_does_and_is_in_the
 ) -> None:
     page = read(tab, "run=tiny&source=final&rollout=1&step=20")
     mark_nodes(page)
-    box = page.locator(".handle").bounding_box()
+    box = tab.box(page.locator(".handle"))
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 8)
     page.mouse.down()
     page.mouse.move(box["x"] - 90, box["y"] + 8, steps=5)
@@ -453,7 +453,7 @@ def test_pins_and_the_place_found_do_not_move_the_text_and_are_in_the_link(
     tab.open("/trace?run=tiny&source=final&rollout=1&step=20&light=digit")
     page = tab.page
     playwright.expect(page.locator(".response .t").first).to_be_visible()
-    tab.settle()
+    tab.rest()
     before = top_of_text(page)
     assert before < 700, "the text begins on the first screen, without scrolling"
     page.keyboard.press("Tab")

@@ -457,10 +457,13 @@ def test_a_run_whose_settings_cannot_be_settings_is_named_with_the_first_of_them
     words = {"student", "teacher", "prompts", "rocks", "teacher_device", "vllm", "template_args"}
     switches = {"window", "match_kl", "gradient_checkpointing"}
     free = {"out", "resume", "device", "threads"}
+    out = tiny_run()
+    meta = json.loads((out / "run.json").read_text())
     for name in sorted({f.name for f in fields(SessionConfig)} - free):
         fits = {"abc": words, 10**30: FLOATS, True: switches}
         if isinstance(wrong, (list, dict)) or name not in fits.get(wrong, ()):
-            out = tiny_run(f"{name} {str(wrong)[:5]}", config={"steps": 3, name: wrong})
+            damaged = meta | {"config": {"steps": 3, name: wrong}}
+            (out / "run.json").write_text(json.dumps(damaged))
             with pytest.raises(DamagedRun, match=f"config.{name} is "):
                 stored_config(SessionConfig(out=out, resume=True))
 
