@@ -69,6 +69,14 @@ def test_alternatives_that_were_not_logged_come_back_as_na_and_the_others_to_the
     )
 
 
+@pytest.mark.parametrize("table", ["tokens", "probe/final"])
+def test_the_sums_of_one_step_are_those_of_all_steps_at_it(run_path: Path, table: str) -> None:
+    run = Run.open(run_path)
+    every, last = run.type_sums(table), run.steps(table)[-1]
+    there = every[every.step == last].reset_index(drop=True)
+    assert len(there) and there.equals(run.type_sums(table, last))
+
+
 @settings(deadline=None, max_examples=40)
 @given(ids=st.lists(st.integers(0, 6), min_size=1, max_size=60), seed=st.integers(0, 1000))
 def test_type_sums_add_up_to_the_occurrences(ids, seed):
