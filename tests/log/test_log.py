@@ -24,7 +24,7 @@ from small_logs import VOCAB, meta, tokens
 
 from rockcore import schema
 from rockcore.cli import main
-from rockcore.log import Run, RunWriter, duck, find_runs
+from rockcore.log import Run, RunWriter, duck, find_runs, sample_runs
 from rockcore.log.files import table_file, table_files
 from rockcore.log.writer import RunExists, type_sums
 from rockcore.rocks import detect
@@ -69,12 +69,14 @@ def test_alternatives_that_were_not_logged_come_back_as_na_and_the_others_to_the
     )
 
 
-@pytest.mark.parametrize("table", ["tokens", "probe/final"])
-def test_the_sums_of_one_step_are_those_of_all_steps_at_it(run_path: Path, table: str) -> None:
-    run = Run.open(run_path)
-    every, last = run.type_sums(table), run.steps(table)[-1]
-    there = every[every.step == last].reset_index(drop=True)
-    assert len(there) and there.equals(run.type_sums(table, last))
+@pytest.mark.parametrize("texts", [Texts.FRESH, Texts.FINAL])
+def test_the_sums_of_one_step_are_those_of_all_steps_at_it(texts: Texts) -> None:
+    run = Run.open(sample_runs() / "habit")
+    every, last = run.type_sums(texts.table), run.steps(texts.table)[-1]
+    there = every[every.step == last].set_index("token_id")
+    found = run.type_sums(texts.table, last).set_index("token_id")
+    assert len(there) and found.n.equals(there.n)
+    np.testing.assert_allclose(found.kl_sum, there.kl_sum, rtol=1e-12)
 
 
 @settings(deadline=None, max_examples=40)
