@@ -48,10 +48,10 @@ class Standing:
         often a type occurs.
         """
         for texts in (Texts.FINAL, Texts.FRESH, Texts.FIRST):
-            steps = run.steps(texts.table)
-            sums = run.type_sums(texts.table) if steps else pd.DataFrame()
+            steps = run.steps("types" if texts is Texts.FRESH else texts.table)
+            sums = run.type_sums(texts.table, steps[-1]) if steps else pd.DataFrame()
             if len(sums):
-                last = sums.loc[sums.step == sums.step.max()].fillna({"kl_sum": 0.0})
+                last = sums.fillna({"kl_sum": 0.0})
                 last = last.sort_values(["kl_sum", "n", "token_id"], ascending=[False, False, True])
                 ids = last.token_id.tolist()
                 n = dict(zip(ids, last.n.tolist(), strict=True))

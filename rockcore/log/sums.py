@@ -32,16 +32,18 @@ def types(run: Run, step: int) -> pd.DataFrame:
     return named(ask(sql, [file], vocab=vocab))
 
 
-def type_sums(run: Run, table: str = "tokens") -> pd.DataFrame:
-    """Sums per token type and logged step, over the fresh "tokens" or a probe set ("probe/final"),
-    by step and token id.
+def type_sums(run: Run, table: str = "tokens", step: int | None = None) -> pd.DataFrame:
+    """Sums per token type and logged step, or at one `step`, over the fresh "tokens" or a probe set
+    ("probe/final"), by step and token id.
 
     Columns: step, token_id, n, kl_sum, grad_norm_sum, proj_grad_norm_sum; NaN where a gradient is
     not logged.
     """
     totals = ["kl_sum", "grad_norm_sum", "proj_grad_norm_sum"]
     fresh = table == "tokens"
-    if not (files := table_files(run.path, "types" if fresh else table)):
+    stored = "types" if fresh else table
+    files = table_files(run.path, stored) if step is None else [logged_file(run.path, stored, step)]
+    if not files:
         return pd.DataFrame(columns=["step", "token_id", "n", *totals])
     if fresh:
         columns = {name: schema.TYPES[name] for name in ("step", "token_id", "n", *totals)}

@@ -24,7 +24,7 @@ from small_logs import VOCAB, meta, tokens
 
 from rockcore import schema
 from rockcore.cli import main
-from rockcore.log import Run, RunWriter, duck, find_runs
+from rockcore.log import Run, RunWriter, duck, find_runs, sample_runs
 from rockcore.log.files import table_file, table_files
 from rockcore.log.writer import RunExists, type_sums
 from rockcore.rocks import detect
@@ -67,6 +67,16 @@ def test_alternatives_that_were_not_logged_come_back_as_na_and_the_others_to_the
     assert trace.teacher_top_ids.isna().tolist() == [i in (0, 3, 4, 9) for i in range(10)], (
         "the teacher's are written once"
     )
+
+
+@pytest.mark.parametrize("texts", [Texts.FRESH, Texts.FINAL])
+def test_the_sums_of_one_step_are_those_of_all_steps_at_it(texts: Texts) -> None:
+    run = Run.open(sample_runs() / "habit")
+    every, last = run.type_sums(texts.table), run.steps(texts.table)[-1]
+    there = every[every.step == last].set_index("token_id")
+    found = run.type_sums(texts.table, last).set_index("token_id")
+    assert len(there) and found.n.equals(there.n)
+    np.testing.assert_allclose(found.kl_sum, there.kl_sum, rtol=1e-12)
 
 
 @settings(deadline=None, max_examples=40)
