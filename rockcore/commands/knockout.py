@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rockcore.commands.console import Bar, err, out
 from rockcore.commands.options import BadOptions, check_top
+from rockcore.lazy import loaded_for_good
 from rockcore.spelling import as_json
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ def _screen(command: Knockout) -> Screen:
         if len(there.finished) == len(there.candidates) > 0:
             return there
     try:
-        from rockcore.training import screen
-        from rockcore.training.ending import as_interrupt
+        with loaded_for_good():
+            from rockcore.training import screen
+            from rockcore.training.ending import as_interrupt
     except ModuleNotFoundError as e:
         raise BadOptions(
             f"{e.name} is not installed",

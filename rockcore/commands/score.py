@@ -13,6 +13,7 @@ from rockcore.commands.console import Bar, out
 from rockcore.commands.options import BadOptions
 from rockcore.config import template_arguments
 from rockcore.grading import check
+from rockcore.lazy import loaded_for_good
 
 if TYPE_CHECKING:
     from rockcore.training.score import ScoreProgress
@@ -61,8 +62,9 @@ def run(command: Score) -> None:
         )
     check(command.grader)
     try:
-        from rockcore.schema import Texts
-        from rockcore.training.score import ScoreSettings, score
+        with loaded_for_good():
+            from rockcore.schema import Texts
+            from rockcore.training.score import ScoreSettings, score
     except ModuleNotFoundError as e:
         raise BadOptions(
             f"{e.name} is not installed",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from rockcore.commands.console import TrainingBar, out
 from rockcore.config import BadConfig, SessionConfig
 from rockcore.interventions import load_set
+from rockcore.lazy import loaded_for_good
 
 
 def run(config: SessionConfig) -> None:
@@ -18,7 +19,8 @@ def run(config: SessionConfig) -> None:
             load_set(resolved.rocks)
         config, scenario = replace(config, out=resolved.out), resolved.scenario
     try:
-        from rockcore.training.session import train
+        with loaded_for_good():
+            from rockcore.training.session import train
     except ModuleNotFoundError as e:
         raise BadConfig(
             f"{e.name} is not installed",

@@ -54,7 +54,11 @@ class Ahead:
         prompts, responses = ([x[r] for r in rows] for x in (self.prompts, self._written))
         # the shortest row that may still come stands for all of them
         *whole, _ = groups.groups(
-            self.student, self.teacher, [*prompts, [0] * least], [*responses, []]
+            self.student,
+            self.teacher,
+            [*prompts, [0] * least],
+            [*responses, []],
+            len(self.prompts),
         )
         return [[rows[i] for i in group] for group in whole]
 

@@ -139,7 +139,8 @@ def _activations(
     """Of the largest group of rollouts, or one on each lane: what the student keeps for its
     gradient, the hidden states of both models and what the teacher has at once of a layer.
     """
-    rows = config.micro_batch or max(1, groups.padded_tokens(teacher) // length)
+    most = groups.most_rows(student, teacher, config.rollouts)
+    rows = config.micro_batch or max(1, min(groups.padded_tokens(teacher) // length, most))
     rows = min(rows, config.rollouts)
     at_once = min(lanes, -(-config.rollouts // rows))
     own_gradient = sum(p.nbytes for p in student.trained) if lanes > 1 else 0

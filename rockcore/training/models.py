@@ -6,8 +6,10 @@ models on a CPU run through `llama.py`; any other takes the general path.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,11 @@ class Model:
     def device(self) -> torch.device:
         return next(self.net.parameters()).device
 
-    @property
+    @cached_property
     def size(self) -> int:
+        """Parameters, counted once, adapters included: a step asks for it some sixty times, and
+        each walk through the modules takes 0.04 ms of Python.
+        """
         return sum(p.numel() for p in self.net.parameters())
 
     @property
@@ -298,17 +303,16 @@ def check_room(
 
 
 def chunks(
-    prompts: Sequence[Ids], responses: Sequence[Ids], budget: int, most_rows: int | None = None
+    prompts: Sequence[Ids], responses: Sequence[Ids], budget: float, most_rows: float = math.inf
 ) -> Iterator[list[int]]:
     """Rows grouped by length: little padding to compute. A group has at most `budget` padded tokens
-    (and at least one row), or where it is given at most `most_rows` rows.
+    and `most_rows` rows, and at least one row.
     """
     lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
     group: list[int] = []
     for row in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
         padded = (len(group) + 1) * lengths[row]
-        full = padded > budget if most_rows is None else len(group) >= most_rows
-        if group and full:
+        if group and (padded > budget or len(group) >= most_rows):
             yield group
             group = []
         group.append(row)

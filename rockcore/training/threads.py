@@ -9,6 +9,7 @@ time.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -33,6 +34,7 @@ CORES = torch.get_num_threads()  # as torch found them, before anybody set anoth
 _MOST_LANES = 8  # a step's rollouts make no more than a few groups
 # what a large pair is tried on: beginnings of so many prompts, and so many new tokens of each
 _FEW_TEXTS, _FEW_IDS, _FEW_TOKENS = 2, 32, 4
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 
 
 def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: Model) -> int:
@@ -43,6 +45,7 @@ def threads_for(config: ResolvedConfig, tasks: Tasks, student: Model, teacher: M
     if (lanes := lanes_for(config, student, teacher)) is not None:
         student.lanes = lanes
         torch.set_num_threads(1)
+        keep_freed_memory()
         return lanes
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -72,6 +75,18 @@ def lanes_for(config: ResolvedConfig, student: Model, teacher: Model) -> int | N
     if student.fast and teacher.fast and max(student.size, teacher.size) < SMALL:
         return min(config.threads or CORES, _MOST_LANES)
     return None
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, in arrays of up to 32 MB. By default the allocator of
+    Linux gives it back after each group of texts, and every lane waits while the kernel clears it
+    anew: 14,000 pages a step of the built-in pair, a tenth of the CPU time of judging. Elsewhere
+    nothing is changed.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        change = ctypes.CDLL(None).mallopt
+        change(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        change(_TRIM_THRESHOLD, -1)  # never
 
 
 def _short_texts(

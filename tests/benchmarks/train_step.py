@@ -15,16 +15,15 @@ thread and all. Every ratio is taken in this one run; medians over steps, CPU ti
 With OMP_NUM_THREADS=1 both sides have one core.
 
 Where the CPU time of a step of the built-in pair goes (2,290 tokens, a core that gives 95 GFLOP/s
-in matrix products of the models' own shapes): writing 0.12 s, judging and learning 0.26 s, the
-rest 0.01 s. Of the judging half are matrix products, a fifth is torch's attention, 6 % norms, the
-rest passes over activations. Of the writing three tenths are matrix products, a quarter reading
-keys and values, an eighth norms, the rest some hundred small operations a token. While texts are
-written the second core has work only from the first whole group of finished rollouts on. Prompts
-of the built-in world share two tokens, so there is no prefix to read once. The shares are of one
-profile on a busy machine. Tried, and not paying: norms of fewer operations (8 against 10 us each),
-oneDNN, torch's attention for single queries (110 against 75 us), keys transposed (a tenth less at
-32 rows, a seventh more at 128), values transposed, all heads in one block, larger batches of
-held-out answers (2 to 4 % an answer, for twice the cache).
+in matrix products of the models' own shapes): writing 0.13 s, judging and learning 0.26 s, the rest
+0.01 s. Of the judging 55 % are matrix products, 17 % torch's attention, 8 % products and sums by
+element. Of the writing 54 % are matrix products, those with keys and values among them, 11 %
+copies. (`step_shares.py`: medians of an operation over all passes.) While texts are written the
+second core has work only from the first whole group of finished rollouts on. Prompts of the
+built-in world share two tokens, so there is no prefix to read once. Tried, and not paying: norms of
+fewer operations (8 against 10 us each), oneDNN, torch's attention for single queries (110 against
+75 us), keys transposed (a tenth less at 32 rows, a seventh more at 128), values transposed, all
+heads in one block, larger batches of held-out answers (2 to 4 % an answer, for twice the cache).
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_too_little_memory_is_said_and_not_refused(tmp_path, monkeypatch, free):
 
 
 def test_groups_that_are_worked_on_side_by_side_count_each_up_to_as_many_as_there_are(tmp_path):
-    given = SessionConfig(out=tmp_path / "run", rollouts=32, held_out=0).resolved()
+    given = SessionConfig(out=tmp_path / "run", rollouts=14, held_out=0).resolved()
     tasks = Tasks.of(given)
     both = loading.load_pair(*tasks.models, "cpu", "float32")
     one, two, many, most = (
@@ -139,7 +139,7 @@ def test_groups_that_are_worked_on_side_by_side_count_each_up_to_as_many_as_ther
     )
     gradient = sum(p.nbytes for p in both[0].trained)
     assert two.activations == 2 * (one.activations + gradient) < many.activations
-    assert most.activations == many.activations  # 32 rollouts make no eighth group
+    assert most.activations == many.activations  # 14 rollouts make no eighth group
     assert two.logits == 2 * one.logits and two.sampling == one.sampling
     graded = memory.estimate(replace(given, threads=2, held_out=256), *both, tasks.known)
     assert graded.sampling == 2 * two.sampling

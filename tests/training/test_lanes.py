@@ -1,5 +1,7 @@
 """How many cores work side by side changes no number, and no failure is lost on one of them."""
 
+import platform
+import resource
 from dataclasses import replace
 from itertools import islice
 from threading import Event
@@ -14,6 +16,7 @@ from rockcore import world
 from rockcore.config import SessionConfig
 from rockcore.log import sample_runs
 from rockcore.schema import PHASES
+from rockcore.tasks import Tasks
 from rockcore.training import evals, gradient_sums, loading
 from rockcore.training.ahead import reader
 from rockcore.training.clock import Clock
@@ -21,6 +24,7 @@ from rockcore.training.lanes import side_by_side
 from rockcore.training.rollouts import sample
 from rockcore.training.scoring import Alternatives, Learning, groups_of, judge_texts
 from rockcore.training.session import train
+from rockcore.training.threads import threads_for
 
 TOKENS = 60
 
@@ -73,6 +77,31 @@ def test_losses_and_gradients_are_the_same_to_the_bit_on_any_number_of_lanes(
             assert torch.equal(gradients[name], gradient), name
 
 
+@pytest.mark.parametrize("texts, rows", [(1, [1]), (2, [1, 1]), (7, [4, 3])])
+def test_few_short_texts_are_two_groups_of_like_size_on_any_number_of_lanes(pair, texts, rows):
+    rollouts = written(pair, 7)[:texts]
+    assert texts * max(map(len, rollouts.responses)) < 500
+    for lanes in (1, 4):
+        found = groups_of(rollouts, replace(pair[0], lanes=lanes), pair[1])
+        assert [len(rows) for rows, _ in found] == rows
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_a_step_after_the_first_works_in_memory_that_is_there(pair):
+    rollouts, student = written(pair, 40), replace(pair[0])
+    config = SessionConfig(threads=2).resolved()
+    threads_for(config, Tasks.of(config), student, pair[1])
+    learning = Learning(torch.ones(sum(rollouts.lengths)))
+    new_pages = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        judge_texts(student, pair[1], rollouts, Clock(), learning)
+        new_pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        student.net.zero_grad()
+    assert student.lanes == 2
+    assert min(new_pages) < 500 < new_pages[0]
+
+
 def test_what_watches_a_scoring_sees_the_pieces_in_the_same_order_on_any_number_of_lanes(pair):
     rollouts = written(pair, 40)
     seen = []
@@ -86,13 +115,16 @@ def test_what_watches_a_scoring_sees_the_pieces_in_the_same_order_on_any_number_
         np.testing.assert_array_equal(seen[1][name], values, err_msg=name)
 
 
-def test_the_teacher_reads_whole_groups_while_the_student_writes_and_nothing_else(pair):
+@pytest.mark.parametrize("texts, least", [(40, 2), (9, 1)])
+def test_the_teacher_reads_whole_groups_while_the_student_writes_and_nothing_else(
+    pair, texts, least
+):
     student = replace(pair[0], lanes=2)
-    tasks = list(islice(world.prompts("habit", 0), 40))
+    tasks = list(islice(world.prompts("habit", 0), texts))
     ahead = reader(student, pair[1])
     rollouts = sample(student, pair[1], tasks, 150, 1.0, seed=1, ahead=ahead)
     groups = [rows for rows, _ in groups_of(rollouts, *pair)]
-    assert set(ahead._read) <= set(map(tuple, groups)) and len(ahead._read) > 1
+    assert set(ahead._read) <= set(map(tuple, groups)) and len(ahead._read) >= least
     for rows in ahead._read:
         ids = [rollouts.responses[r] for r in rows]
         with torch.no_grad():

@@ -60,6 +60,7 @@ def test_the_gradient_of_micro_batches_is_that_of_one_batch(pair, rows, monkeypa
     seen: list[int] = []
     features = student.features
     monkeypatch.setattr(student, "features", lambda p, r: seen.append(len(p)) or features(p, r))
+    student.micro_batch = 6
     whole = learned(student, teacher)
     assert seen == [6]
     student.micro_batch = rows
