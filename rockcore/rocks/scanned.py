@@ -64,6 +64,27 @@ class Scanned:
             f"the rule {self.rule.called}; no texts here: open {self.log}."
         )
 
+    @property
+    def line(self) -> str:
+        """What was judged, in few words."""
+        return f"{self.rollouts:,} texts, {self.positions:,} positions, from partials"
+
+    @property
+    def without_groups(self) -> str:
+        """What to say in place of the groups of a report on the log itself."""
+        return (
+            "The change of the three groups is not known from partials: its intervals take the "
+            f"sums of every type in every text at once. Open {self.log} for it."
+        )
+
+    @property
+    def without_kappa(self) -> str:
+        """What to say in place of kappa, where contexts were compared."""
+        return (
+            "κ is not known from partials: it compares the kept occurrences with all others of "
+            f"their types. Open {self.log} for it."
+        )
+
     def needs(self, what: str) -> OnlyScanned:
         """What to say of a question that the partials do not answer."""
         return OnlyScanned(

@@ -18,8 +18,9 @@ planted positions too, of 199,067 types, 200,000 rollouts and 1.9 million positi
 
 Not from partials: *kappa* (it compares the kept occurrences with all others of their types, whose
 contexts no stage keeps), a control of *windows* (where one finds a place depends on all before it),
-and *groups* (their intervals follow from the cells, by a stage that is not written). Other rules
-take another scan; its stages begin where the rules part, so the sums are there already.
+and *groups* (their intervals take the sums of all cells, added in one order in one process, to be
+the same to the last bit). A report says so of those it lacks. Other rules take another scan; its
+stages begin where the rules part, so the sums are there already.
 
 On paper, for 100 billion positions: 200 million rollouts of 500 tokens, 200,000 types, three
 checkpoints, shards of 4 million; if a position costs what it did at 100 million on two cores (3.2

@@ -91,7 +91,10 @@ def _concluded(plan: Plan, found: FromPartials, out: Path) -> Scanned:
     writer.write("vocab", {name: vocab[name].to_pylist() for name in schema.VOCAB})
     commit(out / META, lambda tmp: tmp.write_text(meta.to_json()))
     _write_sums(found, out)
-    save(scanned, report(Run.open(out), found, fingerprint(out)))
+    known = report(Run.open(out), found, fingerprint(out))
+    kappa = [] if found.consistent is None else [scanned.without_kappa]
+    groups = [] if known.single else [scanned.without_groups]
+    save(scanned, replace(known, notes=(*known.notes, *kappa, *groups)))
     return scanned
 
 

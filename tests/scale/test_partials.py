@@ -12,6 +12,8 @@ from planted import Plan as Planted
 from planted import write
 
 from rockcore import schema
+from rockcore.analysis.report import of_change, of_set
+from rockcore.analysis.report.asked import Asked
 from rockcore.analysis.rock_share import rock_share
 from rockcore.cli import main
 from rockcore.log import Run
@@ -53,6 +55,19 @@ def test_the_shares_of_a_set_have_their_intervals_over_rollouts(log: Path, parti
     assert (found.sentence, found.about) == (whole.sentence, whole.about)
     for name in ("token_share", "loss_share", "gradient"):
         assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-12)
+
+
+def test_a_report_has_the_parts_that_partials_answer(log: Path, partials: Path):
+    whole, found = (Asked(Examined(Run.open(run)), arms=None) for run in (log, partials))
+    assert of_set.share(found).said == of_set.share(whole).said
+    assert "20,000 positions, from partials" in found.corpus
+    assert of_set.cutoff(found).figures
+    assert of_set.counted(found) == of_set.counted(whole) and found.texts == whole.texts
+    (said,) = of_change.change(found).said
+    assert "three groups" in said and f"Open {log}" in said
+    kappa, groups = found.found.notes[-2:]
+    assert kappa.startswith("κ is not known") and groups == said
+    assert found.found.notes[:-2] == whole.found.notes
 
 
 def test_the_sums_beside_the_report_are_those_of_the_whole_log(log: Path, partials: Path):

@@ -53,12 +53,13 @@ class Asked:
     @property
     def corpus(self) -> str:
         """Whose texts the rule judges, how many, at which steps."""
-        return occurrences.line(self.examined.material)
+        scanned = self.examined.scanned
+        return occurrences.line(self.examined.material) if scanned is None else scanned.line
 
     @property
     def texts(self) -> Texts:
         """Whose texts the rule judges."""
-        return self.examined.material.source
+        return self.found.source
 
     @cached_property
     def type_shares(self) -> pd.DataFrame:

@@ -160,7 +160,7 @@ def change(asked: Asked) -> Found:
             "A change takes the same types at two checkpoints",
             "Log more steps, or score the texts under another student: rockcore score",
         )
-    rows = found.groups.loc[found.groups.types > 0]
+    rows, scanned = found.groups.loc[found.groups.types > 0], asked.examined.scanned
     table = Table(
         "Relative change of the mean, before to after",
         ("group", "types", "tokens", "naive", "cross-fitted", "95 %"),
@@ -171,22 +171,24 @@ def change(asked: Asked) -> Found:
         ],
     )  # fmt: skip
     about = f"{asked.name} · {asked.corpus} · {asked.estimator}"
-    said = (
-        "Types that were picked because they were high fall when they are measured again, even "
-        "where nothing is learned: that is in the naive number and not in the cross-fitted one, "
-        "for which one half of the texts chooses and the other is measured.",
-        *_verdicts(rows),
-    )
     drawn = [figures.early_late(found.tokens, found.steps, found.rule.column, about)]
     if rows.crossed.notna().any():
         drawn.insert(0, figures.group_changes(rows[rows.crossed.notna()], about))
+    interval = "none" if scanned else "95 %, rollouts and types taken as drawn"
     return Found(
         on_rule(asked),
-        said,
-        facts(asked, counted(asked), "95 %, rollouts and types taken as drawn"),
-        (table,),
+        (*_MEASURED_AGAIN, *_verdicts(rows)) if scanned is None else (scanned.without_groups,),
+        facts(asked, counted(asked), interval),
+        (table,) if scanned is None else (),
         tuple(drawn),
     )
+
+
+_MEASURED_AGAIN = (
+    "Types that were picked because they were high fall when they are measured again, even where "
+    "nothing is learned: that is in the naive number and not in the cross-fitted one, for which "
+    "one half of the texts chooses and the other is measured.",
+)
 
 
 def _verdicts(rows: Any) -> list[str]:

@@ -28,9 +28,10 @@ def facts(asked: Asked, n: str, interval: str) -> dict[str, str]:
 
 def counted(asked: Asked) -> str:
     """What the rule looked at, as n."""
-    found, corpus = asked.found, asked.examined.material.last
+    found = asked.found
+    tokens = int(found.occurrences["scored"] or 0)
     return (
-        f"{words.counted(corpus.rollouts, 'text')}, {words.counted(len(corpus), 'token')}, "
+        f"{words.counted(len(found.rollouts), 'text')}, {words.counted(tokens, 'token')}, "
         f"{words.counted(len(found.tokens), 'type')}"
     )
 
@@ -54,9 +55,9 @@ def funnel(asked: Asked) -> Found:
     """The three gates, and every type by frequency and loss."""
     found = asked.found
     about = f"{asked.name} · {asked.estimator} · {asked.corpus}"
-    drawn = figures.funnel(
-        found, occurrences.control_types(asked.examined), tables.frequency_band(found.tokens), about
-    )
+    # which types the control's positions are of, the texts tell
+    control = [] if asked.examined.scanned else occurrences.control_types(asked.examined)
+    drawn = figures.funnel(found, control, tables.frequency_band(found.tokens), about)
     said = (words.gates(found), found.no_set or f"K = {len(found.ids)}: {found.how}.", *found.notes)
     return Found(
         on_rule(asked),
