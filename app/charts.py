@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+from streamlit.elements.lib.streamlit_plotly_theme import configure_streamlit_plotly_theme
 
 from app import selection
 from app.components.colours import CONTROL, NEUTRAL, PHASES, ROCK, SKY, STUDENT, TEACHER
@@ -36,6 +37,9 @@ __all__ = [
     "look",
     "whiskers",
 ]
+
+# Before the first figure: `serve` has Streamlit loaded without Plotly.
+configure_streamlit_plotly_theme()
 
 # Letters of a heading, and of the lines below it, that fit a phone of 390 pixels and a half of a
 # small screen, in the wider letters of the system too, which stand there until Streamlit's own are

@@ -60,6 +60,8 @@ NOTE = Template("""
 <div id="opening" role="status"><b>Rock Token Explorer</b><span>Opening $what …</span></div>
 """)
 _PAGE = re.compile(r"/[a-z_]*")  # the pages' own addresses; what lies below one is no page
+# A browser asks for Streamlit below the page first. It need not wait to hear that it is not there.
+_NO_STREAMLIT = re.compile(r"/[a-z_]+/_stcore/(health|host-config)")
 _MOST_NAMES = 3
 
 
@@ -103,6 +105,8 @@ class Files:
                 self._page,
                 {"content-type": "text/html; charset=utf-8", "cache-control": "no-cache"},
             )
+        if _NO_STREAMLIT.fullmatch(path):
+            return Answer(b"Not Found", {"content-type": "text/plain; charset=utf-8"}, 404)
         file = self._files.get(path)
         if file is None or not file.is_file():
             return None

@@ -54,8 +54,9 @@ def load(wanted: Mapping[str, Any], port: int) -> App:
     """Streamlit, and the dashboard as an ASGI application. All that does not change from call to
     call stands in app/.streamlit/config.toml, which Streamlit reads beside main.py.
     """
-    from streamlit.starlette import App
-    from streamlit.web.bootstrap import load_config_options
+    with hidden("plotly"):
+        from streamlit.starlette import App
+        from streamlit.web.bootstrap import load_config_options
 
     search_nothing()
     dashboard = App(HERE / "main.py")
@@ -67,6 +68,18 @@ def load(wanted: Mapping[str, Any], port: int) -> App:
         }
     )
     return dashboard
+
+
+@contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Let nobody find a package meanwhile. Streamlit loads Plotly only to teach it its colours, a
+    third of what it takes to load: `app.charts` does, once there is a chart to be drawn.
+    """
+    sys.modules[package] = None  # type: ignore[assignment]  # so an import fails (PEP 328)
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def search_nothing() -> None:
@@ -84,9 +97,7 @@ def search_nothing() -> None:
 
 
 def prepare(runs: Sequence[str]) -> None:
-    """Import what the pages use, and ask what the first one will. Not while Streamlit is loaded:
-    Plotly, which comes with it, uses what it finds of pandas, also where that is half of it.
-    """
+    """Import what the pages use, and ask what the first one will."""
     try:
         for name in NEXT:
             importlib.import_module(name)
@@ -119,7 +130,6 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
     def begin() -> App:
         dashboard = load(wanted, terms.port)
         threading.Thread(target=prepare, args=(wanted["runs"],), daemon=True).start()
-        config.configure_logging()  # again: Streamlit has let uvicorn tell of every request
         return dashboard
 
     files = early.Files(early.static_folder(), map(Path, wanted["runs"]))
@@ -134,8 +144,9 @@ def serve(wanted: Mapping[str, Any], terms: Terms, listener: socket) -> None:
         **SOCKETS,
     )
     server = Server(config)
-    # at a moment of its loading Streamlit lets it tell of every request
-    logging.getLogger("uvicorn.access").addFilter(lambda _: False)
+    # by a filter, as Streamlit sets their levels at a moment of its loading
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).addFilter(lambda said: said.levelno >= logging.WARNING)
     sys.setswitchinterval(_SWITCH_S)
     gc.disable()  # until a page is drawn: it would search what is loaded, of which nothing goes
     server.run([listener])

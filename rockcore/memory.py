@@ -45,8 +45,12 @@ class BadMemory(RockError, ValueError):
 
 def limit() -> int:
     """Bytes that may be taken. Raises BadMemory for a setting that is no size."""
-    given = os.environ.get(SETTING, "")
-    return parsed(given) if given.strip() else _present() // 2
+    return parsed(os.environ[SETTING]) if is_set() else _present() // 2
+
+
+def is_set() -> bool:
+    """Whether somebody has set the limit."""
+    return bool(os.environ.get(SETTING, "").strip())
 
 
 def block() -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from rockcore import memory
 from rockcore.commands.console import Bar, err, out
 from rockcore.commands.options import chosen_rule
 from rockcore.commands.rocks import SetOption
@@ -39,7 +40,9 @@ class Scan:
     step: int | None = None
     """Checkpoint after training; default: the last one logged."""
     workers: int | None = None
-    """Processes on this machine; default: one for each core."""
+    """Processes on this machine, at most; default: one for each core. Fewer where memory has no
+    room for them.
+    """
     ray: str | None = None
     """Address of a Ray cluster that is to do it: auto, local, HOST:PORT or ray://HOST:PORT."""
     shard_rows: int = 4_000_000
@@ -48,6 +51,13 @@ class Scan:
     """Merge the shards that are there, as of a scan that is still running."""
     dry_run: bool = False
     """Say what would be read, and read nothing but the footers of the files."""
+    memory: Annotated[
+        str | None,
+        tyro.conf.arg(
+            help="Memory that all processes may take together, such as 8GB; it says how many "
+            "there are. Default: ROCKCORE_MEMORY, else half of the machine's."
+        ),
+    ] = None
 
 
 def run(command: Scan) -> None:
@@ -57,7 +67,7 @@ def run(command: Scan) -> None:
     from rockcore.scale.scan import scan
 
     refuse(command.out)
-    engine = _engine(command)
+    cluster = _cluster(command)
     rule = chosen_rule(command.rule, command.preset, command.set, command.step)
     whole = plan(command.log, rule, command.shard_rows)
     if command.dry_run:
@@ -66,6 +76,7 @@ def run(command: Scan) -> None:
         return
     asked = there(whole, command.out) if command.partial_ok else whole
     partials = (command.out / PARTIALS).resolve()
+    engine = cluster or _workers(command.workers or os.cpu_count() or 1, asked)
     with closing(engine), _Stages() as stages:
         try:
             found = scan(asked, partials, engine, stages.listen)
@@ -94,23 +105,39 @@ def _flags(command: Scan) -> str:
     return "".join(f" {part}" for part in given)
 
 
-def _engine(command: Scan) -> Processes | Ray:
-    from rockcore.scale.engines import Processes, Ray
+def _cluster(command: Scan) -> Ray | None:
+    """The one that is to do it. Raises BadScan, BadMemory or NoEngine before anything is read."""
+    from rockcore.scale.engines import Ray
     from rockcore.scale.errors import BadScan
 
-    if command.ray is not None:
-        if command.workers is not None:
-            raise BadScan(
-                f"--workers {command.workers} with --ray {command.ray}",
-                "On a cluster Ray says how many tasks run at a time",
-                "Give one of them",
-            )
-        return Ray(command.ray)
     if command.workers is not None and command.workers < 1:
         raise BadScan(
             f"--workers {command.workers}", "One at least does the work", "Give a number from 1 on"
         )
-    return Processes(command.workers or os.cpu_count() or 1)
+    if command.ray is None:
+        if command.memory is not None:
+            memory.take(command.memory)
+        return None
+    for flag in ("workers", "memory"):
+        if (given := getattr(command, flag)) is not None:
+            raise BadScan(
+                f"--{flag} {given} with --ray {command.ray}",
+                "On a cluster Ray says how many tasks run at a time",
+                "Give one of them",
+            )
+    return Ray(command.ray)
+
+
+def _workers(asked: int, plan: Plan) -> Processes:
+    """As many as there is room for."""
+    from rockcore.scale.engines import Processes
+    from rockcore.scale.room import room_for
+
+    room = room_for(asked, plan)
+    if room.workers < asked:
+        said = f"{room.workers} of {asked} workers: the memory limit has room for no more"
+        err.print(said, highlight=False)
+    return Processes(*room)
 
 
 def _foretold(plan: Plan, command: Scan) -> list[str]:

@@ -24,7 +24,7 @@ take another scan; its stages begin where the rules part, so the sums are there 
 On paper, for 100 billion positions: 200 million rollouts of 500 tokens, 200,000 types, three
 checkpoints, shards of 4 million; if a position costs what it did at 100 million on two cores (3.2
 microseconds of a core in all stages, 16.5 bytes of partials, of which 11 are shuffled, beside 27
-of log; 1.2 GB a worker):
+of log; 1.2 GB a worker, see `room`):
 
 - 90 hours of one core, a third of an hour of 256; 1.65 TB of partials, of them 1.1 TB shuffled.
 - 25,000 shards by 4,096 buckets: 100 million openings of files in each of `types` and `rollouts`,

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+from rockcore import memory
 from rockcore.scale.errors import BadScan, NoEngine
 from rockcore.scale.scan import Task, do
 
@@ -32,6 +33,7 @@ class Processes:
     """
 
     workers: int
+    bytes_each: int | None = None  # what each may take; None: as much as this process
     _pool: ProcessPoolExecutor | None = None
 
     def __call__(self, tasks: Sequence[Task]) -> Iterator[str]:
@@ -72,7 +74,8 @@ class Processes:
     def _round(self, tasks: list[Task]) -> Iterator[tuple[Task, str]]:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.workers, context, initializer=_alone)
+            of = (self.bytes_each,)
+            self._pool = ProcessPoolExecutor(self.workers, context, initializer=_alone, initargs=of)
         waiting: dict[Future[str], Task] = {}
         queue = iter(tasks)
         while True:
@@ -85,12 +88,14 @@ class Processes:
                 del waiting[future]
 
 
-def _alone() -> None:
+def _alone(bytes_each: int | None) -> None:
     """A worker is one thread, for there is one for each core; it ends with the scan, also with one
     that is killed, after which nobody would tell it to. Ctrl-C is for the scan, which stops it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    if bytes_each is not None:
+        memory.take(f"{bytes_each}B")
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

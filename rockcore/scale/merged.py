@@ -150,7 +150,9 @@ def _added(files: Sequence[Path]) -> pd.DataFrame:
         for step in np.unique(steps).tolist():
             first, after = np.searchsorted(steps, [step, step + 1]).tolist()  # they ascend
             by_step.setdefault(step, _Adding()).add(rows.slice(first, after - first))
-    return pd.concat([by_step[step].frame(step) for step in sorted(by_step)], ignore_index=True)
+    # each lets go of what it was made of
+    frames = [by_step.pop(step).frame(step) for step in sorted(by_step)]
+    return pd.concat(frames, ignore_index=True)
 
 
 def _cells_of_history(plan: Plan, types: pd.DataFrame) -> int:

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 import fsspec
 import fsspec.implementations.local
+import fsspec.utils
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq

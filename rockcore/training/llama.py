@@ -225,21 +225,10 @@ class _Batch:
     used: int  # places of the cache already written
 
     def narrowed(self, keep: Tensor) -> _Batch:
-        cache = [
-            (self._copied(keys, keep), self._copied(values, keep)) for keys, values in self.cache
-        ]
+        """Only these rows. Whole rows of the cache are copied, also the places not yet written: one
+        block of memory each.
+        """
+        cache = [(k.index_select(0, keep), v.index_select(0, keep)) for k, v in self.cache]
         heads = self.cache[0][0].shape[1]
         bias = self.bias.unflatten(0, (-1, heads))[keep].flatten(0, 1)
-        return _Batch(
-            self.rows[keep],
-            self.alive[keep],
-            self.offset[keep],
-            bias,
-            cache,
-            self.used,
-        )
-
-    def _copied(self, buffer: Tensor, keep: Tensor) -> Tensor:
-        room = buffer.new_empty((len(keep), *buffer.shape[1:]))
-        room[:, :, : self.used] = buffer[keep, :, : self.used]
-        return room
+        return _Batch(self.rows[keep], self.alive[keep], self.offset[keep], bias, cache, self.used)

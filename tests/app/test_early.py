@@ -63,6 +63,11 @@ def test_the_page_and_its_files_are_there_before_streamlit_is(tmp_path: Path) ->
         linked = re.findall(r'(?:src|href)="\.(/static/[^"]+)"', page)
         assert len(linked) > 9
         assert all(ask(path)[0] == 200 for path in linked)
+        # below a page a browser looks for Streamlit first: it hears at once that it is not there
+        below = [ask(f"/trace/_stcore/{what}") for what in ("health", "host-config")]
+        app.release()
+        assert ask("/_stcore/health") == (200, "ok")
+        assert below == [ask("/trace/_stcore/health")] * 2 and below[0][0] == 404
 
 
 def test_the_doors_hold_before_streamlit_is_there(tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_what_is_asked_for_early_is_answered_once_and_never_refused(tmp_path: Pa
 
 def test_no_request_is_written_to_the_terminal_as_streamlit_would_have_it(tmp_path: Path) -> None:
     with held(tmp_path, STREAMLIT) as app:
-        app.release("import uvicorn; uvicorn.Config.configure_logging = lambda config: None")
+        app.release()
         for _ in range(2):  # the second connection begins after Streamlit has said what it wants
             with asking(app.port) as ask:
                 assert ask("/_stcore/health") == (200, "ok")
@@ -203,6 +208,19 @@ print(*(name for name in serve.SOCKETS if serve.SOCKETS[name] == theirs[name]))
 """
     names = printed(code)
     assert len(names) == 10 and names[:5] == names[5:]
+
+
+def test_streamlit_is_loaded_without_plotly_and_charts_have_its_colours() -> None:
+    code = """
+import sys
+from app import serve
+serve.load({"host": "127.0.0.1"}, 8501)
+print("plotly" in sys.modules)
+from app import charts
+import plotly.io
+print(plotly.io.templates.default)
+"""
+    assert printed(code) == ["False", "streamlit"]
 
 
 def test_what_a_first_page_asks_is_worked_out_before_it_and_garbage_is_collected_after(

@@ -15,7 +15,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
-_KEPT_RUNS = 30  # global.maxCachedMessageAge of app/.streamlit/config.toml
+_KEPT_RUNS = 1000  # global.maxCachedMessageAge of app/.streamlit/config.toml
 _NOTHING_SENT = ("text", "markdown", "html", "heading", "alert", "empty")
 
 

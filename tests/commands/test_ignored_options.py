@@ -19,6 +19,11 @@ from rockcore.cli import main
         (["rocks", "A", "--top", "0", "--json"], "--top 0"),
         (["rocks", "A", "--memory", "much"], "--memory = 'much'"),
         (["app", "A", "--memory", "1KB"], "for example --memory 2GB"),
+        (["scan", "A", "--out", "C", "--memory", "much"], "--memory = 'much'"),
+        (
+            ["scan", "A", "--out", "C", "--memory", "2GB", "--ray", "auto"],
+            "--memory 2GB with --ray",
+        ),
         (["rocks", "A", "--step", "10", "--set", "post_step=20"], "--set post_step=20"),
         (["rocks", "A", "--set", "tau_quantile=0.9", "--set", "tau_pre=1"], "Give one of them"),
         (["rocks", "A", "--set", "top_k=3", "--set", "tau_rock=1"], "Give one of them"),

@@ -23,6 +23,7 @@ from patience import PATIENCE_S
 from planted import Plan as Planted
 from planted import write
 
+from rockcore import memory
 from rockcore.cli import main
 from rockcore.rocks import RockRule
 from rockcore.scale import partial
@@ -127,8 +128,11 @@ def test_what_a_worker_refuses_is_said_as_it_refused_it(tmp_path: Path):
     kl = rows["kl"].to_numpy().copy()
     kl[7] = np.inf
     pq.write_table(rows.set_column(rows.schema.get_field_index("kl"), "kl", pa.array(kl)), file)
-    with closing(Processes(1)) as engine, pytest.raises(DamagedRun, match="1 of 2000 values"):
-        scan(plan(str(log), RockRule()), out, engine)
+    with closing(Processes(1, 300_000_000)) as engine:
+        with pytest.raises(DamagedRun, match="1 of 2000 values"):
+            scan(plan(str(log), RockRule()), out, engine)
+        assert engine._pool is not None  # whose worker has its share of the memory
+        assert engine._pool.submit(memory.limit).result() == 300_000_000
     assert not list(out.glob("sums/*.parquet"))
 
 

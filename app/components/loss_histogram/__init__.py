@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def show(
             "thresholds": stand,
             "linked": linked,
             "caption": caption,
-            "numbers": None if numbers is None else asdict(numbers),
+            "numbers": None if numbers is None else vars(numbers),
         },
         on_moved_change=on_move,
     )
