@@ -9,7 +9,7 @@ often as it is called: what another process takes of the core in between is not 
 from __future__ import annotations
 
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import islice
 
@@ -19,7 +19,6 @@ import tyro
 from torch.profiler import ProfilerActivity, profile
 
 from rockcore import world
-from rockcore.config import TUNED
 from rockcore.log import sample_runs
 from rockcore.training import loading
 from rockcore.training.clock import Clock
@@ -37,21 +36,21 @@ KINDS = {
 }
 
 
-def shares(work: Callable[[], object], passes: int) -> tuple[float, Counter]:
+def shares(work: Callable[[], object], passes: int) -> tuple[float, dict[str, float]]:
     """Milliseconds of a pass in torch's operations, and the share of each kind."""
     work()
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
         for _ in range(passes):
             work()
     times = defaultdict(list)
-    for event in found.events():
+    for event in found.events() or ():
         times[event.name, str(event.input_shapes)].append(event.self_cpu_time_total)
-    kinds: Counter = Counter()
+    kinds: dict[str, float] = defaultdict(float)
     for (name, _), microseconds in times.items():
         kind = next((k for k, words in KINDS.items() if any(w in name for w in words)), "the rest")
         kinds[kind] += float(np.median(microseconds)) * len(microseconds) / passes / 1e3
     total = sum(kinds.values())
-    return total, Counter({kind: ms / total for kind, ms in kinds.items()})
+    return total, {kind: kinds[kind] / total for kind in sorted(kinds, key=lambda k: -kinds[k])}
 
 
 def main(passes: int = 4) -> None:
@@ -61,7 +60,7 @@ def main(passes: int = 4) -> None:
     folder = sample_runs() / "models"
     paths = str(folder / "student-mixed"), str(folder / "teacher")
     pair = loading.load_pair(*paths, "cpu", "float32")
-    tasks, longest = list(islice(world.prompts("habit", 0), 32)), TUNED["habit"]["max_new_tokens"]
+    tasks, longest = list(islice(world.prompts("habit", 0), 32)), 150
     rollouts = sample(*pair, tasks, longest, 1.0, seed=0)
     weights = torch.full((N := sum(rollouts.lengths),), 1 / N)
     for name, work in {
@@ -69,7 +68,7 @@ def main(passes: int = 4) -> None:
         "judging": lambda: judge_texts(*pair, rollouts, Clock(), Learning(weights)),
     }.items():
         total, kinds = shares(work, passes)
-        told = ", ".join(f"{kind} {share:.0%}" for kind, share in kinds.most_common())
+        told = ", ".join(f"{kind} {share:.0%}" for kind, share in kinds.items())
         print(f"{name}, {N} tokens, {total:.0f} ms in operations: {told}", flush=True)
 
 

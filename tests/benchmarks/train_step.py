@@ -16,14 +16,15 @@ With OMP_NUM_THREADS=1 both sides have one core.
 
 Where the CPU time of a step of the built-in pair goes (2,290 tokens, a core that gives 95 GFLOP/s
 in matrix products of the models' own shapes): writing 0.13 s, judging and learning 0.26 s, the rest
-0.01 s. Of the judging 55 % are matrix products, 17 % torch's attention, 8 % products and sums by
-element. Of the writing 54 % are matrix products, those with keys and values among them, 11 %
-copies. (`step_shares.py`: medians of an operation over all passes.) While texts are written the
-second core has work only from the first whole group of finished rollouts on. Prompts of the
-built-in world share two tokens, so there is no prefix to read once. Tried, and not paying: norms of
-fewer operations (8 against 10 us each), oneDNN, torch's attention for single queries (110 against
-75 us), keys transposed (a tenth less at 32 rows, a seventh more at 128), values transposed, all
-heads in one block, larger batches of held-out answers (2 to 4 % an answer, for twice the cache).
+0.01 s. Of the judging 55 to 61 % are matrix products, 17 to 19 % torch's attention, 6 to 8 %
+products and sums by element. Of the writing 44 to 54 % are matrix products, those with keys and
+values among them, 11 % copies. (`step_shares.py`: medians of an operation over all passes; two runs
+on a busy machine.) While texts are written the second core has work only from the first whole group
+of finished rollouts on. Prompts of the built-in world share two tokens, so there is no prefix to
+read once. Tried, and not paying: norms of fewer operations (8 against 10 us each), oneDNN, torch's
+attention for single queries (110 against 75 us), keys transposed (a tenth less at 32 rows, a
+seventh more at 128), values transposed, all heads in one block, larger batches of held-out answers
+(2 to 4 % an answer, for twice the cache).
 """
 
 from __future__ import annotations
