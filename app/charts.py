@@ -14,9 +14,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from streamlit.elements.lib.streamlit_plotly_theme import configure_streamlit_plotly_theme
 
-from app import selection
+from app import chart_theme, selection
 from app.components.colours import CONTROL, NEUTRAL, PHASES, ROCK, SKY, STUDENT, TEACHER
 from app.words import printable
 
@@ -38,8 +37,7 @@ __all__ = [
     "whiskers",
 ]
 
-# Before the first figure: `serve` has Streamlit loaded without Plotly.
-configure_streamlit_plotly_theme()
+chart_theme.teach()  # before the first figure
 
 # Letters of a heading, and of the lines below it, that fit a phone of 390 pixels and a half of a
 # small screen, in the wider letters of the system too, which stand there until Streamlit's own are
