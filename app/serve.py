@@ -28,6 +28,7 @@ sys.path[0] = str(HERE.parent)  # not this folder, whose modules are a package, 
 from app import access, browser, early, opening  # noqa: E402
 from app.access import Terms  # noqa: E402
 from app.door import Door  # noqa: E402
+from app.less import hidden, search_nothing  # noqa: E402
 from rockcore.schema import RockError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -68,32 +69,6 @@ def load(wanted: Mapping[str, Any], port: int) -> App:
         }
     )
     return dashboard
-
-
-@contextmanager
-def hidden(package: str) -> Iterator[None]:
-    """Let nobody find a package meanwhile. Streamlit loads Plotly only to teach it its colours, a
-    third of what it takes to load: `app.charts` does, once there is a chart to be drawn.
-    """
-    sys.modules[package] = None  # type: ignore[assignment]  # so an import fails (PEP 328)
-    try:
-        yield
-    finally:
-        del sys.modules[package]
-
-
-def search_nothing() -> None:
-    """Let Streamlit leave out two searches that find nothing here: through the descriptions of all
-    installed packages for components (each is parsed four times over: 0.2 s of 0.9), and through
-    all loaded modules for whether a person types Python (0.1 s, before the first element). Where
-    it has them no longer, nothing changes.
-    """
-    for name, question, answer in (
-        ("streamlit.components.v2.manifest_scanner", "scan_component_manifests", list),
-        ("streamlit.env_util", "is_repl", bool),
-    ):
-        with suppress(ModuleNotFoundError):
-            setattr(importlib.import_module(name), question, answer)  # list() and bool(): none, no
 
 
 def prepare(runs: Sequence[str]) -> None:

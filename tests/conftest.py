@@ -7,11 +7,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: they compete for the cores
 os.environ["ROCKCORE_CACHE"] = ""  # what a test reads it reads itself; those of the cache set one
 
-import importlib
 import re
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from app import access
+from app.less import search_nothing
 from rockcore.log import RunWriter, sample_runs
 from rockcore.schema import TOP_ALTERNATIVES, RunMeta
 
@@ -36,11 +35,9 @@ if TYPE_CHECKING:
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# A page is run as the server runs it (app/serve.py): with no search through the descriptions of all
-# installed packages for components, which was most of the time of a page without a browser.
-with suppress(ModuleNotFoundError):
-    found = importlib.import_module("streamlit.components.v2.manifest_scanner")
-    setattr(found, "scan_component_manifests", list)  # noqa: B010
+# A page is run as the server runs it: the search through the descriptions of all installed packages
+# was most of the time of a page without a browser.
+search_nothing()
 
 PAGE_MS = 120_000  # of patience: a page that breaks fails many tests
 MOST_WORKERS = 4  # each has a server and a Chromium of its own
